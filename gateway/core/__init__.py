@@ -1,0 +1,1 @@
+"""WORDS: what every room speaks in. Imports nothing else of the gateway."""

@@ -1,0 +1,40 @@
+"""What does the server hand us? The ASGI types, and what our server adds to them."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+"""Header fields in the order of the wire; names in lower case, as ASGI wants them."""
+
+CONNECTION_EXTENSION = "gateway.connection"
+"""The key in ``scope["extensions"]`` under which our server puts the request's `ClientConnection`."""
+
+
+class ClientConnection(Protocol):
+    """The client's socket, as far as a request may see and use it.
+
+    ASGI alone tells of a departure only to whoever awaits ``receive()``, which costs a task per request.
+    """
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Call `on_gone` once, from the event loop, when the client's socket is lost before the answer is complete.
+
+        It is called soon, never inside `watch`, when the client has left already. One watcher per request.
+        """
+        ...
+
+    def unwatch(self) -> None:
+        """Forget the watcher; nothing happens when there is none."""
+        ...
+
+    def abort(self) -> None:
+        """Close the socket after what was written, without ending the answer.
+
+        The client then sees an incomplete body, the one sign of failure that every HTTP client understands.
+        """
+        ...

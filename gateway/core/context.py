@@ -1,0 +1,68 @@
+"""What is known of this request? One object that goes with it from the door to the log line."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.core.asgi import ClientConnection, Headers
+from gateway.core.endpoint import Dialect, Endpoint
+from gateway.core.lifeline import Lifeline
+from gateway.core.usage import Usage
+
+CONTEXT_KEY = "gateway.context"
+"""The key of the ASGI scope under which the request's `RequestContext` travels."""
+
+
+class Phase(StrEnum):
+    """How far a request has come; a disconnect is logged with the phase that it hit."""
+
+    ARRIVED = "arrived"
+    BODY = "body"
+    QUEUED = "queued"
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    """The backend has the request, nothing has come back."""
+    ANSWERING = "answering"
+    DONE = "done"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Everything the rooms learn about one request.
+
+    Times are seconds on the monotonic clock. `outcome` is one word for logs and metrics: `ok`, an error's code, or
+    the reason of a cut.
+    """
+
+    request_id: str
+    endpoint: Endpoint
+    lifeline: Lifeline
+    connection: ClientConnection | None
+    started: float
+    method: str
+    path: str
+    peer: str = ""
+    client_ip: str = ""
+    client_request_id: str | None = None
+    organization: str = ""
+    phase: Phase = Phase.ARRIVED
+    body: bytes = b""
+    streamed: bool = False
+    model: str | None = None
+    backend: str | None = None
+    attempts: int = 0
+    status: int = 0
+    outcome: str = ""
+    queue_wait: float | None = None
+    first_token_at: float | None = None
+    usage: Usage | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    answer_started: bool = False
+    disconnect_phase: Phase | None = None
+    answer_headers: Headers = field(default_factory=list)
+    """Fields that every answer to this request carries, errors included (`x-request-id`, rate headers)."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this path spells its answers and errors."""
+        return self.endpoint.dialect

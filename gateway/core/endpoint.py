@@ -1,0 +1,63 @@
+"""Which path is it? The row that describes one path of the gateway's allow-list."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Dialect(StrEnum):
+    """How a path's answers, errors and stream endings are spelled."""
+
+    OPENAI = "openai"
+    """`{"error": {...}}`; a stream ends with `data: [DONE]`."""
+    RESPONSES = "responses"
+    """OpenAI's envelope; a stream ends with `response.completed|incomplete|failed` and has no `[DONE]`."""
+    ANTHROPIC = "anthropic"
+    """`{"type": "error", "error": {...}}`; a stream ends with `message_stop`."""
+
+
+class Access(StrEnum):
+    """Who may ask."""
+
+    OPEN = "open"
+    """No key, no bucket: probes and the documentation."""
+    KEY = "key"
+    """A valid key and a token of the caller's bucket."""
+
+
+class ModelKind(StrEnum):
+    """What a model can do; a path serves one or more kinds."""
+
+    CHAT = "chat"
+    TEXT2SQL = "text2sql"
+    EMBEDDING = "embedding"
+    RERANK = "rerank"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path of the allow-list.
+
+    Attributes:
+        path: the exact path clients use; anything else is a 404 that reaches no backend.
+        methods: the allowed HTTP methods.
+        access: whether a key is needed.
+        upstream_path: the backend's path for relayed endpoints, None for our own.
+        dialect: how answers and errors are spelled.
+        kinds: the model kinds that serve this path; the first one's group is the default for a missing model.
+        pinned: the request's `model` must belong to the first kind's group (`/v1/text2sql`).
+        streams: whether `"stream": true` means anything here.
+    """
+
+    path: str
+    methods: frozenset[str]
+    access: Access = Access.KEY
+    upstream_path: bytes | None = None
+    dialect: Dialect = Dialect.OPENAI
+    kinds: tuple[ModelKind, ...] = ()
+    pinned: bool = False
+    streams: bool = False
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a backend answers."""
+        return self.upstream_path is not None

@@ -1,0 +1,162 @@
+"""What can go wrong for a caller? Failures as types that know their status, code and what a retry would bring."""
+
+
+class GatewayError(Exception):
+    """An expected failure, rendered by exactly one place (`core.envelope`) in the caller's dialect.
+
+    Attributes:
+        status: HTTP status of the answer, when the answer has not begun.
+        type: `error.type` of OpenAI's envelope.
+        code: `error.code`: a stable word that programs may compare.
+        param: the request field at fault, if one is.
+        retry_after: seconds until a retry may succeed; None says nothing about it.
+        should_retry: False tells an SDK (`x-should-retry`) that a retry cannot help; None leaves it to the status.
+    """
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.should_retry = should_retry
+
+
+class BadRequestError(GatewayError):
+    """The request itself is at fault; no backend has seen it."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class InvalidJsonError(BadRequestError):
+    """The body is not a JSON object that could be read."""
+
+    code = "invalid_json"
+
+
+class UnsupportedFeatureError(BadRequestError):
+    """A field asks for what this fleet does not offer (state in one replica, images for a text model, ...)."""
+
+    code = "unsupported_feature"
+
+
+class WrongModelKindError(BadRequestError):
+    """The model exists, but does not serve this path."""
+
+    code = "model_not_supported"
+
+
+class InvalidApiKeyError(GatewayError):
+    """Missing, unknown, revoked or malformed key: one and the same answer for all of them."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotFoundError(GatewayError):
+    """No such path."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFoundError(NotFoundError):
+    """No such model."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowedError(GatewayError):
+    """The path exists, the method does not."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class BodyTimeoutError(GatewayError):
+    """The body did not arrive in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class PayloadTooLargeError(GatewayError):
+    """The body is over MAX_REQUEST_BODY_BYTES."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class UnsupportedEncodingError(GatewayError):
+    """The body is compressed, or no JSON."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+
+
+class RateLimitedError(GatewayError):
+    """The caller's own limit; never the fleet's state."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class QueueFullError(RateLimitedError):
+    """The caller's admission queue is full."""
+
+    code = "queue_full"
+
+
+class QueueTimeoutError(RateLimitedError):
+    """No slot became free within QUEUE_TIMEOUT_SECS."""
+
+    code = "queue_timeout"
+
+
+class UnavailableError(GatewayError):
+    """The fleet's state: no backend of the group takes work now."""
+
+    status = 503
+    type = "server_error"
+    code = "service_unavailable"
+
+
+class ShuttingDownError(UnavailableError):
+    """This gateway process is going away."""
+
+    code = "server_shutting_down"
+
+
+class BadGatewayError(GatewayError):
+    """The backend's fault."""
+
+    status = 502
+    type = "server_error"
+    code = "bad_gateway"
+
+
+class GatewayTimeoutError(GatewayError):
+    """The backend was silent for too long."""
+
+    status = 504
+    type = "server_error"
+    code = "gateway_timeout"
