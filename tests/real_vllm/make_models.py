@@ -77,7 +77,8 @@ def corpus() -> list[str]:
     word, number = partial(rnd.choice, WORDS), partial(rnd.randrange, 10_000)
     prose = [" ".join(rnd.choices(WORDS, k=rnd.randint(4, 24))) + rnd.choice(".!?;,\n") for _ in range(6000)]
     sql = [
-        f"SELECT {word()}, COUNT(*) FROM {word()} WHERE {word()} = {number()} GROUP BY {word()};" for _ in range(2000)
+        f"SELECT {word()}, COUNT(*) FROM {word()} WHERE {word()} = {number()} GROUP BY {word()};"  # noqa: S608 - text to learn from, never run
+        for _ in range(2000)
     ]
     calls = [f'{{"name": "{word()}", "arguments": {{"{word()}": {number()}}}}}' for _ in range(2000)]
     return prose + sql + calls
