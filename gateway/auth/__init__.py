@@ -1,0 +1,1 @@
+"""WHO: which key, which address, which organization?"""

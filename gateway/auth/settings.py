@@ -1,0 +1,74 @@
+"""What may an operator set about keys and addresses?"""
+
+from ipaddress import ip_network
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+PLACEHOLDERS = ("change", "placeholder", "your-", "example", "secret-key", "xxx", "todo")
+"""Words that give away a key nobody has replaced."""
+MIN_KEY_LENGTH = 7
+"""`sk-demo` is the shortest key in use; anything shorter is a slip of the hand."""
+
+
+def split_list(value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
+    """A comma-separated value as a list of its non-empty parts; anything else unchanged."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def refuse_weak_key(key: str, name: str) -> None:
+    """Raise ValueError, without showing the key, when it is none that an operator chose."""
+    if len(key) < MIN_KEY_LENGTH or any(word in key.lower() for word in PLACEHOLDERS):
+        raise ValueError(
+            f"{name} holds a placeholder or a key of under {MIN_KEY_LENGTH} characters: run `gateway init`"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError(f"{name} holds a character that cannot stand in an HTTP header")
+
+
+class AuthSettings(BaseModel):
+    """Keys and the addresses that may speak for others."""
+
+    gateway_api_key: Annotated[list[SecretStr], NoDecode] = Field(
+        default=[],
+        validate_default=True,
+        description="Keys that clients send as `Authorization: Bearer`; several, comma-separated, to rotate one.",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default=["127.0.0.0/8", "::1/128"],
+        description="Addresses or networks whose X-Forwarded-For and X-Real-IP are believed; everybody else is who "
+        "their socket says they are.",
+    )
+    auth_failures_per_sec: float = Field(
+        default=5.0,
+        gt=0,
+        description="Wrong keys a second that one address may try before it gets 429 instead of 401.",
+    )
+    auth_failures_burst: float = Field(default=50.0, ge=1, description="Wrong keys that one address may try at once.")
+
+    @field_validator("gateway_api_key", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:  # noqa: ANN401 -- see split_list
+        return split_list(value)
+
+    @field_validator("gateway_api_key")
+    @classmethod
+    def _keys(cls, keys: list[SecretStr]) -> list[SecretStr]:
+        if not keys:
+            raise ValueError("GATEWAY_API_KEY is missing: clients could not be told from strangers; run `gateway init`")
+        for key in keys:
+            refuse_weak_key(key.get_secret_value(), "GATEWAY_API_KEY")
+        return keys
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"TRUSTED_PROXIES: {error}") from error
+        return networks

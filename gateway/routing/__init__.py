@@ -1,0 +1,1 @@
+"""WHERE: which group of backends serves this model, and whose turn is it?"""

@@ -1,0 +1,100 @@
+"""Which group serves this model? Names and aliases to groups, checked against what the path can do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway.core.endpoint import Endpoint, ModelKind
+from gateway.core.errors import ModelNotFoundError, WrongModelKindError
+
+MAX_SHOWN_NAME = 64
+"""Characters of a made-up model name that an error message repeats."""
+
+
+class Backend(NamedTuple):
+    """One model server.
+
+    Attributes:
+        name: the word for it in logs and metrics (`chat0`); never its address.
+        url: where it listens.
+    """
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Interchangeable backends that serve one model.
+
+    Attributes:
+        name: the word for it in logs and metrics, and the key of its turn counter.
+        kind: what the model can do.
+        model: the name that the backends know the model by.
+        names: every name clients may use; the first one is listed first by `/v1/models`.
+        backends: at least one.
+    """
+
+    name: str
+    kind: ModelKind
+    model: str
+    names: tuple[str, ...]
+    backends: tuple[Backend, ...]
+
+
+class Route(NamedTuple):
+    """Where a request goes, and under which name it was asked for."""
+
+    group: Group
+    asked: str
+
+    @property
+    def renamed(self) -> bool:
+        """Whether the name must be rewritten on the way in and on the way out."""
+        return self.asked != self.group.model
+
+
+class Registry:
+    """All models of this gateway."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self.groups = tuple(groups)
+        self._by_name: dict[str, Group] = {}
+        self._default: dict[ModelKind, Group] = {}
+        for group in self.groups:
+            self._default.setdefault(group.kind, group)
+            for name in (*group.names, group.model):
+                if self._by_name.setdefault(name, group) is not group:
+                    raise ValueError(f"the model name {name!r} belongs to two groups")
+
+    def resolve(self, endpoint: Endpoint, asked: str | None) -> Route:
+        """The route for a request to `endpoint` that asks for the model `asked`, or for none.
+
+        Raises:
+            ModelNotFoundError: no such model, or none configured for this path.
+            WrongModelKindError: the model cannot do what the path wants.
+        """
+        if asked is None:
+            return self._default_route(endpoint)
+        group = self._by_name.get(asked)
+        if group is None:
+            shown = asked if len(asked) <= MAX_SHOWN_NAME else f"{asked[:MAX_SHOWN_NAME]}..."
+            raise ModelNotFoundError(
+                f"The model `{shown}` does not exist. Known models: {self._list(self._by_name)}.", param="model"
+            )
+        if group.kind not in endpoint.kinds:
+            serving = self._list(name for name, known in self._by_name.items() if known.kind in endpoint.kinds)
+            raise WrongModelKindError(
+                f"The model `{asked}` does not serve {endpoint.path}; these do: {serving}.", param="model"
+            )
+        return Route(group, asked)
+
+    def _default_route(self, endpoint: Endpoint) -> Route:
+        for kind in endpoint.kinds:
+            if group := self._default.get(kind):
+                return Route(group, group.names[0])
+        raise ModelNotFoundError(f"No model for {endpoint.path} is configured.", param="model")
+
+    @staticmethod
+    def _list(names: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in sorted(names)) or "none"

@@ -1,0 +1,56 @@
+"""Nobody becomes somebody else by writing a header."""
+
+import pytest
+
+from gateway.auth.address import MAX_REMEMBERED, AddressBook
+
+BOOK = AddressBook(["127.0.0.0/8", "10.9.0.0/24", "fd00::/64"])
+XFF, REAL = b"x-forwarded-for", b"x-real-ip"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "client"),
+    [
+        ("203.0.113.7", [], "203.0.113.7"),
+        ("203.0.113.7", [(XFF, b"1.1.1.1"), (REAL, b"1.1.1.1")], "203.0.113.7"),
+        ("127.0.0.1", [(XFF, b"198.51.100.4")], "198.51.100.4"),
+        ("127.0.0.1", [(XFF, b"6.6.6.6, 198.51.100.4")], "198.51.100.4"),
+        ("127.0.0.1", [(XFF, b"6.6.6.6, 198.51.100.4, 10.9.0.3")], "198.51.100.4"),
+        ("127.0.0.1", [(XFF, b"6.6.6.6"), (XFF, b"198.51.100.4")], "198.51.100.4"),
+        ("127.0.0.1", [(XFF, b"6.6.6.6, nonsense")], "127.0.0.1"),
+        ("127.0.0.1", [(XFF, b"")], "127.0.0.1"),
+        ("127.0.0.1", [(XFF, b"10.9.0.8")], "10.9.0.8"),
+        ("127.0.0.1", [(REAL, b"198.51.100.4")], "198.51.100.4"),
+        ("127.0.0.1", [(REAL, b"not an address")], "127.0.0.1"),
+        ("127.0.0.1", [(XFF, b"198.51.100.4"), (REAL, b"6.6.6.6")], "198.51.100.4"),
+        ("::ffff:203.0.113.7", [], "203.0.113.7"),
+        ("::ffff:127.0.0.1", [(XFF, b"198.51.100.4")], "198.51.100.4"),
+        ("fd00::3", [(XFF, b"2001:db8:1:2:3:4:5:6")], "2001:db8:1:2:3:4:5:6"),
+        ("fe80::1%eth0", [], "fe80::1"),
+        ("unix:", [(XFF, b"1.1.1.1")], "unix:"),
+    ],
+)
+def test_the_client_is_who_the_trusted_proxy_saw(peer: str, headers: list[tuple[bytes, bytes]], client: str) -> None:
+    assert BOOK.client_of(peer, headers) == client
+
+
+@pytest.mark.parametrize(
+    ("client", "organization"),
+    [
+        ("203.0.113.7", "ip:203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "ip:2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "ip:2001:db8:1:3::/64"),
+    ],
+)
+def test_an_organization_is_an_address_or_an_ipv6_subscriber(client: str, organization: str) -> None:
+    assert BOOK.organization_of(client) == organization
+
+
+def test_made_up_addresses_do_not_fill_memory() -> None:
+    book = AddressBook(["127.0.0.0/8"])
+    for number in range(3 * MAX_REMEMBERED):
+        client = book.client_of("127.0.0.1", [(REAL, b"10.%d.%d.1" % divmod(number, 256))])
+        book.organization_of(client)
+    assert len(book._parsed) <= MAX_REMEMBERED
+    assert len(book._organizations) <= MAX_REMEMBERED

@@ -1,0 +1,64 @@
+"""A model's name leads to its group, or to an answer that names the way."""
+
+import pytest
+
+from gateway.core.endpoint import Endpoint, ModelKind
+from gateway.core.errors import ModelNotFoundError, WrongModelKindError
+from gateway.routing.registry import Backend, Group, Registry
+
+CHAT = Group(
+    "chat", ModelKind.CHAT, "qwen", ("qwen", "Qwen/Qwen2.5-7B-Instruct"), (Backend("chat0", "http://c0:8000"),)
+)
+SQL = Group("text2sql", ModelKind.TEXT2SQL, "Snow/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),))
+EMBED = Group("embed", ModelKind.EMBEDDING, "Snow/embed", ("arctic",), (Backend("embed", "http://e:8000"),))
+REGISTRY = Registry([CHAT, SQL, EMBED])
+POST = frozenset({"POST"})
+CHAT_PATH = Endpoint("/v1/chat/completions", POST, kinds=(ModelKind.CHAT, ModelKind.TEXT2SQL))
+SQL_PATH = Endpoint("/v1/text2sql", POST, kinds=(ModelKind.TEXT2SQL,), pinned=True)
+RERANK_PATH = Endpoint("/v1/rerank", POST, kinds=(ModelKind.RERANK, ModelKind.EMBEDDING))
+
+
+@pytest.mark.parametrize("name", ["qwen", "Qwen/Qwen2.5-7B-Instruct"])
+def test_every_name_and_alias_leads_to_the_group(name: str) -> None:
+    route = REGISTRY.resolve(CHAT_PATH, name)
+    assert route.group is CHAT
+    assert route.renamed is (name != "qwen")
+
+
+def test_the_backends_own_name_is_a_name_too() -> None:
+    assert REGISTRY.resolve(CHAT_PATH, "Snow/SQL").renamed is False
+
+
+def test_a_missing_model_means_the_default_of_the_path() -> None:
+    assert REGISTRY.resolve(CHAT_PATH, None).group is CHAT
+    assert REGISTRY.resolve(SQL_PATH, None) == (SQL, "text2sql")
+    assert REGISTRY.resolve(RERANK_PATH, None).group is EMBED
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ModelNotFoundError, match=r"`nope` does not exist.*`arctic`.*`qwen`") as refusal:
+        REGISTRY.resolve(CHAT_PATH, "nope")
+    assert (refusal.value.status, refusal.value.code, refusal.value.param) == (404, "model_not_found", "model")
+
+
+def test_a_long_made_up_name_is_not_repeated_whole() -> None:
+    with pytest.raises(ModelNotFoundError) as refusal:
+        REGISTRY.resolve(CHAT_PATH, "x" * 100_000)
+    assert len(refusal.value.message) < 500
+
+
+def test_a_model_of_another_kind_is_a_400_that_names_those_that_serve() -> None:
+    with pytest.raises(WrongModelKindError, match=r"does not serve /v1/text2sql.*`text2sql`") as refusal:
+        REGISTRY.resolve(SQL_PATH, "qwen")
+    assert refusal.value.status == 400
+    assert "`arctic`" not in refusal.value.message
+
+
+def test_a_path_without_any_configured_model_is_404() -> None:
+    with pytest.raises(ModelNotFoundError, match="No model for /v1/rerank"):
+        Registry([CHAT]).resolve(RERANK_PATH, None)
+
+
+def test_a_name_cannot_belong_to_two_groups() -> None:
+    with pytest.raises(ValueError, match="belongs to two groups"):
+        Registry([CHAT, Group("other", ModelKind.CHAT, "m", ("qwen",), CHAT.backends)])
