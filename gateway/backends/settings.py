@@ -1,0 +1,137 @@
+"""Which backends does the operator name, and how are they asked? The settings of this room."""
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+_PLACEHOLDER = re.compile(
+    r"(?i)change.?me|replace.?(?:me|this|with)|your.?(?:backend|api|key|secret|token)|placeholder|example|^x{3,}$"
+    r"|^(?:key|secret|password|token|todo|none|null)$|[<>]"
+)
+_KEY = re.compile(r"[\x21-\x7e]+")
+
+
+def _split(value: object) -> object:
+    """A comma-separated string as a tuple of its non-empty parts; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A comma-separated list in the environment, a list or such a string in YAML."""
+
+
+class BackendSettings(BaseModel):
+    """The fleet: four groups of vLLM servers, each serving one model."""
+
+    backend_api_key: SecretStr = Field(
+        default=SecretStr(""),
+        validate_default=True,
+        description="The key that the gateway shows to every backend (vLLM's VLLM_API_KEY), never to clients. Required.",
+    )
+    chat_backends: Names = Field(
+        default=(),
+        validate_default=True,
+        description="Comma-separated URLs of the chat replicas, as http://chat0:8000,http://chat1:8000. Required.",
+    )
+    chat_model: str = Field(
+        default="qwen",
+        min_length=1,
+        description="The chat model's name at its backends (their first --served-model-name).",
+    )
+    chat_aliases: Names = Field(
+        default=("Qwen/Qwen2.5-7B-Instruct",),
+        description="Comma-separated further names under which clients may ask for the chat model; empty: none.",
+    )
+    text2sql_backend: str = Field(
+        default="",
+        description="URL of the text-to-SQL server; empty: there is no such model.",
+    )
+    text2sql_model: str = Field(
+        default="Snowflake/Arctic-Text2SQL-R1-7B",
+        min_length=1,
+        description="The text-to-SQL model's name at its backend.",
+    )
+    text2sql_aliases: Names = Field(
+        default=("text2sql",),
+        description="Comma-separated further names of the text-to-SQL model; empty: none.",
+    )
+    embed_backend: str = Field(
+        default="",
+        description="URL of the embedding server; empty: there is no such model.",
+    )
+    embed_model: str = Field(
+        default="Snowflake/snowflake-arctic-embed-l-v2.0",
+        min_length=1,
+        description="The embedding model's name at its backend.",
+    )
+    embed_aliases: Names = Field(
+        default=("snowflake-arctic-embed",),
+        description="Comma-separated further names of the embedding model; empty: none.",
+    )
+    rerank_backend: str = Field(
+        default="",
+        description="URL of the reranker; empty: there is no such model.",
+    )
+    rerank_model: str = Field(
+        default="BAAI/bge-reranker-v2-m3",
+        min_length=1,
+        description="The reranker's name at its backend.",
+    )
+    rerank_aliases: Names = Field(
+        default=("bge-reranker-v2-m3",),
+        description="Comma-separated further names of the reranker; empty: none.",
+    )
+    backend_probe_interval_secs: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds between two health probes of a backend; each worker probes for itself.",
+    )
+    backend_probe_timeout_secs: float = Field(
+        default=5.0,
+        gt=0,
+        description="Seconds that one health probe may take before it counts as failed.",
+    )
+    backend_loading_secs: float = Field(
+        default=900.0,
+        ge=0,
+        description=(
+            "Seconds after the gateway's start during which a backend that was never reached is called loading, "
+            "not down (a vLLM server opens its port when its model is loaded); 0: down at once."
+        ),
+    )
+
+    @field_validator("backend_api_key")
+    @classmethod
+    def _backend_key_is_real(cls, value: SecretStr) -> SecretStr:
+        """Refuse what would send every request to a 401, without repeating the value."""
+        key = value.get_secret_value()
+        if not key:
+            raise ValueError("BACKEND_API_KEY is not set: it must be the VLLM_API_KEY of the backends")
+        if _KEY.fullmatch(key) is None:
+            raise ValueError("BACKEND_API_KEY must be printable ASCII without blanks")
+        if _PLACEHOLDER.search(key):
+            raise ValueError("BACKEND_API_KEY is a placeholder: `gateway init` makes a strong one")
+        return value
+
+    @field_validator("chat_backends")
+    @classmethod
+    def _chat_backends_are_given_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """A gateway without a chat backend could never be ready; a URL named twice would get twice the load."""
+        urls = [url.rstrip("/") for url in value]
+        if not urls:
+            raise ValueError("CHAT_BACKENDS is not set: give the URLs of the chat servers, separated by commas")
+        if len(set(urls)) < len(urls):
+            raise ValueError("CHAT_BACKENDS names a URL twice")
+        return tuple(urls)
+
+    @field_validator("text2sql_backend", "embed_backend", "rerank_backend")
+    @classmethod
+    def _single_backend_is_one_url(cls, value: str) -> str:
+        """These groups hold one server: a list would be a host name with a comma in it."""
+        if "," in value:
+            raise ValueError("takes one URL: only CHAT_BACKENDS may be a list")
+        return value.strip().rstrip("/")
