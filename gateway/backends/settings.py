@@ -30,7 +30,7 @@ class BackendSettings(BaseModel):
     backend_api_key: SecretStr = Field(
         default=SecretStr(""),
         validate_default=True,
-        description="The key that the gateway shows to every backend (vLLM's VLLM_API_KEY), never to clients. Required.",
+        description="The key that the gateway shows to every backend (vLLM's VLLM_API_KEY), never clients. Required.",
     )
     chat_backends: Names = Field(
         default=(),
