@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from gateway.core.asgi import ClientConnection, Headers
 from gateway.core.endpoint import Dialect, Endpoint
@@ -47,7 +48,10 @@ class RequestContext:
     phase: Phase = Phase.ARRIVED
     body: bytes = b""
     streamed: bool = False
-    model: str | None = None
+    plan: Any = None
+    """What the body asks for, as `proxy.planner.Plan`; the words' floor may not name a room above it."""
+    group: str = ""
+    """The group of the model that was asked for: a bounded set, unlike what clients write."""
     backend: str | None = None
     attempts: int = 0
     status: int = 0

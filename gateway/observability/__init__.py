@@ -1,0 +1,1 @@
+"""SAYS: metrics, logs, and everything else an operator reads."""

@@ -1,0 +1,79 @@
+"""How does a line leave the process? Through a bounded buffer and a thread, so that a blocked pipe blocks nobody."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+FLUSH_SECS = 0.1
+"""Lines are gathered for this long: one write for all of them costs a tenth of a write each."""
+MAX_BUFFERED_BYTES = 4 * 1024 * 1024
+"""What a stuck reader may make us hold; lines beyond it are dropped and counted."""
+CLOSE_SECS = 2.0
+"""How long closing waits for a reader that does not read."""
+
+
+class LogWriter:
+    """Writes lines to a file descriptor from a thread of its own.
+
+    Args:
+        fd: where the lines go; it stays open.
+        on_drop: told of every line that found the buffer full.
+    """
+
+    def __init__(self, fd: int, on_drop: Callable[[], None]) -> None:
+        self._fd = fd
+        self._on_drop = on_drop
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        """Queue one line, its newline included; never blocks on the reader."""
+        with self._lock:
+            fits = self._size + len(line) <= MAX_BUFFERED_BYTES
+            if fits:
+                self._lines.append(line)
+                self._size += len(line)
+        if not fits:
+            self._on_drop()
+        elif not self._wake.is_set():
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what is left, for at most CLOSE_SECS."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(CLOSE_SECS)
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait()
+            if not self._closing:
+                time.sleep(FLUSH_SECS)
+            self._wake.clear()
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            data = b"".join(self._lines)
+            self._lines.clear()
+        self._write_all(data)
+        with self._lock:
+            self._size -= len(data)
+
+    def _write_all(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BlockingIOError:
+                time.sleep(FLUSH_SECS)
+            except OSError:
+                return

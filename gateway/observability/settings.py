@@ -1,0 +1,32 @@
+"""What may an operator set about logs and metrics?"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+
+class LogLevel(StrEnum):
+    """How much the gateway says about itself; the access log is separate."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """Lines for programs or for people."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class ObservabilitySettings(BaseModel):
+    """Logs and metrics."""
+
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, description="json, console, or auto: console on a terminal, json elsewhere."
+    )
+    access_log: bool = Field(default=True, description="One line per request; false writes none.")
