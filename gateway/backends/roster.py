@@ -28,7 +28,7 @@ class BackendGroup:
         name: the group's word in logs and metrics: `chat`, `text2sql`, `embed`, `rerank`.
         kind: what the model can do.
         model: the model's name at the backends, to which every alias is rewritten.
-        aliases: further names that clients may use.
+        aliases: the names meant for clients; the first one stands for the group when a request names no model.
         backends: the replicas, in configured order; never empty.
     """
 
@@ -40,8 +40,8 @@ class BackendGroup:
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """Every name a client may ask for, the backend's own first, each once."""
-        return tuple(dict.fromkeys((self.model, *self.aliases)))
+        """Every name a client may ask for, each once: the aliases, then the backend's own name."""
+        return tuple(dict.fromkeys((*self.aliases, self.model)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ class BackendSettings(BaseModel):
         description="The chat model's name at its backends (their first --served-model-name).",
     )
     chat_aliases: Names = Field(
-        default=("Qwen/Qwen2.5-7B-Instruct",),
-        description="Comma-separated further names under which clients may ask for the chat model; empty: none.",
+        default=("qwen", "Qwen/Qwen2.5-7B-Instruct"),
+        description="Comma-separated names under which clients may ask for the chat model, besides CHAT_MODEL.",
     )
     text2sql_backend: str = Field(
         default="",
@@ -57,7 +57,7 @@ class BackendSettings(BaseModel):
     )
     text2sql_aliases: Names = Field(
         default=("text2sql",),
-        description="Comma-separated further names of the text-to-SQL model; empty: none.",
+        description="Comma-separated names of the text-to-SQL model for clients, besides TEXT2SQL_MODEL.",
     )
     embed_backend: str = Field(
         default="",
@@ -70,7 +70,7 @@ class BackendSettings(BaseModel):
     )
     embed_aliases: Names = Field(
         default=("snowflake-arctic-embed",),
-        description="Comma-separated further names of the embedding model; empty: none.",
+        description="Comma-separated names of the embedding model for clients, besides EMBED_MODEL.",
     )
     rerank_backend: str = Field(
         default="",
@@ -83,7 +83,7 @@ class BackendSettings(BaseModel):
     )
     rerank_aliases: Names = Field(
         default=("bge-reranker-v2-m3",),
-        description="Comma-separated further names of the reranker; empty: none.",
+        description="Comma-separated names of the reranker for clients, besides RERANK_MODEL.",
     )
     backend_probe_interval_secs: float = Field(
         default=10.0,
