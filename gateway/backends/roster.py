@@ -5,43 +5,7 @@ from dataclasses import dataclass
 
 from gateway.backends.settings import BackendSettings
 from gateway.core.endpoint import ModelKind
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One vLLM server.
-
-    Attributes:
-        name: short and stable, for logs, metrics and `/health/detailed`: `chat0`, `embed`.
-        url: base URL without a trailing slash, as configured.
-    """
-
-    name: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class BackendGroup:
-    """The servers that serve one model.
-
-    Attributes:
-        name: the group's word in logs and metrics: `chat`, `text2sql`, `embed`, `rerank`.
-        kind: what the model can do.
-        model: the model's name at the backends, to which every alias is rewritten.
-        aliases: the names meant for clients; the first one stands for the group when a request names no model.
-        backends: the replicas, in configured order; never empty.
-    """
-
-    name: str
-    kind: ModelKind
-    model: str
-    aliases: tuple[str, ...]
-    backends: tuple[Backend, ...]
-
-    @property
-    def model_names(self) -> tuple[str, ...]:
-        """Every name a client may ask for, each once: the aliases, then the backend's own name."""
-        return tuple(dict.fromkeys((*self.aliases, self.model)))
+from gateway.core.fleet import Backend, BackendGroup
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.routing.registry import Backend, Group
+from gateway.core.fleet import Backend, BackendGroup
 
 NextTurn = Callable[[str], Awaitable[int]]
 """Counts 0, 1, 2, ... per name over all workers together."""
@@ -14,7 +14,7 @@ class RoundRobin:
     def __init__(self, next_turn: NextTurn) -> None:
         self._next_turn = next_turn
 
-    async def order(self, group: Group) -> Sequence[Backend]:
+    async def order(self, group: BackendGroup) -> Sequence[Backend]:
         """The backends of `group`, beginning with the one whose turn it is; the rest are for failover."""
         backends = group.backends
         if len(backends) == 1:

@@ -1,51 +1,20 @@
 """Which group serves this model? Names and aliases to groups, checked against what the path can do."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import ModelNotFoundError, WrongModelKindError
+from gateway.core.fleet import BackendGroup
 
 MAX_SHOWN_NAME = 64
 """Characters of a made-up model name that an error message repeats."""
 
 
-class Backend(NamedTuple):
-    """One model server.
-
-    Attributes:
-        name: the word for it in logs and metrics (`chat0`); never its address.
-        url: where it listens.
-    """
-
-    name: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Interchangeable backends that serve one model.
-
-    Attributes:
-        name: the word for it in logs and metrics, and the key of its turn counter.
-        kind: what the model can do.
-        model: the name that the backends know the model by.
-        names: every name clients may use; the first one is listed first by `/v1/models`.
-        backends: at least one.
-    """
-
-    name: str
-    kind: ModelKind
-    model: str
-    names: tuple[str, ...]
-    backends: tuple[Backend, ...]
-
-
 class Route(NamedTuple):
     """Where a request goes, and under which name it was asked for."""
 
-    group: Group
+    group: BackendGroup
     asked: str
 
     @property
@@ -54,16 +23,21 @@ class Route(NamedTuple):
         return self.asked != self.group.model
 
 
+def default_name(group: BackendGroup) -> str:
+    """The name that answers carry when the request named no model: the first alias, else the backend's own."""
+    return group.aliases[0] if group.aliases and "/" not in group.aliases[0] else group.model
+
+
 class Registry:
     """All models of this gateway."""
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, groups: Iterable[BackendGroup]) -> None:
         self.groups = tuple(groups)
-        self._by_name: dict[str, Group] = {}
-        self._default: dict[ModelKind, Group] = {}
+        self._by_name: dict[str, BackendGroup] = {}
+        self._default: dict[ModelKind, BackendGroup] = {}
         for group in self.groups:
             self._default.setdefault(group.kind, group)
-            for name in (*group.names, group.model):
+            for name in group.model_names:
                 if self._by_name.setdefault(name, group) is not group:
                     raise ValueError(f"the model name {name!r} belongs to two groups")
 
@@ -92,7 +66,7 @@ class Registry:
     def _default_route(self, endpoint: Endpoint) -> Route:
         for kind in endpoint.kinds:
             if group := self._default.get(kind):
-                return Route(group, group.names[0])
+                return Route(group, default_name(group))
         raise ModelNotFoundError(f"No model for {endpoint.path} is configured.", param="model")
 
     @staticmethod

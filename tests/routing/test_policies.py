@@ -5,8 +5,8 @@ from itertools import count
 import pytest
 
 from gateway.core.endpoint import ModelKind
+from gateway.core.fleet import Backend, BackendGroup
 from gateway.routing.policies import RoundRobin
-from gateway.routing.registry import Backend, Group
 
 pytestmark = pytest.mark.anyio
 A, B = Backend("chat0", "http://c0:8000"), Backend("chat1", "http://c1:8000")
@@ -20,7 +20,7 @@ async def test_two_workers_that_share_a_counter_alternate_strictly() -> None:
         return next(counter)
 
     workers = [RoundRobin(next_turn), RoundRobin(next_turn)]
-    group = Group("chat", ModelKind.CHAT, "qwen", ("qwen",), (A, B))
+    group = BackendGroup("chat", ModelKind.CHAT, "qwen", ("qwen",), (A, B))
     orders = [tuple(await workers[turn % 2].order(group)) for turn in range(6)]
     assert orders == [(A, B), (B, A)] * 3
 
@@ -29,5 +29,5 @@ async def test_a_group_of_one_asks_for_no_turn() -> None:
     async def next_turn(name: str) -> int:
         raise AssertionError(f"{name} has nobody to take turns with")
 
-    group = Group("embed", ModelKind.EMBEDDING, "e", ("e",), (A,))
+    group = BackendGroup("embed", ModelKind.EMBEDDING, "e", ("e",), (A,))
     assert list(await RoundRobin(next_turn).order(group)) == [A]

@@ -4,13 +4,14 @@ import pytest
 
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import ModelNotFoundError, WrongModelKindError
-from gateway.routing.registry import Backend, Group, Registry
+from gateway.core.fleet import Backend, BackendGroup
+from gateway.routing.registry import Registry
 
-CHAT = Group(
-    "chat", ModelKind.CHAT, "qwen", ("qwen", "Qwen/Qwen2.5-7B-Instruct"), (Backend("chat0", "http://c0:8000"),)
+CHAT = BackendGroup(
+    "chat", ModelKind.CHAT, "qwen", ("Qwen/Qwen2.5-7B-Instruct",), (Backend("chat0", "http://c0:8000"),)
 )
-SQL = Group("text2sql", ModelKind.TEXT2SQL, "Snow/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),))
-EMBED = Group("embed", ModelKind.EMBEDDING, "Snow/embed", ("arctic",), (Backend("embed", "http://e:8000"),))
+SQL = BackendGroup("text2sql", ModelKind.TEXT2SQL, "Snow/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),))
+EMBED = BackendGroup("embed", ModelKind.EMBEDDING, "Snow/embed", ("arctic",), (Backend("embed", "http://e:8000"),))
 REGISTRY = Registry([CHAT, SQL, EMBED])
 POST = frozenset({"POST"})
 CHAT_PATH = Endpoint("/v1/chat/completions", POST, kinds=(ModelKind.CHAT, ModelKind.TEXT2SQL))
@@ -61,4 +62,4 @@ def test_a_path_without_any_configured_model_is_404() -> None:
 
 def test_a_name_cannot_belong_to_two_groups() -> None:
     with pytest.raises(ValueError, match="belongs to two groups"):
-        Registry([CHAT, Group("other", ModelKind.CHAT, "m", ("qwen",), CHAT.backends)])
+        Registry([CHAT, BackendGroup("other", ModelKind.CHAT, "m", ("qwen",), CHAT.backends)])
