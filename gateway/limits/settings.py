@@ -1,0 +1,35 @@
+"""How fast may an organization ask? The rate limits' settings."""
+
+from pydantic import BaseModel, Field
+
+from gateway.store.protocol import Bucket
+
+
+class LimitsSettings(BaseModel):
+    """Rates per organization (a client's address), and for addresses that fail to authenticate."""
+
+    max_rps_per_ip: float = Field(
+        50.0, ge=0, description="Requests a second per organization, on average; 0 switches the rate limit off."
+    )
+    rps_window_secs: float = Field(
+        1.0, gt=0, description="Seconds of MAX_RPS_PER_IP that may be saved up, where that is more than RPS_BURST."
+    )
+    rps_burst: float = Field(
+        100.0, ge=0, description="Requests that may come at once after a pause; 0 leaves it to RPS_WINDOW_SECS."
+    )
+    failed_auth_per_sec: float = Field(
+        1.0, ge=0, description="Failed authentications a second per address, on average; 0 switches this limit off."
+    )
+    failed_auth_burst: float = Field(
+        20.0, ge=1, description="Failed authentications at once from one address before it is answered 429."
+    )
+
+    def request_bucket(self) -> Bucket | None:
+        """An organization's bucket: max(RPS_BURST, rate x window) tokens, one at least; None when there is no limit."""
+        if not self.max_rps_per_ip:
+            return None
+        return Bucket(self.max_rps_per_ip, max(self.rps_burst, self.max_rps_per_ip * self.rps_window_secs, 1.0))
+
+    def failed_auth_bucket(self) -> Bucket | None:
+        """An address's bucket for failures; None when there is no limit."""
+        return Bucket(self.failed_auth_per_sec, self.failed_auth_burst) if self.failed_auth_per_sec else None

@@ -1,0 +1,95 @@
+"""May this organization ask now? A token bucket's verdict, with the headers that tell a client of it."""
+
+import math
+from typing import NamedTuple
+
+from gateway.core.asgi import Headers
+from gateway.core.errors import RateLimitedError
+from gateway.limits.settings import LimitsSettings
+from gateway.store.protocol import Bucket, BucketState, LimiterStore
+
+FAILED_AUTH_PREFIX = "failed-auth "
+"""Keeps an address's failures apart from the requests of the organization of the same name."""
+
+SECOND_MS = 1000
+MINUTE_MS = 60 * SECOND_MS
+
+WITHOUT_LIMIT = BucketState(granted=True, remaining=math.inf, retry_after=0.0, reset_after=0.0)
+
+
+class RateVerdict(NamedTuple):
+    """Whether a request may go on; `headers` belong on the answer in either case."""
+
+    granted: bool
+    retry_after: float
+    headers: Headers
+    complaint: str
+
+    def error(self) -> RateLimitedError:
+        """The refusal to raise when it was not granted."""
+        return RateLimitedError(self.complaint, retry_after=self.retry_after)
+
+
+class RateLimiter:
+    """One bucket of requests per organization."""
+
+    def __init__(self, settings: LimitsSettings, store: LimiterStore) -> None:
+        self._store = store
+        self._bucket = settings.request_bucket()
+
+    async def take(self, organization: str) -> RateVerdict:
+        """Spend one request of the organization's. Raises StoreUnavailableError when it cannot be counted."""
+        bucket = self._bucket
+        if bucket is None:
+            return RateVerdict(granted=True, retry_after=0.0, headers=[], complaint="")
+        state = await self._store.take(organization, bucket)
+        complaint = "" if state.granted else f"Rate limit reached: {bucket.rate:g} requests per second on average."
+        return RateVerdict(state.granted, state.retry_after, rate_headers(bucket, state), complaint)
+
+
+class FailedAuthLimiter:
+    """One bucket of failed authentications per address, so that guessing keys is slow and cheap to refuse."""
+
+    def __init__(self, settings: LimitsSettings, store: LimiterStore) -> None:
+        self._store = store
+        self._bucket = settings.failed_auth_bucket()
+
+    async def check(self, address: str) -> RateVerdict:
+        """Is there a failure left for this address? Takes nothing; ask before the key is looked at."""
+        state = await self._ask(address, cost=0.0)
+        return self._verdict(state, granted=not state.retry_after)
+
+    async def drain(self, address: str) -> RateVerdict:
+        """Count one failure; not granted when the address had none left."""
+        state = await self._ask(address, cost=1.0)
+        return self._verdict(state, granted=state.granted)
+
+    async def _ask(self, address: str, cost: float) -> BucketState:
+        if self._bucket is None:
+            return WITHOUT_LIMIT
+        return await self._store.take(FAILED_AUTH_PREFIX + address, self._bucket, cost)
+
+    def _verdict(self, state: BucketState, *, granted: bool) -> RateVerdict:
+        complaint = "" if granted else "Too many failed authentications from this address."
+        return RateVerdict(granted, state.retry_after, [], complaint)
+
+
+def rate_headers(bucket: Bucket, state: BucketState) -> Headers:
+    """`x-ratelimit-{limit,remaining,reset}-requests` as OpenAI spells them; reset: until the bucket is full."""
+    return [
+        (b"x-ratelimit-limit-requests", b"%d" % bucket.capacity),
+        (b"x-ratelimit-remaining-requests", b"%d" % state.remaining),
+        (b"x-ratelimit-reset-requests", duration(state.reset_after)),
+    ]
+
+
+def duration(seconds: float) -> bytes:
+    """Seconds as `12ms`, `1.98s`, `6m0s`, `1h0m30s`; rounded up, so that nobody comes back too early."""
+    milliseconds = math.ceil(seconds * 1000)
+    if 0 < milliseconds < SECOND_MS:
+        return b"%dms" % milliseconds
+    if milliseconds < MINUTE_MS:
+        return b"%gs" % (milliseconds / SECOND_MS)
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return b"%dh%dm%ds" % (hours, minutes, rest) if hours else b"%dm%ds" % (minutes, rest)

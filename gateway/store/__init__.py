@@ -1,0 +1,1 @@
+"""SHARED: limiter and lease state, exact over all workers, behind one Protocol with one contract suite."""

@@ -1,0 +1,130 @@
+"""What if there is one worker? The limits' state in its own memory."""
+
+import heapq
+import itertools
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from gateway.core.clock import Clock
+from gateway.store import bucket as buckets
+from gateway.store.errors import NoPlaceError, NoSlotError
+from gateway.store.line import Line, heads_due, may_start
+from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
+from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
+from gateway.store.waiters import Waiters
+
+
+@dataclass(slots=True)
+class Queue:
+    """One key's slots: the tokens that hold one, and those that wait, oldest first."""
+
+    limit: int
+    holding: set[int] = field(default_factory=set)
+    waiting: OrderedDict[int, None] = field(default_factory=OrderedDict)
+
+    @property
+    def line(self) -> Line:
+        """The queue as its discipline sees it."""
+        return Line(len(self.holding), len(self.waiting), self.limit)
+
+
+class MemoryStore:
+    """A `LimiterStore` for one process. A key's queue exists only while somebody holds or waits."""
+
+    def __init__(self, settings: StoreSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._full_at: OrderedDict[str, float] = OrderedDict()  # least recently used first
+        self._queues: dict[str, Queue] = {}
+        self._turns: dict[str, int] = {}
+        self._tokens = itertools.count(1)
+        self._waiters = Waiters()
+
+    async def open(self) -> None:
+        """Nothing to join."""
+
+    async def close(self) -> None:
+        """Forget everything; whoever waits is told that no slot came."""
+        self._queues.clear()
+        self._full_at.clear()
+        self._waiters.wake_all()
+
+    async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
+        """See `LimiterStore.take`."""
+        now = self._clock.monotonic()
+        before = self._full_at.get(key, buckets.FULL)
+        after, state = buckets.take(before, now, bucket, cost)
+        if after != before:
+            self._full_at[key] = after
+            self._full_at.move_to_end(key)
+            if before == buckets.FULL:
+                self._evict(now)
+        return state
+
+    async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
+        """See `LimiterStore.acquire`."""
+        queue = self._queues.get(key) or self._queues.setdefault(key, Queue(limit))
+        queue.limit = limit
+        self._call_heads(queue)
+        grant = Grant(key, next(self._tokens))
+        if may_start(queue.line):
+            queue.holding.add(grant.token)
+            return grant
+        if len(queue.waiting) >= max_queued:
+            self._drop_if_unused(key, queue)
+            raise NoPlaceError
+        queue.waiting[grant.token] = None
+        try:
+            grant.waited = await self._waiters.wait(grant.token, patience)
+        except BaseException:
+            self.release(grant)
+            raise
+        if grant.token not in queue.holding:
+            self.release(grant)
+            raise NoSlotError
+        return grant
+
+    def release(self, grant: Grant) -> None:
+        """See `LimiterStore.release`; it also gives up a place in the queue."""
+        grant.released = True
+        queue = self._queues.get(grant.key)
+        if queue is None:
+            return
+        queue.holding.discard(grant.token)
+        queue.waiting.pop(grant.token, None)
+        self._call_heads(queue)
+        self._drop_if_unused(grant.key, queue)
+
+    async def next_turn(self, name: str) -> int:
+        """See `LimiterStore.next_turn`."""
+        turn = self._turns.get(name, 0)
+        self._turns[name] = turn + 1
+        return turn
+
+    def counts(self) -> StoreCounts:
+        """See `LimiterStore.counts`."""
+        each = [KeyCounts(key, len(queue.holding), len(queue.waiting)) for key, queue in self._queues.items()]
+        busiest = heapq.nlargest(BUSIEST, each, key=lambda count: count.in_flight + count.queued)
+        in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
+        return StoreCounts(in_flight, queued, len(self._full_at), tuple(busiest))
+
+    def _call_heads(self, queue: Queue) -> None:
+        for _ in range(heads_due(queue.line)):
+            token, _nothing = queue.waiting.popitem(last=False)
+            queue.holding.add(token)
+            self._waiters.wake(token)
+
+    def _drop_if_unused(self, key: str, queue: Queue) -> None:
+        if not queue.holding and not queue.waiting:
+            self._queues.pop(key, None)
+
+    def _evict(self, now: float) -> None:
+        """Forget what is idle at the old end; a new key pays for at most one sample of others."""
+        idle_since = now - self._settings.limiter_idle_secs
+        over = len(self._full_at) > self._settings.max_tracked_organizations
+        sample = [
+            item for item in itertools.islice(self._full_at.items(), EVICTION_SAMPLE) if item[0] not in self._queues
+        ]
+        idle = [key for key, full_at in sample if full_at <= idle_since]
+        for key in idle or (buckets.choose_victims(sample, now) if over else []):
+            del self._full_at[key]

@@ -1,0 +1,91 @@
+"""What may be asked of the shared state? Buckets, slots and turns, each one decision that all workers agree on."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Bucket(NamedTuple):
+    """The shape of a token bucket: `rate` tokens flow in per second, at most `capacity` stay (both above 0)."""
+
+    rate: float
+    capacity: float
+
+
+class BucketState(NamedTuple):
+    """What a bucket said: tokens that `remain`, seconds until the same cost is granted, seconds until it is full."""
+
+    granted: bool
+    remaining: float
+    retry_after: float
+    reset_after: float
+
+
+@dataclass(slots=True, eq=False)
+class Grant:
+    """One slot of `key`, held until it is released; `token` is unique in its worker, `waited` is in seconds."""
+
+    key: str
+    token: int
+    waited: float = 0.0
+    released: bool = False
+
+
+class KeyCounts(NamedTuple):
+    """How many slots of one key are taken, and how many requests wait for one."""
+
+    key: str
+    in_flight: int
+    queued: int
+
+
+class StoreCounts(NamedTuple):
+    """The state over all workers; `busiest` lists the keys with the most requests, at most ten of them."""
+
+    in_flight: int
+    queued: int
+    organizations: int
+    busiest: tuple[KeyCounts, ...]
+
+
+class LimiterStore(Protocol):
+    """The limits' memory, one truth for all workers.
+
+    Every method but `open` and `close` is one atomic decision; a Redis store makes it one script call. Methods raise
+    `StoreUnavailableError` when the state cannot be written, except `release`, which never raises.
+    """
+
+    async def open(self) -> None:
+        """Join the other workers; call once, on the event loop that will use the store."""
+        ...
+
+    async def close(self) -> None:
+        """Give back all that this worker holds and leave; grants released afterwards do nothing."""
+        ...
+
+    async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
+        """Take `cost` tokens from the bucket of `key` if they are there; a cost of 0 only looks.
+
+        A key's bucket is full at first, refills continuously, and is left as it was by a refusal.
+        """
+        ...
+
+    async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
+        """Take one of the `limit` slots of `key`, after everybody who asked before, in whichever worker.
+
+        Waits at most `patience` seconds in a queue of at most `max_queued`. A cancelled call holds nothing. The newest
+        `limit` counts for the key. Raises `NoPlaceError` at once when the queue is full, `NoSlotError` when the time
+        is over.
+        """
+        ...
+
+    def release(self, grant: Grant) -> None:
+        """Give the slot to whoever waits first. Has its effect once, however often it is called; never raises."""
+        ...
+
+    async def next_turn(self, name: str) -> int:
+        """0, 1, 2, ...: every call in any worker gets the next number of `name`. Names are few: they are kept."""
+        ...
+
+    def counts(self) -> StoreCounts:
+        """How many slots are taken and requests queued now, over all workers."""
+        ...

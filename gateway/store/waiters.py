@@ -1,0 +1,46 @@
+"""Who of this process waits for a slot? Futures by token, woken at most once."""
+
+import asyncio
+from collections.abc import Iterator
+
+
+class Waiters:
+    """The requests of one worker that stand in a queue.
+
+    Waking says only "look now": whether a slot is held is the store's record to tell, so a wake that is lost, doubled
+    or late can neither leak nor invent one.
+    """
+
+    def __init__(self) -> None:
+        self._futures: dict[int, asyncio.Future[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def __iter__(self) -> Iterator[int]:
+        """The waiting tokens, oldest first."""
+        return iter(self._futures)
+
+    async def wait(self, token: int, patience: float) -> float:
+        """Return when `token` is woken or after `patience` seconds, whichever comes first: the seconds waited."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        future = self._futures[token] = loop.create_future()
+        timer = loop.call_later(patience, self.wake, token)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            del self._futures[token]
+        return loop.time() - since
+
+    def wake(self, token: int) -> None:
+        """Let `token` look; nothing happens when it does not wait here."""
+        future = self._futures.get(token)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def wake_all(self) -> None:
+        """Let everybody look."""
+        for token in list(self._futures):
+            self.wake(token)
