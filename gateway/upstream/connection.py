@@ -1,0 +1,196 @@
+"""What happens on one socket? One request at a time, its answer, and a death that is explained."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from gateway.upstream import tcp
+from gateway.upstream.address import Address
+from gateway.upstream.answer import Answer, BadAnswerError
+from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
+
+HIGH_WATER_BYTES = 65_536
+"""A reader further behind than this stops the socket; with one receive of the loop (256,000 bytes) on top at most."""
+ONE_WRITE_BYTES = 65_536
+"""Bodies up to this size are joined with the head; a larger one is not worth the copy."""
+
+LOST_HOST = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a backend: connecting, then resting and in use by turns, then lost.
+
+    `on_lost` is called once, when a connection that had been made is lost.
+    """
+
+    __slots__ = (
+        "_acked_before",
+        "_answer",
+        "_failure",
+        "_loop",
+        "_news",
+        "_on_lost",
+        "_paused",
+        "_sock",
+        "_transport",
+        "_used",
+        "_waiter",
+        "_written",
+        "address",
+        "closed",
+    )
+
+    def __init__(
+        self, address: Address, loop: asyncio.AbstractEventLoop, on_lost: Callable[["Connection"], None]
+    ) -> None:
+        self.address = address
+        self.closed = False
+        self._loop = loop
+        self._on_lost = on_lost
+        self._answer: Answer | None = None
+        self._failure: UpstreamError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._used = False
+        self._written = 0
+        self._acked_before = 0
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._sock: socket.socket = transport.get_extra_info("socket")
+        self._news = tcp.watcher(self._sock)
+        self._written = tcp.acknowledged(self._sock)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        answer = self._answer
+        if answer is None:  # nobody asked: what came cannot be given to the next request
+            self.abort()
+            return
+        try:
+            answer.feed(data)
+        except BadAnswerError as error:
+            self._fail(MayHaveRun(error.reason))
+        if answer.behind > HIGH_WATER_BYTES and not answer.complete and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The backend will send nothing more; False lets the transport close."""
+        self._ended(None)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is closed, by us or by an error."""
+        self._ended(exc)
+        self._on_lost(self)
+
+    # What the client calls.
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be written: open, and the kernel holds nothing that was not asked for."""
+        return not self.closed and not tcp.has_news(self._news)
+
+    async def ask(self, head: bytes, body: bytes, *, head_only: bool) -> Answer:
+        """Write a request and wait for the head of its answer."""
+        answer = self._answer = Answer(head_only=head_only)
+        self._acked_before = tcp.acknowledged(self._sock) if self.address.tls else self._written
+        self._written += len(head) + len(body)
+        if len(body) <= ONE_WRITE_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        while not answer.head_done:
+            await self.more()
+        return answer
+
+    async def more(self) -> None:
+        """Wait until something has come; the failure is raised when nothing more will."""
+        if self._failure is not None:
+            raise self._failure
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        waiter = self._waiter = self._loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._waiter = None
+
+    def release(self) -> bool:
+        """End the exchange; True when the connection may carry another request, else it is closed."""
+        answer, self._answer = self._answer, None
+        if (
+            answer is not None
+            and answer.complete
+            and answer.reusable
+            and not self.closed
+            and not self._transport.get_write_buffer_size()
+        ):
+            self._used = True
+            return True
+        self.abort()
+        return False
+
+    def abort(self) -> None:
+        """Close the socket now, whatever is under way; the backend sees it at once."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._transport.get_write_buffer_size() or tcp.unsent(self._sock):
+            tcp.reset_on_close(self._sock)
+        self._transport.abort()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, failure: UpstreamError) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self.abort()
+
+    def _ended(self, exc: Exception | None) -> None:
+        """The backend's end, or an error: finish the answer or explain why there is none."""
+        if self.closed:
+            return
+        answer = self._answer
+        if answer is not None:
+            if not answer.touched:
+                self._failure = self._explain(exc)
+            elif exc is not None and not answer.complete:
+                self._failure = MayHaveRun(_word(exc))
+            else:
+                try:
+                    answer.eof()
+                except BadAnswerError as error:
+                    self._failure = MayHaveRun(error.reason)
+        self.abort()
+        self._wake()
+
+    def _explain(self, exc: Exception | None) -> UpstreamError:
+        """No byte of an answer came: is it proven that the request did not run?
+
+        It is when the backend's end (FIN) came and acknowledged nothing of the request: the program on the other side
+        had closed its socket before. A reset alone proves nothing, because what it acknowledges is not counted.
+        """
+        ended = exc is None or isinstance(exc, BrokenPipeError)
+        if ended and tcp.acknowledged(self._sock) <= self._acked_before:
+            return NeverSent("stale" if self._used else "closed")
+        return MayHaveRun("closed" if ended else _word(exc))
+
+
+def _word(exc: Exception | None) -> str:
+    return "timeout" if isinstance(exc, OSError) and exc.errno in LOST_HOST else "reset"

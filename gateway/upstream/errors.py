@@ -1,0 +1,49 @@
+"""May it be tried again? A failed exchange as a type that answers this question."""
+
+from gateway.core.errors import BadGatewayError, UnavailableError
+
+
+class UpstreamError(BadGatewayError):
+    """A backend failed to answer; the message never names it.
+
+    Attributes:
+        reason: one word for logs and metrics.
+    """
+
+    def __init__(self, message: str, reason: str, *, should_retry: bool | None = None) -> None:
+        super().__init__(message, should_retry=should_retry)
+        self.reason = reason
+
+
+class NeverSent(UpstreamError):  # noqa: N818 -- the retry rule is written in these two words
+    """The request provably did not run, so it may be sent again, here or elsewhere.
+
+    Reasons: `refused`, `unreachable`, `connect_timeout`, `dns`, `tls`, `forbidden_address`, `closing`, `closed` (a new
+    connection was closed before it took a byte) and `stale`: a kept-alive connection had been closed by its idle
+    time-out. A stale connection says nothing against its backend: the same address may be tried again at once, and
+    that attempt finds no older connection.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The model's server could not be reached.", reason)
+
+
+class MayHaveRun(UpstreamError):  # noqa: N818 -- the retry rule is written in these two words
+    """The backend may have taken the request: repeating it could run it twice.
+
+    Reasons: `reset`, `closed` (before the headers), `cut` (in the body), `timeout` (the host stopped answering),
+    `malformed` (not HTTP), `head_too_large`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The model's server broke off its answer.", reason, should_retry=False)
+
+
+class PoolExhausted(UnavailableError):  # noqa: N818 -- named like its neighbours
+    """UPSTREAM_MAX_CONNECTIONS are in use and none became free in time; nothing was sent."""
+
+    code = "upstream_connections_exhausted"
+    reason = "pool_exhausted"
+
+    def __init__(self) -> None:
+        super().__init__("Every connection to the models' servers is in use; try again shortly.", retry_after=1.0)

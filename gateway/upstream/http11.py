@@ -1,0 +1,180 @@
+"""How is a request sent to vLLM? An HTTP/1.1 client on httptools: no task and no timer per request."""
+
+import asyncio
+import ssl
+from typing import Final
+
+from gateway.core.asgi import Headers
+from gateway.upstream import tcp
+from gateway.upstream.address import Address
+from gateway.upstream.answer import Answer
+from gateway.upstream.connection import Connection
+from gateway.upstream.errors import NeverSent
+from gateway.upstream.pool import Pool
+from gateway.upstream.protocol import UpstreamRequest
+from gateway.upstream.resolver import Lookup, Resolver, Target, system_lookup
+from gateway.upstream.settings import UpstreamSettings
+
+BODILESS: Final = frozenset({b"GET", b"HEAD"})
+"""Methods that need no `content-length: 0`."""
+
+
+class Http11Client:
+    """`UpstreamClient` over sockets of its own; belongs to the event loop that first uses it."""
+
+    def __init__(self, settings: UpstreamSettings, lookup: Lookup = system_lookup) -> None:
+        self._pool = Pool(settings)
+        self._resolver = Resolver(settings.upstream_dns_secs, lookup)
+        self._connect_secs = settings.upstream_connect_timeout_secs
+        self._ca_file = settings.upstream_ca_file
+        self._tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return f"<Http11Client {self._pool!r}>"
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Open connections (idle and connecting ones included), idle ones, requests that wait for one."""
+        return self._pool.counts
+
+    async def send(self, address: Address, request: UpstreamRequest) -> "Http11Reply":
+        """Send one request and return when the answer's headers are there; see `protocol.UpstreamClient`."""
+        head = request_head(address, request)
+        pool = self._pool
+        connection = pool.take(address)
+        if connection is None:
+            connection = await self._connected(address)
+        try:
+            answer = await connection.ask(head, request.body, head_only=request.method == b"HEAD")
+        except BaseException as error:
+            pool.give_back(connection)
+            if isinstance(error, NeverSent):
+                # The others have rested longer than this one did: their backend has closed them too.
+                pool.drop_idle(address)
+            raise
+        return Http11Reply(pool, connection, answer)
+
+    async def aclose(self) -> None:
+        """Close every connection, those in use included, and wait until their sockets are closed."""
+        await self._pool.aclose()
+
+    async def _connected(self, address: Address) -> Connection:
+        """A new connection, or an idle one that became free while this request waited for room."""
+        new = Connection(address, asyncio.get_running_loop(), self._pool.leave)
+        connection = await self._pool.enter(new)
+        if connection is not new:
+            if connection.usable:
+                return connection
+            connection.abort()
+            return await self._connected(address)
+        try:
+            async with asyncio.timeout(self._connect_secs):
+                await self._connect(new)
+        except BaseException as error:
+            self._pool.leave(new)
+            if isinstance(error, TimeoutError):
+                raise NeverSent("connect_timeout") from None
+            raise
+        return new
+
+    async def _connect(self, connection: Connection) -> None:
+        """Try the host's addresses in the resolver's order."""
+        address = connection.address
+        failure = NeverSent("dns")
+        for target in await self._resolver.resolve(address.host, address.port):
+            try:
+                await self._open(connection, target)
+            except ssl.SSLError:
+                failure = NeverSent("tls")
+            except ConnectionRefusedError:
+                failure = NeverSent("refused")
+            except OSError as error:
+                if isinstance(error, TimeoutError):
+                    raise
+                failure = NeverSent("unreachable")
+            else:
+                return
+        raise failure
+
+    async def _open(self, connection: Connection, target: Target) -> None:
+        loop = asyncio.get_running_loop()
+        family, where = target
+        sock = tcp.new_socket(family)
+        try:
+            await loop.sock_connect(sock, where)
+            if connection.address.tls:
+                name = connection.address.host
+                context = self._context()
+                await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
+            else:
+                await loop.create_connection(lambda: connection, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+        return self._tls
+
+
+class Http11Reply:
+    """`Reply` on a connection of the pool."""
+
+    __slots__ = ("_answer", "_connection", "_pool")
+
+    def __init__(self, pool: Pool, connection: Connection, answer: Answer) -> None:
+        self._pool = pool
+        self._connection: Connection | None = connection
+        self._answer = answer
+
+    @property
+    def status(self) -> int:
+        """The final status, 200 to 599."""
+        return self._answer.status
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, names in lower case, without those that belong to one connection."""
+        return self._answer.headers
+
+    @property
+    def content_length(self) -> int | None:
+        """How many bytes `read` will give in all; None when only the body's end tells."""
+        return self._answer.content_length
+
+    async def read(self) -> bytes:
+        """What has arrived since the last call; b"" at the clean end. See `protocol.Reply`."""
+        answer = self._answer
+        while not answer.pieces:
+            if answer.complete:
+                return b""
+            if self._connection is None:
+                raise RuntimeError("the reply is closed")
+            await self._connection.more()
+        return answer.take()
+
+    def close(self) -> None:
+        """Keep the connection when the answer is complete and clean, else close its socket at once; idempotent."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
+
+
+def request_head(address: Address, request: UpstreamRequest) -> bytes:
+    """The request's first bytes.
+
+    Raises:
+        ValueError: a line break or a blank where none may be, which would let a value write fields of its own.
+    """
+    body, headers = request.body, request.headers
+    lines = [b"%b %b%b HTTP/1.1\r\nhost: %b" % (request.method, address.base, request.path, address.authority)]
+    lines += [b"%b: %b" % field for field in headers]
+    if body or request.method not in BODILESS:
+        lines.append(b"content-length: %d" % len(body))
+    lines.append(b"\r\n")
+    head = b"\r\n".join(lines)
+    breaks = len(lines) + 1
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b" " in request.path or b"\0" in head:
+        raise ValueError("a line break or a blank stands where it would end a field")
+    return head

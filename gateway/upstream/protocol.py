@@ -1,0 +1,80 @@
+"""What does a caller need of an HTTP client? One request out, one answer back, and a close that always works."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.core.asgi import Headers
+from gateway.upstream.address import Address
+
+
+@dataclass(slots=True)
+class UpstreamRequest:
+    """One request to a backend.
+
+    Attributes:
+        method: upper case, as on the wire.
+        path: starts with a slash, query included; the address's base path is put before it.
+        headers: already filtered, lower case; without host, content-length, connection and transfer-encoding, which
+            the client writes itself.
+        body: the whole body; it is never altered and never sent twice.
+    """
+
+    method: bytes
+    path: bytes
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+
+
+class Reply(Protocol):
+    """An answer whose headers are there and whose body may still be on its way."""
+
+    @property
+    def status(self) -> int:
+        """The final status, 200 to 599; interim answers (1xx) are skipped."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """The fields in the order of the wire, names in lower case, without those that belong to one connection.
+
+        Dropped: connection and what it names, keep-alive, transfer-encoding, te, trailer, upgrade, proxy-*, server,
+        date. Content-length stays.
+        """
+        ...
+
+    @property
+    def content_length(self) -> int | None:
+        """How many bytes `read` will give in all; None when only the body's end tells. 0 for HEAD, 204 and 304."""
+        ...
+
+    async def read(self) -> bytes:
+        """Give what has arrived since the last call, waiting only when that is nothing; b"" at the clean end.
+
+        Raises:
+            MayHaveRun: the body ended before its end, or is not HTTP. What came before is given first.
+        """
+        ...
+
+    def close(self) -> None:
+        """Keep the connection when the answer is complete and clean, else close its socket at once; idempotent."""
+        ...
+
+
+class UpstreamClient(Protocol):
+    """An HTTP client to the backends."""
+
+    async def send(self, address: Address, request: UpstreamRequest) -> Reply:
+        """Send one request and return when the answer's headers are there; the caller closes the reply.
+
+        A cancellation closes the connection at once, in every phase. There is no time-out once connected.
+
+        Raises:
+            NeverSent: the backend provably did not take the request.
+            MayHaveRun: the request may have run, and there is no answer.
+            PoolExhausted: no connection became free in time.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection, those in use included."""
+        ...

@@ -1,0 +1,69 @@
+"""What does the kernel know of a connection? Bytes acknowledged, something unread, bytes unsent; Linux."""
+
+import fcntl
+import select
+import socket
+import struct
+import termios
+
+BYTES_ACKED = struct.Struct("=Q")
+BYTES_ACKED_OFFSET = 120
+"""Place of `tcpi_bytes_acked` in `struct tcp_info` (linux/tcp.h, since Linux 4.1)."""
+INFO_SIZE = BYTES_ACKED_OFFSET + BYTES_ACKED.size
+
+PROBE_AFTER_SECS, PROBE_EVERY_SECS, PROBES = 15, 5, 4
+"""A silent connection is probed, so that a vanished host is noticed; a busy backend's kernel answers."""
+UNACKNOWLEDGED_MS = 45_000
+"""Bytes that the backend's kernel does not take for that long end the connection; Linux alone would try for 15 min."""
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def new_socket(family: int) -> socket.socket:
+    """A non-blocking TCP socket that sends at once and notices a vanished host."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_AFTER_SECS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_EVERY_SECS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def acknowledged(sock: socket.socket) -> int:
+    """Bytes of ours that the backend's kernel has acknowledged; the SYN counts as one.
+
+    Still told after the connection has died, until the socket is closed.
+    """
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+    acked: int = BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0]
+    return acked
+
+
+def unsent(sock: socket.socket) -> int:
+    """Bytes that lie in the kernel because the backend has not acknowledged them."""
+    queued: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    return queued
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Make the close a reset: what lies unsent is dropped, instead of being delivered before the end is seen."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+
+
+def watcher(sock: socket.socket) -> "select.poll":
+    """A poll object for `has_news`."""
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN | select.POLLRDHUP)
+    return poll
+
+
+def has_news(poll: "select.poll") -> bool:
+    """Whether the kernel holds bytes, an end or an error that the event loop has not come round to."""
+    return bool(poll.poll(0))
