@@ -125,6 +125,8 @@ class Prober:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._client.aclose()
+        if self._task is not None and not self._task.cancelled():
+            self._task.result()
 
     def health(self, backend: str) -> BackendHealth:
         """The verdict on the backend of that name.

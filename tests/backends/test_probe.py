@@ -1,0 +1,114 @@
+"""One probe: what each answer of a backend is taken for."""
+
+import socket
+from typing import Protocol
+
+import httpx
+import pytest
+import respx
+
+from gateway.backends.probe import EXPLANATIONS, Finding, Reason, new_client, probe
+from gateway.backends.settings import BackendSettings
+from gateway.core.clock import SystemClock
+from gateway.core.fleet import Backend
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-backends-4f2a"
+
+
+class Scripted(Protocol):
+    """The fixture `backend`, as far as these tests use it."""
+
+    url: str
+    key: str
+    health: int
+    models: tuple[str, ...]
+    silent: bool
+    raw_models: bytes | None
+    asked: list[tuple[str, str]]
+
+
+async def find(url: str, *, timeout: float = 5.0) -> Finding:  # noqa: ASYNC109 -- the probe's own bound
+    settings = BackendSettings.model_validate({"backend_api_key": KEY, "chat_backends": url})
+    async with new_client(settings) as client:
+        return await probe(client, Backend("chat0", url), "qwen", timeout, SystemClock())
+
+
+async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(backend: Scripted) -> None:
+    backend.models = ("other", "qwen")
+    finding = await find(backend.url)
+    assert finding.reason is Reason.OK
+    assert finding.models == ("other", "qwen")
+    assert finding.max_model_len == 8192
+    assert finding.latency is not None
+
+
+async def test_the_probe_shows_the_backends_key_and_asks_two_questions(backend: Scripted) -> None:
+    await find(backend.url)
+    assert backend.asked == [("/health", f"Bearer {KEY}"), ("/v1/models", f"Bearer {KEY}")]
+
+
+async def test_a_wrong_key_is_called_a_wrong_key(backend: Scripted) -> None:
+    backend.key = "sk-another"
+    assert (await find(backend.url)).reason is Reason.WRONG_KEY
+
+
+async def test_a_backend_with_other_models_lacks_ours(backend: Scripted) -> None:
+    backend.models = ("llama",)
+    finding = await find(backend.url)
+    assert finding.reason is Reason.MODEL_MISSING
+    assert finding.models == ("llama",)
+
+
+async def test_a_dead_engine_is_unhealthy_and_asked_no_further(backend: Scripted) -> None:
+    backend.health = 503
+    assert (await find(backend.url)).reason is Reason.UNHEALTHY
+    assert [path for path, _ in backend.asked] == ["/health"]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": 7}', b'{"data": [{"name": "qwen"}]}', b""])
+async def test_a_list_of_models_that_is_none_is_a_bad_answer(backend: Scripted, body: bytes) -> None:
+    backend.raw_models = body
+    assert (await find(backend.url)).reason is Reason.BAD_ANSWER
+
+
+async def test_a_server_that_takes_the_connection_and_says_nothing_times_out(backend: Scripted) -> None:
+    backend.silent = True
+    assert (await find(backend.url, timeout=0.05)).reason is Reason.TIMEOUT
+
+
+async def test_a_closed_port_is_unreachable() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert (await find(f"http://127.0.0.1:{port}")).reason is Reason.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (httpx.ConnectError("refused"), Reason.UNREACHABLE),
+        (httpx.ConnectTimeout("dropped"), Reason.UNREACHABLE),
+        (httpx.ReadTimeout("silent"), Reason.TIMEOUT),
+        (httpx.RemoteProtocolError("garbage"), Reason.BAD_ANSWER),
+        (httpx.ReadError("reset"), Reason.BAD_ANSWER),
+    ],
+)
+@pytest.mark.parametrize("path", ["/health", "/v1/models"])
+async def test_a_failure_of_either_question_is_a_finding(failure: httpx.HTTPError, reason: Reason, path: str) -> None:
+    with respx.mock(base_url="http://chat0:8000", assert_all_called=False) as fake:
+        fake.get("/health").respond(200)
+        fake.get(path).mock(side_effect=failure)
+        finding = await find("http://chat0:8000")
+    assert finding.reason is reason
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    with respx.mock(base_url="http://chat0:8000") as fake:
+        fake.get("/health").respond(302, headers={"location": "http://169.254.169.254/"})
+        assert (await find("http://chat0:8000")).reason is Reason.UNHEALTHY
+
+
+def test_every_reason_has_its_sentence() -> None:
+    assert set(EXPLANATIONS) == set(Reason)

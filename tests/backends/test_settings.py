@@ -1,0 +1,79 @@
+"""Settings of the fleet: what is taken, what stops the start."""
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+from gateway.backends.settings import BackendSettings
+
+KEY = "sk-backends-4f2a"
+
+
+def build(**fields: object) -> BackendSettings:
+    return BackendSettings.model_validate({"backend_api_key": KEY, "chat_backends": "http://chat0:8000", **fields})
+
+
+def refusal(**fields: object) -> str:
+    with pytest.raises(ValidationError) as caught:
+        build(**fields)
+    return " ".join(error["msg"] for error in caught.value.errors())
+
+
+def test_a_comma_list_becomes_urls_without_blanks_and_trailing_slashes() -> None:
+    settings = build(chat_backends=" http://chat0:8000/ ,, http://chat1:8000")
+    assert settings.chat_backends == ("http://chat0:8000", "http://chat1:8000")
+
+
+def test_a_yaml_list_is_as_good_as_a_comma_list() -> None:
+    assert build(chat_aliases=["a", "b"]).chat_aliases == ("a", "b")
+
+
+def test_the_environment_gives_plain_comma_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Environment(BackendSettings, BaseSettings):
+        pass
+
+    monkeypatch.setenv("BACKEND_API_KEY", KEY)
+    monkeypatch.setenv("CHAT_BACKENDS", "http://chat0:8000,http://chat1:8000")
+    monkeypatch.setenv("EMBED_ALIASES", "")
+    settings = Environment()
+    assert settings.chat_backends == ("http://chat0:8000", "http://chat1:8000")
+    assert settings.embed_aliases == ()
+
+
+def test_without_a_chat_backend_the_start_is_refused() -> None:
+    assert "CHAT_BACKENDS is not set" in refusal(chat_backends=" , ")
+
+
+def test_one_url_named_twice_is_refused() -> None:
+    assert "names a URL twice" in refusal(chat_backends="http://chat0:8000,http://chat0:8000/")
+
+
+def test_a_list_where_one_server_belongs_is_refused() -> None:
+    assert "takes one URL" in refusal(rerank_backend="http://a:8000,http://b:8000")
+
+
+def test_a_missing_key_is_refused() -> None:
+    assert "BACKEND_API_KEY is not set" in refusal(backend_api_key="")
+
+
+@pytest.mark.parametrize(
+    "key", ["changeme", "change-me", "your-backend-key", "sk-example", "<key>", "xxxx", "PLACEHOLDER"]
+)
+def test_a_placeholder_key_is_refused_without_repeating_it(key: str) -> None:
+    message = refusal(backend_api_key=key)
+    assert "BACKEND_API_KEY is a placeholder" in message
+    assert key not in message
+
+
+@pytest.mark.parametrize("key", ["two words", "tab\tin", "schlüssel", "line\n"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    assert "printable ASCII" in refusal(backend_api_key=key)
+
+
+@pytest.mark.parametrize("field", ["backend_probe_interval_secs", "backend_probe_timeout_secs"])
+def test_a_probe_interval_or_timeout_of_nothing_is_refused(field: str) -> None:
+    assert "greater than 0" in refusal(**{field: 0})
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(field.description for field in BackendSettings.model_fields.values())
