@@ -42,13 +42,6 @@ class AuthSettings(BaseModel):
         description="Addresses or networks whose X-Forwarded-For and X-Real-IP are believed; everybody else is who "
         "their socket says they are.",
     )
-    auth_failures_per_sec: float = Field(
-        default=5.0,
-        gt=0,
-        description="Wrong keys a second that one address may try before it gets 429 instead of 401.",
-    )
-    auth_failures_burst: float = Field(default=50.0, ge=1, description="Wrong keys that one address may try at once.")
-
     @field_validator("gateway_api_key", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:  # noqa: ANN401 -- see split_list

@@ -26,7 +26,7 @@ class Phase(StrEnum):
     DONE = "done"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestContext:
     """Everything the rooms learn about one request.
 
@@ -62,6 +62,10 @@ class RequestContext:
     bytes_in: int = 0
     bytes_out: int = 0
     answer_started: bool = False
+    event_stream: bool = False
+    """The answer that has begun is a stream of events: a failure can still be said in it."""
+    failure_told: bool = False
+    """The backend's own error event was passed on; a second one would only repeat it."""
     disconnect_phase: Phase | None = None
     answer_headers: Headers = field(default_factory=list)
     """Fields that every answer to this request carries, errors included (`x-request-id`, rate headers)."""

@@ -1,5 +1,7 @@
 """What can go wrong for a caller? Failures as types that know their status, code and what a retry would bring."""
 
+from gateway.core.asgi import Headers
+
 
 class GatewayError(Exception):
     """An expected failure, rendered by exactly one place (`core.envelope`) in the caller's dialect.
@@ -11,6 +13,7 @@ class GatewayError(Exception):
         param: the request field at fault, if one is.
         retry_after: seconds until a retry may succeed; None says nothing about it.
         should_retry: False tells an SDK (`x-should-retry`) that a retry cannot help; None leaves it to the status.
+        headers: further fields of the answer that states this failure.
     """
 
     status = 500
@@ -24,12 +27,14 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         should_retry: bool | None = None,
+        headers: Headers | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
         self.should_retry = should_retry
+        self.headers: Headers = headers or []
 
 
 class BadRequestError(GatewayError):
@@ -155,8 +160,26 @@ class BadGatewayError(GatewayError):
 
 
 class GatewayTimeoutError(GatewayError):
-    """The backend was silent for too long."""
+    """The backend was silent, or the request lived, for too long."""
 
     status = 504
     type = "server_error"
     code = "gateway_timeout"
+
+
+class RequestLifetimeError(GatewayTimeoutError):
+    """MAX_REQUEST_SECS are over."""
+
+    code = "request_lifetime_exceeded"
+
+
+class FirstTokenTimeoutError(GatewayTimeoutError):
+    """FIRST_TOKEN_TIMEOUT_SECS are over."""
+
+    code = "first_token_timeout"
+
+
+class StreamIdleError(GatewayTimeoutError):
+    """No token for STREAM_IDLE_TIMEOUT_SECS."""
+
+    code = "stream_idle_timeout"

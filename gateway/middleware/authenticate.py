@@ -1,0 +1,55 @@
+"""May it come in? Names the client and its organization, and asks for the key where a path needs one."""
+
+from gateway.auth.address import AddressBook
+from gateway.auth.keyring import Keyring
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.context import CONTEXT_KEY, RequestContext
+from gateway.core.endpoint import Access
+from gateway.core.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError
+from gateway.limits.token_bucket import FailedAuthLimiter
+from gateway.middleware.request_scope import UNKNOWN
+
+
+class Authenticate:
+    """Refuses paths that are on no list, methods that a path does not have, and wrong keys.
+
+    A valid key always passes: wrong ones sent from the same address (a shared exit, a stale script) must not lock it
+    out. Wrong ones drain a bucket of their address, and then get 429 instead of 401.
+    """
+
+    def __init__(self, app: ASGIApp, book: AddressBook, keyring: Keyring, failures: FailedAuthLimiter) -> None:
+        self._app = app
+        self._book = book
+        self._keyring = keyring
+        self._failures = failures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request pass, or raise.
+
+        Raises:
+            NotFoundError: the path is on no list.
+            MethodNotAllowedError: the path has no such method.
+            InvalidApiKeyError: the key is missing or wrong.
+            RateLimitedError: the address has sent too many wrong keys.
+        """
+        ctx: RequestContext = scope[CONTEXT_KEY]
+        headers = scope["headers"]
+        ctx.client_ip = self._book.client_of(ctx.peer, headers)
+        ctx.organization = self._book.organization_of(ctx.client_ip)
+        endpoint = ctx.endpoint
+        if endpoint is UNKNOWN:
+            raise NotFoundError("This gateway has no such path; see /docs for those it has.")
+        if ctx.method not in endpoint.methods:
+            raise MethodNotAllowedError(
+                f"{endpoint.path} takes {' or '.join(sorted(endpoint.methods))}.",
+                headers=[(b"allow", ", ".join(sorted(endpoint.methods)).encode())],
+            )
+        if endpoint.access is Access.KEY:
+            try:
+                self._keyring.admit(headers, endpoint.dialect)
+            except InvalidApiKeyError:
+                verdict = await self._failures.drain(ctx.organization)
+                if not verdict.granted:
+                    raise verdict.error() from None
+                raise
+        await self._app(scope, receive, send)

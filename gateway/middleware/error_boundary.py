@@ -1,0 +1,86 @@
+"""How does a request end that went wrong? The one place that turns failures into answers, before or in a stream."""
+
+import asyncio
+from collections.abc import Callable
+
+from structlog.typing import FilteringBoundLogger
+
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.context import CONTEXT_KEY, RequestContext
+from gateway.core.envelope import error_body, error_event, error_headers
+from gateway.core.errors import (
+    FirstTokenTimeoutError,
+    GatewayError,
+    RequestLifetimeError,
+    ShuttingDownError,
+    StreamIdleError,
+)
+from gateway.core.lifeline import Cut
+
+FAREWELLS: dict[Cut, Callable[[], GatewayError]] = {
+    Cut.LIFETIME: lambda: RequestLifetimeError("The request exceeded the time a request may live.", should_retry=False),
+    Cut.FIRST_TOKEN: lambda: FirstTokenTimeoutError("The model produced no token in time.", should_retry=False),
+    Cut.IDLE: lambda: StreamIdleError("The model stopped producing tokens.", should_retry=False),
+    Cut.SHUTDOWN: lambda: ShuttingDownError("The gateway is shutting down.", should_retry=False),
+}
+"""What a client is told when its request is cut; whoever left or does not read is told nothing."""
+
+
+class ErrorBoundary:
+    """Renders every expected failure, and an unexpected one without its details."""
+
+    def __init__(self, app: ASGIApp, log: FilteringBoundLogger) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the rest of the chain; raise nothing but a cancellation that is not ours."""
+        ctx: RequestContext = scope[CONTEXT_KEY]
+        try:
+            await self._app(scope, receive, send)
+        except GatewayError as error:
+            await self._tell(ctx, error, send)
+        except asyncio.CancelledError:
+            if not ctx.lifeline.mended():
+                raise
+            await self._end_cut(ctx, send)
+        except Exception:  # noqa: BLE001 -- the boundary: a bug costs its own request an answer, nobody else anything
+            self._log.exception("request failed unexpectedly", request_id=ctx.request_id)
+            await self._tell(ctx, GatewayError("The gateway met an unexpected condition."), send)
+
+    async def _end_cut(self, ctx: RequestContext, send: Send) -> None:
+        reason = ctx.lifeline.reason
+        farewell = FAREWELLS.get(reason) if reason is not None else None
+        if farewell is not None:
+            await self._tell(ctx, farewell(), send)
+        elif ctx.connection is not None:
+            ctx.connection.abort()
+        ctx.outcome = reason or ctx.outcome
+
+    async def _tell(self, ctx: RequestContext, error: GatewayError, send: Send) -> None:
+        """Say it while the client listens; its departure in the middle of that ends the matter."""
+        ctx.outcome = error.code
+        try:
+            await (self._break_off(ctx, error, send) if ctx.answer_started else self._answer(ctx, error, send))
+        except asyncio.CancelledError:
+            if not ctx.lifeline.mended():
+                raise
+
+    async def _answer(self, ctx: RequestContext, error: GatewayError, send: Send) -> None:
+        body = error_body(error, ctx.dialect, ctx.request_id)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            *error.headers,
+            *error_headers(error),
+        ]
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _break_off(self, ctx: RequestContext, error: GatewayError, send: Send) -> None:
+        """The headers are gone: a stream gets its error event, and the body stays incomplete in any case."""
+        if ctx.event_stream and not ctx.failure_told:
+            event = error_event(error, ctx.dialect, ctx.request_id)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        if ctx.connection is not None:
+            ctx.connection.abort()

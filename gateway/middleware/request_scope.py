@@ -1,0 +1,122 @@
+"""Whose request is this? Gives each one its id and context, watches for its client's departure, records its end."""
+
+import asyncio
+import itertools
+import re
+import secrets
+from collections.abc import Callable
+
+from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Message, Receive, Scope, Send
+from gateway.core.clock import Clock
+from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
+from gateway.core.endpoint import Access, Endpoint
+from gateway.core.lifeline import Cut, Lifeline
+
+CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+"""What a client's own id may hold to be worth logging; anything else is ignored, so no log line can be forged."""
+UNKNOWN = Endpoint("", frozenset(), access=Access.OPEN)
+"""Stands in for the path of a request that is on no list."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's word for a client that left before its answer began; never sent, only logged."""
+
+Find = Callable[[str, bytes], Endpoint | None]
+Record = Callable[[RequestContext], None]
+
+
+class RequestScope:
+    """The outermost layer: a request begins and ends here.
+
+    Args:
+        app: the rest of the chain.
+        find: the allow-list's look-up.
+        record: called exactly once per request, after its last byte or its cut.
+        clock: for durations.
+    """
+
+    def __init__(self, app: ASGIApp, find: Find, record: Record, clock: Clock) -> None:
+        self._app = app
+        self._find = find
+        self._record = record
+        self._clock = clock
+        # vLLM makes the id part of its own: it must be unique over workers and restarts, it need not be a secret.
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+        self._live: set[RequestContext] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one HTTP request through the chain."""
+        ctx = self._begin(scope)
+        connection = ctx.connection
+        self._live.add(ctx)
+        if connection is not None:
+            connection.watch(lambda: leave(ctx))
+        try:
+            await self._app(scope, receive, _answering(ctx, send))
+        finally:
+            self._live.discard(ctx)
+            ctx.lifeline.finish()
+            if connection is not None:
+                connection.unwatch()
+            _conclude(ctx)
+            self._record(ctx)
+
+    def end_all(self) -> None:
+        """Cut every request that is still running: the drain's time is over."""
+        for ctx in tuple(self._live):
+            ctx.lifeline.cut(Cut.SHUTDOWN)
+
+    def _begin(self, scope: Scope) -> RequestContext:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- an ASGI server runs every request in a task
+        client = scope.get("client")
+        request_id = f"{self._prefix}{next(self._numbers):016x}"
+        ctx = scope[CONTEXT_KEY] = RequestContext(
+            request_id=request_id,
+            endpoint=self._find(scope["path"], scope["raw_path"]) or UNKNOWN,
+            lifeline=Lifeline(task),
+            connection=scope.get("extensions", {}).get(CONNECTION_EXTENSION),
+            started=self._clock.monotonic(),
+            method=scope["method"],
+            path=scope["path"],
+            peer=client[0] if client else "",
+            client_request_id=_client_request_id(scope),
+        )
+        ctx.answer_headers.append((b"x-request-id", request_id.encode()))
+        return ctx
+
+
+def leave(ctx: RequestContext) -> None:
+    """The client has gone: note in which phase, and end the request."""
+    ctx.disconnect_phase = ctx.phase
+    ctx.lifeline.cut(Cut.CLIENT_GONE)
+
+
+def _answering(ctx: RequestContext, send: Send) -> Send:
+    """`send`, with the request's own fields on the answer and its size and status noted."""
+
+    async def answer(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            ctx.answer_started = True
+            ctx.status = message["status"]
+            message["headers"] = [*message["headers"], *ctx.answer_headers]
+        else:
+            ctx.bytes_out += len(message.get("body", b""))
+        await send(message)
+
+    return answer
+
+
+def _conclude(ctx: RequestContext) -> None:
+    if ctx.lifeline.reason is Cut.CLIENT_GONE and not ctx.answer_started:
+        ctx.status = CLIENT_CLOSED_REQUEST
+    if not ctx.outcome:
+        ctx.outcome = ctx.lifeline.reason or "ok"
+    if ctx.disconnect_phase is None:
+        ctx.phase = Phase.DONE
+
+
+def _client_request_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value.decode("ascii") if CLIENT_REQUEST_ID.fullmatch(value) else None
+    return None

@@ -1,0 +1,1 @@
+"""CONDUCTOR: choose a backend, open, relay; retry before the first byte, and end the answer honestly."""

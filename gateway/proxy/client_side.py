@@ -1,0 +1,48 @@
+"""How does it reach the client? The answer's head and pieces, with the caps that a slow reader runs into."""
+
+from gateway.core.asgi import Headers, Send
+from gateway.core.clock import Clock
+from gateway.core.context import Phase, RequestContext
+from gateway.proxy.watchdog import Watchdog
+
+EVENT_STREAM_HEAD: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+"""The last one tells an nginx that is not ours to pass events on as they come."""
+
+
+class ClientSide:
+    """One answer on its way out."""
+
+    __slots__ = ("_clock", "_ctx", "_send", "_watchdog")
+
+    def __init__(self, ctx: RequestContext, send: Send, watchdog: Watchdog, clock: Clock) -> None:
+        self._ctx = ctx
+        self._send = send
+        self._watchdog = watchdog
+        self._clock = clock
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Send the head."""
+        self._ctx.phase = Phase.ANSWERING
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def begin_events(self) -> None:
+        """Send the head of an event stream, once."""
+        if not self._ctx.event_stream:
+            self._ctx.event_stream = True
+            await self.begin(200, EVENT_STREAM_HEAD)
+
+    async def pass_on(self, data: bytes) -> None:
+        """Send a piece; returns when the client has room for the next, so that a slow one slows its backend."""
+        self._watchdog.writing(self._clock.monotonic())
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._watchdog.written()
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece and complete the answer."""
+        self._watchdog.writing(self._clock.monotonic())
+        await self._send({"type": "http.response.body", "body": data})
+        self._watchdog.written()

@@ -1,0 +1,112 @@
+"""Which backend takes it? The first replica that accepts; others are asked only while nothing can have run."""
+
+from collections.abc import Mapping
+
+from gateway.core.asgi import Headers
+from gateway.core.context import Phase, RequestContext
+from gateway.core.errors import UnavailableError
+from gateway.observability import metrics as m
+from gateway.observability.metrics import Metrics
+from gateway.proxy.planner import Plan
+from gateway.proxy.retry import RetryBudget
+from gateway.proxy.verdict import busy, refused
+from gateway.proxy.whole import BufferedReply, read_bounded
+from gateway.routing.policies import RoundRobin
+from gateway.upstream.address import Address
+from gateway.upstream.errors import NeverSent
+from gateway.upstream.protocol import Reply, UpstreamClient, UpstreamRequest
+
+MAY_BE_REFUSAL = frozenset({429, 500, 503})
+"""Statuses whose body is read before it is decided whether another replica may be asked."""
+UNREACHABLE_RETRY_SECS = 2.0
+STALE = "stale"
+"""The reason of a `NeverSent` that speaks of an old connection, not of its backend."""
+
+
+class Dispatcher:
+    """Finds a backend for a planned request.
+
+    Args:
+        client: the wire.
+        policy: orders a group's backends, the one whose turn it is first.
+        addresses: where each backend listens, by its name.
+        backend_key: shown to every backend; the client's own key goes nowhere.
+        budget: bounds retries of stated refusals.
+        metrics: counts moves to another replica.
+    """
+
+    def __init__(
+        self,
+        client: UpstreamClient,
+        policy: RoundRobin,
+        addresses: Mapping[str, Address],
+        *,
+        backend_key: str,
+        budget: RetryBudget,
+        metrics: Metrics,
+    ) -> None:
+        self._client = client
+        self._policy = policy
+        self._addresses = addresses
+        self._headers: Headers = [
+            (b"content-type", b"application/json"),
+            (b"authorization", b"Bearer " + backend_key.encode()),
+        ]
+        self._budget = budget
+        self._metrics = metrics
+
+    async def open(self, ctx: RequestContext, plan: Plan) -> Reply:
+        """The reply of the first backend that takes the request, its head read.
+
+        Only what provably did not run is tried elsewhere: a request that never left (at once), and one that a backend
+        states it will not run (within the budget). Everything else may have cost GPU time and is not repeated.
+
+        Raises:
+            UnavailableError: no backend could be reached, or all of them refused.
+            MayHaveRun: a backend took the request and broke off.
+        """
+        self._budget.note_request()
+        request = self._request(ctx, plan)
+        stated_refusal = False
+        for backend in await self._policy.order(plan.route.group):
+            if stated_refusal and not self._budget.spend():
+                break
+            ctx.backend, ctx.phase = backend.name, Phase.CONNECTING
+            ctx.attempts += 1
+            if ctx.attempts > 1:
+                reason = "refused" if stated_refusal else "unreachable"
+                self._metrics.count(m.RETRIES, ctx.group, reason)
+            try:
+                reply = await self._send(self._addresses[backend.name], request)
+            except NeverSent:
+                continue
+            taken = await self._unless_refused(reply) if reply.status in MAY_BE_REFUSAL else reply
+            if taken is not None:
+                return taken
+            stated_refusal = True
+        if stated_refusal:
+            raise busy()
+        raise UnavailableError("No model server could be reached.", retry_after=UNREACHABLE_RETRY_SECS)
+
+    async def _send(self, address: Address, request: UpstreamRequest) -> Reply:
+        """One exchange; a kept-alive connection that had died unnoticed is replaced without blaming the backend."""
+        try:
+            return await self._client.send(address, request)
+        except NeverSent as failure:
+            if failure.reason != STALE:
+                raise
+        return await self._client.send(address, request)
+
+    def _request(self, ctx: RequestContext, plan: Plan) -> UpstreamRequest:
+        path = ctx.endpoint.upstream_path
+        assert path is not None  # noqa: S101 -- only relayed endpoints are planned
+        headers = [*self._headers, (b"x-request-id", ctx.request_id.encode())]
+        return UpstreamRequest(b"POST", path, headers, plan.body)
+
+    async def _unless_refused(self, reply: Reply) -> Reply | None:
+        """None when the backend states that it will not run the request, else the reply with its body held."""
+        try:
+            body = await read_bounded(reply)
+        finally:
+            reply.close()
+        return None if refused(reply.status, body) else BufferedReply(reply.status, reply.headers, body)

@@ -1,0 +1,93 @@
+"""How does a request get its answer? One function from a planned request to the answer's last byte."""
+
+from http import HTTPStatus
+
+from gateway.core.asgi import Send
+from gateway.core.clock import Clock
+from gateway.core.context import RequestContext
+from gateway.core.errors import BadGatewayError
+from gateway.proxy.client_side import ClientSide
+from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.ping import PING, Pinger
+from gateway.proxy.planner import Plan
+from gateway.proxy.settings import ProxySettings
+from gateway.proxy.stream import relay_stream
+from gateway.proxy.verdict import translate
+from gateway.proxy.watchdog import Watchdog
+from gateway.proxy.whole import read_bounded, relay_whole
+from gateway.upstream.protocol import Reply
+
+EVENT_STREAM = b"text/event-stream"
+JSON_HEAD = (b"content-type", b"application/json")
+
+
+class Forwarder:
+    """Relays planned requests.
+
+    Args:
+        dispatcher: opens a reply at one of the group's backends.
+        settings: the caps.
+        clock: for the caps and the time of the first token.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, settings: ProxySettings, clock: Clock) -> None:
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._clock = clock
+
+    async def forward(self, ctx: RequestContext, send: Send) -> None:
+        """Answer one request.
+
+        Every resource is a scope that a cut unwinds: the backend's connection is closed at once, which is what frees
+        its GPU. Failures are raised; the error boundary says them to the client.
+
+        Raises:
+            GatewayError: no backend took it, a backend broke off, or its answer cannot be trusted.
+        """
+        plan: Plan = ctx.plan
+        with Watchdog(ctx, self._settings, self._clock) as watchdog:
+            client = ClientSide(ctx, send, watchdog, self._clock)
+            if ctx.streamed:
+                watchdog.expect_tokens()
+            pinger = Pinger(lambda: _ping(client), self._settings.stream_ping_secs, self._clock)
+            if ctx.streamed:
+                pinger.start()
+            try:
+                reply = await self._dispatcher.open(ctx, plan)
+                try:
+                    await self._answer(ctx, reply, client, watchdog, pinger)
+                finally:
+                    reply.close()
+            finally:
+                pinger.abandon()
+
+    async def _answer(
+        self, ctx: RequestContext, reply: Reply, client: ClientSide, watchdog: Watchdog, pinger: Pinger
+    ) -> None:
+        content_type = _content_type(reply)
+        if reply.status != HTTPStatus.OK:
+            await self._pass_error(ctx, reply, client, pinger)
+        elif ctx.streamed and content_type.startswith(EVENT_STREAM):
+            await relay_stream(ctx, reply, client, watchdog, pinger, self._clock)
+        elif ctx.streamed:
+            raise BadGatewayError("The model server answered with something that is no event stream.")
+        else:
+            await relay_whole(ctx, reply, client, content_type)
+
+    async def _pass_error(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger) -> None:
+        body = translate(reply.status, await read_bounded(reply), ctx.dialect, ctx.request_id)
+        await pinger.stop()
+        ctx.outcome = f"backend_{reply.status}"
+        if ctx.event_stream:
+            raise BadGatewayError("The model server refused the request.")
+        await client.begin(reply.status, [JSON_HEAD, (b"content-length", b"%d" % len(body))])
+        await client.end(body)
+
+
+async def _ping(client: ClientSide) -> None:
+    await client.begin_events()
+    await client.pass_on(PING)
+
+
+def _content_type(reply: Reply) -> bytes:
+    return next((value for name, value in reply.headers if name == b"content-type"), b"")

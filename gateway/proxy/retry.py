@@ -1,0 +1,33 @@
+"""May a refused request be tried elsewhere? A budget that keeps retries from feeding an overload."""
+
+from gateway.core.clock import Clock
+
+RATIO = 0.1
+"""Retries per request; a fleet in trouble gets at most a tenth more work from them."""
+FLOOR_PER_SEC = 3.0
+"""Retries a second that are always allowed, so that a quiet gateway can still move a request."""
+CAPACITY = 10.0
+"""Retries that may be saved up."""
+
+
+class RetryBudget:
+    """For refusals that a backend states (503, a draining 500); what was never sent moves on outside of it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tokens = CAPACITY
+        self._refilled = clock.monotonic()
+
+    def note_request(self) -> None:
+        """A request was dispatched: a share of a retry is earned."""
+        self._tokens = min(CAPACITY, self._tokens + RATIO)
+
+    def spend(self) -> bool:
+        """Take one retry if the budget has one."""
+        now = self._clock.monotonic()
+        self._tokens = min(CAPACITY, self._tokens + (now - self._refilled) * FLOOR_PER_SEC)
+        self._refilled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,29 @@
+"""What may an operator set about a request's life? Caps in seconds, each for its own kind of silence."""
+
+from pydantic import BaseModel, Field
+
+
+class ProxySettings(BaseModel):
+    """Time caps. There is no generation time-out: a long answer is no failure."""
+
+    max_request_secs: float = Field(
+        default=5400.0, gt=0, description="Seconds a request may live, from arrival to its last byte."
+    )
+    stream_idle_timeout_secs: float = Field(
+        default=180.0, gt=0, description="Seconds between two tokens of a stream; comments are no tokens."
+    )
+    first_token_timeout_secs: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds until a stream's first token; 0: only MAX_REQUEST_SECS, as a request that waits in vLLM's "
+        "queue is not failing.",
+    )
+    client_write_timeout_secs: float = Field(
+        default=60.0, gt=0, description="Seconds a client may take nothing of what is ready for it."
+    )
+    stream_ping_secs: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds between `: ping` comments while a stream's first token is awaited; 0 sends none. The "
+        "answer then begins with the first ping, and a later failure is told inside the stream.",
+    )

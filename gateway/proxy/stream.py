@@ -1,0 +1,82 @@
+"""How is a stream passed on? One loop: bytes in, what the client may see out, until it ends or fails."""
+
+import asyncio
+
+from gateway.core.clock import Clock
+from gateway.core.context import RequestContext
+from gateway.core.errors import BadGatewayError
+from gateway.proxy.client_side import ClientSide
+from gateway.proxy.ping import Pinger
+from gateway.proxy.planner import Plan
+from gateway.proxy.watchdog import Watchdog
+from gateway.streaming.relay import StreamRelay
+from gateway.streaming.usage import UsageCut
+from gateway.upstream.errors import UpstreamError
+from gateway.upstream.protocol import Reply
+
+TAIL_SECS = 0.5
+"""How long the end of the body may lag behind the stream's last event before the connection is given up: uvicorn
+sends both in packets of their own, and a connection that is not read to its end cannot be used again."""
+
+
+class StreamBrokenError(BadGatewayError):
+    """The backend's stream ended without the end that its dialect demands, or said itself that it failed."""
+
+    code = "stream_broken"
+
+
+async def relay_stream(
+    ctx: RequestContext, reply: Reply, client: ClientSide, watchdog: Watchdog, pinger: Pinger, clock: Clock
+) -> None:
+    """Pass a stream on, each piece as it comes; return when it has ended as its dialect demands.
+
+    The head waits for the first piece: a backend that breaks off before it costs a clean 502.
+
+    Raises:
+        StreamBrokenError: the stream failed; nothing that looks like a success was passed on.
+        MayHaveRun: the backend broke off.
+    """
+    relay = _relay_for(ctx, ctx.plan)
+    tokens = 0
+    try:
+        while True:
+            data = await reply.read()
+            piece = relay.feed(data)
+            if not data:
+                relay.finish()
+            if relay.tokens != tokens:
+                tokens = relay.tokens
+                now = clock.monotonic()
+                watchdog.progress(now)
+                if ctx.first_token_at is None:
+                    ctx.first_token_at = now
+            if piece:
+                await pinger.stop()
+                await client.begin_events()
+                await (client.end(piece) if relay.ended else client.pass_on(piece))
+            if relay.failure is not None:
+                ctx.failure_told = relay.failure.told
+                raise StreamBrokenError("The model server broke off this answer.", should_retry=False)
+            if relay.ended:
+                break
+    finally:
+        ctx.usage = relay.usage
+    await _read_tail(reply)
+
+
+def _relay_for(ctx: RequestContext, plan: Plan) -> StreamRelay:
+    peeked, route = plan.peeked, plan.route
+    return StreamRelay(
+        ctx.dialect,
+        model=route.asked if route.renamed else None,
+        cut_usage=UsageCut.for_request(include_usage=peeked.include_usage, continuous_usage=peeked.continuous_usage),
+        choices=(peeked.n, peeked.prompts),
+    )
+
+
+async def _read_tail(reply: Reply) -> None:
+    try:
+        async with asyncio.timeout(TAIL_SECS):
+            await reply.read()
+    except (TimeoutError, UpstreamError):
+        return

@@ -1,0 +1,86 @@
+"""What does a backend's answer mean for our client? Its errors passed on, translated, or taken to another replica."""
+
+from http import HTTPStatus
+
+import msgspec
+import orjson
+
+from gateway.core.endpoint import Dialect
+from gateway.core.envelope import error_body
+from gateway.core.errors import BadGatewayError, GatewayError, UnavailableError
+
+DRAINING = b"cannot schedule new futures after shutdown"
+"""What a draining vLLM says, as a 500, to requests it will never run (seen on 0.32.0)."""
+CREDENTIALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+REFUSALS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+BUSY_RETRY_SECS = 1.0
+"""vLLM states no Retry-After; its queue moves within seconds."""
+
+
+class _Inner(msgspec.Struct):
+    message: str = ""
+    type: str | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class _Answer(msgspec.Struct):
+    error: _Inner | str | None = None
+    detail: msgspec.Raw | None = None
+    type: str | None = None
+
+
+class StatedError(GatewayError):
+    """A backend's own error, put into the caller's dialect with its status."""
+
+    def __init__(self, status: int, kind: str, code: str, message: str, param: str | None) -> None:
+        super().__init__(message, param=param)
+        self.status = status
+        self.type = kind
+        self.code = code
+
+
+def refused(status: int, body: bytes) -> bool:
+    """Whether the backend states that it has not run the request and will not: another replica may."""
+    return status in REFUSALS or (status == HTTPStatus.INTERNAL_SERVER_ERROR and DRAINING in body)
+
+
+def busy() -> UnavailableError:
+    """Every replica refused: the fleet's state, not the caller's limit."""
+    return UnavailableError("The model servers are busy. Try again shortly.", retry_after=BUSY_RETRY_SECS)
+
+
+def translate(status: int, body: bytes, dialect: Dialect, request_id: str) -> bytes:
+    """The body of a backend's error answer as our client should see it.
+
+    OpenAI's envelope passes unchanged on OpenAI's paths, Anthropic's on Anthropic's; vLLM's string errors, its
+    `detail` and the wrong dialect's form (its validation errors on `/v1/messages`) are put into the path's own.
+
+    Raises:
+        BadGatewayError: the backend refused our own key, or its answer is no error that could be shown.
+    """
+    if status in CREDENTIALS:
+        raise BadGatewayError("The model server refused the gateway's credentials.", should_retry=False)
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadGatewayError(f"The model server answered {status} without a readable reason.") from None
+    if isinstance(answer.error, _Inner) and (answer.type == "error") is (dialect is Dialect.ANTHROPIC):
+        return body
+    return error_body(_stated(status, answer), dialect, request_id)
+
+
+def _stated(status: int, answer: _Answer) -> StatedError:
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    inner = answer.error
+    if isinstance(inner, _Inner):
+        return StatedError(status, inner.type or kind, str(inner.code or status), inner.message, inner.param)
+    message = inner if isinstance(inner, str) else _detail(answer.detail)
+    return StatedError(status, kind, str(status), message, None)
+
+
+def _detail(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return "The model server gave no reason."
+    decoded = msgspec.json.decode(raw)
+    return decoded if isinstance(decoded, str) else orjson.dumps(decoded).decode()
