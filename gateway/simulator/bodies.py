@@ -1,0 +1,372 @@
+"""What may a request say? The fields that decide, coerced and refused as vLLM's own pydantic models do."""
+
+import json  # noqa: TID251 -- vLLM's server parses with it: NaN passes, duplicate keys keep the last, nesting has a limit
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.simulator.errors import Refusal, bad_request, invalid_body
+
+_MAX_REPORTED = 10
+_INT64 = 2**63
+
+
+class FieldError(ValueError):
+    """A rule that spans fields is broken; `param` names the field to blame."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class Body(BaseModel):
+    """Fields that nobody reads are accepted and ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str | None = None
+
+
+AnyBody = TypeVar("AnyBody", bound=BaseModel)
+
+
+def parse_json(content_type: str | None, data: bytes) -> object:
+    """The body as JSON.
+
+    Raises:
+        Refusal: 400 for another content type or for what is not JSON.
+    """
+    if (content_type or "").lower().split(";", 1)[0] != "application/json":
+        raise _listed(["Unsupported Media Type: Only 'application/json' is allowed"], None)
+    try:
+        parsed: object = json.loads(data)
+    except json.JSONDecodeError as error:
+        details = {
+            "type": "json_invalid",
+            "loc": f"body.{error.pos}",
+            "msg": "JSON decode error",
+            "input": "<dict of 0 items>",
+            "ctx": {"error": error.msg},
+        }
+        raise _listed([details], f"body.{error.pos}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise invalid_body("There was an error parsing the body", None) from error
+    return parsed
+
+
+def validate(kind: type[AnyBody], data: object) -> AnyBody:
+    """The body's fields.
+
+    Raises:
+        Refusal: 400 with each wrong field and pydantic's word for it.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: ValidationError) -> Refusal:
+    details = []
+    param = None
+    for found in error.errors(include_url=False):
+        loc = ".".join(["body", *(str(part) for part in found["loc"] if _means_something(str(part)))])
+        cause = found.get("ctx", {}).get("error")
+        if param is None:
+            param = cause.param if isinstance(cause, FieldError) and cause.param else loc
+        details.append({**found, "loc": loc, "input": _summary(found["input"])})
+    return _listed(details, param)
+
+
+def _listed(details: list[Any], param: str | None) -> Refusal:
+    count = len(details)
+    noun = "error" if count == 1 else "errors"
+    lines = [f"{count} validation {noun}:", *(f"  {detail}" for detail in details[:_MAX_REPORTED])]
+    if count > _MAX_REPORTED:
+        lines.append(f"  ...and {count - _MAX_REPORTED} more {noun}")
+    return invalid_body("\n".join(lines), param)
+
+
+def _means_something(part: str) -> bool:
+    """Pydantic names the branch of a union in the place of an error; a client has no use for it."""
+    return not any(sign in part for sign in "[](){}") and part not in ("str", "int", "float", "bool", "dict", "list")
+
+
+def _summary(value: object) -> object:
+    if isinstance(value, dict | list):
+        return f"<{type(value).__name__} of {len(value)} items>"
+    text = str(value)
+    return value if len(text) <= 200 else text[:200] + "...[truncated]"  # noqa: PLR2004 -- vLLM's own limit
+
+
+class StreamOptions(Body):
+    """What a stream says about usage."""
+
+    include_usage: bool | None = False
+    continuous_usage_stats: bool | None = False
+
+
+class Sampling(Body):
+    """The fields that all generating endpoints share."""
+
+    n: int | None = 1
+    stop: str | list[str] | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = Field(None, ge=-_INT64, lt=_INT64)
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: list[int] | None = None
+    include_stop_str_in_output: bool = False
+    truncate_prompt_tokens: int | None = Field(None, ge=-1)
+    priority: int = Field(0, ge=-_INT64, lt=_INT64)
+    request_id: str | None = None
+    stream_interval: int | None = Field(None, ge=1)
+    cache_salt: str | None = Field(None, min_length=1, max_length=1024)
+    return_token_ids: bool | None = None
+
+    @model_validator(mode="after")
+    def _options_need_a_stream(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise FieldError("Stream options can only be defined when `stream=True`.", "stream_options")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def usage_wanted(self) -> tuple[bool, bool]:
+        """Whether the stream ends with usage, and whether every chunk carries it."""
+        if self.stream_options is None:
+            return False, False
+        wanted = bool(self.stream_options.include_usage)
+        return wanted, wanted and bool(self.stream_options.continuous_usage_stats)
+
+
+class Function(Body):
+    """A tool's function."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Body):
+    """A tool that the model may call."""
+
+    type: Literal["function"] = "function"
+    function: Function
+
+
+class FunctionName(Body):
+    """The function of a named tool choice."""
+
+    name: str
+
+
+class NamedChoice(Body):
+    """A tool choice that names its tool."""
+
+    type: Literal["function"] = "function"
+    function: FunctionName
+
+
+class ChatBody(Sampling):
+    """POST /v1/chat/completions."""
+
+    messages: list[dict[str, Any]]
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = False
+    top_logprobs: int | None = 0
+    response_format: dict[str, Any] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = "none"
+    return_prompt_text: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tools_and_their_choice(cls, data: Any) -> Any:  # noqa: ANN401 -- not validated yet
+        if isinstance(data, dict):
+            _check_tools(data)
+            _check_logprobs(data)
+            if data.get("tools") and "tool_choice" not in data:
+                return {**data, "tool_choice": "auto"}
+        return data
+
+    @property
+    def wanted_tokens(self) -> int | None:
+        """The cap that the client set, under its new name or its old one."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+
+class CompletionBody(Sampling):
+    """POST /v1/completions."""
+
+    prompt: list[int] | list[list[int]] | str | list[str] | None = None
+    max_tokens: int | None = 16
+    n: int | None = 1
+    echo: bool | None = False
+    logprobs: int | None = None
+
+
+def _check_tools(data: Mapping[str, Any]) -> None:
+    tools, choice = data.get("tools"), data.get("tool_choice")
+    if tools == []:
+        raise FieldError(
+            "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.", "tools"
+        )
+    if choice in (None, "none"):
+        return
+    if tools is None:
+        raise FieldError("When using `tool_choice`, `tools` must be set.", "tool_choice")
+    if isinstance(choice, dict):
+        _check_named(choice, tools)
+    elif choice not in ("auto", "required"):
+        raise FieldError(
+            f'Invalid value for `tool_choice`: {choice}! Only named tools, "none", "auto" or "required" are supported.',
+            "tool_choice",
+        )
+
+
+def _check_named(choice: Mapping[str, Any], tools: Any) -> None:  # noqa: ANN401 -- not validated yet
+    usage = 'Correct usage: `{"type": "function", "function": {"name": "my_function"}}`'
+    function = choice.get("function")
+    if not isinstance(function, dict):
+        raise FieldError(
+            f"Invalid value for `function`: `{function}` in `tool_choice`! {usage}", "tool_choice.function"
+        )
+    if not function.get("name"):
+        raise FieldError(f"Expected field `name` in `function` in `tool_choice`! {usage}", "tool_choice.function.name")
+    names = [tool.get("function", {}).get("name") for tool in tools if isinstance(tool, dict)]
+    if function["name"] not in names:
+        raise FieldError(
+            "The tool specified in `tool_choice` does not match any of the specified `tools`", "tool_choice"
+        )
+
+
+def _check_logprobs(data: Mapping[str, Any]) -> None:
+    top = data.get("top_logprobs")
+    if isinstance(top, int) and top < -1:
+        raise FieldError("`top_logprobs` must be a positive value or -1.", "top_logprobs")
+    if top and not data.get("logprobs"):
+        raise FieldError("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
+
+
+class EmbeddingBody(Body):
+    """POST /v1/embeddings."""
+
+    input: list[int] | list[list[int]] | str | list[str]
+    encoding_format: Literal["float", "base64", "bytes", "bytes_only"] = "float"
+    dimensions: int | None = None
+    truncate_prompt_tokens: int | None = Field(None, ge=-1)
+    priority: int = 0
+
+
+class RerankBody(Body):
+    """POST /rerank, /v1/rerank, /v2/rerank. Documents are texts; their object form is refused."""
+
+    query: str
+    documents: str | list[str]
+    top_n: int = Field(0, ge=0)
+    truncate_prompt_tokens: int | None = Field(None, ge=-1)
+    use_activation: bool | None = None
+    priority: int = 0
+
+
+class ScoreBody(Body):
+    """POST /score, /v1/score: any of vLLM's four pairs of names."""
+
+    first: str | list[str]
+    second: str | list[str]
+    truncate_prompt_tokens: int | None = Field(None, ge=-1)
+    use_activation: bool | None = None
+    priority: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_pair_of_names(cls, data: Any) -> Any:  # noqa: ANN401 -- not validated yet
+        pairs = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
+        if isinstance(data, dict):
+            for first, second in pairs:
+                if first in data and second in data:
+                    return {**data, "first": data[first], "second": data[second]}
+        return data
+
+
+class TokenizeBody(Body):
+    """POST /tokenize, with a prompt or with messages."""
+
+    prompt: str | None = None
+    messages: list[dict[str, Any]] | None = None
+    tools: list[Tool] | None = None
+    return_token_strs: bool | None = False
+    add_generation_prompt: bool = True
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Self:
+        if self.prompt is None and self.messages is None:
+            raise FieldError("Field required", "body.prompt")
+        return self
+
+
+class DetokenizeBody(Body):
+    """POST /detokenize."""
+
+    tokens: list[int]
+
+
+def check_sampling(body: Sampling, max_tokens: int | None) -> None:
+    """The rules that vLLM checks after the fields have been read.
+
+    Raises:
+        Refusal: 400 `BadRequestError` naming the field.
+    """
+    n, temperature = body.n or 1, body.temperature
+    rules: list[tuple[bool, str, str | None]] = [
+        (n < 1, f"n must be at least 1, got {n}.", "n"),
+        (max_tokens is not None and max_tokens < 1, f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens"),
+        (body.min_tokens < 0, f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.", None),
+        (any(not stop for stop in body.stops), "stop cannot contain an empty string.", None),
+        *_range_rules(body),
+    ]
+    if temperature is not None:
+        rules += [
+            (temperature != temperature, f"temperature must be a finite number, got {temperature}.", "temperature"),  # noqa: PLR0124 -- NaN
+            (temperature < 0, f"temperature must be non-negative, got {temperature}.", "temperature"),
+            (temperature > 2, f"temperature must be in [0, 2], got {temperature}.", "temperature"),  # noqa: PLR2004 -- the API's range
+            (temperature == 0 and n > 1, f"n must be 1 when using greedy sampling, got {n}.", None),
+        ]
+    for broken, message, param in rules:
+        if broken:
+            raise bad_request(message, param)
+
+
+def _range_rules(body: Sampling) -> list[tuple[bool, str, str | None]]:
+    """Bounds of the other sampling fields; an absent field breaks none."""
+    rules: list[tuple[bool, str, str | None]] = []
+    if body.top_p is not None:
+        rules.append((not 0 < body.top_p <= 1, f"top_p must be in (0, 1], got {body.top_p}.", "top_p"))
+    if body.top_k is not None:
+        rules.append((body.top_k < -1, f"top_k must be 0 (disable), or at least 1, got {body.top_k}.", None))
+    if body.min_p is not None:
+        rules.append((not 0 <= body.min_p <= 1, f"min_p must be in [0, 1], got {body.min_p}.", None))
+    for name in ("presence_penalty", "frequency_penalty"):
+        value = getattr(body, name)
+        if value is not None:
+            rules.append((not -2 <= value <= 2, f"{name} must be in [-2, 2], got {value}.", None))  # noqa: PLR2004 -- the API's range
+    if body.repetition_penalty is not None:
+        message = f"repetition_penalty must be greater than zero, got {body.repetition_penalty}."
+        rules.append((body.repetition_penalty <= 0, message, None))
+    return rules

@@ -1,0 +1,1 @@
+"""What does each path answer? A file per family; `routes` is the table of them all."""

@@ -1,0 +1,120 @@
+"""What will the model say to this conversation? The step between a request and the engine, for every dialect of chat."""
+
+from dataclasses import dataclass
+
+from gateway.simulator import prompt
+from gateway.simulator.bodies import ChatBody, NamedChoice, Sampling, Tool, check_sampling
+from gateway.simulator.content import calls, prose, sql
+from gateway.simulator.errors import bad_request
+from gateway.simulator.plan import Limits, Plan, plan
+from gateway.simulator.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A conversation that may go to the engine."""
+
+    text: str
+    prompt_tokens: int
+    plans: list[Plan]
+    may_call: bool
+
+
+def prepare(service: Service, body: ChatBody) -> Prepared:
+    """Render the conversation and plan its choices.
+
+    Raises:
+        Refusal: 400 for what vLLM refuses: tools without a parser, bad sampling, a prompt that is too long.
+    """
+    options = service.options
+    _check_tools(service, body)
+    _check_budget(service, body.wanted_tokens, "max_completion_tokens" if body.max_completion_tokens else "max_tokens")
+    check_sampling(body, body.wanted_tokens)
+    tools = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
+    text = prompt.render(body.messages, tools, service.model)
+    count = fitted(service, len(service.tokens_of(text)) if body.truncate_prompt_tokens is None else 0, body, text)
+    limits = limits_of(body, body.wanted_tokens, options.max_model_len - count)
+    variants = [_say(service, body, text, variant) for variant in range(body.n or 1)]
+    return Prepared(text, count, [plan(said, limits) for said in variants], may_call=_may_call(service, body))
+
+
+def fitted(service: Service, count: int, body: Sampling, text: str) -> int:
+    """A prompt's length in tokens, after truncation where the request asks for it (-1: to the context)."""
+    if body.truncate_prompt_tokens is None:
+        return count
+    whole = len(prompt.tokens.split(text))
+    most = body.truncate_prompt_tokens
+    return min(whole, service.options.max_model_len - 1 if most == -1 else most)
+
+
+def limits_of(body: Sampling, wanted: int | None, room: int) -> Limits:
+    """Where a sequence stops. More than the context has room for is clamped without a word."""
+    return Limits(
+        max_tokens=room if wanted is None else min(wanted, room),
+        min_tokens=body.min_tokens,
+        ignore_eos=body.ignore_eos,
+        stop=body.stops,
+        stop_token_ids=frozenset(body.stop_token_ids or ()),
+        keep_stop=body.include_stop_str_in_output,
+    )
+
+
+def _check_budget(service: Service, wanted: int | None, param: str) -> None:
+    most = service.options.max_model_len
+    if wanted is not None and wanted > most:
+        raise bad_request(
+            f"{param}={wanted} cannot be greater than max_model_len={most}. Please request fewer output tokens.", param
+        )
+
+
+def _check_tools(service: Service, body: ChatBody) -> None:
+    choice, options = body.tool_choice, service.options
+    if choice in (None, "none") or not body.tools:
+        return
+    if choice == "auto" and not options.auto_tools:
+        raise bad_request('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+    if choice == "required" and not options.tool_parser:
+        raise bad_request('tool_choice="required" requires --tool-call-parser to be set')
+    if isinstance(choice, NamedChoice) and not options.tool_parser:
+        raise bad_request(f'tool_choice=function "{choice.function.name}" requires --tool-call-parser to be set')
+
+
+def _may_call(service: Service, body: ChatBody) -> bool:
+    """Whether the answer is read for tool calls."""
+    if not body.tools or body.tool_choice in (None, "none"):
+        return False
+    return service.options.auto_tools if body.tool_choice == "auto" else True
+
+
+def _say(service: Service, body: ChatBody, text: str, variant: int) -> str:
+    asked = prompt.question(body.messages, service.model)
+    call = _call(service, body, asked) if _may_call(service, body) else None
+    if call is not None:
+        return call
+    result = prompt.tool_result(body.messages, service.model)
+    if result is not None:
+        return prose.after_tool(result)
+    form = body.response_format or {}
+    if form.get("type") == "json_schema":
+        schema = (form.get("json_schema") or {}).get("schema") or {}
+        return calls.spaced_json(calls.value_for(schema, asked))
+    if form.get("type") == "json_object":
+        return calls.spaced_json({"answer": prose.answer(asked, variant)})
+    if service.options.kind == "text2sql":
+        return sql.answer(text, asked)
+    return prose.answer(asked, variant)
+
+
+def _call(service: Service, body: ChatBody, asked: str) -> str | None:
+    """The call that the model makes: it must where one is required or named, else when a tool fits the question."""
+    tools: list[Tool] = body.tools or []
+    if isinstance(body.tool_choice, NamedChoice):
+        name = body.tool_choice.function.name
+        chosen = next(tool for tool in tools if tool.function.name == name)
+    else:
+        best, shared = calls.best_tool(asked, [(tool.function.name, tool.function.description or "") for tool in tools])
+        after_a_result = prompt.tool_result(body.messages, service.model) is not None
+        if body.tool_choice == "auto" and (after_a_result or not shared):
+            return None
+        chosen = tools[best]
+    return calls.hermes(chosen.function.name, chosen.function.parameters, asked)

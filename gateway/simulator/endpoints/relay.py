@@ -1,0 +1,48 @@
+"""How do the engine's outputs become a stream? One loop for every dialect; the dialect says what the events look like."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from gateway.simulator.engine import Output
+from gateway.simulator.errors import Refusal
+from gateway.simulator.exchange import COMMENT, Exchange
+from gateway.simulator.service import Job, Service
+
+
+class Dialect(Protocol):
+    """A stream's events. Each is sent as a chunk of its own."""
+
+    def events(self, output: Output) -> Iterator[bytes]:
+        """The events of one output."""
+
+    def ending(self) -> Iterator[bytes]:
+        """The events after the last output."""
+
+    def failed(self, error: bytes) -> Iterator[bytes]:
+        """The events after an engine error."""
+
+
+async def relay(service: Service, exchange: Exchange, job: Job, dialect: Dialect, *, comments: bool = False) -> None:
+    """Stream until the sequences are over or the client leaves.
+
+    Args:
+        comments: whether this dialect gets keep-alive comments where the server is told to send them.
+    """
+    every = exchange.orders.comments_every or (service.options.keep_alive_comment if comments else 0.0)
+    exchange.entry.streamed = True
+    await exchange.start_events()
+    async with exchange.watched(lambda: service.leave(job)):
+        try:
+            async for output in job.outbox.outputs(every):
+                if output is None:
+                    await exchange.event(COMMENT)
+                    continue
+                for event in dialect.events(output):
+                    await exchange.event(event)
+            ending = dialect.ending()
+        except Refusal as failure:
+            exchange.broken = True
+            ending = dialect.failed(failure.in_band())
+        for event in ending:
+            await exchange.event(event)
+        await exchange.end_events()
