@@ -1,0 +1,1 @@
+"""BODIES: what a request asks for and an answer states, without parsing more than that."""

@@ -1,0 +1,100 @@
+"""What does a whole answer state? Its usage, whether it was aborted, and under which model name it goes out."""
+
+import re
+from typing import Final, NamedTuple
+
+import msgspec
+import orjson
+from msgspec import Raw
+
+from gateway.core.usage import Usage
+
+_HEAD: Final = re.compile(rb'\{(?:"(?:id|object)":"[^"\\]*",|"created":\d+,)*"model":"[^"\\]*"')
+"""How vLLM's chat, completion, embedding, rerank and score answers begin, up to and with the model's name."""
+
+
+class Answer(NamedTuple):
+    """What a whole answer states of itself.
+
+    Attributes:
+        usage: the backend's token counts, None when it states none.
+        aborted: the backend gave the generation up (a shutdown) and sent what it had with status 200.
+    """
+
+    usage: Usage | None = None
+    aborted: bool = False
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    usage: _Usage | None = None
+    choices: list[_Choice] | None = None
+    object: str | None = None
+    type: str | None = None
+    status: str | None = None
+    stop_reason: str | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+def read_answer(body: bytes) -> Answer:
+    """Read usage and the signs of an abort; an answer that cannot be read states nothing.
+
+    Aborts as vLLM spells them: `finish_reason` "abort" of a choice, `status` "cancelled" or "failed" of a response,
+    `stop_reason` null of a message.
+    """
+    try:
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Answer()
+    aborted = any(choice.finish_reason == "abort" for choice in answer.choices or ())
+    aborted |= answer.object == "response" and answer.status in {"cancelled", "failed"}
+    aborted |= answer.type == "message" and answer.stop_reason is None
+    return Answer(_counts(answer.usage), aborted)
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """The token counts that an answer states, None when there are none."""
+    return read_answer(body).usage
+
+
+def rename_model(body: bytes, model: str) -> bytes:
+    """Put `model` in place of the answer's top-level model name; an answer without one is returned unchanged."""
+    name = orjson.dumps(model)
+    head = _HEAD.match(body)
+    if head is not None:
+        before = head.group().rpartition(b'"model":')[0]
+        return b"".join((before, b'"model":', name, memoryview(body)[head.end() :]))
+    try:
+        members = _members.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body
+    if "model" not in members:
+        return body
+    members["model"] = Raw(name)
+    return msgspec.json.encode(members)
+
+
+def _counts(usage: _Usage | None) -> Usage | None:
+    if usage is None:
+        return None
+    if usage.prompt_tokens is not None:
+        return Usage(usage.prompt_tokens, usage.completion_tokens or 0)
+    if usage.input_tokens is None:
+        return None
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    return Usage(usage.input_tokens + cached, usage.output_tokens or 0)
