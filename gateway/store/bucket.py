@@ -20,7 +20,11 @@ def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float
 
     A cost above the capacity is never granted.
     """
-    missing = max(full_at - now, 0.0)
+    missing = full_at - now
+    if missing < 0.0:
+        missing = 0.0
+    elif missing * bucket.rate > bucket.capacity:  # the bucket was larger, or the record is of another boot
+        missing = bucket.capacity / bucket.rate
     tokens = bucket.capacity - missing * bucket.rate
     granted = tokens + SLACK >= cost
     if granted and cost:

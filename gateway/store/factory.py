@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from gateway.core.clock import Clock, SystemClock
+from gateway.store.lmdb import LmdbStore
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import LimiterStore
 from gateway.store.settings import StoreKind, StoreSettings
 
 STORES: dict[StoreKind, Callable[[StoreSettings, Clock], LimiterStore]] = {
+    StoreKind.LMDB: LmdbStore,
     StoreKind.MEMORY: MemoryStore,
 }
 

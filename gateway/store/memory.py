@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
 from gateway.store.errors import NoPlaceError, NoSlotError
-from gateway.store.line import Line, heads_due, may_start
+from gateway.store.line import heads_due, may_start
 from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
 from gateway.store.waiters import Waiters
@@ -23,9 +23,9 @@ class Queue:
     waiting: OrderedDict[int, None] = field(default_factory=OrderedDict)
 
     @property
-    def line(self) -> Line:
+    def line(self) -> tuple[int, int, int]:
         """The queue as its discipline sees it."""
-        return Line(len(self.holding), len(self.waiting), self.limit)
+        return len(self.holding), len(self.waiting), self.limit
 
 
 class MemoryStore:
@@ -67,7 +67,7 @@ class MemoryStore:
         queue.limit = limit
         self._call_heads(queue)
         grant = Grant(key, next(self._tokens))
-        if may_start(queue.line):
+        if may_start(*queue.line):
             queue.holding.add(grant.token)
             return grant
         if len(queue.waiting) >= max_queued:
@@ -109,7 +109,7 @@ class MemoryStore:
         return StoreCounts(in_flight, queued, len(self._full_at), tuple(busiest))
 
     def _call_heads(self, queue: Queue) -> None:
-        for _ in range(heads_due(queue.line)):
+        for _ in range(heads_due(*queue.line)):
             token, _nothing = queue.waiting.popitem(last=False)
             queue.holding.add(token)
             self._waiters.wake(token)

@@ -39,11 +39,14 @@ class KeyCounts(NamedTuple):
 
 
 class StoreCounts(NamedTuple):
-    """The state over all workers; `busiest` lists the keys with the most requests, at most ten of them."""
+    """The state over all workers: the same in each of them.
+
+    `tracked` buckets are kept; `busiest` are the keys with the most requests, at most ten of them.
+    """
 
     in_flight: int
     queued: int
-    organizations: int
+    tracked: int
     busiest: tuple[KeyCounts, ...]
 
 

@@ -1,0 +1,103 @@
+"""Where does the shared state live, and is what lies there still true? One directory, checked by whoever comes."""
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+
+from gateway.store.doorbell import anybody_alive
+from gateway.store.errors import StoreUnavailableError
+from gateway.store.records import LAYOUT
+
+HEADROOM_BYTES = 16 * 1024 * 1024
+"""Room for slots, queues and copy-on-write beside the buckets: some 60,000 requests that run or wait."""
+
+BYTES_PER_BUCKET = 256
+"""The longest record (101 bytes with its node) in a tree whose pages are not half full."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+DIRECTORY_MODE = 0o700
+
+
+def map_bytes(max_tracked: int) -> int:
+    """The size of the file for that many buckets."""
+    return HEADROOM_BYTES + max_tracked * BYTES_PER_BUCKET
+
+
+@contextlib.contextmanager
+def entered(directory: Path) -> Iterator[None]:
+    """The directory, made if need be, with no other worker coming or going. Raises StoreUnavailableError."""
+    try:
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        found = directory.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise StoreUnavailableError(f"LIMITER_PATH {directory} must be a directory of this user's own, mode 0700")
+        lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailableError(f"LIMITER_PATH {directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def open_environment(directory: Path, size: int) -> lmdb.Environment:
+    """The LMDB environment in an `entered` directory, fresh if nobody lives in it and it cannot be trusted.
+
+    Nothing is synced to a disk: the state need not outlive the host, and what a killed process had written stays in
+    the page cache. The whole file is allocated now, because a write to a map without memory behind it is a SIGBUS.
+    """
+    expected = f"layout {LAYOUT}, {size} bytes, boot {boot_id()}\n"
+    marker = directory / "layout"
+    if not anybody_alive(directory):
+        if not marker.is_file() or marker.read_text() != expected:
+            wipe(directory)
+        (directory / "lock.mdb").unlink(missing_ok=True)  # nobody has its mutex: a new one cannot be in a bad state
+    elif marker.read_text() != expected:
+        raise StoreUnavailableError(f"LIMITER_PATH {directory} is in use by a gateway with another layout or size")
+    try:
+        environment = opened(directory, size)
+    except lmdb.Error:
+        if anybody_alive(directory):
+            raise
+        wipe(directory)
+        environment = opened(directory, size)
+    marker.write_text(expected)
+    return environment
+
+
+def opened(directory: Path, size: int) -> lmdb.Environment:
+    """Open, and back the map with memory."""
+    environment = lmdb.open(
+        str(directory), map_size=size, sync=False, metasync=False, writemap=True, max_dbs=0, mode=0o600
+    )
+    data = os.open(directory / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(data, 0, size)
+    except OSError as error:
+        environment.close()
+        raise StoreUnavailableError(
+            f"LIMITER_PATH {directory} has no room for {size // 2**20} MiB: {error.strerror}"
+        ) from error
+    finally:
+        os.close(data)
+    return environment
+
+
+def wipe(directory: Path) -> None:
+    """Remove what an earlier gateway left: state, sockets, marker. The lock stays: somebody may wait for it."""
+    for path in (*directory.glob("*.mdb"), *directory.glob("*.sock"), directory / "layout"):
+        path.unlink(missing_ok=True)
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot; the monotonic clock starts anew with each."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return "unknown"

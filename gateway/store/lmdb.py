@@ -1,0 +1,259 @@
+"""What if there are several workers on one host? The limits' state in an LMDB tree that all of them map."""
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+import lmdb
+
+from gateway.core.clock import Clock
+from gateway.store import bucket as buckets
+from gateway.store import environment, ledger
+from gateway.store.doorbell import Doorbell
+from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
+from gateway.store.eviction import BucketShelf
+from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
+from gateway.store.records import (
+    BUCKET,
+    FULL_AT,
+    HOLDING,
+    NEWEST_WORKER,
+    TURN,
+    WORKER,
+    Claimant,
+    claim_key,
+    record_name,
+    unpack_claim,
+)
+from gateway.store.settings import BUSIEST, StoreSettings
+from gateway.store.tree import Tree
+from gateway.store.waiters import Waiters
+
+TICK_SECS = 0.1
+"""How soon a dead worker, a lost wake-up or an unpaid release is noticed; a tick costs some 50 us."""
+
+CLAIMS_PER_STEP = 200
+"""Claims of a dead worker given up in one transaction: about 1 ms, so that no loop is held up."""
+
+MAP_FULL_SAMPLES = 32
+"""Samples of buckets forgotten at once when the map is full."""
+
+RETRY_AFTER_SECS = 1.0
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LmdbStore:
+    """A `LimiterStore` for all workers of a host, each with a store of its own on the same directory.
+
+    Every decision is one write transaction; LMDB's writer lock is a robust mutex that survives a kill. A slot or a
+    place in a queue is a claim under its worker's number: what a dead worker had is given up by whoever notices.
+    """
+
+    def __init__(self, settings: StoreSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._shelf = BucketShelf(settings.max_tracked_organizations, settings.limiter_idle_secs)
+        self._waiters = Waiters()
+        self._tokens = itertools.count(1)
+        self._debts: list[Claimant] = []  # releases that could not be written
+        self._closed = True
+        self._ailing = False
+
+    async def open(self) -> None:
+        """Join the workers on LIMITER_PATH. Raises StoreUnavailableError with a sentence for the operator."""
+        directory = self._settings.limiter_path
+        size = environment.map_bytes(self._settings.max_tracked_organizations)
+        with environment.entered(directory):
+            try:
+                self._env = environment.open_environment(directory, size)
+                with self._env.begin(write=True) as txn:
+                    self._worker = ledger.join(cast("Tree", txn))
+                    self._doorbell = Doorbell(directory, self._worker, self._waiters.wake)
+            except (lmdb.Error, OSError) as error:
+                raise StoreUnavailableError(f"LIMITER_PATH {directory} cannot be opened: {error}") from error
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_soon(self._tick)
+
+    async def close(self) -> None:
+        """See `LimiterStore.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._timer.cancel()
+        self._waiters.wake_all()
+        with environment.entered(self._settings.limiter_path):
+            try:
+                while not self._part(self._worker):
+                    pass
+            except StoreUnavailableError:
+                log.exception("leaving the shared limits failed; another worker will clear up")
+            self._env.close()
+            self._doorbell.close()
+
+    async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
+        """See `LimiterStore.take`."""
+        name = record_name(key)
+        now = self._clock.monotonic()
+        if cost:
+            return self._decide(self._shelf.take, name, now, bucket, cost)
+        value = self._look(lambda tree: tree.get(BUCKET + name))
+        return buckets.take(FULL_AT.unpack(value)[0] if value else buckets.FULL, now, bucket, 0.0)[1]
+
+    async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
+        """See `LimiterStore.acquire`."""
+        grant = Grant(key, next(self._tokens))
+        who = Claimant(self._worker, grant.token)
+        entry, called = self._decide(ledger.enter, record_name(key), who, limit, max_queued)
+        self._call(called)
+        if entry is ledger.Entry.STARTED:
+            return grant
+        if entry is ledger.Entry.REFUSED:
+            raise NoPlaceError
+        try:
+            grant.waited = await self._waiters.wait(grant.token, patience)
+            holds, called = self._decide(ledger.settle, who)
+        except BaseException:
+            self.release(grant)
+            raise
+        self._call(called)
+        if not holds:
+            raise NoSlotError
+        return grant
+
+    def release(self, grant: Grant) -> None:
+        """See `LimiterStore.release`; it also gives up a place in the queue."""
+        if grant.released:
+            return
+        grant.released = True
+        if not self._closed:
+            self._give_up(Claimant(self._worker, grant.token))
+
+    async def next_turn(self, name: str) -> int:
+        """See `LimiterStore.next_turn`."""
+        return self._decide(ledger.next_turn, record_name(name))
+
+    def counts(self) -> StoreCounts:
+        """See `LimiterStore.counts`."""
+        return self._look(count)
+
+    def _decide(self, decision: Callable[Concatenate[Tree, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one decision as one transaction; when the map is full, forget buckets and try once more."""
+        try:
+            with self._env.begin(write=True) as txn:
+                return decision(cast("Tree", txn), *args, **kwargs)
+        except lmdb.MapFullError:
+            log.warning("the shared limits' map is full: forgetting idle organizations")
+        except lmdb.Error as error:
+            raise unavailable() from error
+        try:
+            with self._env.begin(write=True) as txn:
+                for _ in range(MAP_FULL_SAMPLES):
+                    self._shelf.make_room(cast("Tree", txn), self._clock.monotonic())
+            with self._env.begin(write=True) as txn:
+                return decision(cast("Tree", txn), *args, **kwargs)
+        except lmdb.Error as error:
+            raise unavailable() from error
+
+    def _look(self, question: Callable[[Tree], T]) -> T:
+        """Ask without changing anything; holds up no other worker."""
+        try:
+            with self._env.begin() as txn:
+                return question(cast("Tree", txn))
+        except lmdb.Error as error:
+            raise unavailable() from error
+
+    def _give_up(self, who: Claimant) -> None:
+        try:
+            called = self._decide(ledger.leave, who)
+        except StoreUnavailableError:
+            self._debts.append(who)
+            return
+        self._call(called)
+
+    def _call(self, called: list[Claimant]) -> None:
+        """Wake those who got a slot, wherever they wait."""
+        if not called:
+            return
+        elsewhere: defaultdict[int, list[int]] = defaultdict(list)
+        for worker, token in called:
+            if worker == self._worker:
+                self._waiters.wake(token)
+            else:
+                elsewhere[worker].append(token)
+        for worker, tokens in elsewhere.items():
+            if not self._doorbell.ring(worker, tokens):
+                self._loop.call_soon(self._bury, worker)
+
+    def _part(self, worker: int) -> bool:
+        done, called = self._decide(ledger.part, worker, CLAIMS_PER_STEP)
+        self._call(called)
+        return done
+
+    def _bury(self, worker: int) -> None:
+        """Give up what a dead worker had, step by step."""
+        if self._closed:
+            return
+        try:
+            done = self._part(worker)
+        except StoreUnavailableError:
+            return  # the next tick finds it again
+        if done:
+            self._doorbell.path_of(worker).unlink(missing_ok=True)
+        else:
+            self._loop.call_soon(self._bury, worker)
+
+    def _tick(self) -> None:
+        """Do what nobody's request does: pay debts, look for lost wake-ups and dead workers, forget idle buckets."""
+        self._timer = self._loop.call_later(TICK_SECS, self._tick)
+        try:
+            self._pay_debts()
+            self._look(self._wake_those_who_may_go)
+            for worker in self._look(ledger.workers):
+                if worker != self._worker and self._doorbell.is_dead(worker):
+                    self._bury(worker)
+            now = self._clock.monotonic()
+            if idle := self._look(partial(self._shelf.idle, now=now)):
+                self._decide(self._shelf.forget_idle, now, idle)
+            self._env.reader_check()  # a killed reader would keep the pages that it saw
+            self._ailing = False
+        except (StoreUnavailableError, lmdb.Error):
+            if not self._ailing:
+                log.exception("the shared limits cannot be looked after; trying again")
+            self._ailing = True
+
+    def _pay_debts(self) -> None:
+        debts, self._debts = self._debts, []
+        for who in debts:
+            self._give_up(who)
+
+    def _wake_those_who_may_go(self, tree: Tree) -> None:
+        for token in self._waiters:
+            claim = tree.get(claim_key(Claimant(self._worker, token)))
+            if claim is None or unpack_claim(claim)[0] == HOLDING:
+                self._waiters.wake(token)
+
+
+def count(tree: Tree) -> StoreCounts:
+    """The state over all workers; about 1 us for each organization that holds or waits."""
+    each = [KeyCounts(name.decode("utf-8", "replace"), *line[:2]) for name, line in ledger.lines(tree)]
+    in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
+    few = sum(1 for prefix in (TURN, WORKER, NEWEST_WORKER) for _ in ledger.keys_with(tree, prefix))
+    claims_and_tickets = in_flight + 2 * queued
+    tracked = tree.stat()["entries"] - len(each) - claims_and_tickets - few
+    busiest = heapq.nlargest(BUSIEST, each, key=lambda count: count.in_flight + count.queued)
+    return StoreCounts(in_flight, queued, tracked, tuple(busiest))
+
+
+def unavailable() -> StoreUnavailableError:
+    """What a request is told when its limits cannot be counted."""
+    return StoreUnavailableError("The gateway cannot count requests at the moment.", retry_after=RETRY_AFTER_SECS)

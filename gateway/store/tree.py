@@ -1,0 +1,65 @@
+"""What of LMDB is used? The few calls of a transaction, with values as bytes, which its own types leave open."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class Cursor(Protocol):
+    """A place in the sorted keys; beyond the last one key and value are empty."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def set_range(self, key: bytes) -> bool:
+        """Go to the first key that is not less than `key`."""
+        ...
+
+    def next(self) -> bool:
+        """Go to the next key."""
+        ...
+
+    def key(self) -> bytes:
+        """The key here."""
+        ...
+
+    def value(self) -> bytes:
+        """The value here."""
+        ...
+
+    def delete(self) -> bool:
+        """Remove what is here."""
+        ...
+
+    def iternext(self, keys: bool = True, values: bool = True) -> Iterator[bytes]:  # noqa: FBT001, FBT002 -- LMDB's signature
+        """From here to the end; keys alone when `values` is False."""
+        ...
+
+
+class Tree(Protocol):
+    """A transaction of `lmdb.Environment.begin`, which sees and changes one sorted map of bytes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> bool:
+        """Write a key's value."""
+        ...
+
+    def pop(self, key: bytes) -> bytes | None:
+        """Remove a key; the value that it had."""
+        ...
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key; False when it was not there."""
+        ...
+
+    def cursor(self) -> Cursor:
+        """A place to search from; close it with its transaction."""
+        ...
+
+    def stat(self) -> dict[str, int]:
+        """Figures of the map: `entries` is the number of its keys."""
+        ...
