@@ -1,0 +1,45 @@
+"""Which models may be asked for? Every configured name and alias, the OpenAI way."""
+
+from fastapi import APIRouter
+
+from gateway.api.fleet import FleetView
+from gateway.api.schemas.own import Model, ModelList
+from gateway.backends.roster import Roster
+from gateway.core.errors import ModelNotFoundError
+from gateway.core.fleet import BackendGroup
+
+MAX_SHOWN_NAME = 64
+"""Characters of a made-up model name that an error message repeats."""
+
+
+def models_router(roster: Roster, fleet: FleetView, created: int) -> APIRouter:
+    """`/v1/models` and `/v1/models/{id}`; `created` is the gateway's start in seconds since 1970 UTC."""
+    router = APIRouter(tags=["Models"])
+    groups = {name: group for group in roster.groups for name in group.model_names}
+
+    def card(name: str, group: BackendGroup) -> Model:
+        owner, slash, _ = group.model.partition("/")
+        return Model(
+            id=name,
+            created=created,
+            owned_by=owner if slash else "vllm",
+            root=group.model,
+            max_model_len=fleet.max_model_len(group),
+        )
+
+    @router.get("/v1/models", response_model_exclude_none=True)
+    async def list_models() -> ModelList:
+        """Every configured model and alias, whether or not its backends are up."""
+        return ModelList(data=[card(name, group) for name, group in groups.items()])
+
+    @router.get("/v1/models/{model_id:path}", response_model_exclude_none=True)
+    async def retrieve_model(model_id: str) -> Model:
+        """One model; its slash may be written plainly or as %2F."""
+        group = groups.get(model_id)
+        if group is None:
+            shown = model_id if len(model_id) <= MAX_SHOWN_NAME else f"{model_id[:MAX_SHOWN_NAME]}..."
+            known = ", ".join(f"`{name}`" for name in sorted(groups))
+            raise ModelNotFoundError(f"The model `{shown}` does not exist. Known models: {known}.", param="model")
+        return card(model_id, group)
+
+    return router

@@ -1,0 +1,159 @@
+"""How is the whole API described? One OpenAPI 3.1 document of own and relayed paths, rendered once at the start."""
+
+from collections.abc import Iterable
+
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from gateway.api.endpoints import ENDPOINTS
+from gateway.api.operations import OPERATIONS, Operation
+from gateway.api.schemas.common import AnthropicErrorEnvelope, ErrorEnvelope, JsonObject
+from gateway.backends.roster import Roster
+from gateway.core.endpoint import Access, Dialect, Endpoint
+from gateway.routing.registry import default_name
+
+_REF = "#/components/schemas/{model}"
+
+_INTRODUCTION = """\
+One address for a small fleet of language models. OpenAI's and Anthropic's SDKs work with `base_url` set to this host.
+
+- **Key**: `Authorization: Bearer ...` on every path but the probes and these pages; use *Authorize* to try them here.
+- **Request id**: every answer carries `x-request-id`; name it when you report a problem.
+- **Fields**: what a schema does not name is passed to vLLM as it came.
+- **Streams**: server-sent events. One that fails after its start ends with an `error` event and without its end mark.
+"""
+
+_FAILURES: dict[str, str] = {
+    "400": "The request itself is at fault: no JSON object, a field of the wrong type, a feature this fleet lacks.",
+    "401": "The key is missing or wrong.",
+    "404": "No such model.",
+    "408": "The body did not arrive in time.",
+    "413": "The body is too large.",
+    "415": "The body is compressed, or no JSON.",
+    "429": "Your own limit: too many requests, or no free slot in time. Try again after `retry-after`.",
+    "502": "The backend failed.",
+    "503": "No backend takes work now. Try again after `retry-after`.",
+    "504": "The backend was silent for too long.",
+}
+_RETRY_LATER = frozenset({"429", "503"})
+_OWN_FAILURES = ("401", "429")
+
+_HEADERS: dict[str, JsonObject] = {
+    "RequestId": {"description": "The request's id in this gateway.", "schema": {"type": "string"}},
+    "RetryAfter": {"description": "Seconds until a retry may succeed, 60 at the most.", "schema": {"type": "integer"}},
+}
+_SECURITY: dict[str, JsonObject] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The gateway's key."},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key."},
+}
+
+
+def render_document(app: FastAPI, roster: Roster) -> bytes:
+    """The document as JSON; `app` has the own paths, `roster` the model names for examples."""
+    endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+    document = get_openapi(title=app.title, version=app.version, description=_INTRODUCTION, routes=app.routes)
+    document["servers"] = [{"url": "/", "description": "This gateway"}]
+    own_paths = document["paths"]
+    for path, item in own_paths.items():
+        _finish_own(item["get"], endpoints[path.replace("{model_id}", "{id}")])
+    relayed = {row.path: {"post": _relayed(row, endpoints[row.path], roster)} for row in OPERATIONS}
+    document["paths"] = {**relayed, **own_paths}
+    components = document.setdefault("components", {})
+    components["schemas"] = {**components.get("schemas", {}), **_schemas(OPERATIONS)}
+    components["schemas"].pop("HTTPValidationError", None)
+    components["schemas"].pop("ValidationError", None)
+    components["responses"] = {**_failures("", ErrorEnvelope), **_failures("Anthropic", AnthropicErrorEnvelope)}
+    components["headers"] = _HEADERS
+    components["securitySchemes"] = _SECURITY
+    return orjson.dumps(document)
+
+
+def _schemas(operations: Iterable[Operation]) -> JsonObject:
+    models: set[type[BaseModel]] = {ErrorEnvelope, AnthropicErrorEnvelope}
+    for row in operations:
+        models |= {row.request, row.answer}
+    # Sorted, so that every worker and every start renders the same bytes.
+    named = sorted(models, key=lambda model: model.__name__)
+    inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in named]
+    _, definitions = models_json_schema(inputs, ref_template=_REF)
+    schemas: JsonObject = definitions["$defs"]
+    return schemas
+
+
+def _relayed(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
+    answers: JsonObject = {"application/json": {"schema": _schema(row.answer)}}
+    if endpoint.streams:
+        answers["text/event-stream"] = {"schema": {"type": "string"}, "example": row.stream}
+    family = "Anthropic" if endpoint.dialect is Dialect.ANTHROPIC else ""
+    return {
+        "tags": [row.tag],
+        "summary": row.summary,
+        "description": row.description,
+        "operationId": row.path.strip("/").replace("/", "_"),
+        "security": _security(endpoint),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": _schema(row.request), "examples": _examples(row, endpoint, roster)}
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The model's answer; events when `stream` is true."
+                if endpoint.streams
+                else "The answer.",
+                "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
+                "content": answers,
+            },
+            **{status: {"$ref": f"#/components/responses/{family}Error{status}"} for status in _FAILURES},
+        },
+    }
+
+
+def _examples(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
+    """The row's example with a model of this fleet, whole and (where it means anything) streamed."""
+    groups = (group for kind in endpoint.kinds for group in roster.of_kind(kind))
+    group = None if endpoint.pinned else next(groups, None)
+    body = {**({} if group is None else {"model": default_name(group)}), **row.example}
+    examples = {"whole": {"summary": "The whole answer at once", "value": body}}
+    if endpoint.streams:
+        examples["streamed"] = {"summary": "The answer as it is generated", "value": {**body, "stream": True}}
+    return examples
+
+
+def _finish_own(operation: JsonObject, endpoint: Endpoint) -> None:
+    """What FastAPI cannot know of an own path: its key, and how this gateway spells failures."""
+    operation["security"] = _security(endpoint)
+    answers = operation["responses"]
+    answers.pop("422", None)
+    if endpoint.access is Access.KEY:
+        answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _OWN_FAILURES}
+    if endpoint.path == "/v1/models/{id}":
+        answers["404"] = {"$ref": "#/components/responses/Error404"}
+    if endpoint.path == "/ready":
+        answers["503"] = {"$ref": "#/components/responses/Error503"}
+
+
+def _security(endpoint: Endpoint) -> list[JsonObject]:
+    if endpoint.access is Access.OPEN:
+        return []
+    schemes: list[JsonObject] = [{"bearer": []}]
+    return [*schemes, {"x-api-key": []}] if endpoint.dialect is Dialect.ANTHROPIC else schemes
+
+
+def _failures(family: str, envelope: type[BaseModel]) -> JsonObject:
+    return {f"{family}Error{status}": _failure(status, words, envelope) for status, words in _FAILURES.items()}
+
+
+def _failure(status: str, words: str, envelope: type[BaseModel]) -> JsonObject:
+    headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+    if status in _RETRY_LATER:
+        headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
+    return {"description": words, "headers": headers, "content": {"application/json": {"schema": _schema(envelope)}}}
+
+
+def _schema(model: type[BaseModel]) -> JsonObject:
+    return {"$ref": _REF.format(model=model.__name__)}

@@ -1,0 +1,76 @@
+"""Does the process live, can it serve, and what of each backend? Answers for load balancers, Compose and operators."""
+
+from fastapi import APIRouter, Response
+
+from gateway.api.fleet import FleetView
+from gateway.api.schemas.own import Alive, BackendReport, HealthReport, Ready
+from gateway.backends.health import BackendStatus, State
+from gateway.backends.probe import EXPLANATIONS
+from gateway.core.clock import Clock
+from gateway.core.errors import UnavailableError
+
+_UNCACHED = "no-store"
+"""A cached verdict is a wrong one."""
+
+
+class NotReadyError(UnavailableError):
+    """No chat backend can answer; the code is the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Not ready: no chat backend can answer ({reason}).", headers=[(b"cache-control", _UNCACHED.encode())]
+        )
+        self.code = reason
+
+
+def probes_router(fleet: FleetView, clock: Clock) -> APIRouter:
+    """`/health`, `/ready` and `/health/detailed`."""
+    router = APIRouter(tags=["Health"])
+
+    @router.get("/health")
+    async def health(response: Response) -> Alive:
+        """The process lives; says nothing of backends, so that an outage of theirs restarts no gateway."""
+        response.headers["cache-control"] = _UNCACHED
+        return Alive()
+
+    @router.get("/ready")
+    async def ready(response: Response) -> Ready:
+        """A chat backend is reachable and has its model; otherwise 503, with the reason as the error's code."""
+        verdict = fleet.ready()
+        if not verdict.ready:
+            raise NotReadyError(verdict.reason)
+        response.headers["cache-control"] = _UNCACHED
+        return Ready()
+
+    @router.get("/health/detailed")
+    async def detailed_health(response: Response) -> HealthReport:
+        """Every backend with its state, the reason and the last probe's latency, as one worker sees them."""
+        response.headers["cache-control"] = _UNCACHED
+        verdict = fleet.ready()
+        statuses = fleet.statuses()
+        whole = verdict.ready and all(status.health.state is State.HEALTHY for status in statuses)
+        now = clock.monotonic()
+        return HealthReport(
+            status="ok" if whole else "degraded" if verdict.ready else "unavailable",
+            reason=verdict.reason,
+            backends=[_report(status, now) for status in statuses],
+        )
+
+    return router
+
+
+def _report(status: BackendStatus, now: float) -> BackendReport:
+    health = status.health
+    return BackendReport(
+        name=status.backend.name,
+        group=status.group.name,
+        url=status.backend.url,
+        model=status.group.model,
+        state=health.state.value,
+        reason=health.reason,
+        explanation=EXPLANATIONS[health.reason],
+        since_secs=round(now - health.since, 1),
+        latency_ms=None if health.latency is None else round(health.latency * 1000, 2),
+        models=list(health.models),
+        max_model_len=health.max_model_len,
+    )
