@@ -91,6 +91,20 @@ def is_metadata(address: IPAddress) -> bool:
     return any(form in network for form in _forms(address) for network in METADATA_NETWORKS)
 
 
+def as_ip(host: str) -> IPAddress | None:
+    """The address that `host` spells, in whatever spelling a resolver takes for one; None for a name."""
+    bare = host.rstrip(".")
+    try:
+        return ipaddress.ip_address(bare)
+    except ValueError:
+        pass
+    try:
+        # A resolver takes 2852039166, 0xA9FEA9FE and 0251.0376.0251.0376 for addresses: so do we.
+        return ipaddress.IPv4Address(socket.inet_aton(bare))
+    except (OSError, ValueError):
+        return None
+
+
 def _forms(address: IPAddress) -> list[IPAddress]:
     """The address and every IPv4 address that it carries: mapped, compatible, 6to4, NAT64."""
     if isinstance(address, ipaddress.IPv4Address):
@@ -129,7 +143,7 @@ def _port(parts: SplitResult, url: str) -> int:
 
 def _host(host: str, url: str) -> str:
     """The host in its one usual spelling, so that a disguise (decimal, hex, octal, mapped) does not pass."""
-    address = _ip(host)
+    address = as_ip(host)
     if address is not None:
         if is_metadata(address):
             raise ValueError(f"{url!r} points at a metadata or link-local address, where no backend may stand.")
@@ -140,16 +154,3 @@ def _host(host: str, url: str) -> str:
     if not HOST.fullmatch(name) or len(name) > MAX_HOST:
         raise ValueError(f"{url!r} has a host that is no name and no address.")
     return name
-
-
-def _ip(host: str) -> IPAddress | None:
-    bare = host.rstrip(".")
-    try:
-        return ipaddress.ip_address(bare)
-    except ValueError:
-        pass
-    try:
-        # The resolver takes 2852039166, 0xA9FEA9FE and 0251.0376.0251.0376 for addresses: so do we.
-        return ipaddress.IPv4Address(socket.inet_aton(bare))
-    except (OSError, ValueError):
-        return None

@@ -107,12 +107,12 @@ class Answer:
             feed(data)
         except httptools.HttpParserError as error:
             if not self.complete:
-                self._drop()
+                self.stop()
                 cause = error.__context__
                 raise (cause if isinstance(cause, BadAnswerError) else BadAnswerError("malformed")) from None
             self.reusable = False
         if self.complete:
-            self._drop()
+            self.stop()
             if self._head_only and self.pieces:
                 self.pieces.clear()  # a body where none may be
                 self.reusable = False
@@ -121,7 +121,7 @@ class Answer:
         else:
             self._framing += len(data)
             if self._framing > MAX_FRAMING_BYTES:
-                self._drop()
+                self.stop()
                 raise BadAnswerError("malformed" if self.head_done else "head_too_large")
 
     def eof(self) -> None:
@@ -133,7 +133,7 @@ class Answer:
         self.reusable = False
         if self.complete:
             return
-        self._drop()
+        self.stop()
         if not self.head_done:
             raise BadAnswerError("closed")
         if self._chunked or self.content_length is not None:
@@ -148,8 +148,8 @@ class Answer:
         self.behind = 0
         return data
 
-    def _drop(self) -> None:
-        """Let go of the parser, which holds us in a reference cycle."""
+    def stop(self) -> None:
+        """Parse no more; lets go of the parser, which holds us in a reference cycle."""
         if self._feed is not None:
             self._feed = None
             del self._parser

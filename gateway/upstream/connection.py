@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
         "_answer",
         "_failure",
         "_loop",
+        "_made",
         "_news",
         "_on_lost",
         "_paused",
@@ -49,6 +50,8 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self._loop = loop
         self._on_lost = on_lost
+        self._transport: asyncio.Transport
+        self._made = False
         self._answer: Answer | None = None
         self._failure: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -62,9 +65,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
         self._transport = cast("asyncio.Transport", transport)
+        if self.closed:  # aborted while it was being made
+            self._transport.abort()
+            return
         self._sock: socket.socket = transport.get_extra_info("socket")
+        tcp.prepare(self._sock)
         self._news = tcp.watcher(self._sock)
         self._written = tcp.acknowledged(self._sock)
+        self._made = True
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -75,20 +83,24 @@ class Connection(asyncio.Protocol):
         try:
             answer.feed(data)
         except BadAnswerError as error:
-            self._fail(MayHaveRun(error.reason))
-        if answer.behind > HIGH_WATER_BYTES and not answer.complete and not self._paused:
+            self._failure = MayHaveRun(error.reason)
+            self.abort()
+        if answer.behind > HIGH_WATER_BYTES and not (answer.complete or self._paused or self.closed):
             self._paused = True
             self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
-        """The backend will send nothing more; False lets the transport close."""
+        """The backend will send nothing more; the socket is closed, even if it still takes bytes."""
         self._ended(None)
+        self.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is closed, by us or by an error."""
         self._ended(exc)
+        self.closed = True
+        self._wake()
         self._on_lost(self)
 
     # What the client calls.
@@ -99,7 +111,11 @@ class Connection(asyncio.Protocol):
         return not self.closed and not tcp.has_news(self._news)
 
     async def ask(self, head: bytes, body: bytes, *, head_only: bool) -> Answer:
-        """Write a request and wait for the head of its answer."""
+        """Write a request and wait for the head of its answer.
+
+        Raises:
+            NeverSent, MayHaveRun: the connection died before.
+        """
         answer = self._answer = Answer(head_only=head_only)
         self._acked_before = tcp.acknowledged(self._sock) if self.address.tls else self._written
         self._written += len(head) + len(body)
@@ -113,9 +129,9 @@ class Connection(asyncio.Protocol):
         return answer
 
     async def more(self) -> None:
-        """Wait until something has come; the failure is raised when nothing more will."""
-        if self._failure is not None:
-            raise self._failure
+        """Wait until something has come; raises the failure when nothing more will."""
+        if self.closed:
+            raise self._failure or MayHaveRun("closing")
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -131,15 +147,11 @@ class Connection(asyncio.Protocol):
     def release(self) -> bool:
         """End the exchange; True when the connection may carry another request, else it is closed."""
         answer, self._answer = self._answer, None
-        if (
-            answer is not None
-            and answer.complete
-            and answer.reusable
-            and not self.closed
-            and not self._transport.get_write_buffer_size()
-        ):
-            self._used = True
-            return True
+        if answer is not None and not self.closed:
+            if answer.complete and answer.reusable and not self._transport.get_write_buffer_size():
+                self._used = True
+                return True
+            answer.stop()
         self.abort()
         return False
 
@@ -148,6 +160,8 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         self.closed = True
+        if not self._made:
+            return  # not made yet: `connection_made` will see it
         if self._transport.get_write_buffer_size() or tcp.unsent(self._sock):
             tcp.reset_on_close(self._sock)
         self._transport.abort()
@@ -157,28 +171,20 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _fail(self, failure: UpstreamError) -> None:
-        if self._failure is None:
-            self._failure = failure
-        self.abort()
-
     def _ended(self, exc: Exception | None) -> None:
         """The backend's end, or an error: finish the answer or explain why there is none."""
-        if self.closed:
-            return
         answer = self._answer
-        if answer is not None:
-            if not answer.touched:
-                self._failure = self._explain(exc)
-            elif exc is not None and not answer.complete:
-                self._failure = MayHaveRun(_word(exc))
-            else:
-                try:
-                    answer.eof()
-                except BadAnswerError as error:
-                    self._failure = MayHaveRun(error.reason)
-        self.abort()
-        self._wake()
+        if answer is None or self.closed:
+            return
+        if not answer.touched:
+            self._failure = self._explain(exc)
+        elif exc is not None and not answer.complete:
+            self._failure = MayHaveRun(_word(exc))
+        else:
+            try:
+                answer.eof()
+            except BadAnswerError as error:
+                self._failure = MayHaveRun(error.reason)
 
     def _explain(self, exc: Exception | None) -> UpstreamError:
         """No byte of an answer came: is it proven that the request did not run?

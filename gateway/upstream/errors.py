@@ -32,7 +32,7 @@ class MayHaveRun(UpstreamError):  # noqa: N818 -- the retry rule is written in t
     """The backend may have taken the request: repeating it could run it twice.
 
     Reasons: `reset`, `closed` (before the headers), `cut` (in the body), `timeout` (the host stopped answering),
-    `malformed` (not HTTP), `head_too_large`.
+    `malformed` (not HTTP), `head_too_large`, `closing` (the gateway closed its connections).
     """
 
     def __init__(self, reason: str) -> None:

@@ -5,14 +5,13 @@ import ssl
 from typing import Final
 
 from gateway.core.asgi import Headers
-from gateway.upstream import tcp
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import Connection
 from gateway.upstream.errors import NeverSent
 from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import UpstreamRequest
-from gateway.upstream.resolver import Lookup, Resolver, Target, system_lookup
+from gateway.upstream.resolver import Lookup, Resolver, system_lookup
 from gateway.upstream.settings import UpstreamSettings
 
 BODILESS: Final = frozenset({b"GET", b"HEAD"})
@@ -71,50 +70,41 @@ class Http11Client:
             async with asyncio.timeout(self._connect_secs):
                 await self._connect(new)
         except BaseException as error:
+            new.abort()
             self._pool.leave(new)
             if isinstance(error, TimeoutError):
                 raise NeverSent("connect_timeout") from None
             raise
-        return new
+        if new.usable:
+            return new
+        new.abort()  # the backend closed it, or spoke before it was asked
+        raise NeverSent("closed")
 
     async def _connect(self, connection: Connection) -> None:
         """Try the host's addresses in the resolver's order."""
         address = connection.address
+        loop = asyncio.get_running_loop()
+        tls, name = (self._context(), address.host) if address.tls else (None, None)
         failure = NeverSent("dns")
-        for target in await self._resolver.resolve(address.host, address.port):
+        for ip in await self._resolver.resolve(address.host):
             try:
-                await self._open(connection, target)
+                await loop.create_connection(lambda: connection, ip, address.port, ssl=tls, server_hostname=name)
             except ssl.SSLError:
                 failure = NeverSent("tls")
             except ConnectionRefusedError:
                 failure = NeverSent("refused")
-            except OSError as error:
-                if isinstance(error, TimeoutError):
-                    raise
+            except TimeoutError:
+                raise
+            except OSError:
                 failure = NeverSent("unreachable")
             else:
                 return
         raise failure
 
-    async def _open(self, connection: Connection, target: Target) -> None:
-        loop = asyncio.get_running_loop()
-        family, where = target
-        sock = tcp.new_socket(family)
-        try:
-            await loop.sock_connect(sock, where)
-            if connection.address.tls:
-                name = connection.address.host
-                context = self._context()
-                await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
-            else:
-                await loop.create_connection(lambda: connection, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
-
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+            self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
 

@@ -81,10 +81,8 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """End an exchange: the connection rests, goes to a waiter, or is closed."""
-        if connection.release() and self._emptied is None:
+        if connection.release():
             self._rest(connection)
-        else:
-            connection.abort()
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection that is lost or was never made; idempotent."""
@@ -121,10 +119,12 @@ class Pool:
             await self._emptied.wait()
 
     def _rest(self, connection: Connection) -> None:
+        if connection.closed:
+            return
         if self._waiters:
             self._grant_idle(connection)
             return
-        if not self._max_idle or not self._idle_secs:
+        if self._emptied is not None or not self._max_idle or not self._idle_secs:
             connection.abort()
             return
         if self._idle_count >= self._max_idle:

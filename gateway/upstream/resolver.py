@@ -1,23 +1,20 @@
-"""Which sockets addresses has a name? Asked anew for new connections, after a short time."""
+"""Which IP addresses has a backend's name? Asked anew for new connections, after a short time."""
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Callable
 
-from gateway.upstream.address import is_metadata
+from gateway.upstream.address import as_ip, is_metadata
 from gateway.upstream.errors import NeverSent
 
-Target = tuple[int, tuple[str, int]]
-"""Address family, and IP address with port."""
-Lookup = Callable[[str, int], list[Target]]
-"""A blocking question to the system's resolver; raises OSError."""
+Lookup = Callable[[str], list[str]]
+"""A blocking question to a resolver: a name's IP addresses, the preferred one first; raises OSError."""
 
 
-def system_lookup(host: str, port: int) -> list[Target]:
-    """Ask the host's resolver, in the order in which it prefers the addresses."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(family, (str(where[0]), int(where[1]))) for family, _, _, _, where in found]
+def system_lookup(host: str) -> list[str]:
+    """Ask the host's own resolver."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(where[0]) for *_, where in found]
 
 
 class Resolver:
@@ -26,34 +23,35 @@ class Resolver:
     def __init__(self, keep_secs: float, lookup: Lookup = system_lookup) -> None:
         self._keep_secs = keep_secs
         self._lookup = lookup
-        self._known: dict[tuple[str, int], tuple[float, list[Target]]] = {}
-        self._asking: dict[tuple[str, int], asyncio.Future[list[Target]]] = {}
+        self._known: dict[str, tuple[float, list[str]]] = {}
+        self._asking: dict[str, asyncio.Future[list[str]]] = {}
 
-    async def resolve(self, host: str, port: int) -> list[Target]:
-        """The addresses of a host, at least one.
+    async def resolve(self, host: str) -> list[str]:
+        """The addresses of a host; an address is its own.
 
         Raises:
             NeverSent: the name is unknown (`dns`), or leads to a metadata service (`forbidden_address`).
         """
-        key = host, port
+        if as_ip(host) is not None:
+            return [host]
         loop = asyncio.get_running_loop()
-        known = self._known.get(key)
+        known = self._known.get(host)
         if known is not None and known[0] > loop.time():
             return known[1]
-        asking = self._asking.get(key)
+        asking = self._asking.get(host)
         if asking is None:
-            asking = self._asking[key] = loop.run_in_executor(None, self._lookup, host, port)
-            asking.add_done_callback(lambda done: self._learn(key, done))
+            asking = self._asking[host] = loop.run_in_executor(None, self._lookup, host)
+            asking.add_done_callback(lambda done: self._learn(host, done))
         try:
             # Shielded: the question goes on for the others when one of those who asked is cancelled.
-            targets = await asyncio.shield(asking)
+            found = await asyncio.shield(asking)
         except OSError:
             raise NeverSent("dns") from None
-        if any(is_metadata(ipaddress.ip_address(ip.partition("%")[0])) for _, (ip, _) in targets):
+        if any(is_metadata(ip) for ip in map(as_ip, found) if ip is not None):
             raise NeverSent("forbidden_address")
-        return targets
+        return found
 
-    def _learn(self, key: tuple[str, int], done: "asyncio.Future[list[Target]]") -> None:
-        del self._asking[key]
+    def _learn(self, host: str, done: "asyncio.Future[list[str]]") -> None:
+        del self._asking[host]
         if not done.cancelled() and done.exception() is None:
-            self._known[key] = done.get_loop().time() + self._keep_secs, done.result()
+            self._known[host] = done.get_loop().time() + self._keep_secs, done.result()

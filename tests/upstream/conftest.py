@@ -1,0 +1,65 @@
+"""What do the tests of the wire share? Both event loops, and a client that leaves nothing behind."""
+
+import asyncio
+import contextlib
+import gc
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from gateway.upstream.http11 import Http11Client
+from gateway.upstream.resolver import Lookup, system_lookup
+from gateway.upstream.settings import UpstreamSettings
+
+
+@pytest.fixture(
+    scope="session",
+    params=[("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})],
+    ids=["uvloop", "asyncio"],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """Sockets die differently on the two loops, so everything runs on both."""
+    return request.param
+
+
+Opener = Callable[..., Http11Client]
+
+
+@pytest.fixture
+async def open_client() -> AsyncIterator[Opener]:
+    """Make clients of ours; after the test each has closed every socket and left no task."""
+    clients: list[Http11Client] = []
+    tasks = asyncio.all_tasks()
+
+    def make(lookup: Lookup = system_lookup, **settings: object) -> Http11Client:
+        clients.append(Http11Client(UpstreamSettings.model_validate(settings), lookup))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()
+        assert client.counts == (0, 0, 0)
+    assert asyncio.all_tasks() <= tasks
+
+
+async def within(secs: float, condition: Callable[[], bool]) -> bool:
+    """Let the loop run until `condition` holds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(secs):
+            while not condition():
+                await asyncio.to_thread(lambda: None)
+    return condition()
+
+
+def open_sockets() -> int:
+    """How many sockets this process holds."""
+    gc.collect()
+    count = 0
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            count += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+    return count
+
+
+Waiter = Callable[[], Awaitable[None]]
