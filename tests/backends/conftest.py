@@ -1,86 +1,10 @@
-"""A backend that answers as it is told: a real server on a real port, in the test's own event loop."""
+"""The backend that the tests of this room talk to."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
-import orjson
 import pytest
 
-
-@dataclass
-class ScriptedBackend:
-    """Says what the test sets; counts what it was asked.
-
-    Attributes:
-        port: where it listens.
-        key: the bearer token that `/v1/models` wants.
-        health: status of `/health`.
-        models: names in `/v1/models`, all with the same context length.
-        silent: accept and read, never answer.
-        raw_models: replaces the body of `/v1/models`.
-        asked: paths and authorization values as they came.
-        was_asked: set by every request.
-    """
-
-    port: int = 0
-    key: str = "sk-backends-4f2a"
-    health: int = 200
-    models: tuple[str, ...] = ("qwen",)
-    max_model_len: int = 8192
-    silent: bool = False
-    raw_models: bytes | None = None
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
-    _server: asyncio.Server | None = None
-    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        """Open the port: a free one the first time, the same one again after `stop`."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            for writer in self._writers:
-                writer.close()
-            await self._server.wait_closed()
-            self._server = None
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            lines = head.split("\r\n")
-            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            path = lines[0].split(" ")[1]
-            self.asked.append((path, fields.get("authorization", "")))
-            self.was_asked.set()
-            if self.silent:
-                await reader.read()
-                return
-            status, body = self._answer(path, fields.get("authorization", ""))
-            writer.write(
-                b"HTTP/1.1 %d x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body
-            )
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
-
-    def _answer(self, path: str, authorization: str) -> tuple[int, bytes]:
-        if path == "/health":
-            return self.health, b""
-        if authorization != f"Bearer {self.key}":
-            return 401, b'{"error":"Unauthorized"}'
-        cards = [{"id": name, "object": "model", "max_model_len": self.max_model_len} for name in self.models]
-        return 200, orjson.dumps({"object": "list", "data": cards}) if self.raw_models is None else self.raw_models
+from tests.backends.scripted import ScriptedBackend
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Verdicts over time, and the task that brings them up to date."""
 
 import asyncio
-from typing import Protocol
 
 import pytest
 
@@ -16,6 +15,7 @@ from gateway.backends.health import (
 from gateway.backends.probe import Finding, Reason
 from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
+from tests.backends.scripted import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -23,21 +23,6 @@ KEY = "sk-backends-4f2a"
 OK = Finding(Reason.OK, latency=0.01, models=("qwen",), max_model_len=8192)
 UNREACHABLE = Finding(Reason.UNREACHABLE)
 FRESH = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=0.0)
-
-
-class Scripted(Protocol):
-    """The fixture `backend`, as far as these tests use it."""
-
-    url: str
-    key: str
-    models: tuple[str, ...]
-    health: int
-    max_model_len: int
-    silent: bool
-    was_asked: asyncio.Event
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
 
 
 class StandingClock:
@@ -109,14 +94,14 @@ async def test_before_the_first_probe_the_gateway_is_loading() -> None:
     assert prober.health("chat0").reason is Reason.NOT_PROBED
 
 
-async def test_one_healthy_chat_backend_is_enough(backend: Scripted) -> None:
+async def test_one_healthy_chat_backend_is_enough(backend: ScriptedBackend) -> None:
     prober = prober_for("http://127.0.0.1:9", backend.url)
     await prober.probe_all()
     assert prober.ready() == Readiness(ready=True, reason="ok")
     assert [status.health.state for status in prober.statuses()] == [State.LOADING, State.HEALTHY]
 
 
-async def test_an_embedding_backend_makes_nothing_ready(backend: Scripted) -> None:
+async def test_an_embedding_backend_makes_nothing_ready(backend: ScriptedBackend) -> None:
     backend.models = ("e",)
     prober = prober_for("http://127.0.0.1:9", embed_backend=backend.url, embed_model="e", backend_loading_secs=0)
     await prober.probe_all()
@@ -124,14 +109,14 @@ async def test_an_embedding_backend_makes_nothing_ready(backend: Scripted) -> No
     assert prober.ready() == Readiness(ready=False, reason="unreachable")
 
 
-async def test_a_refused_key_is_the_reason_why_nothing_is_ready(backend: Scripted) -> None:
+async def test_a_refused_key_is_the_reason_why_nothing_is_ready(backend: ScriptedBackend) -> None:
     backend.key = "sk-another"
     prober = prober_for(backend.url)
     await prober.probe_all()
     assert prober.ready() == Readiness(ready=False, reason="wrong_key")
 
 
-async def test_the_context_length_is_the_least_that_a_replica_states(backend: Scripted) -> None:
+async def test_the_context_length_is_the_least_that_a_replica_states(backend: ScriptedBackend) -> None:
     backend.max_model_len = 4096
     prober = prober_for(backend.url, "http://127.0.0.1:9")
     group = prober.statuses()[0].group
@@ -140,8 +125,8 @@ async def test_the_context_length_is_the_least_that_a_replica_states(backend: Sc
     assert prober.max_model_len(group) == 4096
 
 
-async def test_a_silent_backend_does_not_hold_up_the_verdict_on_another(backend: Scripted) -> None:
-    other = type(backend)()
+async def test_a_silent_backend_does_not_hold_up_the_verdict_on_another(backend: ScriptedBackend) -> None:
+    other = ScriptedBackend()
     await other.start()
     other.silent = True
     chosen = settings(other.url, backend.url, backend_probe_timeout_secs=50)
@@ -155,7 +140,7 @@ async def test_a_silent_backend_does_not_hold_up_the_verdict_on_another(backend:
     await other.stop()
 
 
-async def test_the_task_follows_a_backend_through_loading_health_and_death(backend: Scripted) -> None:
+async def test_the_task_follows_a_backend_through_loading_health_and_death(backend: ScriptedBackend) -> None:
     await backend.stop()
     clock = StandingClock()
     changes: list[tuple[str, State, Reason]] = []
@@ -181,7 +166,7 @@ async def test_the_task_follows_a_backend_through_loading_health_and_death(backe
     ]
 
 
-async def test_leaving_in_mid_probe_leaves_no_task_behind(backend: Scripted) -> None:
+async def test_leaving_in_mid_probe_leaves_no_task_behind(backend: ScriptedBackend) -> None:
     backend.silent = True
     before = asyncio.all_tasks()
     async with asyncio.timeout(10):

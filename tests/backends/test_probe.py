@@ -1,7 +1,6 @@
 """One probe: what each answer of a backend is taken for."""
 
 import socket
-from typing import Protocol
 
 import httpx
 import pytest
@@ -11,22 +10,11 @@ from gateway.backends.probe import EXPLANATIONS, Finding, Reason, new_client, pr
 from gateway.backends.settings import BackendSettings
 from gateway.core.clock import SystemClock
 from gateway.core.fleet import Backend
+from tests.backends.scripted import ScriptedBackend
 
 pytestmark = pytest.mark.anyio
 
 KEY = "sk-backends-4f2a"
-
-
-class Scripted(Protocol):
-    """The fixture `backend`, as far as these tests use it."""
-
-    url: str
-    key: str
-    health: int
-    models: tuple[str, ...]
-    silent: bool
-    raw_models: bytes | None
-    asked: list[tuple[str, str]]
 
 
 async def find(url: str, *, timeout: float = 5.0) -> Finding:  # noqa: ASYNC109 -- the probe's own bound
@@ -35,7 +23,7 @@ async def find(url: str, *, timeout: float = 5.0) -> Finding:  # noqa: ASYNC109 
         return await probe(client, Backend("chat0", url), "qwen", timeout, SystemClock())
 
 
-async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(backend: Scripted) -> None:
+async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(backend: ScriptedBackend) -> None:
     backend.models = ("other", "qwen")
     finding = await find(backend.url)
     assert finding.reason is Reason.OK
@@ -44,36 +32,36 @@ async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(bac
     assert finding.latency is not None
 
 
-async def test_the_probe_shows_the_backends_key_and_asks_two_questions(backend: Scripted) -> None:
+async def test_the_probe_shows_the_backends_key_and_asks_two_questions(backend: ScriptedBackend) -> None:
     await find(backend.url)
     assert backend.asked == [("/health", f"Bearer {KEY}"), ("/v1/models", f"Bearer {KEY}")]
 
 
-async def test_a_wrong_key_is_called_a_wrong_key(backend: Scripted) -> None:
+async def test_a_wrong_key_is_called_a_wrong_key(backend: ScriptedBackend) -> None:
     backend.key = "sk-another"
     assert (await find(backend.url)).reason is Reason.WRONG_KEY
 
 
-async def test_a_backend_with_other_models_lacks_ours(backend: Scripted) -> None:
+async def test_a_backend_with_other_models_lacks_ours(backend: ScriptedBackend) -> None:
     backend.models = ("llama",)
     finding = await find(backend.url)
     assert finding.reason is Reason.MODEL_MISSING
     assert finding.models == ("llama",)
 
 
-async def test_a_dead_engine_is_unhealthy_and_asked_no_further(backend: Scripted) -> None:
+async def test_a_dead_engine_is_unhealthy_and_asked_no_further(backend: ScriptedBackend) -> None:
     backend.health = 503
     assert (await find(backend.url)).reason is Reason.UNHEALTHY
     assert [path for path, _ in backend.asked] == ["/health"]
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": 7}', b'{"data": [{"name": "qwen"}]}', b""])
-async def test_a_list_of_models_that_is_none_is_a_bad_answer(backend: Scripted, body: bytes) -> None:
+async def test_a_list_of_models_that_is_none_is_a_bad_answer(backend: ScriptedBackend, body: bytes) -> None:
     backend.raw_models = body
     assert (await find(backend.url)).reason is Reason.BAD_ANSWER
 
 
-async def test_a_server_that_takes_the_connection_and_says_nothing_times_out(backend: Scripted) -> None:
+async def test_a_server_that_takes_the_connection_and_says_nothing_times_out(backend: ScriptedBackend) -> None:
     backend.silent = True
     assert (await find(backend.url, timeout=0.05)).reason is Reason.TIMEOUT
 
