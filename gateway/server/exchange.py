@@ -1,0 +1,251 @@
+"""How is one request handed to the application, and its answer to the socket? ASGI's receive and send."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.core.asgi import ASGIApp, Headers, Message, Scope
+from gateway.core.errors import GatewayError
+from gateway.server.refusal import refusal, status_line
+
+logger = logging.getLogger(__name__)
+
+STATUS_LINES = {status: status_line(status) for status in range(200, 600)}
+BODILESS = frozenset({204, 304})
+"""Statuses whose answers have no body and state no length (RFC 9110, section 8.6)."""
+
+
+class Wire(Protocol):
+    """What an exchange needs of its connection.
+
+    Attributes:
+        date_line: the `date` header, made once a second for all answers.
+        congested: whether the client takes what is written more slowly than it comes.
+    """
+
+    @property
+    def date_line(self) -> bytes: ...  # noqa: D102 -- described above
+
+    congested: bool
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the client."""
+        ...
+
+    async def relieved(self) -> None:
+        """Wait until the client has taken enough of what was written, or has gone."""
+        ...
+
+    def resume_body(self) -> None:
+        """The application wants more of the request's body."""
+        ...
+
+    def answered(self) -> None:
+        """The answer is complete: keep the connection or close it, as `Exchange.keep_alive` says."""
+        ...
+
+    def hang_up(self, *, reset: bool) -> None:
+        """Close after what was written; `reset` makes sure that the client cannot take it for a clean end."""
+        ...
+
+
+class Exchange:
+    """One request and its answer; also the request's `core.asgi.ClientConnection`.
+
+    Attributes:
+        body: what has come of the request's body and was not yet received by the application.
+        more_body: whether more of it is to come.
+        keep_alive: whether the connection outlives the answer.
+        started: whether the answer's head was written.
+        complete: whether the answer's last byte was written.
+        gone: whether the connection was lost before that.
+    """
+
+    __slots__ = (
+        "_body_received",
+        "_chunked",
+        "_expects_continue",
+        "_left",
+        "_mute",
+        "_news",
+        "_on_gone",
+        "_wire",
+        "body",
+        "complete",
+        "gone",
+        "keep_alive",
+        "more_body",
+        "started",
+    )
+
+    def __init__(self, wire: Wire, *, keep_alive: bool, chunks: bool, head_only: bool, expects_continue: bool) -> None:
+        self.body = b""
+        self.more_body = True
+        self.keep_alive = keep_alive
+        self.started = False
+        self.complete = False
+        self.gone = False
+        self._wire = wire
+        self._news: asyncio.Future[None] | None = None
+        self._on_gone: Callable[[], None] | None = None
+        self._expects_continue = expects_continue
+        self._body_received = False
+        self._chunked = chunks
+        self._mute = head_only
+        """The answer has no body, whatever its headers say (HEAD, 204, 304)."""
+        self._left: int | None = None
+        """Bytes of the stated content-length that are still to be written; None when none was stated."""
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Let the application answer; one that fails leaves a 500 or an incomplete answer, never a complete one."""
+        try:
+            await app(scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self.abort()  # the client has gone or the drain is over: nothing more is coming
+        except Exception:
+            logger.exception("the application failed")
+            self._give_up()
+        else:
+            if not self.complete and not self.gone:
+                logger.error("the application returned before its answer was complete")
+                self._give_up()
+
+    # What the connection tells.
+
+    def feed(self, data: bytes) -> None:
+        """More of the request's body has come."""
+        self.body = self.body + data if self.body else data
+        self._wake()
+
+    def end_of_body(self) -> None:
+        """The request is complete."""
+        self.more_body = False
+        self._wake()
+
+    def lost(self) -> None:
+        """The client's socket is gone."""
+        if self.complete or self.gone:
+            return
+        self.gone = True
+        self._wake()
+        self._tell()
+
+    # core.asgi.ClientConnection
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        """Call `on_gone` once when the client's socket is lost before the answer is complete."""
+        self._on_gone = on_gone
+        if self.gone:
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def unwatch(self) -> None:
+        """Forget the watcher."""
+        self._on_gone = None
+
+    def abort(self) -> None:
+        """Close the socket after what was written, without ending the answer."""
+        if self.complete or self.gone:
+            return
+        self.gone = True
+        self._on_gone = None
+        self._wake()
+        # An answer of unstated length ends with its connection, so that only a reset tells that it was cut.
+        self._wire.hang_up(reset=self.started and not self._chunked and self._left is None)
+
+    # ASGI
+
+    async def receive(self) -> Message:
+        """The next part of the body as it came; after the last one, `http.disconnect` once the client is gone."""
+        if self._expects_continue and not self.started and not self.gone:
+            self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+        while not (self.gone or self.complete):
+            if not self._body_received and (self.body or not self.more_body):
+                return self._take_body()
+            self._wire.resume_body()
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Write a part of the answer; nothing happens when the client has gone.
+
+        Raises:
+            RuntimeError: the application breaks the protocol: order, stated length, a line break in a header.
+        """
+        if self.gone:
+            return
+        if message["type"] == "http.response.start" and not self.started:
+            self._start(message["status"], message.get("headers", ()))
+        elif message["type"] == "http.response.body" and self.started and not self.complete:
+            self._write_body(message.get("body", b""), more=message.get("more_body", False))
+            if self._wire.congested:
+                await self._wire.relieved()
+        else:
+            raise RuntimeError(f"{message['type']} has no place at this point of an answer")
+
+    def _take_body(self) -> Message:
+        body, self.body = self.body, b""
+        self._body_received = not self.more_body
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    def _start(self, status: int, headers: Headers) -> None:
+        lines = []
+        for name, value in headers:
+            if name == b"content-length":
+                self._left = int(value)
+            elif name == b"connection":
+                self.keep_alive = self.keep_alive and value.lower() != b"close"
+                continue
+            elif name == b"transfer-encoding":
+                continue  # how the answer is framed is ours to say
+            lines.append(b"%b: %b\r\n" % (name, value))
+        fields = b"".join(lines)
+        if fields.count(b"\n") != len(lines) or fields.count(b"\r") != len(lines) or b"\0" in fields:
+            raise RuntimeError("a header of the answer holds a line break or a NUL")
+        if self.more_body:
+            self.keep_alive = False  # an early answer: the rest of the request is not worth reading
+        self._mute = self._mute or status in BODILESS
+        self._chunked = self._chunked and self._left is None and not self._mute
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        connection = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self.started = True
+        self._wire.write(b"".join((STATUS_LINES[status], self._wire.date_line, fields, framing, connection)))
+
+    def _write_body(self, body: bytes, *, more: bool) -> None:
+        data = b"" if self._mute else self._framed(body, more=more)
+        if data:
+            self._wire.write(data)
+        if not more:
+            self.complete = True
+            self._wake()
+            self._wire.answered()
+
+    def _framed(self, body: bytes, *, more: bool) -> bytes:
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return data if more else data + b"0\r\n\r\n"
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the answer's body is not as long as its content-length says")
+        return body
+
+    def _give_up(self) -> None:
+        if self.started or self.gone:
+            self.abort()
+            return
+        self.started = self.complete = True
+        self.keep_alive = False
+        self._wire.write(refusal(GatewayError("The gateway failed to answer this request."), self._wire.date_line))
+        self._wire.answered()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _tell(self) -> None:
+        on_gone, self._on_gone = self._on_gone, None
+        if on_gone is not None:
+            on_gone()

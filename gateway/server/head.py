@@ -1,0 +1,90 @@
+"""Is this a request's head that we answer? The rules that the HTTP parser leaves to its user."""
+
+import re
+from typing import NamedTuple
+
+import httptools
+
+from gateway.core.asgi import Headers
+from gateway.core.errors import BadRequestError, GatewayError
+
+MAX_HEADERS = 128
+"""Browsers and SDKs send 10 to 30; vLLM's own server stops at 256."""
+FIELD_OVERHEAD = 4
+"""Bytes of `: ` and the line end."""
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+
+
+class HeadTooLargeError(GatewayError):
+    """The request line and headers are over CLIENT_MAX_HEADER_BYTES, or too many."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+
+class Target(NamedTuple):
+    """The request's target, taken apart: bytes as they came, percent-encoding included."""
+
+    path: bytes
+    query: bytes
+
+
+def split_target(url: bytes) -> Target:
+    """The path and query of a request target in origin form (`/v1/models?x`) or absolute form (`http://host/v1`).
+
+    Raises:
+        BadRequestError: for anything else, a fragment among it.
+    """
+    if not url.startswith(b"/"):
+        try:
+            parsed = httptools.parse_url(url)
+        except httptools.HttpParserInvalidURLError as error:
+            raise BadRequestError("The request's target is no path.") from error
+        return Target(parsed.path or b"/", parsed.query or b"")
+    if b"#" in url:
+        raise BadRequestError("The request's target holds a fragment.")
+    path, _, query = url.partition(b"?")
+    return Target(path, query)
+
+
+def check_head(version: str, headers: Headers) -> None:
+    """Refuse a head that two servers may read in two ways (RFC 9112, sections 3.2 and 6.1).
+
+    A missing, doubled or malformed Host is how routing and authorization are fooled; chunks in HTTP/1.0 are how a
+    second request is smuggled past one of them. HTTP/1.0 may come without a Host.
+
+    Raises:
+        BadRequestError: one sentence for the client.
+    """
+    if version not in {"1.0", "1.1"}:
+        raise BadRequestError("This server speaks HTTP/1.1.")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1:
+        raise BadRequestError("The request has more than one Host header.")
+    if not hosts and version == "1.1":
+        raise BadRequestError("The request has no Host header.")
+    if hosts and not HOST.fullmatch(hosts[0]):
+        raise BadRequestError("The Host header is no host name.")
+    if version == "1.0" and any(name == b"transfer-encoding" for name, _ in headers):
+        raise BadRequestError("HTTP/1.0 knows no Transfer-Encoding.")
+
+
+def check_size(url: bytes, headers: Headers, max_bytes: int) -> None:
+    """Refuse a complete head that is longer than `max_bytes`.
+
+    Raises:
+        HeadTooLargeError: stating the bound.
+    """
+    if len(url) + sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in headers) > max_bytes:
+        raise too_long(max_bytes)
+
+
+def too_long(max_bytes: int) -> HeadTooLargeError:
+    """The refusal of a head of more than `max_bytes` bytes."""
+    return HeadTooLargeError(f"The request's headers are longer than {max_bytes} bytes.")
+
+
+def too_many() -> HeadTooLargeError:
+    """The refusal of a head of more than `MAX_HEADERS` fields."""
+    return HeadTooLargeError(f"The request has more than {MAX_HEADERS} headers.")

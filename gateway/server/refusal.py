@@ -1,0 +1,31 @@
+"""What does a client hear whose request never reached the application? A whole answer, in OpenAI's envelope."""
+
+import secrets
+from http import HTTPStatus
+
+from gateway.core.endpoint import Dialect
+from gateway.core.envelope import error_body, error_headers
+from gateway.core.errors import GatewayError
+
+PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 404 Not Found` and its line end; a number that nobody registered has no phrase."""
+    return f"HTTP/1.1 {status} {PHRASES.get(status, '')}\r\n".encode()
+
+
+def refusal(error: GatewayError, date_line: bytes) -> bytes:
+    """The complete answer that states `error` and closes the connection."""
+    request_id = f"req_{secrets.token_hex(16)}"
+    body = error_body(error, Dialect.OPENAI, request_id)
+    lines = [
+        status_line(error.status),
+        date_line,
+        b"content-type: application/json\r\n",
+        b"content-length: %d\r\n" % len(body),
+        b"x-request-id: %b\r\n" % request_id.encode(),
+        *(b"%b: %b\r\n" % field for field in error_headers(error)),
+        b"connection: close\r\n\r\n",
+    ]
+    return b"".join(lines) + body

@@ -1,0 +1,201 @@
+"""Who keeps the workers alive? One process that binds, starts them, replaces the dead and ends the living."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from gateway.server.channel import FAILED, READY, Assignment, send_assignment
+from gateway.server.listening import listen
+from gateway.server.metrics import MetricsExporter, directory_for
+from gateway.server.worker import FAREWELL_SECS
+from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_FACTORY = "gateway.app:build"
+STEADY_SECS = 10.0
+"""A worker that lived this long is replaced at once when it dies; one that did not may be crashing in a loop."""
+BACKOFF_SECS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""The wait before the next try, by the number of quick deaths in a row."""
+KILL_MARGIN_SECS = 5.0
+"""How long a worker may outlive the end of its own farewells before it is killed."""
+
+
+class WorkerFailedError(Exception):
+    """A worker could not start; the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the gateway can be reached; ports as bound, also where 0 was asked for. `metrics` is 0 when off."""
+
+    host: str
+    port: int
+    metrics: int
+
+
+class Supervisor:
+    """Runs `gateway_workers` worker processes on one listening socket until SIGTERM or SIGINT.
+
+    The workers are fresh interpreters, each with a channel: a worker tells there that it is ready or why it cannot
+    be, and sees there that its supervisor has died, which ends it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        factory: str = DEFAULT_FACTORY,
+        on_ready: Callable[[Endpoints], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._factory = factory
+        self._on_ready = on_ready
+        self._stop = asyncio.Event()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._waiting_for = set(range(settings.gateway_workers))
+        self._all_ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to stop, then let requests finish.
+
+        Raises:
+            CannotListenError: the address or the metrics' address is taken.
+            WorkerFailedError: a worker did not come up at the start; none is left running.
+        """
+        settings = self._settings
+        with listen(settings.gateway_host, settings.gateway_port) as listener:
+            port = listener.getsockname()[1]
+            exporter = MetricsExporter(directory_for(port))
+            try:
+                metrics = exporter.serve(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
+                with self._signals():
+                    await self._supervise(listener, exporter, Endpoints(settings.gateway_host, port, metrics))
+            finally:
+                exporter.close()
+
+    def stop(self) -> None:
+        """Begin the end; the second call does not wait for the requests."""
+        if self._stop.is_set():
+            for process in self._processes.values():
+                process.kill()
+        self._stop.set()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Generator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def _supervise(self, listener: socket.socket, exporter: MetricsExporter, endpoints: Endpoints) -> None:
+        workers = range(self._settings.gateway_workers)
+        keepers = [asyncio.create_task(self._keep(index, listener, exporter)) for index in workers]
+        stopped = asyncio.create_task(self._stop.wait())
+        ready = asyncio.create_task(self._all_ready.wait())
+        try:
+            await asyncio.wait((*keepers, stopped, ready), return_when=asyncio.FIRST_COMPLETED)
+            if self._all_ready.is_set():
+                self._on_ready(endpoints)
+                await asyncio.wait((*keepers, stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+            self._stop.set()
+            listener.close()
+            await self._end(keepers)
+        for error in [keeper.exception() for keeper in keepers]:
+            if error is not None:
+                raise error
+
+    async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        patience = self._settings.drain_secs + 2 * FAREWELL_SECS + KILL_MARGIN_SECS
+        _, late = await asyncio.wait(keepers, timeout=patience)
+        if late:
+            logger.error("%d workers did not end in time and were killed", len(late))
+            for process in self._processes.values():
+                process.kill()
+            await asyncio.wait(keepers)
+
+    async def _keep(self, index: int, listener: socket.socket, exporter: MetricsExporter) -> None:
+        """Run worker `index`, and another in its place whenever it ends.
+
+        Raises:
+            WorkerFailedError: it did not come up the first time.
+        """
+        loop = asyncio.get_running_loop()
+        quick_deaths = 0
+        while not self._stop.is_set():
+            born = loop.time()
+            process, failure = await self._live(index, listener, exporter)
+            if self._stop.is_set():
+                return
+            words = failure or f"worker {index} (pid {process.pid}) {how_it_ended(process.returncode)}"
+            if index in self._waiting_for:
+                raise WorkerFailedError(words)
+            quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
+            delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
+            logger.error("%s; the next one starts in %g s", words, delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), delay)
+
+    async def _live(
+        self, index: int, listener: socket.socket, exporter: MetricsExporter
+    ) -> tuple[asyncio.subprocess.Process, str | None]:
+        """One worker's life, from its start to its end; and why it could not start, if it said so."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "gateway.server.worker", str(listener.fileno()), str(theirs.fileno())),
+                    pass_fds=(listener.fileno(), theirs.fileno()),
+                    env={**os.environ, **exporter.environment},  # noqa: TID251 -- handed on unread
+                    start_new_session=True,  # a terminal's Ctrl-C is ours to answer
+                )
+            self._processes[index] = process
+            if self._stop.is_set():
+                process.terminate()
+            try:
+                failure = await self._hear(index, ours)
+                await process.wait()
+            finally:
+                del self._processes[index]
+                exporter.forget(process.pid)
+        return process, failure
+
+    async def _hear(self, index: int, channel: socket.socket) -> str | None:
+        """Assign the work and wait for the worker's word; why it cannot start, if that is what it says."""
+        with contextlib.suppress(ConnectionError):
+            send_assignment(channel, Assignment(self._factory, self._settings, index, self._settings.gateway_workers))
+        channel.settimeout(0)
+        words = b""
+        while not words.endswith(b"\n"):
+            part = await asyncio.get_running_loop().sock_recv(channel, 4096)
+            if not part:
+                return None
+            words += part
+        if words != READY:
+            return words.removeprefix(FAILED).decode().strip()
+        self._waiting_for.discard(index)
+        if not self._waiting_for:
+            self._all_ready.set()
+        return None
+
+
+def how_it_ended(code: int | None) -> str:
+    """Exit status in words; negative is the signal that killed it."""
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with status {code}"

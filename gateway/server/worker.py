@@ -1,0 +1,180 @@
+"""What does one worker process do? It runs the application on the inherited socket until it is told to stop."""
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+
+import uvicorn
+import uvloop
+
+from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
+from gateway.core.worker import Drain, WorkerIdentity
+from gateway.server.channel import Assignment, receive_assignment, report_failure, report_ready
+from gateway.server.protocol import ConnectionLimits, HttpProtocol
+from gateway.server.settings import ServerSettings
+from gateway.settings import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+FAREWELL_SECS = 3.0
+"""How long cut requests may take to say why; then their sockets are closed."""
+POLL_SECS = 0.02
+"""How often a draining worker looks whether its last request has ended."""
+
+AppFactory = Callable[[ServerSettings, WorkerIdentity], ASGIApp]
+
+
+class StartError(Exception):
+    """The application cannot start; the message is for the operator."""
+
+
+class Startup:
+    """The application, with the reason kept for which its startup failed: uvicorn would only log it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure = "the application's startup failed"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the lifespan on."""
+
+        async def listen(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.failure = message.get("message") or self.failure
+            await send(message)
+
+        try:
+            await self._app(scope, receive, listen)
+        except Exception as error:
+            self.failure = str(error) or repr(error)
+            raise
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn's server, with an end that refuses at once and lets requests finish."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, drain_secs: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._drain_secs = drain_secs
+        self.on_started: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """SIGTERM ends us, and the process's exit status stays 0: uvicorn would raise the signal again."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
+        yield
+
+    def stop(self) -> None:
+        """Refuse new connections from this moment on; requests that run go on."""
+        if self.should_exit:
+            return
+        self.should_exit = True
+        self._drain.begin()
+        if self.started:
+            for server in self.servers:
+                server.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for the running requests, then for their farewells, then for nobody."""
+        self.stop()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if not await self._idle_within(self._drain_secs):
+            logger.warning("%d requests were cut: DRAIN_SECS are over", len(self.server_state.tasks))
+            self._drain.end()
+            if not await self._idle_within(FAREWELL_SECS):
+                for task in self.server_state.tasks:
+                    task.cancel()
+                await self._idle_within(FAREWELL_SECS)
+        await self.lifespan.shutdown()
+
+    async def _idle_within(self, seconds: float) -> bool:
+        """Whether the last request and the last connection ended within that time."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.server_state.tasks or self.server_state.connections:
+            if asyncio.get_running_loop().time() >= deadline:
+                return False
+            await asyncio.sleep(POLL_SECS)  # noqa: TID251 -- once in a process's life, and real sockets keep real time
+        return True
+
+
+def load_factory(name: str) -> AppFactory:
+    """The callable that `module:callable` names.
+
+    Raises:
+        StartError: there is no such module or callable.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        factory: AppFactory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise StartError(f"cannot load {name}: {error}") from error
+    return factory
+
+
+async def serve(assignment: Assignment, listener: socket.socket, channel: socket.socket) -> None:
+    """Run the assigned application on `listener` until SIGTERM, or until the supervisor's end of `channel` closes.
+
+    Raises:
+        StartError: the application refused to start.
+    """
+    settings: ServerSettings = assignment.settings
+    identity = WorkerIdentity(assignment.index, assignment.workers)
+    app = load_factory(assignment.factory)(settings, identity)
+    startup = Startup(app)
+    limits = ConnectionLimits(
+        header_timeout=settings.client_header_timeout_secs,
+        keepalive=settings.client_keepalive_secs,
+        max_header_bytes=settings.client_max_header_bytes,
+    )
+    config = uvicorn.Config(
+        startup,
+        http=functools.partial(HttpProtocol, app=app, limits=limits),  # type: ignore[arg-type]  # any maker will do
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it has to say is told by us
+    server = WorkerServer(config, identity.drain, settings.drain_secs)
+    asyncio.get_running_loop().add_reader(channel, server.stop)  # nothing is ever sent there: it is the parent's end
+    server.on_started = functools.partial(report_ready, channel)
+    try:
+        await server.serve([listener])
+    except SystemExit as error:
+        raise StartError(startup.failure) from error
+
+
+def main(arguments: list[str]) -> int:
+    """Be a worker: the two arguments are the inherited descriptors of the listening socket and of the channel."""
+    listener, channel = (socket.socket(fileno=int(number)) for number in arguments)
+    try:
+        uvloop.run(serve(receive_assignment(channel), listener, channel))
+    except (StartError, ConfigurationError) as error:
+        report_failure(channel, str(error))
+        return 1
+    except Exception as error:
+        logger.exception("the worker failed")
+        report_failure(channel, f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
