@@ -11,6 +11,7 @@ from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Access, Endpoint
 from gateway.core.lifeline import Cut, Lifeline
+from gateway.core.worker import Drain
 
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """What a client's own id may hold to be worth logging; anything else is ignored, so no log line can be forged."""
@@ -31,9 +32,10 @@ class RequestScope:
         find: the allow-list's look-up.
         record: called exactly once per request, after its last byte or its cut.
         clock: for durations.
+        drain: when its time is over, every request that still runs is cut.
     """
 
-    def __init__(self, app: ASGIApp, find: Find, record: Record, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, find: Find, record: Record, clock: Clock, drain: Drain) -> None:
         self._app = app
         self._find = find
         self._record = record
@@ -42,6 +44,7 @@ class RequestScope:
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._live: set[RequestContext] = set()
+        drain.on_deadline(self._end_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one HTTP request through the chain."""
@@ -60,7 +63,7 @@ class RequestScope:
             _conclude(ctx)
             self._record(ctx)
 
-    def end_all(self) -> None:
+    def _end_all(self) -> None:
         """Cut every request that is still running: the drain's time is over."""
         for ctx in tuple(self._live):
             ctx.lifeline.cut(Cut.SHUTDOWN)

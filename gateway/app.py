@@ -1,0 +1,126 @@
+"""What is the gateway made of? The one composition root: settings in, rooms wired, an ASGI application out."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from gateway.admission.turnstile import Turnstile
+from gateway.api.endpoints import find
+from gateway.api.fleet import DrainAware
+from gateway.api.openai import Handler
+from gateway.api.own import build_own
+from gateway.auth.address import AddressBook
+from gateway.auth.keyring import Keyring
+from gateway.backends.health import BackendHealth, Prober
+from gateway.backends.roster import build_roster
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.clock import SystemClock
+from gateway.core.worker import WorkerIdentity
+from gateway.limits.token_bucket import FailedAuthLimiter, RateLimiter
+from gateway.middleware.admission import Admission
+from gateway.middleware.authenticate import Authenticate
+from gateway.middleware.chain import build_chain
+from gateway.middleware.error_boundary import ErrorBoundary
+from gateway.middleware.rate_limit import RateLimit
+from gateway.middleware.read_body import ReadBody
+from gateway.middleware.request_scope import RequestScope
+from gateway.observability.live import LiveGauges
+from gateway.observability.log_writer import LogWriter
+from gateway.observability.logs import build_logger, wants_console
+from gateway.observability.metrics import LOG_LINES_DROPPED, Metrics
+from gateway.observability.recorder import Recorder
+from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.planner import Planner
+from gateway.proxy.retry import RetryBudget
+from gateway.routing.policies import RoundRobin
+from gateway.routing.registry import Registry
+from gateway.settings import Settings
+from gateway.store.factory import open_store
+from gateway.upstream.address import Address
+from gateway.upstream.http11 import Http11Client
+
+DISTRIBUTION = "inference-gateway"
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class Application:
+    """The gateway of one worker: HTTP requests go through the chain, the lifespan opens and closes the rooms."""
+
+    def __init__(self, chain: ASGIApp, lifespan: Lifespan) -> None:
+        self._chain = chain
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or live from the worker's start to its end."""
+        if scope["type"] != "lifespan":
+            await self._chain(scope, receive, send)
+            return
+        await receive()
+        async with self._lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def build(settings: Settings, worker: WorkerIdentity) -> Application:
+    """Wire one worker's rooms; nothing is opened before the lifespan starts.
+
+    Raises:
+        ValueError: the settings contradict each other (two groups claim one model name).
+    """
+    clock = SystemClock()
+    metrics = Metrics()
+    writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))
+    log = build_logger(settings, writer)
+    store = open_store(settings)
+    roster = build_roster(settings)
+    client = Http11Client(settings)
+
+    def tell_health(backend: str, health: BackendHealth) -> None:
+        log.info("backend changed", backend=backend, state=health.state, reason=health.reason, worker=worker.index)
+
+    prober = Prober(roster, settings, clock, tell_health)
+
+    dispatcher = Dispatcher(
+        client,
+        RoundRobin(store.next_turn),
+        {backend.name: Address.parse(backend.url) for _, backend in roster.backends()},
+        backend_key=settings.backend_api_key.get_secret_value(),
+        budget=RetryBudget(clock),
+        metrics=metrics,
+    )
+    forwarder = Forwarder(dispatcher, settings, clock)
+    planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
+    recorder = Recorder(metrics, writer if settings.access_log else None, clock, console=wants_console(settings))
+    keyring = Keyring(key.get_secret_value() for key in settings.gateway_api_key)
+    book = AddressBook(settings.trusted_proxies)
+    failures = FailedAuthLimiter(settings, store)
+    gauges = LiveGauges(metrics)
+
+    # A request's way through the door, from the outside in.
+    chain = build_chain(
+        [
+            lambda app: RequestScope(app, find, recorder.record, clock, worker.drain),
+            lambda app: ErrorBoundary(app, log),
+            lambda app: Authenticate(app, book, keyring, failures),
+            lambda app: RateLimit(app, RateLimiter(settings, store)),
+            lambda app: ReadBody(app, settings.max_request_body_bytes, settings.client_body_timeout_secs, planner.plan),
+            lambda app: Admission(app, Turnstile(settings, store), gauges),
+        ],
+        Handler(forwarder.forward, build_own(roster, DrainAware(prober, worker.drain), clock, version(DISTRIBUTION))),
+    )
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await store.open()
+        try:
+            async with prober:
+                yield
+        finally:
+            await client.aclose()
+            await store.close()
+            writer.close()
+
+    return Application(chain, lifespan)
