@@ -1,5 +1,7 @@
 """aiohttp behind our Protocol: the independent client that ours is compared with."""
 
+import io
+
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
@@ -29,8 +31,10 @@ class AiohttpClient:
             response = await self._session.request(
                 request.method.decode(),
                 URL(str(address) + request.path.decode(), encoded=True),
-                data=request.body or None,
-                headers=CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers),
+                data=io.BytesIO(request.body) if request.body else None,
+                headers=CIMultiDict(
+                    (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers
+                ),
                 allow_redirects=False,
                 skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
             )

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from gateway.upstream.address import Address
 
@@ -39,7 +40,9 @@ class Peer:
         while b"\r\n\r\n" not in self._data:
             self._more()
         head, _, rest = self._data.partition(b"\r\n\r\n")
-        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+        length = next(
+            (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+        )
         while len(rest) < length:
             self._more()
             rest = self._data[len(head) + 4 :]
@@ -113,11 +116,13 @@ class Backend:
         self.errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> "Backend":
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import gc
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +56,7 @@ def open_sockets() -> int:
     """How many sockets this process holds."""
     gc.collect()
     count = 0
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            count += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+            count += str(fd.readlink()).startswith("socket:")
     return count
-
-
-Waiter = Callable[[], Awaitable[None]]
