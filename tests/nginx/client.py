@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -52,7 +52,9 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.raw.close()
 
     def send(self, data: bytes) -> None:
@@ -83,7 +85,7 @@ class Connection:
         head = self.read_until(b"\r\n\r\n")
         while head.startswith(b"HTTP/1.1 100 "):
             head = self.read_until(b"\r\n\r\n")
-        parsed = http.client.HTTPResponse(_Bytes(head), method=method)
+        parsed = http.client.HTTPResponse(cast("socket.socket", _Bytes(head)), method=method)
         parsed.begin()
         headers = [(name.lower(), value) for name, value in parsed.getheaders()]
         length = next((int(value) for name, value in headers if name == "content-length"), None)
@@ -140,8 +142,12 @@ def connect(server: NginxServer, *, seconds: float = 20.0, receive_buffer: int =
     if receive_buffer:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     plain.settimeout(seconds)
-    plain.connect(("127.0.0.1", server.https_port))
-    return Connection(trusting(server).wrap_socket(plain, server_hostname="localhost"))
+    try:
+        plain.connect(("127.0.0.1", server.https_port))
+        return Connection(trusting(server).wrap_socket(plain, server_hostname="localhost"))
+    except OSError:
+        plain.close()
+        raise
 
 
 def connect_plain(port: int, *, seconds: float = 20.0) -> Connection:

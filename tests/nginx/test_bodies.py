@@ -1,4 +1,4 @@
-"""How large may a body be, and where does it wait? Refused by its stated length unread, by its real one at the limit."""
+"""How large may a body be, and where does it wait? Refused unread by its stated length, else at the limit."""
 
 import gzip
 import hashlib

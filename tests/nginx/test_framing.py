@@ -1,4 +1,4 @@
-"""Can one request be read as two, or a malformed one get through? Every form is refused before the gateway hears of it."""
+"""Can one request be read as two, or a malformed one get through? It is refused before the gateway hears of it."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_http_0_9_is_not_spoken(edge: NginxServer, upstream: Upstream) -> None:
 
 
 def test_bare_line_feeds_reach_the_gateway_as_one_request_in_plain_form(edge: NginxServer, upstream: Upstream) -> None:
-    # RFC 9112, 2.2 lets a server take LF for CRLF; nginx does, and cannot be told otherwise (decision 0021). No reader behind it ever sees one.
+    # RFC 9112, 2.2 lets a server take LF for CRLF; nginx does, and cannot be told otherwise (decision 0021).
     data = b"POST /v1/completions HTTP/1.1\nHost: x\r\nA: b\nContent-Length: 2\n\n{}"
     assert exchange(edge, data, method="POST").status == 200
     received = upstream.next()

@@ -1,4 +1,4 @@
-"""Whose headers count? The client's claims are overwritten, hop-by-hop fields end at nginx, browsers get their rules."""
+"""Whose headers count? Claims are overwritten, hop-by-hop fields end at nginx, browsers get their rules."""
 
 import re
 
@@ -83,7 +83,14 @@ def test_a_hop_by_hop_field_of_a_request_ends_here(edge: NginxServer, upstream: 
 
 @pytest.mark.parametrize(
     "line",
-    ["Keep-Alive: timeout=5", "Proxy-Authenticate: Basic", "Proxy-Connection: x", "TE: x", "Trailer: x", "Upgrade: h2c"],
+    [
+        "Keep-Alive: timeout=5",
+        "Proxy-Authenticate: Basic",
+        "Proxy-Connection: x",
+        "TE: x",
+        "Trailer: x",
+        "Upgrade: h2c",
+    ],
 )
 def test_a_hop_by_hop_field_of_an_answer_ends_here(edge: NginxServer, upstream: Upstream, line: str) -> None:
     upstream.script = answer(headers=f"{line}\r\nx-kept: 1\r\n".encode())
@@ -105,7 +112,9 @@ def test_no_answer_steers_nginx(edge: NginxServer, upstream: Upstream, metrics: 
 
 def test_credentials_and_a_clients_own_request_id_go_on_unchanged(edge: NginxServer, upstream: Upstream) -> None:
     long = "a" * 10_240
-    exchange(edge, request("/v1/models", headers=f"Authorization: Bearer k\r\nX-Request-Id: {long}\r\nX-Api-Key: k\r\n"))
+    exchange(
+        edge, request("/v1/models", headers=f"Authorization: Bearer k\r\nX-Request-Id: {long}\r\nX-Api-Key: k\r\n")
+    )
     received = upstream.next()
     assert received.values(b"authorization") == [b"Bearer k"]
     assert received.values(b"x-api-key") == [b"k"]

@@ -112,4 +112,8 @@ def test_the_operator_reaches_the_admin_paths(impatient: NginxServer, upstream: 
 
 def _visible(seen: Answer) -> tuple[int, bytes, list[str]]:
     """What tells one 404 from another: all but the date and the request's own id."""
-    return seen.status, seen.body, [f"{name}: {value}" for name, value in seen.headers if name not in {"date", "x-request-id"}]
+    return (
+        seen.status,
+        seen.body,
+        [f"{name}: {value}" for name, value in seen.headers if name not in {"date", "x-request-id"}],
+    )

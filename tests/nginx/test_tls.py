@@ -11,8 +11,9 @@ import pytest
 from tests.nginx.client import connect, connect_plain, request, trusting
 from tests.nginx.upstream import Upstream, answer
 from tests.support import docker
-from tests.support.nginx import NginxServer
+from tests.support.nginx import IMAGE, NginxServer
 
+GROUP = "X25519MLKEM768"
 TLS12_SUITES = {
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -59,7 +60,7 @@ def test_old_versions_are_refused_by_the_server(edge: NginxServer, version: ssl.
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_current_versions_are_spoken(edge: NginxServer, version: ssl.TLSVersion) -> None:
     with _handshake(edge, _limited(edge, version)) as connection:
-        assert connection.version() == version.name.replace("_", ".", 1).replace("TLSv1.", "TLSv1.")
+        assert connection.version() == version.name.replace("_", ".")
 
 
 @pytest.mark.parametrize("suite", WEAK_SUITES)
@@ -78,12 +79,13 @@ def test_a_modern_suite_is_taken_the_client_choosing(edge: NginxServer, suite: s
 
 
 def test_the_post_quantum_group_is_preferred(edge: NginxServer) -> None:
-    group = "X25519MLKEM768"
-    known = docker.run("openssl", "list", "-kem-algorithms")
-    if group not in known.stdout:
-        pytest.skip(f"this machine's openssl does not know {group}")
-    answer_ = docker.run("openssl", "s_client", "-connect", f"127.0.0.1:{edge.https_port}", "-brief", "-no_ign_eof")
-    assert group in answer_.stderr
+    container = ("docker", "run", "--rm", "--interactive", "--network", "host", "--pull", "never", IMAGE, "openssl")
+    for openssl in (("openssl",), container):
+        if shutil.which(openssl[0]) and GROUP in docker.run(*openssl, "list", "-kem-algorithms").stdout:
+            seen = docker.run(*openssl, "s_client", "-brief", "-connect", f"127.0.0.1:{edge.https_port}")
+            assert GROUP in seen.stderr
+            return
+    pytest.skip(f"no openssl here knows {GROUP}")
 
 
 def test_no_session_ticket_is_given_under_tls_1_2(edge: NginxServer) -> None:
@@ -113,17 +115,16 @@ def test_port_80_refuses_what_has_no_host(edge: NginxServer) -> None:
 def test_http_2_is_spoken_and_told_of_the_client(edge: NginxServer, upstream: Upstream) -> None:
     upstream.script = answer(b"data: x\n\n", headers=b"content-type: text/event-stream\r\n")
     result = _curl(edge, "--data", "{}", "--header", "X-Real-IP: 198.51.100.9", path="/v1/chat/completions")
-    assert result.stdout.splitlines() == ["data: x", "", "2 200"]
+    assert result.stdout == "data: x\n\n\n2 200"
     received = upstream.next()
     assert received.line == b"POST /v1/chat/completions HTTP/1.1"
     assert received.values(b"x-real-ip") == [b"127.0.0.1"]
-    assert received.values(b"host") == [f"localhost:{edge.https_port}".encode()] or received.values(b"host") == [
-        b"localhost"
-    ]
+    assert received.values(b"host") == [b"localhost"]
 
 
 def test_http_2_is_bounded_like_the_rest(edge: NginxServer, upstream: Upstream) -> None:
-    assert _curl(edge, "--header", "A: " + "a" * 70_000).stdout.endswith("2 400")
+    # Over HTTP/2 a field that is too large ends the whole connection.
+    assert _curl(edge, "--header", "A: " + "a" * 30_000).stdout.endswith("0 000")
     assert _curl(edge, "--header", "Host: x/admin?").stdout.endswith("2 400")
     assert _curl(edge, path="/metrics").stdout.endswith("2 404")
     assert _curl(edge, "--path-as-is", path="/v1/../metrics").stdout.endswith("2 404")
@@ -144,5 +145,13 @@ def _curl(server: NginxServer, *options: str, path: str = "/v1/models") -> subpr
     """One request by curl over HTTP/2; the last line of its output is the version and the status."""
     if shutil.which("curl") is None or "HTTP2" not in docker.run("curl", "--version").stdout:
         docker.skip_or_fail("needs curl with HTTP/2")
-    fixed = ["curl", "--silent", "--http2", "--cacert", str(server.ca_file), "--write-out", "\n%{http_version} %{http_code}"]
+    fixed = [
+        "curl",
+        "--silent",
+        "--http2",
+        "--cacert",
+        str(server.ca_file),
+        "--write-out",
+        "\n%{http_version} %{http_code}",
+    ]
     return docker.run(*fixed, *options, f"https://localhost:{server.https_port}{path}")

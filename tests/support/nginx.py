@@ -77,8 +77,7 @@ def start_nginx(upstream_port: int, *, metrics_port: int | None = None, **settin
 
     Without nginx >= 1.30 and without an engine that has its image the test is skipped, or fails where CI is set.
     """
-    if (reason := missing()) is not None:
-        docker.skip_or_fail(f"needs nginx >= 1.30 or a Docker engine with {IMAGE}: {reason}")
+    _require()
     for _ in range(3):
         server = _start(upstream_port, metrics_port or _free_port(), settings)
         if _answers(server):
@@ -102,6 +101,20 @@ def missing() -> str | None:
         return docker.missing_image(IMAGE, standin="nginx")
 
 
+def render(**settings: str) -> subprocess.CompletedProcess[str]:
+    """What nginx/entrypoint.sh makes of `settings`: the configuration on stdout, or a refusal on stderr."""
+    _require()
+    scratch = Path(tempfile.mkdtemp(prefix="nginx-test-"))
+    try:
+        development_certificate(scratch)
+        command, environment = _command(scratch, settings, f'"$0" check && cat {_run_dir(scratch)}/nginx.conf')
+        return subprocess.run(  # noqa: S603 -- our own script
+            command, env=environment, capture_output=True, text=True, check=False, timeout=START_SECS
+        )
+    finally:
+        shutil.rmtree(scratch)
+
+
 def development_certificate(directory: Path) -> None:
     """Make the pair that certs/make-dev-cert.sh makes, in `directory`."""
     command = [str(ROOT / "certs" / "make-dev-cert.sh"), "nginx.test"]
@@ -115,50 +128,63 @@ def _start(upstream_port: int, metrics_port: int, settings: Mapping[str, str]) -
     certificates.mkdir()
     development_certificate(certificates)
     http_port, https_port = _free_port(), _free_port()
-    environment = {
+    ours = {
         "GATEWAY_UPSTREAM": f"127.0.0.1:{upstream_port}",
         "GATEWAY_METRICS_UPSTREAM": f"127.0.0.1:{metrics_port}",
         "NGINX_ADDRESSES": "127.0.0.1",
         "NGINX_HTTP_PORT": str(http_port),
         "NGINX_HTTPS_PORT": str(https_port),
         "HTTPS_PORT": str(https_port),
-        "NGINX_RESOLVER": "127.0.0.1",  # nothing is resolved: the upstream is an address
         "NGINX_WORKERS": "2",
-        **settings,
     }
-    native = _native()
-    command = ["/bin/sh", "-c", TIED_TO_STDIN, str(NGINX / "entrypoint.sh")]
-    if native is None:
-        command = _in_container(certificates, environment)
-    else:
-        environment |= {
-            "PATH": _path(),
-            "NGINX_CERTS_DIR": str(certificates),
-            "NGINX_RUN_DIR": str(scratch / "run"),
-            "NGINX_USER": os.environ.get("USER", "root"),  # noqa: TID251 -- nginx's `user` must exist on this host
-        }
+    command, environment = _command(certificates, {**ours, **settings}, TIED_TO_STDIN)
     with (scratch / "log").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 -- our own script
-            command, env=environment if native else None, stdin=subprocess.PIPE, stdout=output, stderr=output
+            command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
         )
     ca_file = certificates / "fullchain.pem"
     return NginxServer(f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}", ca_file, scratch, process)
 
 
-def _in_container(certificates: Path, environment: Mapping[str, str]) -> list[str]:
-    variables = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
+def _command(certificates: Path, settings: Mapping[str, str], script: str) -> tuple[list[str], dict[str, str]]:
+    """A command that runs `script`, its $0 being nginx/entrypoint.sh, here or in a container; and its environment."""
+    settings = {"NGINX_RESOLVER": "127.0.0.1", **settings}  # nothing is resolved: the upstreams are addresses
+    if _native() is None:
+        return _in_container(certificates, settings, script), {"PATH": _path()}
+    here = {
+        "PATH": _path(),
+        "NGINX_CERTS_DIR": str(certificates),
+        "NGINX_RUN_DIR": _run_dir(certificates),
+        "NGINX_USER": os.environ.get("USER", "root"),  # noqa: TID251 -- nginx's `user` must exist on this host
+    }
+    return ["/bin/sh", "-c", script, str(NGINX / "entrypoint.sh")], {**here, **settings}
+
+
+def _in_container(certificates: Path, settings: Mapping[str, str], script: str) -> list[str]:
+    variables = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
     mounts = ["-v", f"{NGINX}:/opt/edge:ro", "-v", f"{certificates}:/etc/nginx/certs:ro", "--tmpfs", "/run/nginx"]
     name = f"nginx-test-{os.getpid()}-{secrets.token_hex(4)}"
     options = ["--rm", "-i", "--name", name, "--network", "host", "--pull", "never", "--entrypoint", "/bin/sh"]
-    return ["docker", "run", *options, *mounts, *variables, IMAGE, "-c", TIED_TO_STDIN, "/opt/edge/entrypoint.sh"]
+    return ["docker", "run", *options, *mounts, *variables, IMAGE, "-c", script, "/opt/edge/entrypoint.sh"]
+
+
+def _run_dir(certificates: Path) -> str:
+    return "/run/nginx" if _native() is None else str(certificates / "run")
+
+
+def _require() -> None:
+    if (reason := missing()) is not None:
+        docker.skip_or_fail(f"needs nginx >= 1.30 or a Docker engine with {IMAGE}: {reason}")
 
 
 def _answers(server: NginxServer) -> bool:
-    """Whether it listens before it ends or the time is up."""
+    """Whether it answers before it ends or the time is up. (A connection is no sign: `nginx -t` listens, too.)"""
     deadline = time.monotonic() + START_SECS
     while server.process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.https_port), timeout=1):
-            return True
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.http_port), 1) as probe:
+            probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            if probe.recv(4) == b"HTTP":
+                return True
         time.sleep(0.02)
     return False
 
