@@ -62,7 +62,7 @@ class LmdbStore:
         self._settings = settings
         self._clock = clock
         self._shelf = BucketShelf(settings.max_tracked_organizations, settings.limiter_idle_secs)
-        self._waiters = Waiters()
+        self._waiters = Waiters(clock)
         self._tokens = itertools.count(1)
         self._debts: list[Claimant] = []  # releases that could not be written
         self._closed = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
-from gateway.store.errors import NoPlaceError, NoSlotError
+from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.line import heads_due, may_start
 from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
@@ -38,13 +38,15 @@ class MemoryStore:
         self._queues: dict[str, Queue] = {}
         self._turns: dict[str, int] = {}
         self._tokens = itertools.count(1)
-        self._waiters = Waiters()
+        self._waiters = Waiters(clock)
+        self._closed = False
 
     async def open(self) -> None:
         """Nothing to join."""
 
     async def close(self) -> None:
-        """Forget everything; whoever waits is told that no slot came."""
+        """See `LimiterStore.close`."""
+        self._closed = True
         self._queues.clear()
         self._full_at.clear()
         self._waiters.wake_all()
@@ -76,6 +78,8 @@ class MemoryStore:
         queue.waiting[grant.token] = None
         try:
             grant.waited = await self._waiters.wait(grant.token, patience)
+            if self._closed:
+                raise StoreUnavailableError("The gateway is going away.")
         except BaseException:
             self.release(grant)
             raise

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 
+from gateway.core.clock import Clock
+
 
 class Waiters:
     """The requests of one worker that stand in a queue.
@@ -11,7 +13,8 @@ class Waiters:
     or late can neither leak nor invent one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._futures: dict[int, asyncio.Future[None]] = {}
 
     def __len__(self) -> int:
@@ -24,7 +27,7 @@ class Waiters:
     async def wait(self, token: int, patience: float) -> float:
         """Return when `token` is woken or after `patience` seconds, whichever comes first: the seconds waited."""
         loop = asyncio.get_running_loop()
-        since = loop.time()
+        since = self._clock.monotonic()
         future = self._futures[token] = loop.create_future()
         timer = loop.call_later(patience, self.wake, token)
         try:
@@ -32,7 +35,7 @@ class Waiters:
         finally:
             timer.cancel()
             del self._futures[token]
-        return loop.time() - since
+        return self._clock.monotonic() - since
 
     def wake(self, token: int) -> None:
         """Let `token` look; nothing happens when it does not wait here."""

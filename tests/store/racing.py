@@ -1,0 +1,196 @@
+"""How are worker processes put in a race? Each has a store of its own on one directory, and does what it is told."""
+
+import asyncio
+import itertools
+import multiprocessing
+import os
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvloop
+from anyio.lowlevel import checkpoint
+
+from gateway.core.clock import SystemClock
+from gateway.store.errors import NoPlaceError, NoSlotError
+from gateway.store.lmdb import LmdbStore
+from gateway.store.protocol import Bucket, Grant
+from gateway.store.settings import StoreKind, StoreSettings
+
+ORGANIZATION = "203.0.113.7"
+PROMPTLY = 30.0
+"""Seconds for an answer on a busy machine; the tests measure what took place, not how long it took to be told."""
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["uvloop", "anyio", "gateway.store.lmdb"])
+
+
+def settings(directory: Path) -> StoreSettings:
+    return StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=1000)
+
+
+class Runner:
+    """What runs in a worker process: one method per command, its result sent back under the command's number."""
+
+    def __init__(self, pipe: "Connection[Any, Any]", directory: Path) -> None:
+        self.pipe = pipe
+        self.clock = SystemClock()
+        self.store = LmdbStore(settings(directory), self.clock)
+        self.held: dict[int, Grant] = {}
+
+    async def run(self) -> None:
+        await self.store.open()
+        commands: asyncio.Queue[tuple[int, str, dict[str, Any]]] = asyncio.Queue()
+        asyncio.get_running_loop().add_reader(self.pipe.fileno(), lambda: commands.put_nowait(self.pipe.recv()))
+        self.pipe.send((0, "ready"))
+        tasks = set()
+        while True:
+            number, name, arguments = await commands.get()
+            if name == "stop":
+                await self.store.close()
+                self.pipe.send((number, "stopped"))
+                return
+            tasks.add(asyncio.create_task(self.answer(number, name, arguments)))
+
+    async def answer(self, number: int, name: str, arguments: dict[str, Any]) -> None:
+        try:
+            result = await getattr(self, name)(**arguments)
+        except (NoPlaceError, NoSlotError) as refusal:
+            result = type(refusal).__name__
+        self.pipe.send((number, result))
+
+    async def take(self, times: int, capacity: float) -> int:
+        granted = 0
+        for _ in range(times):
+            granted += (await self.store.take(ORGANIZATION, Bucket(1e-6, capacity))).granted
+            await checkpoint()
+        return granted
+
+    async def hold(self, limit: int, patience: float = PROMPTLY) -> int:
+        grant = await self.store.acquire(ORGANIZATION, limit=limit, max_queued=1000, patience=patience)
+        self.held[grant.token] = grant
+        return grant.token
+
+    async def free(self, token: int) -> None:
+        self.store.release(self.held.pop(token))
+
+    async def pass_through(self) -> int:
+        """Wait for the one slot, and say how many came through before."""
+        grant = await self.store.acquire(ORGANIZATION, limit=1, max_queued=1000, patience=PROMPTLY)
+        turn = await self.store.next_turn("served")
+        self.store.release(grant)
+        return turn
+
+    async def churn(self, times: int, limit: int, *, hurried: bool) -> list[tuple[int, int]]:
+        """Come and go, at random cancelled; from when to when each slot was held, in nanoseconds."""
+        chance = random.Random(os.getpid())  # noqa: S311 -- a test's dice
+        loop = asyncio.get_running_loop()
+        spans: list[tuple[float, float]] = []
+
+        async def visit() -> None:
+            grant = await self.store.acquire(ORGANIZATION, limit=limit, max_queued=10_000, patience=PROMPTLY)
+            since = self.clock.monotonic()
+            try:
+                for _ in range(chance.randrange(5)):
+                    await checkpoint()
+            finally:
+                spans.append((since, self.clock.monotonic()))
+                self.store.release(grant)
+
+        for _ in range(times // 50):
+            tasks = [asyncio.create_task(visit()) for _ in range(50)]
+            for task in tasks if hurried else ():
+                loop.call_later(chance.uniform(0, 0.02), task.cancel)
+            await asyncio.wait(tasks)
+        return [(int(since * 1e9), int(until * 1e9)) for since, until in spans]
+
+    async def turns(self, times: int) -> list[int]:
+        return [await self.store.next_turn("shared") for _ in range(times)]
+
+    async def storm(self) -> NoReturn:
+        """Nothing but write transactions, until it is killed."""
+        await self.store.acquire(ORGANIZATION, limit=1_000_000, max_queued=0, patience=0)
+        for number in itertools.count():
+            await self.store.take(f"made-up-{number % 3000}", Bucket(50, 100))
+            grant = await self.store.acquire(f"made-up-{number % 7}", limit=1000, max_queued=0, patience=0)
+            self.store.release(grant)
+        raise AssertionError
+
+    async def figures(self) -> tuple[int, int]:
+        counts = self.store.counts()
+        return counts.in_flight, counts.queued
+
+    async def deafen(self) -> None:
+        """From now on no datagram reaches this worker."""
+        self.store._doorbell._path.unlink()
+
+
+def live(pipe: "Connection[Any, Any]", directory: Path) -> None:
+    uvloop.run(Runner(pipe, directory).run())
+
+
+class Worker:
+    """A worker process as the test sees it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.pipe, theirs = PROCESSES.Pipe()
+        self.process = PROCESSES.Process(target=live, args=(theirs, directory), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.numbers = itertools.count(1)
+        self.results: dict[int, Any] = {}
+
+    def start(self, command: str, **arguments: Any) -> int:
+        number = next(self.numbers)
+        self.pipe.send((number, command, arguments))
+        return number
+
+    def result(self, number: int) -> Any:
+        while number not in self.results:
+            assert self.pipe.poll(PROMPTLY), f"worker {self.process.pid} does not answer"
+            answered, result = self.pipe.recv()
+            self.results[answered] = result
+        return self.results.pop(number)
+
+    def do(self, command: str, **arguments: Any) -> Any:
+        return self.result(self.start(command, **arguments))
+
+    def kill(self) -> None:
+        assert self.process.pid
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.join()
+
+
+@contextmanager
+def crew(directory: Path, size: int) -> Iterator[list[Worker]]:
+    """That many workers that have joined; those still alive are killed at the end."""
+    workers = [Worker(directory) for _ in range(size)]
+    try:
+        for worker in workers:
+            worker.result(0)
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.process.is_alive():
+                worker.kill()
+            worker.pipe.close()
+
+
+def until_figures(worker: Worker, expected: tuple[int, int]) -> None:
+    """Ask until slots taken and requests waiting are as expected; pytest's time-out ends it."""
+    while worker.do("figures") != expected:
+        pass
+
+
+def most_at_once(spans: list[tuple[int, int]]) -> int:
+    """How many spans overlap at the worst moment; one that ends as another begins does not."""
+    edges = sorted([(since, 1) for since, _ in spans] + [(until, -1) for _, until in spans])
+    running = most = 0
+    for _, step in edges:
+        running += step
+        most = max(most, running)
+    return most

@@ -1,0 +1,142 @@
+"""Four processes, one truth: nothing is granted twice, nobody overtakes, and no kill leaves a slot behind."""
+
+import time
+from pathlib import Path
+
+import pytest
+from racing import Worker, crew, most_at_once, until_figures
+
+WORKERS = 4
+
+
+def test_four_processes_racing_for_one_bucket_get_exactly_its_capacity(directory: Path) -> None:
+    with crew(directory, WORKERS) as workers:
+        races = [(worker, worker.start("take", times=400, capacity=1000)) for worker in workers]
+        assert sum(worker.result(race) for worker, race in races) == 1000
+
+
+def test_four_processes_racing_for_slots_never_run_more_than_the_limit(directory: Path) -> None:
+    with crew(directory, WORKERS) as workers:
+        races = [(worker, worker.start("churn", times=500, limit=3, hurried=False)) for worker in workers]
+        spans = [span for worker, race in races for span in worker.result(race)]
+        assert len(spans) == 2000
+        assert most_at_once(spans) == 3
+        assert workers[0].do("figures") == (0, 0)
+
+
+def test_random_cancellations_over_processes_leave_no_claim(directory: Path) -> None:
+    with crew(directory, WORKERS) as workers:
+        races = [(worker, worker.start("churn", times=2500, limit=3, hurried=True)) for worker in workers]
+        spans = [span for worker, race in races for span in worker.result(race)]
+        assert 0 < len(spans) < 10_000
+        assert most_at_once(spans) <= 3
+        assert workers[0].do("figures") == (0, 0)
+
+
+def test_the_queue_is_first_in_first_out_over_processes(directory: Path) -> None:
+    with crew(directory, WORKERS) as workers:
+        held = workers[0].do("hold", limit=1)
+        waiting = []
+        for place in range(40):
+            worker = workers[place * 7 % WORKERS]
+            waiting.append((worker, worker.start("pass_through")))
+            until_figures(workers[0], (1, place + 1))
+        workers[0].do("free", token=held)
+        assert [worker.result(number) for worker, number in waiting] == list(range(40))
+
+
+def test_turns_are_counted_by_all_processes_together(directory: Path) -> None:
+    with crew(directory, WORKERS) as workers:
+        asked = [(worker, worker.start("turns", times=500)) for worker in workers]
+        turns = [turn for worker, number in asked for turn in worker.result(number)]
+        assert sorted(turns) == list(range(2000))
+
+
+def test_a_lost_datagram_delays_a_slot_and_does_not_lose_it(directory: Path) -> None:
+    with crew(directory, 2) as (holder, waiter):
+        held = holder.do("hold", limit=1)
+        waiter.do("deafen")
+        waiting = waiter.start("hold", limit=1)
+        until_figures(holder, (1, 1))
+        holder.do("free", token=held)
+        waiter.do("free", token=waiter.result(waiting))
+        assert holder.do("figures") == (0, 0)
+
+
+def test_a_worker_whose_socket_file_is_gone_is_not_taken_for_dead(directory: Path) -> None:
+    with crew(directory, 2) as (holder, other):
+        other.do("hold", limit=2)
+        other.do("deafen")
+        assert holder.do("hold", limit=2, patience=0.5)
+        assert holder.do("hold", limit=2, patience=0.5) == "NoSlotError"
+        assert holder.do("figures") == (2, 0)
+
+
+def test_what_a_killed_worker_held_is_handed_on_within_two_seconds(directory: Path) -> None:
+    with crew(directory, 3) as (killed, first, second):
+        for _ in range(5):
+            killed.do("hold", limit=5)
+        waiting = []
+        for place in range(8):
+            worker = (first, second)[place % 2]
+            waiting.append((worker, worker.start("hold", limit=5)))
+            until_figures(first, (5, place + 1))
+        killed.kill()
+        since = time.monotonic()
+        for worker, number in waiting[:5]:
+            assert isinstance(worker.result(number), int)
+        assert time.monotonic() - since < 2
+        assert first.do("figures") == (5, 3)
+
+
+def test_the_places_of_a_killed_worker_are_skipped(directory: Path) -> None:
+    with crew(directory, 3) as (holder, killed, waiter):
+        held = holder.do("hold", limit=1)
+        for place in range(300):  # more than one step of the clearing up
+            killed.start("hold", limit=1)
+            if place % 100 == 99:
+                until_figures(holder, (1, place + 1))
+        waiting = waiter.start("hold", limit=1)
+        until_figures(holder, (1, 301))
+        killed.kill()
+        holder.do("free", token=held)
+        assert waiter.result(waiting)
+        until_figures(holder, (1, 0))
+
+
+def test_the_last_worker_killed_leaves_no_slot_taken_for_the_next_one(directory: Path) -> None:
+    with crew(directory, 1) as (killed,):
+        killed.do("hold", limit=1)
+        assert killed.do("take", times=10, capacity=5) == 5
+        killed.kill()
+    with crew(directory, 1) as (next_one,):
+        assert next_one.do("hold", limit=1)
+        assert next_one.do("take", times=1, capacity=5) == 0
+        until_figures(next_one, (1, 0))
+
+
+@pytest.mark.timeout(120)
+def test_fifty_kills_in_the_midst_of_writing_neither_wedge_nor_corrupt(directory: Path) -> None:
+    with crew(directory, 2) as (witness, other):
+        granted = 0
+        for _ in range(50):
+            stormer = Worker(directory)
+            stormer.result(0)
+            stormer.start("storm")
+            granted += witness.do("take", times=20, capacity=500) + other.do("take", times=20, capacity=500)
+            stormer.kill()
+            stormer.pipe.close()
+        assert granted == 500
+        until_figures(witness, (0, 0))
+        assert witness.do("hold", limit=1)
+        assert other.do("hold", limit=1, patience=0.01) == "NoSlotError"
+
+
+def test_a_worker_that_leaves_hands_on_what_it_held(directory: Path) -> None:
+    with crew(directory, 2) as (leaver, stayer):
+        leaver.do("hold", limit=1)
+        waiting = stayer.start("hold", limit=1)
+        until_figures(stayer, (1, 1))
+        assert leaver.do("stop") == "stopped"
+        assert stayer.result(waiting)
+        assert sorted(path.suffix for path in directory.iterdir()).count(".sock") == 1
