@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.events import Event, is_object
+from gateway.streaming.events import Event, MalformedEventError, is_object
 from gateway.streaming.usage import parse_usage
 
 
@@ -29,7 +29,6 @@ class Fate(Enum):
     FOREIGN_ERROR = auto()
     """The backend's own error, spelled otherwise: it does not pass."""
     ABORT = auto()
-    MALFORMED = auto()
 
 
 class Ruling(NamedTuple):
@@ -37,13 +36,19 @@ class Ruling(NamedTuple):
 
     Attributes:
         fate: what becomes of it.
+        token: whether it carries tokens.
         usage: the figures that it states for the whole stream.
         holder: the member that holds the model's name, None when the event itself does.
+        choice: the choice whose own figures the event states, None when it states none.
+        figures: those figures.
     """
 
     fate: Fate
+    token: bool = False
     usage: Usage | None = None
     holder: str | None = None
+    choice: int | None = None
+    figures: Raw | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +56,23 @@ class Grammar:
     """How one dialect's stream is read.
 
     Attributes:
-        plain: matches a run of whole events that pass unread unless a suspicious mark stands in them.
-        suspicious: bytes without which no plain event needs a judgement. Raw quotes cannot stand inside a JSON
-            string, so a mark that text can imitate costs a closer look, never a wrong judgement.
-        progress: bytes that stand once in each plain event that carries tokens, and nowhere else: they hold a line
-            end, which JSON text cannot.
-        named: whether every event itself holds the model's name.
-        judge: what an event means that is not plain, or suspicious. Raises msgspec.DecodeError on broken JSON.
+        plain: matches one whole event, blank line included, of the usual kind and spelling, which passes without
+            being parsed, in a text without carriage returns. Where `chunks`, group 1 is the model's name with its
+            quotes and group 2 the choice's index.
+        chunks: whether every event carries tokens of a choice, and itself states the model's name and usage.
+        progress: bytes that stand in a plain event that carries tokens and in no other, where not all do.
+        judge: what any other event means. Raises MalformedEventError when it is none of this dialect, and
+            msgspec.DecodeError when it should be JSON and is not.
     """
 
     plain: re.Pattern[bytes]
-    suspicious: tuple[bytes, ...]
+    chunks: bool
     progress: bytes
-    named: bool
     judge: Callable[[Event], Ruling]
 
 
 class _Choice(msgspec.Struct):
+    index: int = 0
     finish_reason: str | None = None
 
 
@@ -89,123 +94,123 @@ class _Delta(msgspec.Struct):
     stop_reason: str | None = None
 
 
-class _MessageEvent(msgspec.Struct):
+class _Message(msgspec.Struct):
     delta: _Delta | None = None
     usage: Raw | UnsetType = UNSET
 
 
 class _MessageStart(msgspec.Struct):
-    message: _MessageEvent | None = None
+    message: _Message | None = None
 
 
 _chunk = msgspec.json.Decoder(_Chunk)
 _response = msgspec.json.Decoder(_ResponseEvent)
-_message = msgspec.json.Decoder(_MessageEvent)
+_message = msgspec.json.Decoder(_Message)
 _start = msgspec.json.Decoder(_MessageStart)
 
-PASSED: Final = Ruling(Fate.PASS)
-"""An event like any other."""
+ABORT_MARK: Final = b'"finish_reason":"abort"'
+"""What vLLM sends when it gives a choice up. Its raw quotes cannot stand inside a JSON string."""
 
-_LAST: Final = Ruling(Fate.LAST)
-_DROP: Final = Ruling(Fate.DROP)
-_ERROR: Final = Ruling(Fate.ERROR)
-_FOREIGN_ERROR: Final = Ruling(Fate.FOREIGN_ERROR)
-_ABORT: Final = Ruling(Fate.ABORT)
-_MALFORMED: Final = Ruling(Fate.MALFORMED)
-
-_ENDED_WELL: Final = frozenset({"completed", "incomplete"})
+_DONE: Final = b"[DONE]"
+_OPENAI_ERROR: Final = b'{"error"'
 
 
 def _usage(raw: Raw | UnsetType) -> Usage | None:
     return None if raw is UNSET else parse_usage(raw)
 
 
+def _object(data: bytes) -> bytes:
+    if not is_object(data):
+        raise MalformedEventError
+    return data
+
+
 def judge_openai(event: Event) -> Ruling:
     """Chat and completions: `[DONE]`, `{"error": ...}`, a choice that ends with "abort", the event of the totals."""
-    data = event.data or b""
-    if data == b"[DONE]":
-        return _LAST
-    if data.startswith(b'{"error"'):
-        return _ERROR
-    if not is_object(data):
-        return _MALFORMED
-    chunk = _chunk.decode(data)
-    if any(choice.finish_reason == "abort" for choice in chunk.choices or ()):
-        return _ABORT
-    if chunk.choices == [] and chunk.usage is not UNSET:
-        return Ruling(Fate.TOTALS, _usage(chunk.usage))
-    return PASSED
+    data = event.data
+    if data == _DONE:
+        return Ruling(Fate.LAST)
+    if data.startswith(_OPENAI_ERROR):
+        return Ruling(Fate.ERROR)
+    chunk = _chunk.decode(_object(data))
+    if not chunk.choices:
+        usage = _usage(chunk.usage)
+        return Ruling(Fate.PASS) if usage is None else Ruling(Fate.TOTALS, usage=usage)
+    aborted = any(choice.finish_reason == "abort" for choice in chunk.choices)
+    fate = Fate.ABORT if aborted else Fate.PASS
+    return Ruling(fate, token=True, choice=chunk.choices[0].index, figures=chunk.usage)
 
 
 def judge_responses(event: Event) -> Ruling:
     """Responses: the events of the response as a whole; vLLM completes an aborted one with status "cancelled"."""
-    data = event.data or b""
-    if event.name == b"error" or data.startswith(b'{"error"'):
-        return _ERROR
-    if data == b"[DONE]":
-        return _DROP
-    if not is_object(data):
-        return _MALFORMED
-    if event.name not in _LIFECYCLE:
-        return PASSED
-    response = _response.decode(data).response or _Response()
-    if event.name == b"response.failed":
-        return Ruling(Fate.ERROR, _usage(response.usage), "response")
-    if event.name == b"response.incomplete":
-        return Ruling(Fate.LAST, _usage(response.usage), "response")
-    if event.name == b"response.completed":
-        fate = Fate.LAST if response.status in _ENDED_WELL else Fate.ABORT
-        return Ruling(fate, _usage(response.usage), "response")
-    return Ruling(Fate.PASS, holder="response")
+    name, data = event
+    if name == b"error" or data.startswith(_OPENAI_ERROR):
+        return Ruling(Fate.ERROR)
+    if data == _DONE:
+        return Ruling(Fate.DROP)
+    if name not in _RESPONSE_FATES:
+        return Ruling(Fate.PASS, token=_object(data) is not None and name.endswith(b".delta"))
+    response = _response.decode(_object(data)).response or _Response()
+    fate = _RESPONSE_FATES[name]
+    if fate is Fate.LAST and response.status not in _ENDED_WELL:
+        fate = Fate.ABORT
+    return Ruling(fate, usage=_usage(response.usage), holder="response")
 
 
-_LIFECYCLE: Final = frozenset(
-    b"response." + word for word in (b"created", b"queued", b"in_progress", b"completed", b"incomplete", b"failed")
-)
+_RESPONSE_FATES: Final = {
+    b"response.created": Fate.PASS,
+    b"response.queued": Fate.PASS,
+    b"response.in_progress": Fate.PASS,
+    b"response.completed": Fate.LAST,
+    b"response.incomplete": Fate.LAST,
+    b"response.failed": Fate.ERROR,
+}
+_ENDED_WELL: Final = frozenset({"completed", "incomplete"})
 
 
 def judge_anthropic(event: Event) -> Ruling:
     """Messages: `message_stop`, `event: error`; vLLM closes an aborted message with a null stop reason."""
-    data = event.data or b""
-    if event.name == b"error" or data.startswith(b'{"error"'):
-        return _ERROR if data.startswith(b'{"type":"error"') else _FOREIGN_ERROR
-    if data == b"[DONE]":
-        return _DROP
-    if not is_object(data):
-        return _MALFORMED
-    if event.name == b"message_stop":
-        return _LAST
-    if event.name == b"message_start":
-        start = _start.decode(data).message or _MessageEvent()
-        return Ruling(Fate.PASS, _usage(start.usage), "message")
-    if event.name == b"message_delta":
+    name, data = event
+    if name == b"error" or data.startswith(_OPENAI_ERROR):
+        return Ruling(Fate.ERROR if data.startswith(b'{"type":"error"') else Fate.FOREIGN_ERROR)
+    if data == _DONE:
+        return Ruling(Fate.DROP)
+    _object(data)
+    if name == b"message_start":
+        start = _start.decode(data).message or _Message()
+        return Ruling(Fate.PASS, usage=_usage(start.usage), holder="message")
+    if name == b"message_delta":
         message = _message.decode(data)
-        gave_up = message.delta is not None and message.delta.stop_reason is None
-        return Ruling(Fate.ABORT if gave_up else Fate.PASS, _usage(message.usage))
-    return PASSED
+        given_up = message.delta is not None and message.delta.stop_reason is None
+        return Ruling(Fate.ABORT if given_up else Fate.PASS, usage=_usage(message.usage))
+    return Ruling(Fate.LAST if name == b"message_stop" else Fate.PASS, token=name == b"content_block_delta")
 
+
+_TEXT: Final = rb'"[^"\n]*"'
+_REST: Final = rb".*\}\n\n"
+"""`.` stops at a line's end and costs a fifth of a set of two characters; carriage returns are sought beforehand."""
 
 GRAMMARS: Final = {
     Dialect.OPENAI: Grammar(
-        plain=re.compile(rb"(?:data: \{[^\n]*\}\n\n)++"),
-        suspicious=(b'{"error"', b'"abort"', b'"choices":[]'),
-        progress=b"\n\n",
-        named=True,
+        plain=re.compile(
+            rb'data: \{"id":%b,"object":%b,"created":\d+,"model":(%b),"choices":\[\{"index":(\d+),%b'
+            % (_TEXT, _TEXT, _TEXT, _REST)
+        ),
+        chunks=True,
+        progress=b"",
         judge=judge_openai,
     ),
     Dialect.RESPONSES: Grammar(
         # Events of a part of the response have a second dot; those of the response as a whole are judged.
-        plain=re.compile(rb"(?:event: response\.\w+\.[\w.]+\ndata: \{[^\n]*\}\n\n)++"),
-        suspicious=(b'{"error"',),
+        plain=re.compile(rb'event: response\.\w++\.[\w.]++\ndata: \{(?!"error")' + _REST),
+        chunks=False,
         progress=b".delta\n",
-        named=False,
         judge=judge_responses,
     ),
     Dialect.ANTHROPIC: Grammar(
-        plain=re.compile(rb"(?:event: content_block_\w+\ndata: \{[^\n]*\}\n\n)++"),
-        suspicious=(b'{"error"',),
-        progress=b"content_block_delta\n",
-        named=False,
+        plain=re.compile(rb'event: content_block_\w++\ndata: \{(?!"error")' + _REST),
+        chunks=False,
+        progress=b"_delta\n",
         judge=judge_anthropic,
     ),
 }

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 _FIELDS: Final = (b":", b"data:", b"event:", b"id:", b"retry:")
+_SILENT: Final = frozenset({b"", b"id", b"retry"})
 
 
 class FailureReason(StrEnum):
@@ -34,21 +35,24 @@ class StreamFailure(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One event: the value of its `event:` line (empty without one) and of its only `data:` line (None without)."""
+    """One event: the value of its `event:` line, empty without one, and of its only `data:` line."""
 
     name: bytes
-    data: bytes | None
+    data: bytes
 
 
 class MalformedEventError(ValueError):
     """The bytes between two blank lines are no event that vLLM sends."""
 
 
-def read_event(raw: bytes) -> Event:
-    """Take one event apart; `raw` has no blank line and ends without a line end.
+def read_event(raw: bytes) -> Event | None:
+    """Take one event apart; None when it has no data. `raw` has no blank line and ends without a line end.
 
     Comments are skipped. Stricter than the specification, which ignores unknown fields and joins several data lines:
     vLLM sends neither, and what is ignored here would be shown to the client.
+
+    Raises:
+        MalformedEventError: a line is no field of an event, or a second line of data.
     """
     name, data = b"", None
     for line in raw.split(b"\n"):
@@ -60,9 +64,14 @@ def read_event(raw: bytes) -> Event:
             data = value
         elif field == b"event":
             name = value
-        elif field not in {b"", b"id", b"retry"}:
+        elif field not in _SILENT:
             raise MalformedEventError
-    return Event(name, data)
+    return None if data is None else Event(name, data)
+
+
+def is_comment(raw: bytes) -> bool:
+    """Whether an event without data consists of comments alone (`: ping`)."""
+    return all(line.startswith(b":") for line in raw.split(b"\n"))
 
 
 def is_object(data: bytes) -> bool:

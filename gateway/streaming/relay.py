@@ -1,22 +1,24 @@
 """What may go to the client now? One stream's bytes, scanned once, passed in whole events until it ends or fails."""
 
+import re
 from typing import Final
 
 import msgspec
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.dialects import GRAMMARS, PASSED, Fate, Ruling
+from gateway.streaming.dialects import ABORT_MARK, GRAMMARS, Fate, Ruling
 from gateway.streaming.events import (
     FailureReason,
     MalformedEventError,
     StreamFailure,
     begins_as_event,
+    is_comment,
     is_object,
     read_event,
 )
-from gateway.streaming.naming import Renamer
-from gateway.streaming.usage import MARK, TAIL, UsageCut, UsageTally
+from gateway.streaming.rewriting import json_name, rewrite
+from gateway.streaming.usage import MARK, UsageCut, UsageTally, figures_end
 
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 """The bound on one event where none is given."""
@@ -27,15 +29,15 @@ _FAILURES: Final = {
     Fate.ERROR: StreamFailure(FailureReason.BACKEND_ERROR, told=True),
     Fate.FOREIGN_ERROR: StreamFailure(FailureReason.BACKEND_ERROR),
     Fate.ABORT: StreamFailure(FailureReason.ABORTED),
-    Fate.MALFORMED: StreamFailure(FailureReason.MALFORMED),
 }
 
 
 class StreamRelay:
     """Reads one backend stream of one dialect; sans-I/O.
 
-    Only whole events are passed on: a client can do nothing with a part of one. Whatever the split of the input, the
-    output and the verdict are the same. After a failure or the last event nothing more comes out.
+    Only whole events are passed on: a client can do nothing with a part of one. What becomes of an event depends on
+    its own bytes alone, so output and verdict are the same whatever the split of the input. After a failure or the
+    last event nothing more comes out.
 
     Attributes:
         failure: why the stream must not look like a success, None so far.
@@ -43,7 +45,19 @@ class StreamRelay:
         tokens: how many events carried tokens; progress for an idle timer, as comments are not.
     """
 
-    __slots__ = ("_after_cr", "_bound", "_cut", "_grammar", "_held", "_renamer", "_tally", "ended", "failure", "tokens")
+    __slots__ = (
+        "_after_cr",
+        "_bound",
+        "_cuts_events",
+        "_cuts_totals",
+        "_grammar",
+        "_held",
+        "_name",
+        "_tally",
+        "ended",
+        "failure",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -51,7 +65,7 @@ class StreamRelay:
         *,
         model: str | None = None,
         cut_usage: UsageCut = UsageCut.NOTHING,
-        choices: tuple[int, int] = (1, 1),
+        choices_per_prompt: int = 1,
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         """Prepare for one stream.
@@ -59,14 +73,15 @@ class StreamRelay:
         Args:
             dialect: how the stream is spelled.
             model: the name that every event is to state; None leaves the backend's.
-            cut_usage: what the client did not ask for.
-            choices: choices per prompt, and prompts.
-            max_event_bytes: the largest event that is held for its end.
+            cut_usage: what the client did not ask for; chat and completions only.
+            choices_per_prompt: the request's `n`, to add up the figures of several prompts.
+            max_event_bytes: the largest event, without its blank line, that is held for its end.
         """
         self._grammar = GRAMMARS[dialect]
-        self._renamer = None if model is None else Renamer(model)
-        self._cut = cut_usage
-        self._tally = UsageTally(choices)
+        self._name = None if model is None else json_name(model)
+        self._cuts_events = cut_usage is not UsageCut.NOTHING
+        self._cuts_totals = cut_usage is UsageCut.ALL
+        self._tally = UsageTally(choices_per_prompt)
         self._bound = max_event_bytes
         self._held = bytearray()
         self._after_cr = False
@@ -83,26 +98,30 @@ class StreamRelay:
         """Take bytes as they came and give those that may go out now, possibly none."""
         if self.ended or self.failure is not None or not data:
             return b""
-        if self._after_cr or b"\r" in data:
-            data = self._unify_line_ends(data)
-        if not self._held and data.endswith(_END):
-            return self._pass_run(data) if self._is_plain(data) else self._pass_each(data)
-        block = self._whole_events(data)
-        out = self._pass_each(block)
-        self._check_held()
+        if not self._held and len(data) <= self._bound and b"\r" not in data:
+            event = self._grammar.plain.match(data)
+            if event is not None and event.end() == len(data):
+                self._after_cr = False
+                return self._pass_plain(event)
+        out = self._pass_each(self._whole_events(self._unify_line_ends(data)))
+        if len(self._held) > self._bound and len(self._held.strip(b"\n")) > self._bound:
+            self._fail(StreamFailure(FailureReason.OVERSIZED))
         return out
 
     def finish(self) -> StreamFailure | None:
         """The input is at its end; the verdict on the whole stream, None for a success."""
         if self.failure is None and not self.ended:
-            cut = begins_as_event(bytes(self._held[:16]))
-            self._fail(StreamFailure(FailureReason.TRUNCATED if cut else FailureReason.MALFORMED))
+            cut_short = begins_as_event(bytes(self._held[:16]))
+            self._fail(StreamFailure(FailureReason.TRUNCATED if cut_short else FailureReason.MALFORMED))
         return self.failure
 
     def _unify_line_ends(self, data: bytes) -> bytes:
         """CR LF and CR become LF; a CR at the end of `data` may be half of a pair."""
         if self._after_cr:
             data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" not in data:
+            return data
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
@@ -118,81 +137,86 @@ class StreamRelay:
         del held[: end + 2]
         return whole
 
-    def _check_held(self) -> None:
-        if len(self._held) > self._bound and len(self._held.strip(b"\n")) > self._bound:
-            self._fail(StreamFailure(FailureReason.OVERSIZED))
-
-    def _is_plain(self, block: bytes) -> bool:
-        """Whether `block` is a run of events of which none needs a judgement."""
-        grammar = self._grammar
-        if len(block) > self._bound or grammar.plain.fullmatch(block) is None:
-            return False
-        # Spelled out: a generator would cost more than the searches.
-        for mark in grammar.suspicious:  # noqa: SIM110 -- any() builds a generator for each chunk
-            if mark in block:
-                return False
-        return True
-
-    def _pass_run(self, block: bytes) -> bytes:
-        grammar = self._grammar
-        out = block
-        if grammar.named:
-            if self._renamer is not None:
-                renamed = self._renamer.run(block, block.count(_END))
-                if renamed is None:
-                    return self._pass_each(block)
-                out = renamed
-            if MARK in block:
-                self._tally.note(block)
-                if self._cut is not UsageCut.NOTHING:
-                    out = TAIL.sub(b"", out)
-        self.tokens += block.count(grammar.progress)
-        return out
-
     def _pass_each(self, block: bytes) -> bytes:
         """Pass events one by one, up to the last one or the first that fails."""
         out: list[bytes] = []
-        for raw in block.split(_END):
-            if raw and raw != b"\n":
-                out.append(self._pass_one(raw.removeprefix(b"\n")))
-            if self.failure is not None or self.ended:
-                break
+        plain = self._grammar.plain
+        at = 0
+        while at < len(block) and self.failure is None and not self.ended:
+            if block.startswith(b"\n", at):
+                at += 1
+                continue
+            event = plain.match(block, at)
+            end = block.index(_END, at) if event is None else event.end() - 2
+            if end - at > self._bound:
+                self._fail(StreamFailure(FailureReason.OVERSIZED))
+            else:
+                out.append(self._pass_odd(block[at:end]) if event is None else self._pass_plain(event))
+            at = end + 2
         return b"".join(out)
 
-    def _pass_one(self, raw: bytes) -> bytes:
-        if len(raw) > self._bound:
-            return self._fail(StreamFailure(FailureReason.OVERSIZED))
+    def _pass_plain(self, event: re.Match[bytes]) -> bytes:
+        """Pass an event of the usual spelling without parsing it."""
+        grammar = self._grammar
+        if grammar.chunks:
+            return self._pass_chunk(event)
+        start, end = event.span()
+        if event.string.find(grammar.progress, start, end) >= 0:
+            self.tokens += 1
+        return event.string[start:end]
+
+    def _pass_chunk(self, event: re.Match[bytes]) -> bytes:
+        """Pass a chunk of a choice: one splice for the model's name and one for the figures."""
+        block = event.string
+        start, end = event.span()
+        self.tokens += 1
+        kept = rest = end
+        mark = block.rfind(MARK, start, end)
+        if mark >= 0 and (stop := figures_end(block, mark, end)):
+            self._tally.note(event[2], block, mark + len(MARK) - 1, stop)
+            if self._cuts_events:
+                kept, rest = mark + 2, stop
+        if block.find(ABORT_MARK, start, end) >= 0:
+            return self._fail(_FAILURES[Fate.ABORT])
+        if self._name is None:
+            return block[start:kept] + block[rest:end]
+        return block[start : event.start(1)] + self._name + block[event.end(1) : kept] + block[rest:end]
+
+    def _pass_odd(self, raw: bytes) -> bytes:
+        """Pass an event of any other kind or spelling, given without its blank line."""
         try:
             event = read_event(raw)
-            if event.data is None:
-                # A field without data is no event to a client, and breaks some that take it for one.
-                return raw + _END if raw.startswith(b":") and not event.name else b""
-            ruling = PASSED if self._is_plain(raw + _END) else self._grammar.judge(event)
-            return self._apply(ruling, raw, event.data)
+            if event is None:
+                # Fields without data are no event to a client, and some clients break on them.
+                return raw + _END if is_comment(raw) else b""
+            ruling = self._grammar.judge(event)
+            changed = self._rewrite(event.data, ruling)
         except (MalformedEventError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._fail(StreamFailure(FailureReason.MALFORMED))
+        self._book(ruling)
+        if ruling.fate is Fate.DROP or (ruling.fate is Fate.TOTALS and self._cuts_totals):
+            return b""
+        if ruling.fate in _FAILURES:
+            self._fail(_FAILURES[ruling.fate])
+            if ruling.fate is not Fate.ERROR:
+                return b""
+        self.ended = ruling.fate is Fate.LAST
+        return (raw if changed is event.data else raw.replace(event.data, changed)) + _END
 
-    def _apply(self, ruling: Ruling, raw: bytes, data: bytes) -> bytes:
-        grammar = self._grammar
-        fate = ruling.fate
+    def _rewrite(self, data: bytes, ruling: Ruling) -> bytes:
+        drop_usage = self._cuts_events and ruling.choice is not None
+        named = self._name is not None and (self._grammar.chunks or ruling.holder is not None)
+        if not (named or drop_usage) or not is_object(data):
+            return data
+        return rewrite(data, name=self._name if named else None, holder=ruling.holder, drop_usage=drop_usage)
+
+    def _book(self, ruling: Ruling) -> None:
+        self.tokens += ruling.token
         if ruling.usage is not None:
             self._tally.state(ruling.usage)
-        elif grammar.named and MARK in raw:
-            self._tally.note(raw)
-        if fate is Fate.DROP or (fate is Fate.TOTALS and self._cut is UsageCut.ALL):
-            return b""
-        if fate in _FAILURES:
-            self._fail(_FAILURES[fate])
-            if fate is not Fate.ERROR:
-                return b""
-        if self._renamer is not None and (grammar.named or ruling.holder is not None) and is_object(data):
-            raw = self._renamer.one(raw, data, ruling.holder)
-        if fate is Fate.PASS:
-            self.tokens += (raw + _END).count(grammar.progress)
-            if grammar.named and self._cut is not UsageCut.NOTHING:
-                raw = TAIL.sub(b"", raw)
-        self.ended = fate is Fate.LAST
-        return raw + _END
+        elif ruling.choice is not None and isinstance(ruling.figures, msgspec.Raw):
+            figures = bytes(ruling.figures)
+            self._tally.note(b"%d" % ruling.choice, figures, 0, len(figures))
 
     def _fail(self, failure: StreamFailure) -> bytes:
         self.failure = failure

@@ -28,14 +28,20 @@ class UsageCut(Enum):
 
 
 MARK: Final = b'}],"usage":{'
-"""Where an event's own figures begin. A raw quote after a comma is never inside a JSON string, so text that a model
-writes cannot look like it."""
+"""Where an event's own figures begin, behind its choices. The raw quote after a comma cannot stand inside a JSON
+string, where it would be escaped, so text that a model writes never looks like it."""
 
-_OBJECT: Final = rb"\{(?:[^{}\n]|\{[^{}\n]*\})*+\}"
-TAIL: Final = re.compile(rb'(?<=\}\]),"usage":' + _OBJECT)
-"""An event's own figures, with the comma before them; the last event's follow an empty list of choices instead."""
+_NESTED: Final = re.compile(rb"[^{}\n]*+(?:\{[^{}\n]*+\}[^{}\n]*+)*+\}")
+"""The rest of a usage object whose details are objects themselves."""
 
-_OF_CHOICE: Final = re.compile(rb'"choices":\[\{"index":(\d+),[^\n]*\}\],"usage":(' + _OBJECT + rb")")
+
+def figures_end(block: bytes, mark: int, end: int) -> int:
+    """Where the usage object that `MARK` at `mark` opens is closed, before `end`; 0 when it is not."""
+    start = mark + len(MARK)
+    if block.find(b"{", start, end) < 0:
+        return block.find(b"}", start, end) + 1
+    match = _NESTED.match(block, start, end)
+    return 0 if match is None else match.end()
 
 
 class _Counts(msgspec.Struct):
@@ -51,13 +57,13 @@ _counts = msgspec.json.Decoder(_Counts)
 
 
 def parse_usage(raw: bytes | msgspec.Raw) -> Usage | None:
-    """Read a `usage` object of any dialect; None when it cannot be read or states nothing.
+    """Read a `usage` object of any dialect; None when it is null, cannot be read or states nothing.
 
     Anthropic's input tokens do not include those found in a cache; ours do.
     """
     try:
         counts = _counts.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if counts.prompt_tokens is not None:
         return Usage(counts.prompt_tokens, counts.completion_tokens or 0)
@@ -70,25 +76,20 @@ def parse_usage(raw: bytes | msgspec.Raw) -> Usage | None:
 class UsageTally:
     """The latest figures of a stream; nothing is parsed before somebody asks.
 
-    Each event of vLLM states the figures of its own choice alone, so with several choices the latest of each are
-    kept and added up, the prompt's once for each prompt.
+    Each event of vLLM states the figures of its own choice alone, so the latest of each choice are kept and added
+    up, the prompt's once for each prompt.
     """
 
-    __slots__ = ("_latest", "_per_prompt", "_several", "_total")
+    __slots__ = ("_latest", "_per_prompt", "_total")
 
-    def __init__(self, choices: tuple[int, int]) -> None:
-        self._per_prompt, prompts = choices
-        self._several = self._per_prompt * prompts > 1
-        self._latest: dict[int, bytes] = {}
+    def __init__(self, choices_per_prompt: int) -> None:
+        self._per_prompt = max(1, choices_per_prompt)
+        self._latest: dict[bytes, tuple[bytes, int, int]] = {}
         self._total: Usage | None = None
 
-    def note(self, block: bytes) -> None:
-        """Remember the figures in a run of events; it holds `MARK`."""
-        if not self._several:
-            self._latest[0] = block
-            return
-        for match in _OF_CHOICE.finditer(block):
-            self._latest[int(match[1])] = match[0]
+    def note(self, index: bytes, block: bytes, start: int, end: int) -> None:
+        """Remember that `block[start:end]` is the usage object of the choice `index` (decimal digits)."""
+        self._latest[index] = (block, start, end)
 
     def state(self, total: Usage) -> None:
         """The backend stated the whole stream's figures."""
@@ -100,10 +101,9 @@ class UsageTally:
             return self._total
         prompts: dict[int, int] = {}
         completion = 0
-        for index, block in self._latest.items():
-            match = TAIL.match(block, block.rfind(MARK) + 2)
-            usage = None if match is None else parse_usage(match[0].removeprefix(b',"usage":'))
+        for index, (block, start, end) in self._latest.items():
+            usage = parse_usage(block[start:end])
             if usage is not None:
-                prompts[index // self._per_prompt] = usage.prompt_tokens
+                prompts[int(index) // self._per_prompt] = usage.prompt_tokens
                 completion += usage.completion_tokens
         return Usage(sum(prompts.values()), completion) if prompts else None
