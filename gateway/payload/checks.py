@@ -61,7 +61,7 @@ RULES: Final = (
     Rule(
         "documents",
         lambda case: case.peek.documents > case.limits.max_batch,
-        "'{param}' may hold {limit} documents at the most.",
+        "'{param}' may hold {limit} texts at the most.",
         limit=lambda limits: limits.max_batch,
     ),
 )

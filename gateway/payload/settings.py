@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, Field
 
+from gateway.payload.lists import MAX_COUNTED
+
 
 class PayloadSettings(BaseModel):
     """Bounds on what one request may multiply itself into."""
@@ -14,8 +16,9 @@ class PayloadSettings(BaseModel):
     max_batch: int = Field(
         default=2048,
         ge=1,
+        le=MAX_COUNTED,
         description=(
             "The most prompts, embedding inputs or documents in one request, and the most choices over all its "
-            "prompts; more are a 400. At least 1."
+            "prompts; more are a 400. From 1 to 16384."
         ),
     )

@@ -1,0 +1,114 @@
+"""How much stands in a body's lists, and is any of it no text? Answered within bounded work, whatever is sent."""
+
+import re
+from itertools import islice
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+MAX_COUNTED: Final = 16_384
+"""Items up to which a list is taken apart; longer ones are counted by their separators, and no further than this."""
+
+MAX_PARTS: Final = 4_096
+"""Objects up to which messages are taken apart in search of media, about 2 us each; more are the backend's to judge."""
+
+MEDIA_TYPES: Final = frozenset(
+    {
+        "image",
+        "image_url",
+        "image_pil",
+        "image_embeds",
+        "input_image",
+        "audio",
+        "audio_url",
+        "audio_embeds",
+        "input_audio",
+        "video",
+        "video_url",
+        "input_video",
+        "document",
+        "file",
+        "input_file",
+    }
+)
+"""Content part types that are no text, of all three dialects. A type that is not listed is the backend's to refuse."""
+
+_MEDIA_HINTS: Final = (b'"image', b'"input_', b'"audio', b'"video', b'"file', b'"document')
+"""Where none of these stands, there is no media part. A type spelled with escapes is missed, and the backend's to
+refuse: vLLM answers 400 to an image for a model that reads text."""
+
+_PART_LIST: Final = re.compile(rb'\[\s*\{\s*"')
+"""A list of objects. The raw quote is not found inside a string, so text that holds JSON does not look like one."""
+
+_SEPARATOR: Final = re.compile(rb'["\]}]\s*,\s*["\[{]')
+_MAX_DEPTH: Final = 2
+"""Parts are a message's content, and the content of a tool's result is parts again."""
+
+
+class _Part(msgspec.Struct):
+    type: Raw | UnsetType = UNSET
+    content: Raw | UnsetType = UNSET
+    image_url: Raw | UnsetType = UNSET
+    input_audio: Raw | UnsetType = UNSET
+    audio_url: Raw | UnsetType = UNSET
+    video_url: Raw | UnsetType = UNSET
+
+    def is_media(self) -> bool:
+        """Whether it is no text; vLLM infers a missing type from the member's name."""
+        members = (self.image_url, self.input_audio, self.audio_url, self.video_url)
+        if any(isinstance(member, Raw) for member in members):
+            return True
+        kind = as_bytes(self.type)
+        return kind.startswith(b'"') and _string.decode(kind) in MEDIA_TYPES
+
+
+_items = msgspec.json.Decoder(list[Raw])
+_part = msgspec.json.Decoder(_Part)
+_string = msgspec.json.Decoder(str)
+
+
+def as_bytes(value: Raw | UnsetType) -> bytes:
+    """The text of a member, empty when it is absent; msgspec leaves no space around it."""
+    return b"" if value is UNSET else bytes(value)
+
+
+def count_items(raw: bytes) -> int:
+    """How many items a JSON list has, 0 for anything else.
+
+    Beyond `MAX_COUNTED` the answer is a bound: commas between texts, lists and objects, of which no more are counted.
+    """
+    if not raw.startswith(b"["):
+        return 0
+    if raw.count(b",") < MAX_COUNTED:
+        return len(_items.decode(raw))
+    return 1 + sum(1 for _ in islice(_SEPARATOR.finditer(raw), MAX_COUNTED))
+
+
+def count_batch(raw: bytes) -> int:
+    """How many sequences a prompt or an input stands for: a text is one, and so is a list of token numbers."""
+    if raw.startswith(b"[") and raw[1:64].lstrip()[:1] not in b"-0123456789":
+        return count_items(raw)
+    return 1
+
+
+def has_media(raw: bytes) -> bool:
+    """Whether a list of messages, or of a response's input items, holds a part that is no text."""
+    # From 1: the list of messages is a list of objects itself.
+    if not raw.startswith(b"[") or _PART_LIST.search(raw, 1) is None:
+        return False
+    if not any(hint in raw for hint in _MEDIA_HINTS):
+        return False
+    return raw.count(b"{") <= MAX_PARTS and _holds_media(raw, 0)
+
+
+def _holds_media(raw: bytes, depth: int) -> bool:
+    if depth > _MAX_DEPTH or not raw.startswith(b"["):
+        return False
+    for item in _items.decode(raw):
+        if not bytes(item).startswith(b"{"):
+            continue
+        part = _part.decode(item)
+        if part.is_media() or _holds_media(as_bytes(part.content), depth + 1):
+            return True
+    return False
