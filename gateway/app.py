@@ -91,7 +91,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         budget=RetryBudget(clock),
         metrics=metrics,
     )
-    forwarder = Forwarder(dispatcher, settings, clock)
+    forwarder = Forwarder(dispatcher, settings, settings.max_event_bytes, clock)
     planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
     recorder = Recorder(metrics, writer if settings.access_log else None, clock, console=wants_console(settings))
     keyring = Keyring(key.get_secret_value() for key in settings.gateway_api_key)

@@ -35,6 +35,13 @@ class ClientSide:
             self._ctx.event_stream = True
             await self.begin(200, EVENT_STREAM_HEAD)
 
+    def note_token(self) -> None:
+        """A token is on its way to the client."""
+        now = self._clock.monotonic()
+        self._watchdog.progress(now)
+        if self._ctx.first_token_at is None:
+            self._ctx.first_token_at = now
+
     async def pass_on(self, data: bytes) -> None:
         """Send a piece; returns when the client has room for the next, so that a slow one slows its backend."""
         self._watchdog.writing(self._clock.monotonic())

@@ -15,6 +15,8 @@ from gateway.proxy.stream import relay_stream
 from gateway.proxy.verdict import translate
 from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import read_bounded, relay_whole
+from gateway.streaming.relay import StreamRelay
+from gateway.streaming.usage import UsageCut
 from gateway.upstream.protocol import Reply
 
 EVENT_STREAM = b"text/event-stream"
@@ -27,11 +29,13 @@ class Forwarder:
     Args:
         dispatcher: opens a reply at one of the group's backends.
         settings: the caps.
+        max_event_bytes: the largest event of a stream that is held for its end.
         clock: for the caps and the time of the first token.
     """
 
-    def __init__(self, dispatcher: Dispatcher, settings: ProxySettings, clock: Clock) -> None:
+    def __init__(self, dispatcher: Dispatcher, settings: ProxySettings, max_event_bytes: int, clock: Clock) -> None:
         self._dispatcher = dispatcher
+        self._max_event_bytes = max_event_bytes
         self._settings = settings
         self._clock = clock
 
@@ -55,24 +59,35 @@ class Forwarder:
             try:
                 reply = await self._dispatcher.open(ctx, plan)
                 try:
-                    await self._answer(ctx, reply, client, watchdog, pinger)
+                    await self._answer(ctx, reply, client, pinger)
                 finally:
                     reply.close()
             finally:
                 pinger.abandon()
 
-    async def _answer(
-        self, ctx: RequestContext, reply: Reply, client: ClientSide, watchdog: Watchdog, pinger: Pinger
-    ) -> None:
+    async def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger) -> None:
         content_type = _content_type(reply)
         if reply.status != HTTPStatus.OK:
             await self._pass_error(ctx, reply, client, pinger)
         elif ctx.streamed and content_type.startswith(EVENT_STREAM):
-            await relay_stream(ctx, reply, client, watchdog, pinger, self._clock)
+            await relay_stream(ctx, reply, self._relay_for(ctx), client, pinger)
         elif ctx.streamed:
             raise BadGatewayError("The model server answered with something that is no event stream.")
         else:
             await relay_whole(ctx, reply, client, content_type)
+
+    def _relay_for(self, ctx: RequestContext) -> StreamRelay:
+        plan: Plan = ctx.plan
+        peeked, route = plan.peeked, plan.route
+        return StreamRelay(
+            ctx.dialect,
+            model=route.asked if route.renamed else None,
+            cut_usage=UsageCut.for_request(
+                include_usage=peeked.include_usage, continuous_usage=peeked.continuous_usage
+            ),
+            choices_per_prompt=peeked.n,
+            max_event_bytes=self._max_event_bytes,
+        )
 
     async def _pass_error(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger) -> None:
         body = translate(reply.status, await read_bounded(reply), ctx.dialect, ctx.request_id)

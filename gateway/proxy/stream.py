@@ -2,15 +2,11 @@
 
 import asyncio
 
-from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.ping import Pinger
-from gateway.proxy.planner import Plan
-from gateway.proxy.watchdog import Watchdog
 from gateway.streaming.relay import StreamRelay
-from gateway.streaming.usage import UsageCut
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.protocol import Reply
 
@@ -26,7 +22,7 @@ class StreamBrokenError(BadGatewayError):
 
 
 async def relay_stream(
-    ctx: RequestContext, reply: Reply, client: ClientSide, watchdog: Watchdog, pinger: Pinger, clock: Clock
+    ctx: RequestContext, reply: Reply, relay: StreamRelay, client: ClientSide, pinger: Pinger
 ) -> None:
     """Pass a stream on, each piece as it comes; return when it has ended as its dialect demands.
 
@@ -36,7 +32,6 @@ async def relay_stream(
         StreamBrokenError: the stream failed; nothing that looks like a success was passed on.
         MayHaveRun: the backend broke off.
     """
-    relay = _relay_for(ctx, ctx.plan)
     tokens = 0
     try:
         while True:
@@ -46,10 +41,7 @@ async def relay_stream(
                 relay.finish()
             if relay.tokens != tokens:
                 tokens = relay.tokens
-                now = clock.monotonic()
-                watchdog.progress(now)
-                if ctx.first_token_at is None:
-                    ctx.first_token_at = now
+                client.note_token()
             if piece:
                 await pinger.stop()
                 await client.begin_events()
@@ -62,16 +54,6 @@ async def relay_stream(
     finally:
         ctx.usage = relay.usage
     await _read_tail(reply)
-
-
-def _relay_for(ctx: RequestContext, plan: Plan) -> StreamRelay:
-    peeked, route = plan.peeked, plan.route
-    return StreamRelay(
-        ctx.dialect,
-        model=route.asked if route.renamed else None,
-        cut_usage=UsageCut.for_request(include_usage=peeked.include_usage, continuous_usage=peeked.continuous_usage),
-        choices=(peeked.n, peeked.prompts),
-    )
 
 
 async def _read_tail(reply: Reply) -> None:
