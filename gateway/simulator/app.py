@@ -9,8 +9,8 @@ from uuid import uuid4
 from starlette.types import Receive, Scope, Send
 
 from gateway.simulator.bodies import parse_json
-from gateway.simulator.endpoints.routes import Route, routes
-from gateway.simulator.errors import Refusal
+from gateway.simulator.endpoints.routes import Route, find, routes
+from gateway.simulator.errors import Refusal, Unreadable
 from gateway.simulator.exchange import ClientGone, Exchange
 from gateway.simulator.faults import Faults
 from gateway.simulator.ledger import Ending
@@ -54,7 +54,7 @@ class App:
 
     async def _answer(self, exchange: Exchange) -> None:
         path, method = exchange.scope["path"], exchange.scope["method"]
-        route = self._routes.get(path)
+        route = find(self._routes, path)
         if self._service.options.request_id_headers:
             request_id = exchange.header("x-request-id") or uuid4().hex
             exchange.extra_headers.append((b"x-request-id", request_id.encode("latin-1")))
@@ -63,31 +63,40 @@ class App:
         if not self._has_key(exchange):
             await exchange.json({"error": "Unauthorized"}, 401, vary=False)
         elif route is None:
-            await exchange.json({"detail": "Not Found"}, 404)
-        elif method == "GET" and route.get is not None:
-            await route.get(self._service, exchange)
-        elif method == "POST" and route.post is not None:
-            await self._post(exchange, route)
+            await self._nowhere(exchange)
+        elif (method == "GET" and route.get) or (method == "POST" and route.post):
+            await self._run(exchange, route)
         else:
             exchange.extra_headers.append((b"allow", route.allow))
             await exchange.json({"detail": "Method Not Allowed"}, 405)
         if exchange.status is not None:
             self._service.metrics.answered(method, path if route else "none", exchange.status)
 
-    async def _post(self, exchange: Exchange, route: Route) -> None:
+    async def _nowhere(self, exchange: Exchange) -> None:
+        """404, or a redirect where only a slash too much stands at the end."""
+        path: str = exchange.scope["path"]
+        if path.rstrip("/") in self._routes and path != "/":
+            host = exchange.header("host") or "localhost"
+            exchange.extra_headers.append((b"location", f"http://{host}{path.rstrip('/')}".encode("latin-1")))
+            await exchange.answer(b"", [], 307)
+        else:
+            await exchange.json({"detail": "Not Found"}, 404)
+
+    async def _run(self, exchange: Exchange, route: Route) -> None:
         tracked = route.counted and self._service.options.load_tracking
         self._service.load += tracked
         try:
-            assert route.post is not None  # noqa: S101 -- the caller looked
-            content = await exchange.body()
-            if content or exchange.header("content-type"):
-                data = parse_json(exchange.header("content-type"), content)
-            else:
-                data = None
-            await route.post(self._service, exchange, data)
+            if route.get is not None and exchange.scope["method"] == "GET":
+                await route.get(self._service, exchange)
+            elif route.post is not None:
+                content = await exchange.body()
+                data = parse_json(exchange.header("content-type"), content) if route.takes_json else None
+                await route.post(self._service, exchange, data)
         except Refusal as refusal:
             shape = refusal.anthropic() if route.anthropic and refusal.in_handler else refusal.openai()
             await exchange.json(shape, refusal.status)
+        except Unreadable:
+            await exchange.json({"detail": "There was an error parsing the body"}, 400)
         finally:
             self._service.load -= tracked
 

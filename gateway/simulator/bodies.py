@@ -1,23 +1,20 @@
 """What may a request say? The fields that decide, coerced and refused as vLLM's own pydantic models do."""
 
 import json  # noqa: TID251 -- vLLM's server parses with it: NaN passes, duplicate keys keep the last, nesting has a limit
-from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from gateway.simulator.errors import Refusal, bad_request, invalid_body
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+from gateway.simulator.errors import Refusal, Unreadable, bad_request, invalid_body
 
 _MAX_REPORTED = 10
+_MAX_INPUT = 200
+_MAX_CHOICES = 16_384
+_MAX_LOGPROBS = 20
+_HOTTEST = 2
 _INT64 = 2**63
-
-
-class FieldError(ValueError):
-    """A rule that spans fields is broken; `param` names the field to blame."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
 
 
 class Body(BaseModel):
@@ -36,9 +33,12 @@ def parse_json(content_type: str | None, data: bytes) -> object:
 
     Raises:
         Refusal: 400 for another content type or for what is not JSON.
+        Unreadable: the parser gave up.
     """
     if (content_type or "").lower().split(";", 1)[0] != "application/json":
         raise _listed(["Unsupported Media Type: Only 'application/json' is allowed"], None)
+    if not data:
+        return None
     try:
         parsed: object = json.loads(data)
     except json.JSONDecodeError as error:
@@ -50,9 +50,14 @@ def parse_json(content_type: str | None, data: bytes) -> object:
             "ctx": {"error": error.msg},
         }
         raise _listed([details], f"body.{error.pos}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise invalid_body("There was an error parsing the body", None) from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, too many digits, too deep
+        raise Unreadable from error
     return parsed
+
+
+def _broken_rule(message: str, param: str) -> Refusal:
+    """A rule about several fields: not pydantic's to word, and raised before the handler runs."""
+    return bad_request(message, param, in_handler=False)
 
 
 def validate(kind: type[AnyBody], data: object) -> AnyBody:
@@ -72,9 +77,7 @@ def _refused(error: ValidationError) -> Refusal:
     param = None
     for found in error.errors(include_url=False):
         loc = ".".join(["body", *(str(part) for part in found["loc"] if _means_something(str(part)))])
-        cause = found.get("ctx", {}).get("error")
-        if param is None:
-            param = cause.param if isinstance(cause, FieldError) and cause.param else loc
+        param = param or loc
         details.append({**found, "loc": loc, "input": _summary(found["input"])})
     return _listed(details, param)
 
@@ -97,7 +100,7 @@ def _summary(value: object) -> object:
     if isinstance(value, dict | list):
         return f"<{type(value).__name__} of {len(value)} items>"
     text = str(value)
-    return value if len(text) <= 200 else text[:200] + "...[truncated]"  # noqa: PLR2004 -- vLLM's own limit
+    return text if len(text) <= _MAX_INPUT else text[:_MAX_INPUT] + "...[truncated]"
 
 
 class StreamOptions(Body):
@@ -131,13 +134,15 @@ class Sampling(Body):
     priority: int = Field(0, ge=-_INT64, lt=_INT64)
     request_id: str | None = None
     stream_interval: int | None = Field(None, ge=1)
-    cache_salt: str | None = Field(None, min_length=1, max_length=1024)
+    cache_salt: str | None = Field(None, max_length=1024)
     return_token_ids: bool | None = None
 
     @model_validator(mode="after")
-    def _options_need_a_stream(self) -> Self:
+    def _rules_of_the_server(self) -> Self:
+        if self.cache_salt == "":
+            raise _broken_rule("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
         if self.stream_options is not None and not self.stream:
-            raise FieldError("Stream options can only be defined when `stream=True`.", "stream_options")
+            raise _broken_rule("Stream options can only be defined when `stream=True`.", "stream_options")
         return self
 
     @property
@@ -183,14 +188,34 @@ class NamedChoice(Body):
     function: FunctionName
 
 
+class ChatMessage(BaseModel):
+    """A message must say who speaks; all else is read where it is needed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: str
+
+
+def turns(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """The messages as plain objects."""
+    return [{"role": message.role, **(message.model_extra or {})} for message in messages]
+
+
+class ResponseFormat(Body):
+    """What the answer must look like."""
+
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
+    json_schema: dict[str, Any] | None = None
+
+
 class ChatBody(Sampling):
     """POST /v1/chat/completions."""
 
-    messages: list[dict[str, Any]]
+    messages: list[ChatMessage]
     max_completion_tokens: int | None = None
     logprobs: bool | None = False
     top_logprobs: int | None = 0
-    response_format: dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = "none"
     return_prompt_text: bool | None = None
@@ -224,17 +249,17 @@ class CompletionBody(Sampling):
 def _check_tools(data: Mapping[str, Any]) -> None:
     tools, choice = data.get("tools"), data.get("tool_choice")
     if tools == []:
-        raise FieldError(
+        raise _broken_rule(
             "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.", "tools"
         )
     if choice in (None, "none"):
         return
     if tools is None:
-        raise FieldError("When using `tool_choice`, `tools` must be set.", "tool_choice")
+        raise _broken_rule("When using `tool_choice`, `tools` must be set.", "tool_choice")
     if isinstance(choice, dict):
         _check_named(choice, tools)
     elif choice not in ("auto", "required"):
-        raise FieldError(
+        raise _broken_rule(
             f'Invalid value for `tool_choice`: {choice}! Only named tools, "none", "auto" or "required" are supported.',
             "tool_choice",
         )
@@ -244,14 +269,16 @@ def _check_named(choice: Mapping[str, Any], tools: Any) -> None:  # noqa: ANN401
     usage = 'Correct usage: `{"type": "function", "function": {"name": "my_function"}}`'
     function = choice.get("function")
     if not isinstance(function, dict):
-        raise FieldError(
+        raise _broken_rule(
             f"Invalid value for `function`: `{function}` in `tool_choice`! {usage}", "tool_choice.function"
         )
     if not function.get("name"):
-        raise FieldError(f"Expected field `name` in `function` in `tool_choice`! {usage}", "tool_choice.function.name")
+        raise _broken_rule(
+            f"Expected field `name` in `function` in `tool_choice`! {usage}", "tool_choice.function.name"
+        )
     names = [tool.get("function", {}).get("name") for tool in tools if isinstance(tool, dict)]
     if function["name"] not in names:
-        raise FieldError(
+        raise _broken_rule(
             "The tool specified in `tool_choice` does not match any of the specified `tools`", "tool_choice"
         )
 
@@ -259,9 +286,9 @@ def _check_named(choice: Mapping[str, Any], tools: Any) -> None:  # noqa: ANN401
 def _check_logprobs(data: Mapping[str, Any]) -> None:
     top = data.get("top_logprobs")
     if isinstance(top, int) and top < -1:
-        raise FieldError("`top_logprobs` must be a positive value or -1.", "top_logprobs")
+        raise _broken_rule("`top_logprobs` must be a positive value or -1.", "top_logprobs")
     if top and not data.get("logprobs"):
-        raise FieldError("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
+        raise _broken_rule("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
 
 
 class EmbeddingBody(Body):
@@ -309,22 +336,103 @@ class TokenizeBody(Body):
     """POST /tokenize, with a prompt or with messages."""
 
     prompt: str | None = None
-    messages: list[dict[str, Any]] | None = None
+    messages: list[ChatMessage] | None = None
     tools: list[Tool] | None = None
     return_token_strs: bool | None = False
-    add_generation_prompt: bool = True
+    add_special_tokens: bool | None = None
 
-    @model_validator(mode="after")
-    def _one_of_the_two(self) -> Self:
-        if self.prompt is None and self.messages is None:
-            raise FieldError("Field required", "body.prompt")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_of_the_two(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 -- not validated yet
+        if isinstance(data, dict) and data.get("prompt") is None and data.get("messages") is None:
+            missing = [InitErrorDetails(type="missing", loc=(name,), input=data) for name in ("prompt", "messages")]
+            raise ValidationError.from_exception_data("TokenizeBody", missing)
+        return read(data)
 
 
 class DetokenizeBody(Body):
     """POST /detokenize."""
 
-    tokens: list[int]
+    tokens: list[Annotated[int, Field(ge=0)]]
+
+
+class ResponsesTool(Body):
+    """A tool of /v1/responses: the function's fields stand beside its type."""
+
+    type: str = "function"
+    name: str = ""
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponsesBody(Body):
+    """POST /v1/responses."""
+
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    stream: bool | None = False
+    temperature: float | None = None
+    top_p: float | None = None
+    tools: list[ResponsesTool] = []
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = True
+    previous_response_id: str | None = None
+    background: bool | None = False
+    store: bool | None = True
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+    priority: int = 0
+    ignore_eos: bool = False
+
+
+class AnthropicMessage(Body):
+    """A turn of /v1/messages."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[dict[str, Any]]
+
+
+class AnthropicTool(Body):
+    """A tool of /v1/messages."""
+
+    name: str
+    description: str | None = None
+    input_schema: dict[str, Any]
+
+
+class AnthropicChoice(Body):
+    """How freely the tools may be used."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+
+
+class CountBody(Body):
+    """POST /v1/messages/count_tokens."""
+
+    model: str
+    messages: list[AnthropicMessage]
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[AnthropicTool] | None = None
+    tool_choice: AnthropicChoice | None = None
+
+
+class MessagesBody(CountBody):
+    """POST /v1/messages."""
+
+    max_tokens: int = Field(gt=0)
+    stop_sequences: list[str] | None = None
+    stream: bool | None = False
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    ignore_eos: bool = False
+
+
+Rule = tuple[bool, str, str | None, object]
+"""Whether it is broken, what to say, which field to blame, and the field's value if the message repeats it."""
 
 
 def check_sampling(body: Sampling, max_tokens: int | None) -> None:
@@ -333,40 +441,55 @@ def check_sampling(body: Sampling, max_tokens: int | None) -> None:
     Raises:
         Refusal: 400 `BadRequestError` naming the field.
     """
-    n, temperature = body.n or 1, body.temperature
-    rules: list[tuple[bool, str, str | None]] = [
-        (n < 1, f"n must be at least 1, got {n}.", "n"),
-        (max_tokens is not None and max_tokens < 1, f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens"),
-        (body.min_tokens < 0, f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.", None),
-        (any(not stop for stop in body.stops), "stop cannot contain an empty string.", None),
-        *_range_rules(body),
-    ]
-    if temperature is not None:
-        rules += [
-            (temperature != temperature, f"temperature must be a finite number, got {temperature}.", "temperature"),  # noqa: PLR0124 -- NaN
-            (temperature < 0, f"temperature must be non-negative, got {temperature}.", "temperature"),
-            (temperature > 2, f"temperature must be in [0, 2], got {temperature}.", "temperature"),  # noqa: PLR2004 -- the API's range
-            (temperature == 0 and n > 1, f"n must be 1 when using greedy sampling, got {n}.", None),
-        ]
-    for broken, message, param in rules:
+    for broken, message, param, value in [*_count_rules(body, max_tokens), *_range_rules(body)]:
         if broken:
-            raise bad_request(message, param)
+            raise bad_request(message, param, value)
 
 
-def _range_rules(body: Sampling) -> list[tuple[bool, str, str | None]]:
-    """Bounds of the other sampling fields; an absent field breaks none."""
-    rules: list[tuple[bool, str, str | None]] = []
-    if body.top_p is not None:
-        rules.append((not 0 < body.top_p <= 1, f"top_p must be in (0, 1], got {body.top_p}.", "top_p"))
-    if body.top_k is not None:
-        rules.append((body.top_k < -1, f"top_k must be 0 (disable), or at least 1, got {body.top_k}.", None))
-    if body.min_p is not None:
-        rules.append((not 0 <= body.min_p <= 1, f"min_p must be in [0, 1], got {body.min_p}.", None))
+def check_logprobs(wanted: int | None) -> Refusal | None:
+    """What only the engine refuses: in a stream it is the first event, after the 200."""
+    if wanted is None or wanted <= _MAX_LOGPROBS:
+        return None
+    message = f"Requested sample logprobs of {wanted}, which is greater than max allowed: {_MAX_LOGPROBS}"
+    return bad_request(message, "logprobs", wanted)
+
+
+def _count_rules(body: Sampling, max_tokens: int | None) -> list[Rule]:
+    n = 1 if body.n is None else body.n
+    most = f"n must be at most {_MAX_CHOICES}, got {n}. To increase this limit, set the VLLM_MAX_N_SEQUENCES environment variable."
+    rules: list[Rule] = [
+        (n < 1, f"n must be at least 1, got {n}.", None, None),
+        (n > _MAX_CHOICES, most, None, None),
+        (body.min_tokens < 0, f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.", None, None),
+        (any(not stop for stop in body.stops), "stop cannot contain an empty string.", None, None),
+        (body.temperature == 0 and n > 1, f"n must be 1 when using greedy sampling, got {n}.", None, None),
+    ]
+    if max_tokens is not None:
+        rules.append((max_tokens < 1, f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens", max_tokens))
+    return rules
+
+
+def _range_rules(body: Sampling) -> list[Rule]:
+    """Bounds of the numbers; an absent field breaks none."""
+    rules: list[Rule] = []
+    if (heat := body.temperature) is not None:
+        rules += [
+            (not math.isfinite(heat), f"temperature must be a finite number, got {heat}.", "temperature", heat),
+            (heat < 0, f"temperature must be non-negative, got {heat}.", "temperature", heat),
+            (heat > _HOTTEST, f"temperature must be in [0, 2], got {heat}.", "temperature", heat),
+        ]
+    if (top_p := body.top_p) is not None:
+        rules.append((not 0 < top_p <= 1, f"top_p must be in (0, 1], got {top_p}.", "top_p", top_p))
+    if (top_k := body.top_k) is not None:
+        rules.append((top_k < -1, f"top_k must be 0 (disable), or at least 1, got {top_k}.", None, None))
+    if (min_p := body.min_p) is not None:
+        rules.append((not 0 <= min_p <= 1, f"min_p must be in [0, 1], got {min_p}.", None, None))
     for name in ("presence_penalty", "frequency_penalty"):
-        value = getattr(body, name)
-        if value is not None:
-            rules.append((not -2 <= value <= 2, f"{name} must be in [-2, 2], got {value}.", None))  # noqa: PLR2004 -- the API's range
-    if body.repetition_penalty is not None:
-        message = f"repetition_penalty must be greater than zero, got {body.repetition_penalty}."
-        rules.append((body.repetition_penalty <= 0, message, None))
+        if (penalty := getattr(body, name)) is not None:
+            rules.append(
+                (not -_HOTTEST <= penalty <= _HOTTEST, f"{name} must be in [-2, 2], got {penalty}.", None, None)
+            )
+    if (repetition := body.repetition_penalty) is not None:
+        message = f"repetition_penalty must be greater than zero, got {repetition}."
+        rules.append((repetition <= 0, message, None, None))
     return rules

@@ -50,9 +50,31 @@ class Refusal(Exception):
         )
 
 
-def bad_request(message: str, param: str | None = None) -> Refusal:
-    """A body that parsed, and asks for what cannot be."""
-    return Refusal(400, "BadRequestError", message, param)
+def bad_request(message: str, param: str | None = None, value: object = None, *, in_handler: bool = True) -> Refusal:
+    """A body that parsed, and asks for what cannot be. vLLM repeats the parameter and its value in the message."""
+    extras = [f"{name}={given}" for name, given in (("parameter", param), ("value", value)) if given is not None]
+    told = f"{message} ({', '.join(extras)})" if extras else message
+    return Refusal(400, "BadRequestError", told, param, in_handler)
+
+
+def unstorable(param: str) -> Refusal:
+    """What needs a store of past responses, which is off by default."""
+    return Refusal(
+        400,
+        "invalid_request_error",
+        f"This vLLM engine does not support `store=True` and therefore does not support the {param} mode. To enable these "
+        "features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server.",
+        param,
+    )
+
+
+def unknown_response(response_id: str) -> Refusal:
+    """No past response is kept."""
+    return Refusal(404, "invalid_request_error", f"Response with id '{response_id}' not found.", "response_id")
+
+
+class Unreadable(Exception):
+    """A body that the JSON parser gives up on: 400 with a bare `detail`."""
 
 
 def invalid_body(message: str, param: str | None) -> Refusal:

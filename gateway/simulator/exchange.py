@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from uuid import uuid4
+from secrets import token_hex
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -69,8 +69,8 @@ class Exchange:
         return None
 
     def new_id(self, prefix: str, asked: str | None = None) -> str:
-        """The response id: a prefix and the client's X-Request-Id, else the body's `request_id`, else 32 hex digits."""
-        self.entry.response_id = f"{prefix}-{self.header('x-request-id') or asked or uuid4().hex}"
+        """The response id: a prefix and the client's X-Request-Id, else the body's `request_id`, else 16 hex digits."""
+        self.entry.response_id = f"{prefix}-{self.header('x-request-id') or asked or token_hex(8)}"
         return self.entry.response_id
 
     async def body(self) -> bytes:
@@ -110,6 +110,11 @@ class Exchange:
         while not self.gone:
             message = await self._receive()
             self.gone = message["type"] == "http.disconnect"
+
+    def fresh_id(self, prefix: str) -> str:
+        """A response id that has nothing to do with the request's."""
+        self.entry.response_id = f"{prefix}_{token_hex(8)}"
+        return self.entry.response_id
 
     async def json(self, content: object, status: int = 200, *, vary: bool = True) -> None:
         """Answer with JSON, in vLLM's headers: only its 401 lacks `vary`."""

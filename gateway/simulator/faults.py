@@ -124,14 +124,14 @@ async def _slow(exchange: Exchange, answer: Answer, given: Parameters) -> None:
 async def _stray_second_answer(exchange: Exchange, answer: Answer, given: Parameters) -> None:
     await answer(exchange)
     await pause(given["seconds"])
-    if exchange.connection.idle:
+    if exchange.connection.is_idle():
         exchange.connection.write(_STRAY)
 
 
 async def _close_idle(exchange: Exchange, answer: Answer, given: Parameters) -> None:
     await answer(exchange)
     await pause(given["seconds"])
-    if exchange.connection.idle:
+    if exchange.connection.is_idle():
         exchange.connection.close()
 
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from uuid import uuid4
+from secrets import token_hex
 
 import orjson
 
@@ -37,7 +37,7 @@ class Delta:
 
 def new_call_id() -> str:
     """The id of one tool call."""
-    return f"chatcmpl-tool-{uuid4().hex[:16]}"
+    return f"chatcmpl-tool-{token_hex(8)}"
 
 
 def read_whole(text: str) -> tuple[str, list[Call]]:

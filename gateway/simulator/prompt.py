@@ -17,10 +17,12 @@ def render(messages: Sequence[Message], tools: Sequence[object], model: str) -> 
     """The whole prompt, ending where the assistant is to speak.
 
     Raises:
-        Refusal: 400 where a message carries an image, a sound or a film.
+        Refusal: 400 where there is no message, or one carries an image, a sound or a film.
     """
+    if not messages:
+        raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
     turns = [(str(message.get("role", "user")), _spoken(message, model)) for message in messages]
-    if not turns or turns[0][0] != "system":
+    if turns[0][0] != "system":
         turns.insert(0, ("system", _SYSTEM))
     if tools:
         listed = "\n".join(orjson.dumps(tool).decode() for tool in tools)
@@ -64,6 +66,7 @@ def too_long(limit: int, count: int) -> Refusal:
         f"This model's maximum context length is {limit} tokens. However, your prompt contains {qualifier}{counted} input "
         "tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt.",
         "input_tokens",
+        counted,
     )
 
 
@@ -75,6 +78,7 @@ def too_many_characters(limit: int, count: int, per_token: int) -> Refusal:
         f"(more than {most} characters, which is the upper bound for {limit} input tokens). "
         "Please reduce the length of the input prompt.",
         "input_text",
+        count,
     )
 
 

@@ -138,7 +138,7 @@ class Door:
             listener.close()
         self._server.servers.clear()
         for connection in list(self._server.server_state.connections):
-            if connection.cycle is None or connection.cycle.response_complete:
+            if isinstance(connection, Protocol) and connection.is_idle():
                 connection.transport.close()
 
     async def open(self) -> None:

@@ -7,7 +7,7 @@ from gateway.simulator import prompt, tokens
 from gateway.simulator.argv import Options
 from gateway.simulator.bodies import Body, Sampling
 from gateway.simulator.engine import ONLY_AT_THE_END, Engine, Outbox, Sequence
-from gateway.simulator.errors import wrong_model, wrong_pooling_model
+from gateway.simulator.errors import Refusal, wrong_model, wrong_pooling_model
 from gateway.simulator.exchange import ClientGone, Exchange
 from gateway.simulator.ledger import Ledger
 from gateway.simulator.metrics import Metrics
@@ -24,6 +24,16 @@ class Job:
     sequences: list[Sequence]
     outbox: Outbox
     prompt_tokens: int
+    refused: Refusal | None = None
+
+    def check(self) -> None:
+        """Notice what the engine did not like about the request.
+
+        Raises:
+            Refusal: so it is.
+        """
+        if self.refused is not None:
+            raise self.refused
 
     @property
     def completion_tokens(self) -> int:
@@ -40,7 +50,7 @@ class Service:
     ledger: Ledger
     metrics: Metrics
     load: int = 0
-    fingerprint: str = field(default="vllm-0.32.0-tp1-00000000")
+    fingerprint: str = field(default="vllm-0.32.0-5e1f0a7b")
 
     @property
     def model(self) -> str:

@@ -13,6 +13,9 @@ _SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _MAX_BYTES = 6
 _FIRST_SPECIAL = 2**50
 
+BEYOND = 2**53
+"""No token has this id or a larger one: every id is an integer in JSON's sense."""
+
 END_OF_TEXT = _FIRST_SPECIAL + _SPECIALS.index("<|im_end|>")
 """The id of the token that ends an answer."""
 

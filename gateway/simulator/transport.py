@@ -5,7 +5,7 @@ import socket
 import struct
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _KEY = "simulator.connection"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -14,7 +14,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class Connection:
     """One client's connection, as a fault may handle it."""
 
-    def __init__(self, protocol: HttpToolsProtocol) -> None:
+    def __init__(self, protocol: "Protocol") -> None:
         self._protocol = protocol
 
     def reset(self) -> None:
@@ -33,20 +33,23 @@ class Connection:
         """Put bytes on the wire that HTTP did not ask for."""
         self._protocol.transport.write(data)
 
-    @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether no request is being answered on it."""
-        cycle = self._protocol.cycle
-        return cycle is None or cycle.response_complete
+        return self._protocol.is_idle()
 
 
 class Protocol(HttpToolsProtocol):
     """The same bytes as uvicorn's, with the connection in the ASGI scope."""
 
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
     def on_message_begin(self) -> None:
         """Give each request's scope the connection it came on."""
         super().on_message_begin()
-        self.scope["extensions"] = {_KEY: Connection(self)}  # type: ignore[typeddict-item, dict-item]  # an own extension
+        self.scope["extensions"] = {_KEY: Connection(self)}  # type: ignore[dict-item]  # an own extension
 
 
 def connection_of(scope: Any) -> Connection:  # noqa: ANN401 -- an ASGI scope is an open mapping

@@ -5,7 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,7 +54,7 @@ class Simulator:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(env or {})},  # noqa: TID251 -- the child needs PATH and the like
+            env=_environment(env or {}),
         )
         assert self._process.stdout is not None
         ready = _READY.match(self._process.stdout.readline())
@@ -183,3 +185,37 @@ class Simulator:
 
     def __repr__(self) -> str:
         return f"<Simulator {self.url}, process {self.pid}>"
+
+
+class Simulators:
+    """Several simulators that end together."""
+
+    def __init__(self) -> None:
+        self._running: list[Simulator] = []
+
+    def start(self, *argv: str, environment: dict[str, str] | None = None) -> Simulator:
+        """One more, with vLLM's argv, the model first."""
+        simulator = Simulator(list(argv), env=environment)
+        self._running.append(simulator)
+        return simulator
+
+    def stop(self) -> None:
+        """End all of them."""
+        while self._running:
+            self._running.pop().stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _environment(added: dict[str, str]) -> dict[str, str]:
+    """This process's environment and more. Bytecode is always kept, for a start without it takes twice as long."""
+    inherited = dict(os.environ)  # noqa: TID251 -- the child needs PATH and the like
+    if inherited.pop("PYTHONDONTWRITEBYTECODE", None):
+        inherited["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / "simulator-bytecode")
+    return {**inherited, **added}

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from gateway.simulator import prompt
-from gateway.simulator.bodies import ChatBody, NamedChoice, Sampling, Tool, check_sampling
+from gateway.simulator import prompt, tokens
+from gateway.simulator.bodies import ChatBody, NamedChoice, Sampling, Tool, check_sampling, turns
 from gateway.simulator.content import calls, prose, sql
 from gateway.simulator.errors import bad_request
 from gateway.simulator.plan import Limits, Plan, plan
@@ -20,31 +20,37 @@ class Prepared:
     may_call: bool
 
 
-def prepare(service: Service, body: ChatBody) -> Prepared:
+def prepare(service: Service, body: ChatBody, budget_param: str | None = None) -> Prepared:
     """Render the conversation and plan its choices.
+
+    Args:
+        budget_param: the dialect's name for the cap on output tokens, if it has one of its own.
 
     Raises:
         Refusal: 400 for what vLLM refuses: tools without a parser, bad sampling, a prompt that is too long.
     """
     options = service.options
     _check_tools(service, body)
-    _check_budget(service, body.wanted_tokens, "max_completion_tokens" if body.max_completion_tokens else "max_tokens")
-    check_sampling(body, body.wanted_tokens)
+    given_as = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+    _check_budget(service, body.wanted_tokens, budget_param or given_as)
     tools = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
-    text = prompt.render(body.messages, tools, service.model)
-    count = fitted(service, len(service.tokens_of(text)) if body.truncate_prompt_tokens is None else 0, body, text)
+    text = prompt.render(turns(body.messages), tools, service.model)
+    count = fitted(service, text, body.truncate_prompt_tokens)
+    check_sampling(body, body.wanted_tokens)
     limits = limits_of(body, body.wanted_tokens, options.max_model_len - count)
     variants = [_say(service, body, text, variant) for variant in range(body.n or 1)]
     return Prepared(text, count, [plan(said, limits) for said in variants], may_call=_may_call(service, body))
 
 
-def fitted(service: Service, count: int, body: Sampling, text: str) -> int:
-    """A prompt's length in tokens, after truncation where the request asks for it (-1: to the context)."""
-    if body.truncate_prompt_tokens is None:
-        return count
-    whole = len(prompt.tokens.split(text))
-    most = body.truncate_prompt_tokens
-    return min(whole, service.options.max_model_len - 1 if most == -1 else most)
+def fitted(service: Service, text: str, truncate: int | None) -> int:
+    """A prompt's length in tokens, cut where the request asks for it (-1: to the context less one).
+
+    Raises:
+        Refusal: 400 when it is too long and was not to be cut.
+    """
+    if truncate is None:
+        return len(service.tokens_of(text))
+    return min(tokens.count(text), service.options.max_model_len - 1 if truncate == -1 else truncate)
 
 
 def limits_of(body: Sampling, wanted: int | None, room: int) -> Limits:
@@ -63,7 +69,9 @@ def _check_budget(service: Service, wanted: int | None, param: str) -> None:
     most = service.options.max_model_len
     if wanted is not None and wanted > most:
         raise bad_request(
-            f"{param}={wanted} cannot be greater than max_model_len={most}. Please request fewer output tokens.", param
+            f"{param}={wanted} cannot be greater than max_model_len={most}. Please request fewer output tokens.",
+            param,
+            wanted,
         )
 
 
@@ -87,18 +95,18 @@ def _may_call(service: Service, body: ChatBody) -> bool:
 
 
 def _say(service: Service, body: ChatBody, text: str, variant: int) -> str:
-    asked = prompt.question(body.messages, service.model)
+    asked = prompt.question(turns(body.messages), service.model)
     call = _call(service, body, asked) if _may_call(service, body) else None
     if call is not None:
         return call
-    result = prompt.tool_result(body.messages, service.model)
+    result = prompt.tool_result(turns(body.messages), service.model)
     if result is not None:
         return prose.after_tool(result)
-    form = body.response_format or {}
-    if form.get("type") == "json_schema":
-        schema = (form.get("json_schema") or {}).get("schema") or {}
+    form = body.response_format.type if body.response_format else "text"
+    if body.response_format and form == "json_schema":
+        schema = (body.response_format.json_schema or {}).get("schema") or {}
         return calls.spaced_json(calls.value_for(schema, asked))
-    if form.get("type") == "json_object":
+    if form == "json_object":
         return calls.spaced_json({"answer": prose.answer(asked, variant)})
     if service.options.kind == "text2sql":
         return sql.answer(text, asked)
@@ -113,7 +121,7 @@ def _call(service: Service, body: ChatBody, asked: str) -> str | None:
         chosen = next(tool for tool in tools if tool.function.name == name)
     else:
         best, shared = calls.best_tool(asked, [(tool.function.name, tool.function.description or "") for tool in tools])
-        after_a_result = prompt.tool_result(body.messages, service.model) is not None
+        after_a_result = prompt.tool_result(turns(body.messages), service.model) is not None
         if body.tool_choice == "auto" and (after_a_result or not shared):
             return None
         chosen = tools[best]

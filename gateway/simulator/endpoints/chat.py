@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.simulator import hermes, tokens
-from gateway.simulator.bodies import ChatBody, NamedChoice, validate
+from gateway.simulator.bodies import ChatBody, NamedChoice, check_logprobs, validate
 from gateway.simulator.endpoints import logprobs
 from gateway.simulator.endpoints.answers import Prepared, prepare
-from gateway.simulator.endpoints.relay import relay
+from gateway.simulator.endpoints.relay import gathered, relay
 from gateway.simulator.engine import Output
+from gateway.simulator.errors import Refusal
 from gateway.simulator.exchange import DONE, Exchange, sse
 from gateway.simulator.pace import wall_seconds
 from gateway.simulator.service import Job, Service, full_usage, usage
@@ -22,6 +23,7 @@ async def chat(service: Service, exchange: Exchange, data: object) -> None:
     prepared = prepare(service, body)
     answer_id = exchange.new_id("chatcmpl", body.request_id)
     job = service.start(exchange, body, [prepared.prompt_tokens], prepared.plans)
+    job.refused = check_logprobs(body.top_logprobs if body.logprobs else None)
     if body.stream:
         stream = _Stream(service, body, prepared, job, answer_id)
         await relay(service, exchange, job, stream, comments=True)
@@ -33,18 +35,14 @@ async def _whole(
     service: Service, exchange: Exchange, body: ChatBody, prepared: Prepared, job: Job, answer_id: str
 ) -> None:
     created = wall_seconds()
-    choices: dict[int, Output] = {}
-    async with exchange.watched(lambda: service.leave(job)):
-        async for output in job.outbox.outputs():
-            if output is not None:
-                choices[output.index] = output
+    choices = await gathered(service, exchange, job)
     await exchange.json(
         {
             "id": answer_id,
             "object": "chat.completion",
             "created": created,
             "model": service.model,
-            "choices": [_choice(body, prepared, choices[index]) for index in sorted(choices)],
+            "choices": [_choice(body, prepared, choices[index]) for index in choices],
             "service_tier": None,
             "system_fingerprint": service.fingerprint,
             "usage": full_usage(job.prompt_tokens, job.completion_tokens),
@@ -122,9 +120,9 @@ class _Stream:
             )
         yield DONE
 
-    def failed(self, error: bytes) -> Iterator[bytes]:
+    def failed(self, error: Refusal) -> Iterator[bytes]:
         """An error in mid-stream does not spare the client the usual end."""
-        yield error
+        yield error.in_band()
         yield DONE
 
     @property

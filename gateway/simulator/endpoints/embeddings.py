@@ -52,7 +52,7 @@ def inputs_of(body: EmbeddingBody) -> list[str]:
     if isinstance(given, str):
         return [given]
     if not given:
-        raise bad_request("Either prompt or prompt_embeds must be provided and non-empty.")
+        raise bad_request("You must pass at least one prompt")
     numbers = [item for item in given if isinstance(item, int)]
     if numbers:
         return [tokens.decode(numbers)]
@@ -70,12 +70,12 @@ def _dimensions(service: Service, wanted: int | None) -> int:
         return full
     if allowed is None:
         raise bad_request(
-            f'Model "{service.model}" does not support matryoshka representation, '
-            "changing output dimensions will lead to poor results."
+            f"Model '{service.model}' does not support Matryoshka embeddings; "
+            f"dimensions must be unset (received dimensions={wanted})."
         )
     if wanted not in allowed:
         raise bad_request(
-            f'Model "{service.model}" only supports Matryoshka dimensions {sorted(allowed)}, got {wanted}.'
+            f"Model '{service.model}' only supports Matryoshka dimensions {sorted(allowed)}, got {wanted}."
         )
     return wanted
 

@@ -1,6 +1,6 @@
 """What does the server say about itself? Health, models, version, load, metrics."""
 
-from uuid import uuid4
+from secrets import token_hex
 
 from gateway.simulator import metrics
 from gateway.simulator.exchange import Exchange
@@ -13,6 +13,11 @@ VERSION = "0.32.0"
 async def health(service: Service, exchange: Exchange) -> None:
     """200 and an empty body as long as the engine is not known to be dead: a hung engine looks healthy."""
     await exchange.answer(b"", [], 503 if service.engine.dead else 200)
+
+
+async def ping(service: Service, exchange: Exchange, _data: object = None) -> None:
+    """The same as health, by GET or POST."""
+    await health(service, exchange)
 
 
 async def version(_service: Service, exchange: Exchange) -> None:
@@ -43,7 +48,7 @@ async def models(service: Service, exchange: Exchange) -> None:
 def _card(service: Service, name: str) -> dict[str, object]:
     now = wall_seconds()
     permission = {
-        "id": f"modelperm-{uuid4().hex}",
+        "id": f"modelperm-{token_hex(8)}",
         "object": "model_permission",
         "created": now,
         "allow_create_engine": False,

@@ -21,18 +21,18 @@ async def rerank(service: Service, exchange: Exchange, data: object) -> None:
     pairs = [(body.query, document) for document in documents]
     answer_id = exchange.new_id("score")
     used, scores = await _scored(service, exchange, pairs, body)
-    rows: list[dict[str, object]] = [
-        {"index": index, "document": {"text": document, "multi_modal": None}, "relevance_score": scores[index]}
-        for index, document in enumerate(documents)
-    ]
-    rows.sort(key=lambda row: -scores[row["index"]])  # type: ignore[index]  # an int, in a row of mixed values
+    order = sorted(range(len(documents)), key=lambda index: -scores[index])[: body.top_n or None]
     answer = {
         "id": answer_id,
         "model": service.model,
         "usage": {"prompt_tokens": used, "total_tokens": used},
-        "results": rows[: body.top_n or len(rows)],
+        "results": [_result(index, documents[index], scores[index]) for index in order],
     }
     await exchange.json(answer)
+
+
+def _result(index: int, document: str, relevance: float) -> dict[str, object]:
+    return {"index": index, "document": {"text": document, "multi_modal": None}, "relevance_score": relevance}
 
 
 async def score(service: Service, exchange: Exchange, data: object) -> None:

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from gateway.simulator.argv import Kind
 from gateway.simulator.endpoints import plain
 from gateway.simulator.endpoints.chat import chat
+from gateway.simulator.endpoints.completions import completions
 from gateway.simulator.endpoints.embeddings import embeddings
+from gateway.simulator.endpoints.invocations import invocations
+from gateway.simulator.endpoints.messages import count_tokens, messages
+from gateway.simulator.endpoints.raw_pooling import classify, pooling
 from gateway.simulator.endpoints.ranking import rerank, score
+from gateway.simulator.endpoints.responses import responses, retrieve
+from gateway.simulator.endpoints.tokenizing import detokenize, tokenize
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.service import Service
+
+RESPONSES = "/v1/responses"
 
 Get = Callable[[Service, Exchange], Awaitable[None]]
 Post = Callable[[Service, Exchange, object], Awaitable[None]]
@@ -24,30 +32,41 @@ class Route:
         post: for POST with a JSON body.
         anthropic: errors that the handler raises take Anthropic's form.
         counted: shows in /load.
+        takes_json: a POST's body is read as JSON.
     """
 
     get: Get | None = None
     post: Post | None = None
     anthropic: bool = False
     counted: bool = False
+    takes_json: bool = True
 
     @property
     def allow(self) -> bytes:
-        """The `allow` header of a 405."""
-        return b", ".join(name for name, handler in ((b"GET", self.get), (b"POST", self.post)) if handler)
+        """The `allow` header of a 405: where both are taken, only the one that was declared first."""
+        return b"GET" if self.get else b"POST"
 
 
 _EVERYWHERE: Mapping[str, Route] = {
     "/health": Route(get=plain.health),
+    "/ping": Route(get=plain.ping, post=plain.ping, takes_json=False),
     "/version": Route(get=plain.version),
     "/load": Route(get=plain.load),
     "/metrics": Route(get=plain.prometheus),
     "/kv_event_sources": Route(get=plain.kv_event_sources),
     "/v1/models": Route(get=plain.models),
+    "/tokenize": Route(post=tokenize),
+    "/detokenize": Route(post=detokenize),
 }
 
 _GENERATING: Mapping[str, Route] = {
     "/v1/chat/completions": Route(post=chat, counted=True),
+    "/v1/completions": Route(post=completions, counted=True),
+    RESPONSES: Route(post=responses, counted=True),
+    f"{RESPONSES}/": Route(get=retrieve),
+    "/v1/messages": Route(post=messages, anthropic=True, counted=True),
+    "/v1/messages/count_tokens": Route(post=count_tokens, anthropic=True, counted=True),
+    "/invocations": Route(post=invocations),
 }
 
 _RANKING: Mapping[str, Route] = {
@@ -56,11 +75,21 @@ _RANKING: Mapping[str, Route] = {
     "/v2/rerank": Route(post=rerank, counted=True),
     "/score": Route(post=score, counted=True),
     "/v1/score": Route(post=score, counted=True),
+    "/pooling": Route(post=pooling, counted=True),
 }
 
 _EMBEDDING: Mapping[str, Route] = {
     "/v1/embeddings": Route(post=embeddings, counted=True),
+    "/invocations": Route(post=embeddings),
 }
+
+
+def find(table: Mapping[str, Route], path: str) -> Route | None:
+    """The row for a path. The table holds one path with a variable end: /v1/responses/{id}."""
+    parent, _, last = path.rpartition("/")
+    if parent == RESPONSES and last:
+        return table.get(f"{RESPONSES}/")
+    return None if path.endswith("/") else table.get(path)
 
 
 def routes(kind: Kind) -> Mapping[str, Route]:
@@ -68,5 +97,5 @@ def routes(kind: Kind) -> Mapping[str, Route]:
     if kind == "embed":
         return {**_EVERYWHERE, **_EMBEDDING, **_RANKING}
     if kind == "rerank":
-        return {**_EVERYWHERE, **_RANKING}
+        return {**_EVERYWHERE, **_RANKING, "/classify": Route(post=classify, counted=True)}
     return {**_EVERYWHERE, **_GENERATING}
