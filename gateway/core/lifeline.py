@@ -12,6 +12,8 @@ class Cut(StrEnum):
     """The client closed its connection."""
     SLOW_CLIENT = "slow_client"
     """The client took nothing for CLIENT_WRITE_TIMEOUT_SECS."""
+    BODY_STALLED = "body_stalled"
+    """No byte of an incomplete body for CLIENT_BODY_TIMEOUT_SECS."""
     LIFETIME = "lifetime"
     """MAX_REQUEST_SECS are over."""
     FIRST_TOKEN = "first_token"  # noqa: S105 -- a reason's name, no secret

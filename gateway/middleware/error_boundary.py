@@ -9,6 +9,7 @@ from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.envelope import error_body, error_event, error_headers
 from gateway.core.errors import (
+    BodyTimeoutError,
     FirstTokenTimeoutError,
     GatewayError,
     RequestLifetimeError,
@@ -17,7 +18,10 @@ from gateway.core.errors import (
 )
 from gateway.core.lifeline import Cut
 
+CLOSE = (b"connection", b"close")
+"""The rest of a late body would be read as the next request."""
 FAREWELLS: dict[Cut, Callable[[], GatewayError]] = {
+    Cut.BODY_STALLED: lambda: BodyTimeoutError("The request's body did not arrive in time.", headers=[CLOSE]),
     Cut.LIFETIME: lambda: RequestLifetimeError("The request exceeded the time a request may live.", should_retry=False),
     Cut.FIRST_TOKEN: lambda: FirstTokenTimeoutError("The model produced no token in time.", should_retry=False),
     Cut.IDLE: lambda: StreamIdleError("The model stopped producing tokens.", should_retry=False),
