@@ -4,37 +4,41 @@ import fcntl
 import hashlib
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.contract.roles import KEY, REAL_KEY, ROLES, real_url
 from tests.contract.server import Server
-from tests.support.simulators import Simulators
+from tests.support.simulators import Simulator
+
+# Slow enough for a test to see a request run, about as fast as the tiny models of a real server.
+PACE = ("--sim-ttft-ms", "1", "--sim-token-ms", "1")
 
 
 class Simulated(dict[str, Server]):
-    """The simulators of this worker by role."""
+    """The simulators of this worker by role; each starts when it is first asked for and runs on the given stack."""
 
-    def __init__(self, simulators: Simulators) -> None:
+    def __init__(self, running: ExitStack) -> None:
         super().__init__()
-        self._simulators = simulators
+        self._running = running
 
     def __missing__(self, name: str) -> Server:
         role = ROLES[name]
-        simulator = self._simulators.start(*role.argv, "--api-key", KEY, environment=dict(role.environment))
+        simulator = self._running.enter_context(
+            Simulator([*role.argv], *PACE, "--api-key", KEY, env=dict(role.environment))
+        )
         self[name] = Server(simulator.url, KEY, role.model)
+        self._running.callback(self[name].close)
         return self[name]
 
 
 @pytest.fixture(scope="session")
 def simulated() -> Iterator[Simulated]:
     """All are stopped when the worker's tests are done."""
-    with Simulators() as simulators:
-        servers = Simulated(simulators)
-        yield servers
-        for server in servers.values():
-            server.close()
+    with ExitStack() as running:
+        yield Simulated(running)
 
 
 @pytest.fixture

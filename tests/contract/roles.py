@@ -33,12 +33,8 @@ ROLES = {
         Role("chat", "qwen", (*CHAT, *TOOLS), "REAL_VLLM_CHAT_URL"),
         Role("embed", "arctic", EMBED, "REAL_VLLM_EMBED_URL"),
         Role("rerank", "reranker", (*RERANK, "--max-model-len", "8192", *SHARED), "REAL_VLLM_RERANK_URL"),
-        Role("toolless", "qwen", CHAT, "REAL_VLLM_TOOLLESS_URL"),
         Role("forced_usage", "qwen", (*CHAT, "--enable-force-include-usage"), "REAL_VLLM_FORCED_USAGE_URL"),
-        Role("bare", "qwen", CHAT[:5], "REAL_VLLM_BARE_URL"),
-        Role(
-            "hasty", "qwen", CHAT, "REAL_VLLM_HASTY_URL", environment=(("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "1"),)
-        ),
+        Role("bare", "qwen", CHAT[:5], "REAL_VLLM_BARE_URL", (("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "1"),)),
     )
 }
 

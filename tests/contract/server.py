@@ -39,7 +39,9 @@ class Server:
         """With the key."""
         return self._client.get(path, headers=self.authorization)
 
-    def post(self, path: str, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    def post(
+        self, path: str, body: Mapping[str, Any] | bytes, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         """With the key; an object is sent as JSON, bytes as they are under the JSON content type."""
         sent = {**self.authorization, "content-type": "application/json", **(headers or {})}
         if isinstance(body, bytes):

@@ -1,4 +1,4 @@
-"""Does a JSON value have this shape? A test states key sets, types and fixed values once, and reads every difference at once.
+"""Does a JSON value have this shape? Keys, types and fixed values are stated once, and every difference is told.
 
 A shape is one of:
 

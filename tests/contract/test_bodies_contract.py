@@ -142,6 +142,18 @@ def _no_such_model(endpoint: Endpoint) -> object:
     return shape if endpoint.role == "chat" else NO_SUCH_POOLING_MODEL
 
 
+@on_every_path
+@pytest.mark.parametrize("field", [b'"cache_salt":"abc"', b'"cache_salt":null', b'"priority":3'])
+def test_what_a_gateway_adds_is_accepted_everywhere(server: Server, endpoint: Endpoint, field: bytes) -> None:
+    assert server.post(endpoint.path, endpoint.body(field)).status_code == 200
+
+
+@on_every_path
+def test_stream_options_without_a_stream_are_refused_by_two_paths_only(server: Server, endpoint: Endpoint) -> None:
+    answer = server.post(endpoint.path, endpoint.body(b'"stream_options":{"include_usage":true}'))
+    assert answer.status_code == (400 if endpoint.path in {"/v1/chat/completions", "/v1/completions"} else 200)
+
+
 @against("chat")
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 @pytest.mark.parametrize(

@@ -131,8 +131,10 @@ def test_continuous_usage_counts_on_every_chunk(server: Server) -> None:
     counts = [chunk["usage"]["completion_tokens"] for chunk in (role, *texts, finish, usage)]
     assert (counts[0], counts[-2:]) == (0, [6, 6])
     assert counts == sorted(counts)
-    assert all(chunk["usage"]["total_tokens"] - chunk["usage"]["prompt_tokens"] == count
-               for chunk, count in zip((role, *texts, finish, usage), counts, strict=True))
+    assert all(
+        chunk["usage"]["total_tokens"] - chunk["usage"]["prompt_tokens"] == count
+        for chunk, count in zip((role, *texts, finish, usage), counts, strict=True)
+    )
 
 
 @against("chat")
@@ -252,13 +254,19 @@ def test_a_prompt_and_max_tokens_beyond_the_context_are_clamped(server: Server) 
             "temperature must be non-negative, got -1.0. (parameter=temperature, value=-1.0)",
             "temperature",
         ),
-        ({"temperature": 3}, "temperature must be in [0, 2], got 3.0. (parameter=temperature, value=3.0)", "temperature"),
+        (
+            {"temperature": 3},
+            "temperature must be in [0, 2], got 3.0. (parameter=temperature, value=3.0)",
+            "temperature",
+        ),
         ({"top_p": 2}, "top_p must be in (0, 1], got 2.0. (parameter=top_p, value=2.0)", "top_p"),
         ({"n": 0}, "n must be at least 1, got 0.", None),
         (
             {"max_tokens": 8193},
-            "max_tokens=8193 cannot be greater than max_model_len=8192. Please request fewer output tokens. "
-            "(parameter=max_tokens, value=8193)",
+            (
+                "max_tokens=8193 cannot be greater than max_model_len=8192. Please request fewer output tokens. "
+                "(parameter=max_tokens, value=8193)"
+            ),
             "max_tokens",
         ),
         (

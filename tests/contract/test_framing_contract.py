@@ -137,7 +137,7 @@ def test_a_connection_serves_several_requests(server: Server) -> None:
             assert wire.answer().status == 200
 
 
-@against("hasty")
+@against("bare")
 def test_an_idle_connection_is_closed_after_the_keep_alive_time(server: Server) -> None:
     with server.wire() as wire:
         wire.send(request("GET", "/health"))

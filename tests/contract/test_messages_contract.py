@@ -92,8 +92,10 @@ def test_what_is_accepted(server: Server, fields: dict[str, Any]) -> None:
         ({"temperature": -1}, "temperature must be non-negative, got -1.0. (parameter=temperature, value=-1.0)"),
         (
             {"max_tokens": 8193},
-            "max_completion_tokens=8193 cannot be greater than max_model_len=8192. "
-            "Please request fewer output tokens. (parameter=max_completion_tokens, value=8193)",
+            (
+                "max_completion_tokens=8193 cannot be greater than max_model_len=8192. "
+                "Please request fewer output tokens. (parameter=max_completion_tokens, value=8193)"
+            ),
         ),
         ({"messages": []}, "Cannot apply chat template to an empty conversation. Provide at least one message."),
         ({"messages": [{"role": "user", "content": TOO_LONG}]}, CONTEXT_TOKENS),

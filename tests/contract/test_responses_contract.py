@@ -137,6 +137,12 @@ def test_a_request_id_does_not_become_the_response_id(server: Server) -> None:
 
 
 @against("chat")
+def test_the_bodys_request_id_becomes_the_response_id_as_it_is(server: Server) -> None:
+    answer = server.post(PATH, BODY | {"request_id": "mine"}, {"x-request-id": "other"})
+    assert answer.json()["id"] == "mine"
+
+
+@against("chat")
 def test_store_is_accepted_but_nothing_is_kept(server: Server) -> None:
     kept = server.post(PATH, BODY | {"store": True}).json()
     assert server.get(f"{PATH}/{kept['id']}").status_code == 404

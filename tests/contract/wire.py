@@ -1,4 +1,4 @@
-"""What goes over the socket, byte by byte? A connection that hides no framing, for what an HTTP library smooths over."""
+"""What goes over the socket, byte by byte? A connection that shows the framing which an HTTP library smooths over."""
 
 import socket
 from collections.abc import Mapping
@@ -31,7 +31,9 @@ class Wire:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 #
 #   up.sh                                               chat0 :18000, chat1 :18001, embed :18002, rerank :18003
 #   SERVERS="chat0 text2sql embed rerank" up.sh         text2sql :18004
+#   SERVERS="bare" up.sh                                :18005, chat without tools, request ids and load, keep-alive 1 s
 #   FRESH=1 up.sh                                       builds the venv and the models anew (the servers must be down)
 #
 # Environment:
@@ -45,7 +46,8 @@ port_of() {
     embed) echo $((PORT_BASE + 2)) ;;
     rerank) echo $((PORT_BASE + 3)) ;;
     text2sql) echo $((PORT_BASE + 4)) ;;
-    *) echo "unknown server $1: chat0 chat1 text2sql embed rerank" >&2; exit 2 ;;
+    bare) echo $((PORT_BASE + 5)) ;;
+    *) echo "unknown server $1: chat0 chat1 text2sql embed rerank bare" >&2; exit 2 ;;
   esac
 }
 
@@ -108,28 +110,30 @@ serve() {
   # vLLM sets SO_REUSEPORT: two servers would share one port without a word.
   if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then say "port $port is taken"; exit 1; fi
   setsid "${PIN[@]}" "$VENV/bin/python" "$VENV/bin/vllm" serve "$MODELS/$model" --host 127.0.0.1 --port "$port" \
-    --api-key "$API_KEY" --dtype float32 --enforce-eager --max-num-seqs 16 \
-    --enable-request-id-headers --enable-server-load-tracking "$@" > "$LOG_DIR/$name.log" 2>&1 < /dev/null &
+    --api-key "$API_KEY" --dtype float32 --enforce-eager --max-num-seqs 16 "$@" > "$LOG_DIR/$name.log" 2>&1 < /dev/null &
   pid=$!
   echo "$pid $(start_time "$pid")" > "$RUN_DIR/$name.pid"
   rm -f "$RUN_DIR/$name.children"
 }
 
 serve_named() {
-  local tools=(--max-model-len 8192 --enable-auto-tool-choice --tool-call-parser hermes) extra
+  local told=(--enable-request-id-headers --enable-server-load-tracking) extra
+  local chat=(--max-model-len 8192 --enable-auto-tool-choice --tool-call-parser hermes "${told[@]}")
   case $1 in
     chat0 | chat1)
       read -ra extra <<< "${CHAT_FLAGS:-}"
-      serve "$1" chat --served-model-name qwen "${tools[@]}" "${extra[@]}" ;;
+      serve "$1" chat --served-model-name qwen "${chat[@]}" "${extra[@]}" ;;
     text2sql)
       read -ra extra <<< "${TEXT2SQL_FLAGS:-}"
-      serve "$1" chat --served-model-name text2sql "${tools[@]}" "${extra[@]}" ;;
+      serve "$1" chat --served-model-name text2sql "${chat[@]}" "${extra[@]}" ;;
     embed)
       read -ra extra <<< "${EMBED_FLAGS:-}"
-      serve "$1" embed --served-model-name arctic --runner pooling "${extra[@]}" ;;
+      serve "$1" embed --served-model-name arctic --runner pooling "${told[@]}" "${extra[@]}" ;;
     rerank)
       read -ra extra <<< "${RERANK_FLAGS:-}"
-      serve "$1" rerank --served-model-name reranker --runner pooling --max-model-len 8192 "${extra[@]}" ;;
+      serve "$1" rerank --served-model-name reranker --runner pooling --max-model-len 8192 "${told[@]}" "${extra[@]}" ;;
+    bare)
+      VLLM_HTTP_TIMEOUT_KEEP_ALIVE=1 serve bare chat --served-model-name qwen --max-model-len 8192 ;;
   esac
 }
 
