@@ -101,7 +101,11 @@ class Dispatcher:
         path = ctx.endpoint.upstream_path
         assert path is not None  # noqa: S101 -- only relayed endpoints are planned
         headers = [*self._headers, (b"x-request-id", ctx.request_id.encode())]
-        return UpstreamRequest(b"POST", path, headers, plan.body)
+
+        def on_connected() -> None:
+            ctx.phase = Phase.WAITING
+
+        return UpstreamRequest(b"POST", path, headers, plan.body, on_connected)
 
     async def _unless_refused(self, reply: Reply) -> Reply | None:
         """None when the backend states that it will not run the request, else the reply with its body held."""

@@ -43,6 +43,8 @@ class Http11Client:
         connection = pool.take(address)
         if connection is None:
             connection = await self._connected(address)
+        if request.on_connected is not None:
+            request.on_connected()
         try:
             answer = await connection.ask(head, request.body, head_only=request.method == b"HEAD")
         except BaseException as error:

@@ -1,5 +1,6 @@
 """What does a caller need of an HTTP client? One request out, one answer back, and a close that always works."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,12 +18,14 @@ class UpstreamRequest:
         headers: already filtered, lower case; without host, content-length, connection and transfer-encoding, which
             the client writes itself.
         body: the whole body; it is never altered and never sent twice.
+        on_connected: called when a connection is there, before the first byte is written to it.
     """
 
     method: bytes
     path: bytes
     headers: Headers = field(default_factory=list)
     body: bytes = b""
+    on_connected: Callable[[], None] | None = None
 
 
 class Reply(Protocol):
