@@ -51,8 +51,9 @@ def split_target(url: bytes) -> Target:
 def check_head(version: str, headers: Headers) -> None:
     """Refuse a head that two servers may read in two ways (RFC 9112, sections 3.2 and 6.1).
 
-    A missing, doubled or malformed Host is how routing and authorization are fooled; chunks in HTTP/1.0 are how a
-    second request is smuggled past one of them. HTTP/1.0 may come without a Host.
+    A missing, doubled or malformed Host is how routing and authorization are fooled; chunks in HTTP/1.0, or an
+    encoding that looks like chunks to one of them only, are how a second request is smuggled past the other.
+    HTTP/1.0 may come without a Host.
 
     Raises:
         BadRequestError: one sentence for the client.
@@ -66,8 +67,11 @@ def check_head(version: str, headers: Headers) -> None:
         raise BadRequestError("The request has no Host header.")
     if hosts and not HOST.fullmatch(hosts[0]):
         raise BadRequestError("The Host header is no host name.")
-    if version == "1.0" and any(name == b"transfer-encoding" for name, _ in headers):
+    encodings = [value for name, value in headers if name == b"transfer-encoding"]
+    if encodings and version == "1.0":
         raise BadRequestError("HTTP/1.0 knows no Transfer-Encoding.")
+    if encodings and (len(encodings) > 1 or encodings[0].lower() != b"chunked"):
+        raise BadRequestError("The only Transfer-Encoding is `chunked`.")
 
 
 def check_size(url: bytes, headers: Headers, max_bytes: int) -> None:

@@ -17,7 +17,7 @@ def status_line(status: int) -> bytes:
 
 def refusal(error: GatewayError, date_line: bytes) -> bytes:
     """The complete answer that states `error` and closes the connection."""
-    request_id = f"req_{secrets.token_hex(16)}"
+    request_id = secrets.token_hex(16)
     body = error_body(error, Dialect.OPENAI, request_id)
     lines = [
         status_line(error.status),
