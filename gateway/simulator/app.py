@@ -6,11 +6,12 @@ import hmac
 from collections.abc import Mapping
 from uuid import uuid4
 
+import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.simulator.bodies import parse_json
 from gateway.simulator.endpoints.routes import Route, find, routes
-from gateway.simulator.errors import Refusal, Unreadable
+from gateway.simulator.errors import Refusal, Unreadable, bad_request
 from gateway.simulator.exchange import ClientGone, Exchange
 from gateway.simulator.faults import Faults
 from gateway.simulator.ledger import Ending
@@ -95,6 +96,8 @@ class App:
         except Refusal as refusal:
             shape = refusal.anthropic() if route.anthropic and refusal.in_handler else refusal.openai()
             await exchange.json(shape, refusal.status)
+        except (UnicodeEncodeError, orjson.JSONEncodeError) as error:  # a lone surrogate
+            await exchange.json(bad_request(str(error)).openai(), 400)
         except Unreadable:
             await exchange.json({"detail": "There was an error parsing the body"}, 400)
         finally:

@@ -17,12 +17,25 @@ _HOTTEST = 2
 _INT64 = 2**63
 
 
+def _missing(title: str, data: object, names: Sequence[str]) -> ValidationError:
+    """What pydantic says when none of several models fits: each field that one of them would need."""
+    details = [InitErrorDetails(type="missing", loc=(name,), input=data) for name in names]
+    return ValidationError.from_exception_data(title, details)
+
+
 class Body(BaseModel):
     """Fields that nobody reads are accepted and ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     model: str | None = None
+    cache_salt: str | None = Field(None, max_length=1024)
+
+    @model_validator(mode="after")
+    def _salt_is_not_empty(self) -> Self:
+        if self.cache_salt == "":
+            raise _broken_rule("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
+        return self
 
 
 AnyBody = TypeVar("AnyBody", bound=BaseModel)
@@ -134,13 +147,10 @@ class Sampling(Body):
     priority: int = Field(0, ge=-_INT64, lt=_INT64)
     request_id: str | None = None
     stream_interval: int | None = Field(None, ge=1)
-    cache_salt: str | None = Field(None, max_length=1024)
     return_token_ids: bool | None = None
 
     @model_validator(mode="after")
-    def _rules_of_the_server(self) -> Self:
-        if self.cache_salt == "":
-            raise _broken_rule("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
+    def _options_need_a_stream(self) -> Self:
         if self.stream_options is not None and not self.stream:
             raise _broken_rule("Stream options can only be defined when `stream=True`.", "stream_options")
         return self
@@ -312,6 +322,9 @@ class RerankBody(Body):
     priority: int = 0
 
 
+_PAIRS = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
+
+
 class ScoreBody(Body):
     """POST /score, /v1/score: any of vLLM's four pairs of names."""
 
@@ -321,15 +334,15 @@ class ScoreBody(Body):
     use_activation: bool | None = None
     priority: int = 0
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _any_pair_of_names(cls, data: Any) -> Any:  # noqa: ANN401 -- not validated yet
-        pairs = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
-        if isinstance(data, dict):
-            for first, second in pairs:
-                if first in data and second in data:
-                    return {**data, "first": data[first], "second": data[second]}
-        return data
+    def _any_pair_of_names(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 -- not validated yet
+        if not isinstance(data, dict):
+            return read(data)
+        for first, second in _PAIRS:
+            if first in data and second in data:
+                return read({**data, "first": data[first], "second": data[second]})
+        raise _missing("ScoreBody", data, [name for pair in _PAIRS for name in pair if name not in data])
 
 
 class TokenizeBody(Body):
@@ -345,8 +358,7 @@ class TokenizeBody(Body):
     @classmethod
     def _one_of_the_two(cls, data: Any, read: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 -- not validated yet
         if isinstance(data, dict) and data.get("prompt") is None and data.get("messages") is None:
-            missing = [InitErrorDetails(type="missing", loc=(name,), input=data) for name in ("prompt", "messages")]
-            raise ValidationError.from_exception_data("TokenizeBody", missing)
+            raise _missing("TokenizeBody", data, ["prompt", "messages"])
         return read(data)
 
 
@@ -385,6 +397,7 @@ class ResponsesBody(Body):
     user: str | None = None
     priority: int = 0
     ignore_eos: bool = False
+    request_id: str | None = None
 
 
 class AnthropicMessage(Body):

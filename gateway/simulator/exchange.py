@@ -111,9 +111,9 @@ class Exchange:
             message = await self._receive()
             self.gone = message["type"] == "http.disconnect"
 
-    def fresh_id(self, prefix: str) -> str:
-        """A response id that has nothing to do with the request's."""
-        self.entry.response_id = f"{prefix}_{token_hex(8)}"
+    def fresh_id(self, prefix: str, asked: str | None) -> str:
+        """A response id that has nothing to do with the X-Request-Id: the body's `request_id` as it is, or a new one."""
+        self.entry.response_id = asked or f"{prefix}_{token_hex(8)}"
         return self.entry.response_id
 
     async def json(self, content: object, status: int = 200, *, vary: bool = True) -> None:
@@ -125,6 +125,12 @@ class Exchange:
         length = (b"content-length", str(len(body)).encode())
         await self._start(status, [length, *headers, *([_VARY] if vary else [])])
         await self._send({"type": "http.response.body", "body": body})
+
+    async def chunked(self, body: bytes, headers: Iterable[Header]) -> None:
+        """Answer with a chunked body."""
+        await self._start(200, [*headers, _VARY])
+        await self.event(body)
+        await self.end_events()
 
     async def start_events(self) -> None:
         """Begin a stream: as with vLLM, the headers go out before the first token is there."""

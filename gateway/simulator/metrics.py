@@ -37,8 +37,9 @@ _TTFT = (
 )
 _PER_TOKEN = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80)
 _LATENCY = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
+_TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 _KV_CACHE_TOKENS = 77_000
-"""What bf16 weights leave on an L4; facts/platform.md has the sum."""
+"""What a 7B model in bf16 leaves for its cache on an L4 with 24 GB."""
 
 
 class Metrics:
@@ -64,7 +65,9 @@ class Metrics:
             "Requests refused before they were queued.",
             ["model_name", "reason"],
             registry=self.registry,
-        ).labels(model, "queue_overflow")
+        ).labels(model, "max_num_queued_reqs")
+        self.prompt_sizes = self._histogram("request_prompt_tokens", "Number of prefill tokens.", _TOKENS)
+        self.answer_sizes = self._histogram("request_generation_tokens", "Number of generation tokens.", _TOKENS)
         self.ttft = self._histogram("time_to_first_token_seconds", "Time to first token.", _TTFT)
         self.between = self._histogram("inter_token_latency_seconds", "Time between tokens.", _PER_TOKEN)
         self.per_token = self._histogram("request_time_per_output_token_seconds", "Mean time per token.", _PER_TOKEN)
@@ -114,6 +117,8 @@ class Metrics:
         if not sequence.plan.pieces:
             sequence.first_token = now
             self._prefilled(sequence)
+        self.prompt_sizes.observe(sequence.prompt_tokens)
+        self.answer_sizes.observe(sequence.made)
         self.e2e.observe(now - sequence.arrived)
         if sequence.started:
             self.queue.observe(sequence.started - sequence.arrived)

@@ -42,15 +42,19 @@ def prepare(service: Service, body: ChatBody, budget_param: str | None = None) -
     return Prepared(text, count, [plan(said, limits) for said in variants], may_call=_may_call(service, body))
 
 
-def fitted(service: Service, text: str, truncate: int | None) -> int:
-    """A prompt's length in tokens, cut where the request asks for it (-1: to the context less one).
+def fitted(service: Service, given: str | list[int], truncate: int | None) -> int:
+    """The length in tokens of a text or of token ids, cut where the request asks for it (-1: to the context less one).
 
     Raises:
         Refusal: 400 when it is too long and was not to be cut.
     """
-    if truncate is None:
-        return len(service.tokens_of(text))
-    return min(tokens.count(text), service.options.max_model_len - 1 if truncate == -1 else truncate)
+    if truncate is not None:
+        whole = tokens.count(given) if isinstance(given, str) else len(given)
+        return min(whole, service.options.max_model_len - 1 if truncate == -1 else truncate)
+    if isinstance(given, str):
+        return len(service.tokens_of(given))
+    service.check_length(len(given))
+    return len(given)
 
 
 def limits_of(body: Sampling, wanted: int | None, room: int) -> Limits:

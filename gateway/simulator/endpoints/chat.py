@@ -173,7 +173,7 @@ class _Stream:
     def _running_usage(self, completion_tokens: int) -> dict[str, object]:
         if not self._usage_wanted[1]:
             return {}
-        return {"usage": usage(self.job.prompt_tokens, completion_tokens)}
+        return {"usage": {**usage(self.job.prompt_tokens, completion_tokens), "completion_tokens_details": None}}
 
 
 def _as_json(delta: hermes.Delta) -> dict[str, object]:
@@ -182,8 +182,8 @@ def _as_json(delta: hermes.Delta) -> dict[str, object]:
     if delta.name is not None:
         function = {"name": delta.name}
         call = {"id": hermes.new_call_id(), "type": "function", "index": delta.index, "function": function}
-        return {"tool_calls": [call]}
-    return {"tool_calls": [{"index": delta.index, "function": {"arguments": delta.arguments}}]}
+        return {"content": None, "tool_calls": [call]}
+    return {"content": None, "tool_calls": [{"index": delta.index, "function": {"arguments": delta.arguments}}]}
 
 
 def _finish(body: ChatBody, finish: str | None, *, called: bool) -> str | None:

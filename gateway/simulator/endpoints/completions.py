@@ -21,8 +21,9 @@ async def completions(service: Service, exchange: Exchange, data: object) -> Non
     """Answer one prompt or several; choice `i` of prompt `p` has the index `p * n + i`."""
     body = validate(CompletionBody, data)
     service.check_model(exchange, body)
-    prompts = _prompts(body)
-    counts = [fitted(service, prompt, body.truncate_prompt_tokens) for prompt in prompts]
+    given = _prompts(body)
+    counts = [fitted(service, prompt, body.truncate_prompt_tokens) for prompt in given]
+    prompts = [prompt if isinstance(prompt, str) else tokens.decode(prompt) for prompt in given]
     check_sampling(body, body.max_tokens)
     choices = body.n or 1
     service.engine.check_admission(choices * len(prompts))
@@ -55,8 +56,8 @@ async def completions(service: Service, exchange: Exchange, data: object) -> Non
     await exchange.json(answer)
 
 
-def _prompts(body: CompletionBody) -> list[str]:
-    """The prompts as texts.
+def _prompts(body: CompletionBody) -> list[str | list[int]]:
+    """The prompts, as texts or token ids.
 
     Raises:
         Refusal: 400 when there is none.
@@ -68,13 +69,9 @@ def _prompts(body: CompletionBody) -> list[str]:
         return [given]
     if not given:
         raise bad_request("You must pass at least one prompt")
-    numbers = [item for item in given if isinstance(item, int)]
-    found = (
-        [tokens.decode(numbers)]
-        if numbers
-        else [item if isinstance(item, str) else tokens.decode(item) for item in given if not isinstance(item, int)]
-    )
-    if "" in found:
+    ids = [item for item in given if isinstance(item, int)]
+    found: list[str | list[int]] = [ids] if ids else [item for item in given if not isinstance(item, int)]
+    if not all(found):
         raise bad_request("The decoder prompt cannot be empty")
     return found
 

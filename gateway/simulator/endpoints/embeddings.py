@@ -4,10 +4,8 @@ import base64
 import struct
 from collections.abc import Sequence
 
-import orjson
-
-from gateway.simulator import tokens
 from gateway.simulator.bodies import EmbeddingBody, validate
+from gateway.simulator.content.calls import spaced_json
 from gateway.simulator.content.vectors import embedding, unit
 from gateway.simulator.endpoints.pooling import finished, fitted, pooling_usage
 from gateway.simulator.errors import bad_request
@@ -27,23 +25,27 @@ async def embeddings(service: Service, exchange: Exchange, data: object) -> None
     job = service.start_pooling(exchange, [count for _, count in inputs], body.priority)
     await finished(service, exchange, job)
     vectors = [unit(embedding(text, service.options.dimensions)[:dimensions]) for text, _ in inputs]
-    head: dict[str, object] = {
-        "id": answer_id,
-        "object": "list",
-        "created": wall_seconds(),
-        "model": service.model,
-    }
-    tail = {"usage": pooling_usage(job.prompt_tokens)}
+    created = wall_seconds()
     if body.encoding_format in ("bytes", "bytes_only"):
-        await _as_bytes(exchange, vectors, {**head, **tail}, named=body.encoding_format == "bytes")
+        spent = {"prompt_tokens": job.prompt_tokens, "total_tokens": job.prompt_tokens}
+        head = {"id": answer_id, "created": created, "model": service.model}
+        metadata = {**head, "data": _places(vectors), "usage": spent}
+        await _as_bytes(exchange, vectors, metadata if body.encoding_format == "bytes" else None)
         return
     encoded = vectors if body.encoding_format == "float" else [_base64(vector) for vector in vectors]
-    rows = [{"index": i, "object": "embedding", "embedding": item} for i, item in enumerate(encoded)]
-    await exchange.json({**head, "data": rows, **tail})
+    answer = {
+        "id": answer_id,
+        "object": "list",
+        "created": created,
+        "model": service.model,
+        "data": [{"index": i, "object": "embedding", "embedding": item} for i, item in enumerate(encoded)],
+        "usage": pooling_usage(job.prompt_tokens),
+    }
+    await exchange.json(answer)
 
 
-def inputs_of(body: EmbeddingBody) -> list[str]:
-    """The texts of a request; lists of token ids are texts that were tokenized before.
+def inputs_of(body: EmbeddingBody) -> list[str | list[int]]:
+    """The texts of a request, or the token ids of texts that were tokenized before.
 
     Raises:
         Refusal: 400 when there is none.
@@ -53,10 +55,8 @@ def inputs_of(body: EmbeddingBody) -> list[str]:
         return [given]
     if not given:
         raise bad_request("You must pass at least one prompt")
-    numbers = [item for item in given if isinstance(item, int)]
-    if numbers:
-        return [tokens.decode(numbers)]
-    return [item if isinstance(item, str) else tokens.decode(item) for item in given if not isinstance(item, int)]
+    ids = [item for item in given if isinstance(item, int)]
+    return [ids] if ids else [item for item in given if not isinstance(item, int)]
 
 
 def _dimensions(service: Service, wanted: int | None) -> int:
@@ -89,12 +89,10 @@ def _base64(vector: Sequence[float]) -> str:
     return base64.b64encode(_packed(vector)).decode()
 
 
-async def _as_bytes(
-    exchange: Exchange, vectors: list[list[float]], metadata: dict[str, object], *, named: bool
-) -> None:
-    """All vectors in one body; a header says where each one lies."""
+def _places(vectors: list[list[float]]) -> list[dict[str, object]]:
+    """Where in the body each vector lies."""
     size = len(vectors[0]) * 4
-    rows = [
+    return [
         {
             "index": i,
             "embed_dtype": "float32",
@@ -105,7 +103,9 @@ async def _as_bytes(
         }
         for i, vector in enumerate(vectors)
     ]
-    headers = [(b"content-type", b"application/octet-stream")]
-    if named:
-        headers.append((b"metadata", orjson.dumps({**metadata, "data": rows})))
-    await exchange.answer(b"".join(map(_packed, vectors)), headers)
+
+
+async def _as_bytes(exchange: Exchange, vectors: list[list[float]], metadata: object) -> None:
+    """All vectors in one chunked body, after a header that says where each one lies, if that was asked for."""
+    named = [(b"metadata", spaced_json(metadata).encode("latin-1", "replace"))] if metadata else []
+    await exchange.chunked(b"".join(map(_packed, vectors)), [*named, (b"content-type", b"application/octet-stream")])

@@ -8,21 +8,26 @@ SPECIAL_TOKENS = 2
 """The marks at the beginning and the end of a text."""
 
 
-def fitted(service: Service, text: str, truncate: int | None, *, marks: int = SPECIAL_TOKENS) -> tuple[str, int]:
+def fitted(
+    service: Service, given: str | list[int], truncate: int | None, *, marks: int = SPECIAL_TOKENS
+) -> tuple[str, int]:
     """A text cut to the wanted number of tokens (-1: to the context), and its length with the marks around it.
+
+    Token ids are taken as they are, without marks.
 
     Raises:
         Refusal: 400 when it is too long and was not to be cut.
     """
+    around = marks if isinstance(given, str) else 0
     if truncate is None:
-        count = len(service.tokens_of(text)) + marks
+        text = given if isinstance(given, str) else tokens.decode(given)
+        count = (len(service.tokens_of(given)) if isinstance(given, str) else len(given)) + around
         service.check_length(count)
         return text, count
     most = service.options.max_model_len if truncate == -1 else truncate
-    pieces = tokens.split(text)
-    if len(pieces) + marks <= most:
-        return text, len(pieces) + marks
-    return "".join(pieces[: max(0, most - marks)]), most
+    pieces = tokens.split(given) if isinstance(given, str) else [tokens.decode([token]) for token in given]
+    kept = pieces[: max(0, most - around)]
+    return "".join(kept), min(len(pieces) + around, most)
 
 
 async def finished(service: Service, exchange: Exchange, job: Job) -> None:

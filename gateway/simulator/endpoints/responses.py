@@ -35,7 +35,7 @@ async def responses(service: Service, exchange: Exchange, data: object) -> None:
     chat = validate(ChatBody, _as_chat(body))
     prepared = prepare(service, chat, "max_output_tokens")
     room = service.options.max_model_len - prepared.prompt_tokens
-    frame = _Frame(service, body, exchange.fresh_id("resp"), room)
+    frame = _Frame(service, body, exchange.fresh_id("resp", body.request_id), room)
     job = service.start(exchange, chat, [prepared.prompt_tokens], prepared.plans)
     if body.stream:
         await relay(service, exchange, job, _Stream(frame, prepared, job))

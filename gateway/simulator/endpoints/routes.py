@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.simulator.argv import Kind
 from gateway.simulator.endpoints import plain
 from gateway.simulator.endpoints.chat import chat
 from gateway.simulator.endpoints.completions import completions
+from gateway.simulator.endpoints.documents import docs, openapi
 from gateway.simulator.endpoints.embeddings import embeddings
 from gateway.simulator.endpoints.invocations import invocations
 from gateway.simulator.endpoints.messages import count_tokens, messages
@@ -40,6 +42,11 @@ class Route:
     anthropic: bool = False
     counted: bool = False
     takes_json: bool = True
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods it takes, in lower case."""
+        return [name for name, handler in (("get", self.get), ("post", self.post)) if handler]
 
     @property
     def allow(self) -> bytes:
@@ -95,7 +102,10 @@ def find(table: Mapping[str, Route], path: str) -> Route | None:
 def routes(kind: Kind) -> Mapping[str, Route]:
     """The paths of one kind of server. An embedding model ranks, too, by cosine similarity."""
     if kind == "embed":
-        return {**_EVERYWHERE, **_EMBEDDING, **_RANKING}
-    if kind == "rerank":
-        return {**_EVERYWHERE, **_RANKING, "/classify": Route(post=classify, counted=True)}
-    return {**_EVERYWHERE, **_GENERATING}
+        table = {**_EVERYWHERE, **_EMBEDDING, **_RANKING}
+    elif kind == "rerank":
+        table = {**_EVERYWHERE, **_RANKING, "/classify": Route(post=classify, counted=True)}
+    else:
+        table = {**_EVERYWHERE, **_GENERATING}
+    described = {path: row.methods for path, row in table.items()}
+    return {**table, "/openapi.json": Route(get=partial(openapi, described)), "/docs": Route(get=docs)}
