@@ -1,0 +1,342 @@
+"""Does a stream pass whole, and never look better than it was?"""
+
+import orjson
+import pytest
+
+from gateway.core.endpoint import Dialect
+from gateway.core.usage import Usage
+from gateway.streaming.events import FailureReason, StreamFailure
+from gateway.streaming.relay import StreamRelay
+from gateway.streaming.usage import UsageCut
+from tests.streaming.wire import (
+    DONE,
+    HEAD,
+    IN_BAND_ERROR,
+    MESSAGE_STOP,
+    RESPONSE_USAGE,
+    chunk,
+    fed,
+    figures,
+    message_delta,
+    message_start,
+    message_text,
+    relay,
+    response_delta,
+    response_event,
+    role_chunk,
+    totals,
+    typed,
+)
+
+NASTY = (
+    '"model":"qwen"',
+    "data: [DONE]",
+    "\n\ndata: [DONE]\n\n",
+    '"usage":{',
+    '}],"usage":{"prompt_tokens":1}',
+    '"finish_reason":"abort"',
+    'data: {"error": {"message": "x"}}',
+    "event: error\ndata: {}\n\n",
+    "event: message_stop",
+    '"choices":[]',
+    ": ping",
+    "\r\n",
+    "abort",
+)
+
+
+def whole_stream() -> list[bytes]:
+    usages = [figures(29, count) for count in range(3)]
+    return [
+        role_chunk(usages[0]),
+        chunk("a", usage=usages[1]),
+        chunk("b", finish="stop", usage=usages[2]),
+        totals(29, 2),
+        DONE,
+    ]
+
+
+def test_a_stream_passes_byte_for_byte() -> None:
+    events = [role_chunk(), chunk("a"), chunk("b", finish="stop"), DONE]
+    subject = relay()
+    assert [subject.feed(event) for event in events] == events
+    assert subject.ended
+    assert subject.finish() is None
+    assert subject.tokens == 3
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_what_a_model_writes_is_never_misread(text: str) -> None:
+    subject = StreamRelay(Dialect.OPENAI, model="alias", cut_usage=UsageCut.ALL)
+    out = fed(subject, chunk(text, usage=figures(1, 1)), DONE)
+    assert subject.failure is None
+    event, done = out.split(b"\n\n")[:2]
+    data = orjson.loads(event.removeprefix(b"data: "))
+    assert data["choices"][0]["delta"]["content"] == text
+    assert data["model"] == "alias"
+    assert "usage" not in data
+    assert done == b"data: [DONE]"
+
+
+def test_several_events_in_one_chunk_and_one_event_in_several() -> None:
+    events = whole_stream()
+    subject = relay()
+    assert subject.feed(b"".join(events[:2]) + events[2][:50]) == b"".join(events[:2])
+    assert subject.feed(events[2][50:60]) == b""
+    assert subject.feed(events[2][60:] + events[3]) == events[2] + events[3]
+
+
+def test_nothing_that_was_asked_for_is_cut() -> None:
+    assert fed(relay(), *whole_stream()) == b"".join(whole_stream())
+
+
+def test_only_the_totals_stay_for_include_usage_alone() -> None:
+    subject = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.EVENTS)
+    expected = [role_chunk(), chunk("a"), chunk("b", finish="stop"), totals(29, 2), DONE]
+    assert fed(subject, *whole_stream()) == b"".join(expected)
+    assert subject.usage == Usage(29, 2)
+
+
+def test_no_figures_stay_for_a_client_that_asked_for_none() -> None:
+    subject = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
+    assert fed(subject, *whole_stream()) == role_chunk() + chunk("a") + chunk("b", finish="stop") + DONE
+    assert subject.usage == Usage(29, 2)
+
+
+def test_nested_details_are_cut_with_the_figures() -> None:
+    usage = b',"usage":{"prompt_tokens":5,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens":1}'
+    subject = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
+    assert subject.feed(chunk("a", usage=usage)) == chunk("a")
+    assert subject.usage == Usage(5, 1)
+
+
+def test_a_stream_that_was_cut_short_knows_its_tokens() -> None:
+    subject = relay()
+    fed(subject, role_chunk(figures(29, 0)), chunk("a", usage=figures(29, 7)), chunk("b", usage=figures(29, 8))[:90])
+    assert subject.usage == Usage(29, 7)
+    assert subject.failure == StreamFailure(FailureReason.TRUNCATED)
+
+
+def test_several_choices_and_prompts_add_up() -> None:
+    subject = StreamRelay(Dialect.OPENAI, choices_per_prompt=2)
+    for index, (prompt, completion) in enumerate([(3, 5), (3, 6), (4, 7), (4, 8)]):
+        subject.feed(chunk("a", index=index, usage=figures(prompt, 1)))
+        subject.feed(chunk("a", index=index, usage=figures(prompt, completion)))
+    assert subject.usage == Usage(7, 26)
+
+
+def test_an_answer_without_figures_has_no_usage() -> None:
+    subject = relay()
+    fed(subject, chunk(), DONE)
+    assert subject.usage is None
+
+
+def test_an_event_of_another_spelling_is_renamed_and_cut_too() -> None:
+    spaced = b'data: {"model": "qwen", "choices": [{"index": 0, "finish_reason": null}], "usage": {"prompt_tokens": 4}}'
+    subject = StreamRelay(Dialect.OPENAI, model="alias", cut_usage=UsageCut.ALL)
+    out = subject.feed(spaced + b"\n\n")
+    assert orjson.loads(out.removeprefix(b"data: ")) == {
+        "model": "alias",
+        "choices": [{"index": 0, "finish_reason": None}],
+    }
+    assert subject.usage == Usage(4, 0)
+    assert subject.tokens == 1
+
+
+def test_the_totals_are_renamed_too() -> None:
+    subject = StreamRelay(Dialect.OPENAI, model='a "b"')
+    assert orjson.loads(subject.feed(totals(1, 1)).removeprefix(b"data: "))["model"] == 'a "b"'
+
+
+def test_an_in_band_error_passes_and_the_end_does_not() -> None:
+    subject = relay()
+    assert fed(subject, chunk(), IN_BAND_ERROR + DONE) == chunk() + IN_BAND_ERROR
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=True)
+    assert not subject.ended
+
+
+@pytest.mark.parametrize(
+    "abort",
+    [
+        chunk("c", finish="abort", usage=figures(29, 9)),
+        b'data: {"choices": [{"index": 0, "finish_reason": "abort"}], "usage": {"prompt_tokens": 29}}\n\n',
+    ],
+)
+def test_an_abort_is_a_failure_that_has_not_been_told(abort: bytes) -> None:
+    subject = relay()
+    assert fed(subject, chunk() + abort + DONE) == chunk()
+    assert subject.failure == StreamFailure(FailureReason.ABORTED)
+    assert subject.usage is not None
+
+
+def test_an_end_without_the_last_event_is_a_failure() -> None:
+    subject = relay()
+    assert fed(subject, chunk(finish="stop")) == chunk(finish="stop")
+    assert subject.failure == StreamFailure(FailureReason.TRUNCATED)
+
+
+def test_an_empty_stream_is_a_failure() -> None:
+    assert relay().finish() == StreamFailure(FailureReason.TRUNCATED)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"<html><body>502</body></html>\n\n",
+        b"<html>\n<body>502</body></html>",
+        b'{"detail":"Not Found"}\n\n',
+        b'{"detail":"Not Found"}',
+        b"Internal Server Error",
+        b"data: <html>\n\n",
+        b'data: {"id":"chatcmpl-1","choi\n\n',
+        b'data: {%b,"choices":[{"index":0,"delta":{"con\n\n' % HEAD,
+        b'data: "text"\n\n',
+        b"data:\n\n",
+        b'data: {"a":1}\ndata: {"b":2}\n\n',
+        b'data: {"choices":[{{}\n\n',
+        b'event: x\nevil: y\ndata: {"choices":[]}\n\n',
+    ],
+)
+def test_what_is_no_event_is_not_shown(broken: bytes) -> None:
+    subject = relay()
+    assert fed(subject, chunk() + broken + DONE) == chunk()
+    assert subject.failure == StreamFailure(FailureReason.MALFORMED)
+
+
+def test_comments_pass_and_are_no_progress() -> None:
+    subject = relay()
+    assert subject.feed(b": keep-alive\n\n") == b": keep-alive\n\n"
+    assert subject.feed(b": ping\n\n" + chunk() + b": ping\n\n") == b": ping\n\n" + chunk() + b": ping\n\n"
+    assert subject.tokens == 1
+
+
+@pytest.mark.parametrize("silent", [b"retry: 10\n\n", b"id: 1\n\n", b"event: x\n\n"])
+def test_fields_without_data_go_no_further(silent: bytes) -> None:
+    subject = relay()
+    assert fed(subject, silent, chunk(), DONE) == chunk() + DONE
+    assert subject.failure is None
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\r"])
+def test_other_line_ends_mean_the_same(line_end: bytes) -> None:
+    stream = b"".join(whole_stream())
+    subject = relay()
+    assert fed(subject, stream.replace(b"\n", line_end)) == stream
+    assert subject.failure is None
+
+
+def test_a_pair_of_line_ends_may_be_torn() -> None:
+    subject = relay()
+    event = chunk().replace(b"\n", b"\r\n")
+    assert subject.feed(event[:-1]) == chunk()
+    assert subject.feed(b"\n") == b""
+    assert subject.feed(DONE) == DONE
+
+
+def test_after_the_last_event_nothing_more_passes() -> None:
+    subject = relay()
+    assert fed(subject, chunk() + DONE + chunk() + DONE, b"<html>") == chunk() + DONE
+    assert subject.failure is None
+
+
+@pytest.mark.parametrize("step", [7, 4096, 100_000])
+def test_an_event_that_never_ends_is_held_within_its_bound(step: int) -> None:
+    subject = StreamRelay(Dialect.OPENAI, max_event_bytes=4096)
+    stream = chunk() + chunk("x" * 50_000) + DONE
+    out = b""
+    most = 0
+    for start in range(0, len(stream), step):
+        out += subject.feed(stream[start : start + step])
+        most = max(most, len(subject._held))
+    assert out == chunk()
+    assert subject.failure == StreamFailure(FailureReason.OVERSIZED)
+    assert most <= 4096
+
+
+def test_an_event_at_its_bound_passes() -> None:
+    exact = chunk("x" * 500)
+    assert StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 2).feed(exact) == exact
+    assert StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 3).feed(exact) == b""
+
+
+def test_a_response_is_read_by_its_own_events() -> None:
+    events = [
+        response_event("created", status="in_progress"),
+        response_delta("hi"),
+        response_event("completed", status="completed", usage=RESPONSE_USAGE),
+    ]
+    subject = relay(Dialect.RESPONSES)
+    assert fed(subject, *events) == b"".join(events)
+    assert subject.failure is None
+    assert subject.usage == Usage(29, 2)
+    assert subject.tokens == 1
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_response_is_renamed_and_its_metadata_are_not(text: str) -> None:
+    subject = StreamRelay(Dialect.RESPONSES, model="alias")
+    out = fed(subject, response_delta(text), response_event("completed", status="incomplete", text=text))
+    assert out == response_delta(text) + response_event("completed", status="incomplete", text=text, model="alias")
+    assert subject.ended
+
+
+@pytest.mark.parametrize(
+    ("last", "failure"),
+    [
+        (response_event("incomplete", status="incomplete"), None),
+        (response_event("failed", status="failed"), StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
+        (typed("error", b'{"type":"error","message":"x"}'), StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
+        (IN_BAND_ERROR, StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
+    ],
+)
+def test_a_response_states_its_own_end(last: bytes, failure: StreamFailure | None) -> None:
+    subject = relay(Dialect.RESPONSES)
+    assert fed(subject, response_delta("a"), last) == response_delta("a") + last
+    assert subject.failure == failure
+
+
+def test_a_response_that_was_given_up_is_not_completed() -> None:
+    subject = relay(Dialect.RESPONSES)
+    cancelled = response_event("completed", status="cancelled", usage=RESPONSE_USAGE)
+    assert fed(subject, response_delta("a") + cancelled) == response_delta("a")
+    assert subject.failure == StreamFailure(FailureReason.ABORTED)
+    assert subject.usage == Usage(29, 2)
+
+
+def test_a_message_is_read_by_its_own_events() -> None:
+    events = [message_start(), message_text("hi"), message_delta(), MESSAGE_STOP]
+    subject = relay(Dialect.ANTHROPIC)
+    assert fed(subject, *events) == b"".join(events)
+    assert subject.failure is None
+    assert subject.usage == Usage(29, 2)
+    assert subject.tokens == 1
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_message_is_renamed_where_it_starts(text: str) -> None:
+    subject = StreamRelay(Dialect.ANTHROPIC, model="alias")
+    rest = message_text(text) + message_delta() + MESSAGE_STOP
+    assert fed(subject, message_start() + rest) == message_start("alias") + rest
+
+
+def test_a_message_that_was_given_up_does_not_end() -> None:
+    subject = relay(Dialect.ANTHROPIC)
+    assert fed(subject, message_start() + message_delta(None) + MESSAGE_STOP) == message_start()
+    assert subject.failure == StreamFailure(FailureReason.ABORTED)
+
+
+def test_an_error_in_another_dialects_form_is_left_to_the_gateway() -> None:
+    subject = relay(Dialect.ANTHROPIC)
+    assert fed(subject, message_start(), IN_BAND_ERROR) == message_start()
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=False)
+    subject = relay(Dialect.ANTHROPIC)
+    told = typed("error", b'{"type":"error","error":{"type":"internal_error","message":"x"}}')
+    assert fed(subject, told + DONE) == told
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=True)
+
+
+def test_a_done_mark_is_no_end_of_a_typed_stream() -> None:
+    for dialect in (Dialect.RESPONSES, Dialect.ANTHROPIC):
+        subject = relay(dialect)
+        assert fed(subject, DONE) == b""
+        assert subject.failure == StreamFailure(FailureReason.TRUNCATED)
