@@ -162,7 +162,9 @@ class Connection(asyncio.Protocol):
         self.closed = True
         if not self._made:
             return  # not made yet: `connection_made` will see it
-        if self._transport.get_write_buffer_size() or tcp.unsent(self._sock):
+        # A cancelled connect has closed the socket already.
+        open_still = self._sock.fileno() >= 0
+        if open_still and (self._transport.get_write_buffer_size() or tcp.unsent(self._sock)):
             tcp.reset_on_close(self._sock)
         self._transport.abort()
 

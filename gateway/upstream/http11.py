@@ -72,8 +72,8 @@ class Http11Client:
             async with asyncio.timeout(self._connect_secs):
                 await self._connect(new)
         except BaseException as error:
-            new.abort()
             self._pool.leave(new)
+            new.abort()
             if isinstance(error, TimeoutError):
                 raise NeverSent("connect_timeout") from None
             raise
