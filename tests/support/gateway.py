@@ -142,7 +142,7 @@ class Gateway:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-                raise AssertionError(f"the gateway did not stop:\n{self.log_text()}") from None
+                raise AssertionError(f"the gateway did not stop:\n{self.log_text()[-3000:]}") from None
         return self._process.returncode
 
     def signal(self, how: signal.Signals) -> None:

@@ -1,0 +1,100 @@
+"""What do the end-to-end tests run against? Real gateway processes in front of real simulator processes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import BACKEND_KEY, Gateway
+from tests.support.simulators import Simulator
+
+MakeGateway = Callable[..., Gateway]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The simulated vLLM servers of one module."""
+
+    servers: dict[str, Simulator]
+
+    def __getitem__(self, name: str) -> Simulator:
+        return self.servers[name]
+
+    def settings(self) -> dict[str, object]:
+        """What tells a gateway of them."""
+        chat = ",".join(server.url for name, server in self.servers.items() if name.startswith("chat"))
+        rest = {
+            f"{name.upper()}_BACKEND": server.url
+            for name, server in self.servers.items()
+            if not name.startswith("chat")
+        }
+        return {"CHAT_BACKENDS": chat, **rest}
+
+    def clear(self) -> None:
+        """Take back what a test switched on."""
+        for server in self.servers.values():
+            server.clear()
+            server.set_pace(ttft_ms=0, token_ms=0, spread_ms=0)
+
+    def requests(self) -> int:
+        """How many requests have reached any of them, probes aside."""
+        return sum(len(server.ledger()) for server in self.servers.values())
+
+
+def start_fleet(stack: ExitStack, *names: str) -> Fleet:
+    """Simulators of these names: `chat0`, `chat1`, `text2sql`, `embed`, `rerank`."""
+    tools = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+    servers = {}
+    for name in names:
+        kind = name.rstrip("01")
+        flags = (*(tools if kind == "chat" else ()), "--max-model-len", "8192", "--api-key", BACKEND_KEY)
+        servers[name] = stack.enter_context(Simulator(kind, *flags))
+    return Fleet(servers)
+
+
+@pytest.fixture(scope="module")
+def chat_fleet() -> Iterator[Fleet]:
+    """Two chat replicas."""
+    with ExitStack() as stack:
+        yield start_fleet(stack, "chat0", "chat1")
+
+
+@pytest.fixture(scope="module")
+def whole_fleet() -> Iterator[Fleet]:
+    """All five servers of the house."""
+    with ExitStack() as stack:
+        yield start_fleet(stack, "chat0", "chat1", "text2sql", "embed", "rerank")
+
+
+@pytest.fixture
+def make_gateway(tmp_path: Path) -> Iterator[MakeGateway]:
+    """Starts gateways of a test's own settings; they end with the test."""
+    with ExitStack() as stack:
+        count = 0
+
+        def make(fleet: Fleet, **settings: object) -> Gateway:
+            nonlocal count
+            count += 1
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            return stack.enter_context(Gateway(folder, **{**fleet.settings(), **settings}))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def chat_gateway(chat_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway of two workers, its rate limit out of the way, before two chat replicas."""
+    settings = {**chat_fleet.settings(), "GATEWAY_WORKERS": 2, "MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000}
+    with Gateway(tmp_path_factory.mktemp("gateway"), **settings) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def chat(chat_gateway: Gateway, chat_fleet: Fleet) -> Iterator[Gateway]:
+    """The module's gateway, found and left with nothing switched on."""
+    chat_fleet.clear()
+    yield chat_gateway
+    chat_fleet.clear()
