@@ -33,7 +33,12 @@ ROLES = {
         Role("chat", "qwen", (*CHAT, *TOOLS), "REAL_VLLM_CHAT_URL"),
         Role("embed", "arctic", EMBED, "REAL_VLLM_EMBED_URL"),
         Role("rerank", "reranker", (*RERANK, "--max-model-len", "8192", *SHARED), "REAL_VLLM_RERANK_URL"),
-        Role("forced_usage", "qwen", (*CHAT, "--enable-force-include-usage"), "REAL_VLLM_FORCED_USAGE_URL"),
+        Role(
+            "flagged",
+            "qwen",
+            (*CHAT, "--enable-force-include-usage", "--stream-interval", "4"),
+            "REAL_VLLM_FLAGGED_URL",
+        ),
         Role("bare", "qwen", CHAT[:5], "REAL_VLLM_BARE_URL", (("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "1"),)),
     )
 }

@@ -75,9 +75,12 @@ class Server:
             wire.send(data)
             return wire.answer()
 
+    def series(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """The samples of one name in /metrics, each with its labels."""
+        samples = re.findall(rf"^{re.escape(name)}\{{(.*)\}} (\S+)$", self.get("/metrics").text, re.MULTILINE)
+        return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in samples]
+
     def metric(self, name: str, **labels: str) -> float:
-        """One sample of /metrics, 0.0 where there is none yet."""
-        for found in re.finditer(rf"^{re.escape(name)}\{{(.*)\}} (\S+)$", self.get("/metrics").text, re.MULTILINE):
-            if labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', found[1])).items():
-                return float(found[2])
-        return 0.0
+        """The sample that has these labels, 0.0 where there is none yet."""
+        found = (value for known, value in self.series(name) if labels.items() <= known.items())
+        return next(found, 0.0)

@@ -163,7 +163,14 @@ def test_two_choices_have_one_usage_chunk(server: Server) -> None:
     assert sum("usage" in chunk for chunk in found) == 1
 
 
-@against("forced_usage")
+@against("flagged")
+def test_a_stream_interval_puts_several_tokens_into_a_chunk(server: Server) -> None:
+    *found, usage = chunks(server, max_tokens=40)
+    assert usage["usage"]["completion_tokens"] == 40
+    assert 10 <= len(found) <= 13
+
+
+@against("flagged")
 def test_forced_usage_counts_on_every_chunk_unasked(server: Server) -> None:
     *found, usage = chunks(server)
     assert_shape([chunk["usage"] for chunk in found], [COUNTED["usage"]])
@@ -237,9 +244,11 @@ def test_max_completion_tokens_goes_before_max_tokens(server: Server) -> None:
 
 
 @against("chat")
-def test_a_prompt_and_max_tokens_beyond_the_context_are_clamped(server: Server) -> None:
+@pytest.mark.parametrize("limit", [8192, None], ids=["the whole context", "no limit"])
+def test_an_answer_ends_with_the_context(server: Server, limit: int | None) -> None:
     prompt = [{"role": "user", "content": "hello " * 8130}]
-    usage = server.post(PATH, BODY | {"messages": prompt, "max_tokens": 8192}).json()["usage"]
+    body = BODY | {"messages": prompt, "max_tokens": limit, "ignore_eos": True}
+    usage = server.post(PATH, body).json()["usage"]
     assert usage["total_tokens"] == 8192
     assert 0 < usage["completion_tokens"] < 200
 

@@ -165,6 +165,17 @@ def test_the_body_may_hold_the_request_id(server: Server) -> None:
 
 
 @against("chat")
+def test_two_requests_may_have_one_id(server: Server) -> None:
+    data = server.raw_post("/v1/chat/completions", ENDLESS.replace(b"8000", b"40") % b"", {"x-request-id": "twin"})
+    with server.wire() as first, server.wire() as second:
+        first.send(data)
+        second.send(data)
+        answers = [first.answer(), second.answer()]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert all(b'"id":"chatcmpl-twin"' in answer.body for answer in answers)
+
+
+@against("chat")
 def test_the_headers_request_id_goes_before_the_bodys(server: Server) -> None:
     answer = server.post("/v1/chat/completions", CHAT | {"request_id": "mine-8"}, {"x-request-id": "mine-9"})
     assert answer.json()["id"] == "chatcmpl-mine-9"
@@ -199,6 +210,24 @@ def test_the_metrics_have_vllms_names_types_and_labels(server: Server) -> None:
     missing = [name for names, kind in kinds for name in names if f"# TYPE {name} {kind}\n" not in answer.text]
     assert missing == []
     assert f'vllm:num_requests_running{{engine="0",model_name="{server.model}"}} ' in answer.text
+
+
+@against("chat", "embed")
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("vllm:num_requests_waiting_by_reason", "reason", {"capacity", "deferred"}),
+        ("vllm:request_success_total", "finished_reason", {"stop", "length", "abort", "error", "repetition"}),
+        ("vllm:admission_rejections_total", "reason", {"max_num_queued_reqs", "max_num_queued_tokens"}),
+    ],
+)
+def test_labelled_families_have_all_their_series_from_the_start(
+    server: Server, name: str, label: str, values: set[str]
+) -> None:
+    series = server.series(name)
+    assert {labels[label] for labels, _ in series} == values
+    assert {labels["model_name"] for labels, _ in series} == {server.model}
+    assert all(("engine" in labels) == (name != "vllm:admission_rejections_total") for labels, _ in series)
 
 
 def counters(server: Server) -> dict[str, float]:
