@@ -13,19 +13,21 @@ from gateway.store.doorbell import anybody_alive
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import LAYOUT
 
-HEADROOM_BYTES = 16 * 1024 * 1024
-"""Room for slots, queues and copy-on-write beside the buckets: some 60,000 requests that run or wait."""
+RECORDS_BESIDE_BUCKETS = 40_000
+"""Room for what runs or waits, over all organizations: two or three records for each request."""
 
-BYTES_PER_BUCKET = 256
-"""The longest record (101 bytes with its node) in a tree whose pages are not half full."""
+BYTES_PER_RECORD = 300
+"""The longest record (98 bytes with its node) in pages that are a third full."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PAGES_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
 
 def map_bytes(max_tracked: int) -> int:
-    """The size of the file for that many buckets."""
-    return HEADROOM_BYTES + max_tracked * BYTES_PER_BUCKET
+    """The size of the file for that many buckets, in whole pages of any size."""
+    size = (max_tracked + RECORDS_BESIDE_BUCKETS) * BYTES_PER_RECORD
+    return -(-size // PAGES_BYTES) * PAGES_BYTES
 
 
 @contextlib.contextmanager

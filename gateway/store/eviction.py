@@ -10,14 +10,20 @@ SWEEP = 128
 """Buckets looked at per tick: 100,000 are seen in 20 s by four workers, at 0.1 ms a tick."""
 
 
+BUCKETS_SHARE = 0.7
+"""Share of the map above which a new bucket costs old ones their place. A map full to its last page could not even
+shrink, because LMDB writes new pages to delete, too; nothing reads it at length, so that freed pages are used again."""
+
+
 class BucketShelf:
-    """The buckets in an LMDB tree, at most `max_records` with whatever else the tree holds.
+    """The buckets in an LMDB tree: at most `max_records` with whatever else it holds, in a share of `map_bytes`.
 
     The hand goes round the keys in order; those with somebody who holds a slot or waits are passed by.
     """
 
-    def __init__(self, max_records: int, idle_secs: float) -> None:
+    def __init__(self, max_records: int, map_bytes: int, idle_secs: float) -> None:
         self._max_records = max_records
+        self._max_bytes = map_bytes * BUCKETS_SHARE
         self._idle_secs = idle_secs
         self._hand = BUCKET
 
@@ -28,7 +34,7 @@ class BucketShelf:
         before = FULL_AT.unpack(value)[0] if value else buckets.FULL
         after, state = buckets.take(before, now, bucket, cost)
         if after != before:
-            if value is None and tree.stat()["entries"] >= self._max_records:
+            if value is None and self._is_full(tree):
                 self.make_room(tree, now)
             tree.put(key, FULL_AT.pack(after))
         return state
@@ -66,6 +72,15 @@ class BucketShelf:
             self._hand = cursor.key() or BUCKET
         return sample
 
+    def _is_full(self, tree: Tree) -> bool:
+        stat = tree.stat()
+        return stat["entries"] >= self._max_records or used_bytes(stat) > self._max_bytes
+
     @staticmethod
     def _in_use(tree: Tree, key: bytes) -> bool:
         return tree.get(LINE + key[len(BUCKET) :]) is not None
+
+
+def used_bytes(stat: dict[str, int]) -> int:
+    """The size of a tree's pages in use."""
+    return (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]

@@ -6,21 +6,17 @@ import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import lmdb
 
 from gateway.core.clock import Clock
-from gateway.store import bucket as buckets
 from gateway.store import environment, ledger
 from gateway.store.doorbell import Doorbell
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
-from gateway.store.eviction import BucketShelf
+from gateway.store.eviction import BucketShelf, used_bytes
 from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
 from gateway.store.records import (
-    BUCKET,
-    FULL_AT,
     HOLDING,
     NEWEST_WORKER,
     TURN,
@@ -40,8 +36,8 @@ TICK_SECS = 0.1
 CLAIMS_PER_STEP = 200
 """Claims of a dead worker given up in one transaction: about 1 ms, so that no loop is held up."""
 
-MAP_FULL_SAMPLES = 32
-"""Samples of buckets forgotten at once when the map is full."""
+CLAIMS_SHARE = 0.85
+"""Share of the map above which nobody more is admitted; what is left lets those who run end."""
 
 RETRY_AFTER_SECS = 1.0
 
@@ -61,7 +57,8 @@ class LmdbStore:
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._shelf = BucketShelf(settings.max_tracked_organizations, settings.limiter_idle_secs)
+        self._size = environment.map_bytes(settings.max_tracked_organizations)
+        self._shelf = BucketShelf(settings.max_tracked_organizations, self._size, settings.limiter_idle_secs)
         self._waiters = Waiters(clock)
         self._tokens = itertools.count(1)
         self._debts: list[Claimant] = []  # releases that could not be written
@@ -71,10 +68,9 @@ class LmdbStore:
     async def open(self) -> None:
         """Join the workers on LIMITER_PATH. Raises StoreUnavailableError with a sentence for the operator."""
         directory = self._settings.limiter_path
-        size = environment.map_bytes(self._settings.max_tracked_organizations)
         with environment.entered(directory):
             try:
-                self._env = environment.open_environment(directory, size)
+                self._env = environment.open_environment(directory, self._size)
                 with self._env.begin(write=True) as txn:
                     self._worker = ledger.join(cast("Tree", txn))
                     self._doorbell = Doorbell(directory, self._worker, self._waiters.wake)
@@ -104,16 +100,13 @@ class LmdbStore:
         """See `LimiterStore.take`."""
         name = record_name(key)
         now = self._clock.monotonic()
-        if cost:
-            return self._decide(self._shelf.take, name, now, bucket, cost)
-        value = self._look(lambda tree: tree.get(BUCKET + name))
-        return buckets.take(FULL_AT.unpack(value)[0] if value else buckets.FULL, now, bucket, 0.0)[1]
+        return self._decide(self._shelf.take, name, now, bucket, cost)
 
     async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
         """See `LimiterStore.acquire`."""
         grant = Grant(key, next(self._tokens))
         who = Claimant(self._worker, grant.token)
-        entry, called = self._decide(ledger.enter, record_name(key), who, limit, max_queued)
+        entry, called = self._decide(self._enter, record_name(key), who, limit, max_queued)
         self._call(called)
         if entry is ledger.Entry.STARTED:
             return grant
@@ -144,39 +137,39 @@ class LmdbStore:
 
     def counts(self) -> StoreCounts:
         """See `LimiterStore.counts`."""
-        return self._look(count)
+        return self._decide(count)
+
+    def _enter(
+        self, tree: Tree, name: bytes, who: Claimant, limit: int, max_queued: int
+    ) -> tuple[ledger.Entry, list[Claimant]]:
+        if used_bytes(tree.stat()) > self._size * CLAIMS_SHARE:
+            raise StoreUnavailableError("Too many requests are running.", retry_after=RETRY_AFTER_SECS)
+        return ledger.enter(tree, name, who, limit, max_queued)
 
     def _decide(self, decision: Callable[Concatenate[Tree, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one decision as one transaction; when the map is full, forget buckets and try once more."""
+        """Run one decision as one transaction.
+
+        Questions too are write transactions, which cost no more: a reader that is stopped would keep every page that
+        changes from being used again, and fill the map within a second.
+        """
         try:
-            with self._env.begin(write=True) as txn:
-                return decision(cast("Tree", txn), *args, **kwargs)
-        except lmdb.MapFullError:
-            log.warning("the shared limits' map is full: forgetting idle organizations")
-        except lmdb.Error as error:
-            raise unavailable() from error
-        try:
-            with self._env.begin(write=True) as txn:
-                for _ in range(MAP_FULL_SAMPLES):
-                    self._shelf.make_room(cast("Tree", txn), self._clock.monotonic())
             with self._env.begin(write=True) as txn:
                 return decision(cast("Tree", txn), *args, **kwargs)
         except lmdb.Error as error:
             raise unavailable() from error
 
-    def _look(self, question: Callable[[Tree], T]) -> T:
-        """Ask without changing anything; holds up no other worker."""
-        try:
-            with self._env.begin() as txn:
-                return question(cast("Tree", txn))
-        except lmdb.Error as error:
-            raise unavailable() from error
+    def _complain(self, message: str, error: Exception) -> None:
+        """Log the first trouble after a tick without any."""
+        if not self._ailing:
+            log.error(message, exc_info=error)
+        self._ailing = True
 
     def _give_up(self, who: Claimant) -> None:
         try:
             called = self._decide(ledger.leave, who)
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
             self._debts.append(who)
+            self._complain("a slot could not be given back; trying again", error)
             return
         self._call(called)
 
@@ -217,19 +210,17 @@ class LmdbStore:
         self._timer = self._loop.call_later(TICK_SECS, self._tick)
         try:
             self._pay_debts()
-            self._look(self._wake_those_who_may_go)
-            for worker in self._look(ledger.workers):
+            self._decide(self._wake_those_who_may_go)
+            for worker in self._decide(ledger.workers):
                 if worker != self._worker and self._doorbell.is_dead(worker):
                     self._bury(worker)
             now = self._clock.monotonic()
-            if idle := self._look(partial(self._shelf.idle, now=now)):
+            if idle := self._decide(self._shelf.idle, now):
                 self._decide(self._shelf.forget_idle, now, idle)
-            self._env.reader_check()  # a killed reader would keep the pages that it saw
-            self._ailing = False
-        except (StoreUnavailableError, lmdb.Error):
-            if not self._ailing:
-                log.exception("the shared limits cannot be looked after; trying again")
-            self._ailing = True
+        except StoreUnavailableError as error:
+            self._complain("the shared limits cannot be looked after; trying again", error)
+        else:
+            self._ailing = bool(self._debts)
 
     def _pay_debts(self) -> None:
         debts, self._debts = self._debts, []

@@ -78,13 +78,13 @@ class MemoryStore:
         queue.waiting[grant.token] = None
         try:
             grant.waited = await self._waiters.wait(grant.token, patience)
-            if self._closed:
-                raise StoreUnavailableError("The gateway is going away.")
         except BaseException:
             self.release(grant)
             raise
         if grant.token not in queue.holding:
             self.release(grant)
+            if self._closed:
+                raise StoreUnavailableError("The gateway is going away.")
             raise NoSlotError
         return grant
 

@@ -64,7 +64,8 @@ class LimiterStore(Protocol):
     async def close(self) -> None:
         """Give back all that this worker holds and leave; those who wait get StoreUnavailableError.
 
-        Grants released afterwards do nothing."""
+        Grants released afterwards do nothing.
+        """
         ...
 
     async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from racing import Worker, crew, most_at_once, until_figures
+
+from tests.store.racing import Worker, crew, most_at_once, until_figures
 
 WORKERS = 4
 

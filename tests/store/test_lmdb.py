@@ -1,0 +1,161 @@
+"""The LMDB store's own troubles: a full map, idle buckets, state that cannot be trusted."""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import lmdb
+import pytest
+from anyio.lowlevel import checkpoint
+
+from gateway.core.clock import Clock, SystemClock
+from gateway.store import environment
+from gateway.store.errors import StoreUnavailableError
+from gateway.store.lmdb import LmdbStore
+from gateway.store.protocol import Bucket, Grant
+from gateway.store.settings import StoreKind, StoreSettings
+from tests.store.conftest import HandClock
+
+pytestmark = pytest.mark.anyio
+
+BUCKET = Bucket(rate=50, capacity=100)
+SLOW_BUCKET = Bucket(rate=0.001, capacity=10)
+
+
+def settings(directory: Path, *, tracked: int = 1000) -> StoreSettings:
+    return StoreSettings(
+        limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=tracked, limiter_idle_secs=60
+    )
+
+
+@asynccontextmanager
+async def opened(directory: Path, clock: Clock | None = None, *, tracked: int = 1000) -> AsyncIterator[LmdbStore]:
+    store = LmdbStore(settings(directory, tracked=tracked), clock or SystemClock())
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def small_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "map_bytes", lambda _tracked: 512 * 1024)
+
+
+async def crowd(store: LmdbStore, held: list[Grant]) -> NoReturn:
+    """Hold a slot of one organization after the other, until one is refused."""
+    for number in itertools.count():
+        grant = await store.acquire(f"crowd-{number}", limit=1, max_queued=1, patience=5)
+        held.append(grant)
+    raise AssertionError
+
+
+@pytest.mark.usefixtures("small_map")
+async def test_a_flood_of_made_up_organizations_fills_no_map(directory: Path) -> None:
+    async with opened(directory, tracked=10_000_000) as store:
+        grants = [await store.acquire("holder", limit=50, max_queued=0, patience=0) for _ in range(50)]
+        for number in range(20_000):
+            assert (await store.take(f"made-up-{number}", BUCKET)).granted
+        assert store.counts().tracked < 10_000
+        assert store.counts().in_flight == 50
+        for grant in grants:
+            store.release(grant)
+        assert store.counts().in_flight == 0
+
+
+@pytest.mark.usefixtures("small_map")
+async def test_when_no_more_can_be_counted_newcomers_are_refused_and_nobody_else_is_hurt(directory: Path) -> None:
+    async with opened(directory) as store:
+        held: list[Grant] = []
+        with pytest.raises(StoreUnavailableError):
+            await crowd(store, held)
+        assert store.counts().in_flight == len(held) > 1000
+        for grant in held:
+            store.release(grant)
+        assert store.counts().in_flight == 0
+        store.release(await store.acquire("b", limit=1, max_queued=1, patience=5))
+
+
+async def test_a_release_that_cannot_be_written_is_made_up_for(directory: Path) -> None:
+    async with opened(directory) as store:
+        grant = await store.acquire("a", limit=1, max_queued=1, patience=5)
+        waiting = asyncio.create_task(store.acquire("a", limit=1, max_queued=1, patience=5))
+        await checkpoint()
+        with tempfile.TemporaryDirectory() as elsewhere:
+            broken = lmdb.open(elsewhere)
+            broken.close()
+            works, store._env = store._env, broken
+            store.release(grant)
+            store._env = works
+        await waiting
+        assert store.counts().in_flight == 1
+
+
+async def test_idle_buckets_are_forgotten_and_others_are_not(directory: Path, clock: HandClock) -> None:
+    async with opened(directory, clock) as store:
+        await store.acquire("holder", limit=1, max_queued=0, patience=0)
+        await store.take("holder", BUCKET)
+        await store.take("drained", SLOW_BUCKET, cost=10)
+        for number in range(500):
+            await store.take(f"idle-{number}", BUCKET)
+        clock.now += 59
+        for _ in range(10):
+            store._tick()
+        assert store.counts().tracked == 502
+        clock.now += 2
+        for _ in range(10):
+            store._tick()
+        assert store.counts().tracked == 2
+
+
+async def test_buckets_outlive_the_workers(directory: Path) -> None:
+    async with opened(directory) as store:
+        await store.take("a", SLOW_BUCKET, cost=10)
+    async with opened(directory) as store:
+        assert not (await store.take("a", SLOW_BUCKET)).granted
+
+
+@pytest.mark.parametrize("ruin", ["boot", "layout", "data"])
+async def test_state_that_cannot_be_trusted_is_discarded(directory: Path, ruin: str) -> None:
+    async with opened(directory) as store:
+        await store.take("a", SLOW_BUCKET, cost=10)
+    if ruin == "data":
+        (directory / "data.mdb").write_bytes(b"\xff" * 100_000)
+    else:
+        marker = directory / "layout"
+        marker.write_text(marker.read_text().replace(ruin, "another"))
+    async with opened(directory) as store:
+        assert (await store.take("a", SLOW_BUCKET)).granted
+
+
+async def test_a_gateway_of_another_size_is_refused_while_the_first_lives(directory: Path) -> None:
+    async with opened(directory, tracked=1000):
+        with pytest.raises(StoreUnavailableError, match="in use by a gateway with another layout or size"):
+            await LmdbStore(settings(directory, tracked=2000), SystemClock()).open()
+
+
+def open_to_all(directory: Path) -> None:
+    directory.chmod(0o755)
+
+
+async def test_a_directory_that_others_may_enter_is_refused(directory: Path) -> None:
+    open_to_all(directory)
+    with pytest.raises(StoreUnavailableError, match="mode 0700"):
+        await LmdbStore(settings(directory), SystemClock()).open()
+
+
+async def test_a_path_that_is_no_directory_is_refused(directory: Path) -> None:
+    file = directory / "file"
+    file.touch()
+    with pytest.raises(StoreUnavailableError, match="cannot be used"):
+        await LmdbStore(settings(file), SystemClock()).open()
+
+
+def test_a_path_too_long_for_a_socket_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long for unix sockets"):
+        settings(Path("/") / ("x" * 90))
