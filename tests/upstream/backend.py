@@ -30,8 +30,10 @@ class Peer:
 
     def __init__(self, sock: socket.socket, requests: "queue.Queue[bytes]") -> None:
         sock.settimeout(PATIENCE_SECS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as vLLM's server does
         self.sock = sock
         self.left_at: float | None = None
+        self.ready = False
         self._requests = requests
         self._data = b""
 
@@ -54,6 +56,10 @@ class Peer:
         """Read a request's head and leave the body unread."""
         while b"\r\n\r\n" not in self._data:
             self._more(1)
+
+    def unread(self) -> None:
+        """Wait for a request and leave all of it unread."""
+        self.sock.recv(1, socket.MSG_PEEK)
 
     def say(self, *pieces: bytes) -> None:
         """Send each piece by a call of its own."""
@@ -80,6 +86,7 @@ class Peer:
 
     def until_left(self) -> None:
         """Wait for the client's close without reading, and note when it came."""
+        self.ready = True
         poll = select.poll()
         poll.register(self.sock.fileno(), select.POLLRDHUP)
         if poll.poll(PATIENCE_SECS * 1000):

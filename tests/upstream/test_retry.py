@@ -1,0 +1,237 @@
+"""What may be sent again? Exactly what the kernel proves that no backend took."""
+
+import asyncio
+import threading
+
+import pytest
+
+from gateway.upstream.errors import MayHaveRun, NeverSent
+from gateway.upstream.http11 import Http11Client
+from gateway.upstream.protocol import UpstreamRequest
+from tests.upstream.backend import OK, PATIENCE_SECS, Backend, Peer, Script, answers
+from tests.upstream.conftest import Opener, within
+
+pytestmark = pytest.mark.anyio
+
+POST = UpstreamRequest(b"POST", b"/", [], b"{}")
+
+
+async def exchange(client: Http11Client, backend: Backend) -> bytes:
+    reply = await client.send(backend.address, POST)
+    try:
+        return await reply.read()
+    finally:
+        reply.close()
+
+
+def answered_then(end: Script) -> Script:
+    """Answer three requests, so that the kernel delays its acknowledgements as in daily life, then run `end`."""
+
+    def script(peer: Peer) -> None:
+        for _ in range(3):
+            peer.request()
+            peer.say(OK)
+        end(peer)
+
+    return script
+
+
+async def warm(client: Http11Client, backend: Backend) -> None:
+    for _ in range(3):
+        assert await exchange(client, backend) == b"ok"
+    assert backend.accepted == 1
+
+
+async def test_a_connection_closed_while_idle_is_noticed_and_replaced(open_client: Opener) -> None:
+    with Backend(answered_then(Peer.close), answers(OK)) as backend:
+        client = open_client()
+        await warm(client, backend)
+        assert await within(2, lambda: client.counts == (0, 0, 0))
+        assert await exchange(client, backend) == b"ok"
+        assert backend.accepted == 2
+
+
+async def test_a_close_that_the_loop_has_not_seen_is_seen_before_the_request_is_written(open_client: Opener) -> None:
+    closed = threading.Event()
+
+    def closes(peer: Peer) -> None:
+        peer.close()
+        closed.set()
+
+    with Backend(answered_then(closes), answers(OK)) as backend:
+        client = open_client()
+        await warm(client, backend)
+        assert closed.wait(PATIENCE_SECS)  # blocks the loop: its selector cannot tell us
+        assert await exchange(client, backend) == b"ok"
+        assert backend.accepted == 2
+
+
+async def test_a_stray_answer_that_the_loop_has_not_seen_reaches_no_request(open_client: Opener) -> None:
+    said = threading.Event()
+
+    def strays(peer: Peer) -> None:
+        peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstray")
+        said.set()
+        peer.until_left()
+
+    with Backend(answered_then(strays), answers(OK)) as backend:
+        client = open_client()
+        await warm(client, backend)
+        assert said.wait(PATIENCE_SECS)
+        assert await exchange(client, backend) == b"ok"
+        assert backend.accepted == 2
+
+
+async def test_the_idle_close_race_is_never_sent_and_the_next_attempt_is_fresh(
+    open_client: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The FIN is on its way while the request is written: only the acknowledged bytes tell."""
+    closed = threading.Event()
+
+    def closes(peer: Peer) -> None:
+        peer.close()
+        closed.set()
+
+    with Backend(answered_then(closes), answers(OK)) as backend:
+        client = open_client()
+        await warm(client, backend)
+        assert closed.wait(PATIENCE_SECS)
+        with monkeypatch.context() as blind:
+            # A FIN that comes just after the look at the socket is one that the look did not see.
+            blind.setattr("gateway.upstream.tcp.has_news", lambda _: False)
+            with pytest.raises(NeverSent) as caught:
+                await exchange(client, backend)
+        assert caught.value.reason == "stale"
+        assert client.counts == (0, 0, 0)
+        assert await exchange(client, backend) == b"ok"
+        assert backend.requests.qsize() == 4
+
+
+async def test_a_stale_connection_takes_all_older_ones_with_it(
+    open_client: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Barrier(3)
+    closed = threading.Barrier(3)
+
+    def one_of_two(peer: Peer) -> None:
+        peer.request()
+        gate.wait(PATIENCE_SECS)
+        peer.say(OK)
+        gate.wait(PATIENCE_SECS)
+        peer.close()
+        closed.wait(PATIENCE_SECS)
+
+    with Backend(one_of_two, one_of_two, answers(OK)) as backend:
+        client = open_client()
+        both = asyncio.gather(exchange(client, backend), exchange(client, backend))
+        await asyncio.to_thread(gate.wait)
+        await both
+        assert client.counts == (2, 2, 0)
+        gate.wait(PATIENCE_SECS)
+        closed.wait(PATIENCE_SECS)
+        with monkeypatch.context() as blind:
+            blind.setattr("gateway.upstream.tcp.has_news", lambda _: False)
+            with pytest.raises(NeverSent):
+                await exchange(client, backend)
+            assert client.counts[1] == 0
+            assert await exchange(client, backend) == b"ok"
+
+
+def read_then_reset(peer: Peer) -> None:
+    peer.request()
+    peer.reset()
+
+
+def read_a_part_then_close(peer: Peer) -> None:
+    peer.head_only()
+    peer.close()  # a reset, because the rest is unread
+
+
+def read_then_close(peer: Peer) -> None:
+    peer.request()
+    peer.close()
+
+
+def close_without_reading(peer: Peer) -> None:
+    peer.unread()
+    peer.close()
+
+
+@pytest.mark.parametrize("end", [read_then_reset, read_a_part_then_close, read_then_close, close_without_reading])
+async def test_a_request_that_the_backends_kernel_took_may_have_run(open_client: Opener, end: Script) -> None:
+    """The resets among them leave `tcpi_bytes_acked` where it was: alone it would call for a replay."""
+    with Backend(answered_then(end), answers(OK)) as backend:
+        client = open_client()
+        await warm(client, backend)
+        with pytest.raises(MayHaveRun) as caught:
+            await exchange(client, backend)
+        assert caught.value.reason in ("reset", "closed")
+        assert backend.accepted == 1
+
+
+async def test_a_new_connection_that_is_reset_may_have_taken_the_request(open_client: Opener) -> None:
+    with Backend(read_then_reset, answers(OK)) as backend, pytest.raises(MayHaveRun):
+        await exchange(open_client(), backend)
+
+
+async def test_accept_then_reset_is_never_replayed_here(open_client: Opener) -> None:
+    """Whether it is NeverSent depends on which came first; the backend gets one connection in either case."""
+    with Backend(Peer.reset) as backend:
+        with pytest.raises((NeverSent, MayHaveRun)):
+            await exchange(open_client(), backend)
+        assert backend.accepted == 1
+
+
+async def test_an_answer_before_the_question_is_given_to_nobody(open_client: Opener) -> None:
+    """Whoever speaks first on a new connection is no HTTP server; here the bytes may come before or after ours."""
+
+    def speaks_first(peer: Peer) -> None:
+        peer.say(b"220 mail ready\r\n")
+        peer.until_left()
+
+    with Backend(speaks_first) as backend, pytest.raises((NeverSent, MayHaveRun)):
+        await exchange(open_client(), backend)
+
+
+async def test_a_flood_of_interim_answers_ends(open_client: Opener) -> None:
+    def floods(peer: Peer) -> None:
+        peer.request()
+        while True:
+            peer.say(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    with Backend(floods) as backend:
+        with pytest.raises(MayHaveRun) as caught:
+            await exchange(open_client(), backend)
+        assert caught.value.reason == "head_too_large"
+
+
+@pytest.mark.parametrize("part", [b"a" * 1000, b"x: y\r\n" * 200])
+async def test_endless_trailers_and_chunk_extensions_end(open_client: Opener, part: bytes) -> None:
+    start = b"0\r\n" if b"\r\n" in part else b"1;"
+
+    def floods(peer: Peer) -> None:
+        peer.request()
+        peer.say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + start)
+        while True:
+            peer.say(part)
+
+    with Backend(floods) as backend:
+        reply = await open_client().send(backend.address, POST)
+        with pytest.raises(MayHaveRun) as caught:
+            await reply.read()
+        assert caught.value.reason == "malformed"
+        reply.close()
+
+
+async def test_the_backends_key_cannot_break_out_of_its_field(open_client: Opener) -> None:
+    with Backend(answers(OK)) as backend:
+        client = open_client()
+        for request in (
+            UpstreamRequest(b"POST", b"/", [(b"authorization", b"Bearer a\r\nx-b: c")]),
+            UpstreamRequest(b"POST", b"/", [(b"x", b"a\nb")]),
+            UpstreamRequest(b"GET", b"/ HTTP/1.1\r\nhost: b\r\n\r\n"),
+            UpstreamRequest(b"GET", b"/a b"),
+        ):
+            with pytest.raises(ValueError, match="line break"):
+                await client.send(backend.address, request)
+        assert backend.accepted == 0
