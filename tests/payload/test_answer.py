@@ -1,0 +1,74 @@
+"""Is a whole answer read and renamed as it should be?"""
+
+import orjson
+import pytest
+
+from gateway.core.usage import Usage
+from gateway.payload.answer import Answer, read_answer, rename_model, usage_of
+
+CHAT = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1795225026,"model":"qwen","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"\\"model\\":\\"qwen\\""},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":29,"total_tokens":31,"completion_tokens":2}}'
+)
+RESPONSE = (
+    b'{"id":"resp_1","created_at":1,"metadata":{"model":"qwen"},"model":"qwen","object":"response","status":"%b",'
+    b'"usage":{"input_tokens":29,"output_tokens":2}}'
+)
+MESSAGE = (
+    b'{"id":"chatcmpl-1","type":"message","role":"assistant","content":[],"model":"qwen","stop_reason":%b,'
+    b'"usage":{"input_tokens":29,"output_tokens":2}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (CHAT, Answer(Usage(29, 2))),
+        (CHAT.replace(b'"finish_reason":"stop"', b'"finish_reason":"abort"'), Answer(Usage(29, 2), aborted=True)),
+        (RESPONSE % b"completed", Answer(Usage(29, 2))),
+        (RESPONSE % b"incomplete", Answer(Usage(29, 2))),
+        (RESPONSE % b"cancelled", Answer(Usage(29, 2), aborted=True)),
+        (RESPONSE % b"failed", Answer(Usage(29, 2), aborted=True)),
+        (MESSAGE % b'"end_turn"', Answer(Usage(29, 2))),
+        (MESSAGE % b"null", Answer(Usage(29, 2), aborted=True)),
+        (b'{"object":"list","data":[],"usage":{"prompt_tokens":5,"completion_tokens":0}}', Answer(Usage(5, 0))),
+        (b'{"results":[],"usage":{"prompt_tokens":5,"total_tokens":5}}', Answer(Usage(5, 0))),
+        (b'{"usage":null}', Answer()),
+        (b'{"usage":{}}', Answer()),
+        (b'{"input_tokens":5}', Answer()),
+        (b"[1]", Answer()),
+        (b"<html>", Answer()),
+        (b"\xff", Answer()),
+        pytest.param(b'{"a":%b}' % (b"[" * 10_000), Answer(), id="10,000 lists"),
+    ],
+)
+def test_an_answer_states_its_usage_and_whether_it_was_given_up(body: bytes, answer: Answer) -> None:
+    assert read_answer(body) == answer
+    assert usage_of(body) == answer.usage
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        CHAT,
+        RESPONSE % b"completed",
+        MESSAGE % b"null",
+        b'{"id":"score-1","model":"qwen","results":[]}',
+        b'{"model": "q"}',
+    ],
+)
+def test_only_the_top_level_name_is_changed(body: bytes) -> None:
+    renamed = orjson.loads(rename_model(body, 'alias "1"'))
+    assert renamed == {**orjson.loads(body), "model": 'alias "1"'}
+    assert list(renamed) == list(orjson.loads(body))
+
+
+def test_the_usual_head_is_renamed_without_the_rest() -> None:
+    head = b'{"id":"embd-1","object":"list","created":1,"model":"a","data":[{"embedding":[0.1,'
+    assert rename_model(head, "b") == head.replace(b'"a"', b'"b"')
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"data":[]}', b"[]", b"<html>", b'{"a":"\xff', b""])
+def test_what_states_no_model_is_left_as_it_is(body: bytes) -> None:
+    assert rename_model(body, "alias") is body

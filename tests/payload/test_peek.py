@@ -1,0 +1,170 @@
+"""Is a body read as the backend will read it, and is what cannot be read a plain 400?"""
+
+import pytest
+
+from gateway.core.errors import BadRequestError, GatewayError, InvalidJsonError
+from gateway.payload.peek import Peek, peek
+
+
+def test_the_deciding_fields_are_read() -> None:
+    body = (
+        b'{"model":"qwen","stream":true,"stream_options":{"include_usage":true,"continuous_usage_stats":true},'
+        b'"max_tokens":7,"n":2,"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function"}]}'
+    )
+    expected = Peek(
+        model="qwen",
+        stream=True,
+        include_usage=True,
+        continuous_usage=True,
+        max_tokens=7,
+        n=2,
+        has_tools=True,
+    )
+    assert peek(body) == expected
+
+
+def test_an_empty_object_asks_for_nothing() -> None:
+    assert peek(b" {} ") == Peek()
+
+
+def test_null_counts_as_absent() -> None:
+    fields = [
+        *("model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n"),
+        *("previous_response_id", "background", "store", "prompt", "input", "documents", "messages", "tools"),
+    ]
+    assert peek(("{" + ",".join(f'"{name}":null' for name in fields) + "}").encode()) == Peek()
+
+
+def test_the_last_of_duplicate_keys_wins() -> None:
+    assert peek(b'{"model":"a","n":1,"model":"b","n":2}') == Peek(model="b", n=2)
+    assert peek(b'{"model":"a","model":null}').model is None
+
+
+def test_an_escaped_key_is_the_same_key() -> None:
+    assert peek(rb'{"m\u006fdel":"a","\u006e":3}') == Peek(model="a", n=3)
+
+
+def test_an_empty_model_is_none() -> None:
+    assert peek(b'{"model":""}').model is None
+
+
+@pytest.mark.parametrize("spelling", [b"2", b'"2"', b"2.0", b'"2.0"', b'" 2 "', b"2e0", b'"+2"'])
+def test_numbers_pass_in_every_spelling_that_vllm_takes(spelling: bytes) -> None:
+    assert peek(b'{"max_tokens":%b,"n":%b}' % (spelling, spelling)) == Peek(max_tokens=2, n=2)
+
+
+def test_the_largest_bound_on_the_answer_counts() -> None:
+    assert peek(b'{"max_tokens":3,"max_completion_tokens":9,"max_output_tokens":4}').max_tokens == 9
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"model":1}', "model"),
+        (b'{"model":["a"]}', "model"),
+        (b'{"stream":"yes"}', "stream"),
+        (b'{"stream":1}', "stream"),
+        (b'{"stream_options":true}', "stream_options"),
+        (b'{"stream_options":{"include_usage":"x"}}', "stream_options.include_usage"),
+        (b'{"max_tokens":"two"}', "max_tokens"),
+        (b'{"max_tokens":2.5}', "max_tokens"),
+        (b'{"max_tokens":[2]}', "max_tokens"),
+        (b'{"max_completion_tokens":{}}', "max_completion_tokens"),
+        (b'{"max_output_tokens":1e999}', "max_output_tokens"),
+        (b'{"max_output_tokens":1e300}', "max_output_tokens"),
+        (b'{"n":"1_000"}', "n"),
+        ('{"n":"٢"}'.encode(), "n"),
+        pytest.param(b'{"n":%b}' % (b"9" * 4000), "n", id="4,000 digits"),
+        pytest.param(b'{"n":%b}' % (b"9" * 1_000_000), "n", id="a million digits"),
+        pytest.param(b'{"n":"%b"}' % (b"9" * 1_000_000), "n", id="a million digits in a text"),
+        (b'{"previous_response_id":7}', "previous_response_id"),
+        (b'{"background":"no"}', "background"),
+        (b'{"store":0}', "store"),
+    ],
+)
+def test_a_wrong_type_names_its_field(body: bytes, param: str) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        peek(body)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_request", param)
+    assert len(caught.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"a":1',
+        b'{"a":1,}',
+        b"{'a':1}",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"7",
+        b"{}{}",
+        b"\xef\xbb\xbf{}",
+        b'{"a":NaN}',
+        b'{"n":NaN}',
+        b'{"a":-Infinity}',
+        b'{"a":01}',
+        b'{"a":"\x01"}',
+        rb'{"a":"\ud800"}',
+        rb'{"model":"\ud800"}',
+        b'{"model":"\xff"}',
+        pytest.param(b'{"a":%b%b}' % (b"[" * 10_000, b"]" * 10_000), id="10,000 lists"),
+        pytest.param(b'{"messages":%b%b}' % (b"[" * 10_000, b"]" * 10_000), id="10,000 lists in a field that is read"),
+        pytest.param(b'{"a":%b1%b}' % (b'{"a":' * 10_000, b"}" * 10_000), id="10,000 objects"),
+        "{}".encode("utf-16"),
+        b"<html>",
+    ],
+)
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidJsonError) as caught:
+        peek(body)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"1e999", b'"\xff"', pytest.param(b"9" * 1_000_000, id="a million digits")],
+)
+def test_what_is_not_read_is_the_backends_to_refuse(value: bytes) -> None:
+    assert peek(b'{"seed":%b,"n":2}' % value) == Peek(n=2)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count"),
+    [
+        (b'"a, b"', 1),
+        (b'["a","b"]', 2),
+        (b"[1,2,3]", 1),
+        (b"[ 1]", 1),
+        (b"[[1,2],[3]]", 2),
+        (b"[]", 0),
+        (b'[ "a" , "b, c" ]', 2),
+        (b"{}", 1),
+    ],
+)
+def test_prompts_and_inputs_are_counted(prompt: bytes, count: int) -> None:
+    assert peek(b'{"prompt":%b}' % prompt).prompts == count
+    assert peek(b'{"input":%b}' % prompt).inputs == count
+
+
+def test_documents_and_scored_texts_are_counted() -> None:
+    assert peek(b'{"query":"q","documents":["a","b","c"]}').documents == 3
+    assert peek(b'{"text_1":"a","text_2":["a","b"]}').documents == 2
+    assert peek(b'{"text_1":["a","b","c"],"text_2":["a"]}').documents == 3
+    assert peek(b'{"queries":"q","documents":["a"]}').documents == 1
+
+
+def test_what_asks_for_state_is_seen() -> None:
+    seen = peek(b'{"previous_response_id":"resp_1","background":true,"store":true}')
+    assert (seen.previous_response_id, seen.background, seen.store) == (True, True, True)
+    seen = peek(b'{"previous_response_id":"","background":false,"store":false}')
+    assert (seen.previous_response_id, seen.background, seen.store) == (False, False, False)
+
+
+def test_a_refusal_never_quotes_the_body() -> None:
+    with pytest.raises(GatewayError) as caught:
+        peek(b'{"model": 5, "messages": "secret')
+    assert "secret" not in caught.value.message
