@@ -31,7 +31,8 @@ def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float
         tokens -= cost
         missing += cost / bucket.rate
         full_at = now + missing
-    wait = max((cost or 1.0) - SLACK - tokens, 0.0) / bucket.rate
+    short = (cost or 1.0) - tokens
+    wait = short / bucket.rate if short > SLACK else 0.0
     return full_at, BucketState(granted, max(tokens, 0.0), wait, missing)
 
 
