@@ -24,6 +24,7 @@ class Role:
 SHARED = ("--max-num-seqs", "16", "--enable-request-id-headers", "--enable-server-load-tracking")
 CHAT = ("Qwen/Qwen2.5-7B-Instruct", "--served-model-name", "qwen", "--max-model-len", "8192", *SHARED)
 TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+FLAGS = ("--enable-force-include-usage", "--stream-interval", "4")
 EMBED = ("Snowflake/snowflake-arctic-embed-l-v2.0", "--served-model-name", "arctic", "--runner", "pooling", *SHARED)
 RERANK = ("BAAI/bge-reranker-v2-m3", "--served-model-name", "reranker", "--runner", "pooling")
 
@@ -33,12 +34,7 @@ ROLES = {
         Role("chat", "qwen", (*CHAT, *TOOLS), "REAL_VLLM_CHAT_URL"),
         Role("embed", "arctic", EMBED, "REAL_VLLM_EMBED_URL"),
         Role("rerank", "reranker", (*RERANK, "--max-model-len", "8192", *SHARED), "REAL_VLLM_RERANK_URL"),
-        Role(
-            "flagged",
-            "qwen",
-            (*CHAT, "--enable-force-include-usage", "--stream-interval", "4"),
-            "REAL_VLLM_FLAGGED_URL",
-        ),
+        Role("flagged", "qwen", (*CHAT, *FLAGS), "REAL_VLLM_FLAGGED_URL"),
         Role("bare", "qwen", CHAT[:5], "REAL_VLLM_BARE_URL", (("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "1"),)),
     )
 }

@@ -1,4 +1,4 @@
-"""In which order and with which spacing are answers written? A relay that scans bytes instead of parsing rests on this."""
+"""In which order and with which spacing are answers written? A relay that scans bytes instead of parsing needs it."""
 
 from typing import Any
 
@@ -105,7 +105,10 @@ CHAT_KEYS = (
     "id object created model choices service_tier system_fingerprint usage "
     "prompt_logprobs prompt_token_ids prompt_text kv_transfer_params ec_transfer_params metrics"
 )
-COMPLETION_KEYS = "id object created model choices service_tier system_fingerprint usage kv_transfer_params ec_transfer_params metrics"
+COMPLETION_KEYS = (
+    "id object created model choices service_tier system_fingerprint usage "
+    "kv_transfer_params ec_transfer_params metrics"
+)
 RESPONSE_START = "id created_at incomplete_details instructions metadata model object output "
 
 
