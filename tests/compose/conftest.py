@@ -1,0 +1,34 @@
+"""What stands in every Compose test? The files as Compose reads them."""
+
+from typing import Any
+
+import pytest
+
+from tests.compose.project import MONITORING, REAL, SIMULATED, Project, need_compose
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "compose: starts the whole stack in containers; takes minutes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compose() -> None:
+    need_compose()
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """docker-compose.yml alone."""
+    return Project(tmp_path_factory.mktemp("real"), REAL).config()
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """With compose.sim.yml on top."""
+    return Project(tmp_path_factory.mktemp("simulated"), SIMULATED).config()
+
+
+@pytest.fixture(scope="session")
+def monitoring(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """docker-compose.monitoring.yml, a project of its own."""
+    return Project(tmp_path_factory.mktemp("monitoring"), MONITORING).config()

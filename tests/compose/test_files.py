@@ -1,0 +1,249 @@
+"""Do the Compose files say what the host needs? GPUs, networks, keys, start order and limits, as Compose reads them."""
+
+import ipaddress
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, HUB_TOKEN, KEYS, MONITORING, REAL, ROOT, Project
+from tests.support import docker
+
+VLLM = {"chat0", "chat1", "text2sql", "embed", "rerank"}
+CHAT = (
+    "Qwen/Qwen2.5-7B-Instruct --served-model-name qwen Qwen/Qwen2.5-7B-Instruct --host 0.0.0.0 --port 8000 "
+    "--max-model-len 8192 --gpu-memory-utilization 0.90 --enable-auto-tool-choice --tool-call-parser hermes "
+    "--shutdown-timeout 120 --quantization fp8 --max-num-seqs 64"
+)
+ARGUMENTS = {
+    "chat0": CHAT,
+    "chat1": CHAT,
+    "text2sql": "Snowflake/Arctic-Text2SQL-R1-7B --host 0.0.0.0 --port 8000 --max-model-len 8192 "
+    "--gpu-memory-utilization 0.90 --shutdown-timeout 120 --max-num-seqs 32",
+    "embed": "Snowflake/snowflake-arctic-embed-l-v2.0 --runner pooling --host 0.0.0.0 --port 8000 "
+    "--gpu-memory-utilization 0.30 --shutdown-timeout 120",
+    "rerank": "BAAI/bge-reranker-v2-m3 --runner pooling --host 0.0.0.0 --port 8000 --max-model-len 8192 "
+    "--gpu-memory-utilization 0.30 --shutdown-timeout 120",
+}
+
+
+def _gpus(service: dict[str, Any]) -> list[str]:
+    devices = service.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices", [])
+    assert all(device["driver"] == "nvidia" and device["capabilities"] == ["gpu"] for device in devices)
+    return [number for device in devices for number in device["device_ids"]]
+
+
+def _flag(service: dict[str, Any], name: str) -> float:
+    words = service["command"]
+    return float(words[words.index(name) + 1])
+
+
+def _seconds(duration: str) -> int:
+    minutes, _, seconds = duration.rstrip("s").rpartition("m")
+    return int(minutes or 0) * 60 + int(seconds or 0)
+
+
+def test_each_server_has_its_gpu_and_two_share_the_last(real: dict[str, Any]) -> None:
+    pinned = {name: _gpus(service) for name, service in real["services"].items() if _gpus(service)}
+    assert pinned == {"chat0": ["0"], "chat1": ["1"], "text2sql": ["2"], "embed": ["3"], "rerank": ["3"]}
+
+
+def test_what_shares_a_gpu_fits_it(real: dict[str, Any]) -> None:
+    used: dict[str, float] = defaultdict(float)
+    for name in VLLM:
+        for gpu in _gpus(real["services"][name]):
+            used[gpu] += _flag(real["services"][name], "--gpu-memory-utilization")
+    assert max(used.values()) <= 0.90
+
+
+@pytest.mark.parametrize("name", sorted(VLLM))
+def test_a_server_gets_the_planned_arguments_and_the_simulator_the_same(
+    real: dict[str, Any], simulated: dict[str, Any], name: str
+) -> None:
+    assert real["services"][name]["command"] == ARGUMENTS[name].split()
+    assert real["services"][name]["entrypoint"] == ["vllm", "serve"]
+    assert simulated["services"][name]["command"] == ARGUMENTS[name].split()
+    assert simulated["services"][name]["entrypoint"] == ["gateway", "simulate"]
+
+
+@pytest.mark.parametrize(("value", "tail"), [("", ["120"]), ("--kv-cache-dtype fp8", ["--kv-cache-dtype", "fp8"])])
+def test_quantization_is_a_setting(tmp_path: Path, value: str, tail: list[str]) -> None:
+    chosen = Project(tmp_path, REAL, {**KEYS, "CHAT_VLLM_ARGS": value}).config()
+    assert chosen["services"]["chat0"]["command"][-len(tail) :] == tail
+    assert "--quantization" not in chosen["services"]["chat1"]["command"]
+
+
+def test_without_gpus_nothing_asks_for_one_or_for_models(simulated: dict[str, Any]) -> None:
+    assert not any("deploy" in service for service in simulated["services"].values())
+    assert not any("vllm/" in service["image"] for service in simulated["services"].values())
+    assert simulated["services"]["models"]["entrypoint"] == ["true"]
+    assert not any(service.get("volumes") for name, service in simulated["services"].items() if name != "nginx")
+    assert "download" not in simulated["networks"]
+
+
+@pytest.mark.parametrize("stack", ["real", "simulated"])
+def test_only_nginx_publishes_ports(request: pytest.FixtureRequest, stack: str) -> None:
+    services = request.getfixturevalue(stack)["services"]
+    assert {name for name, service in services.items() if service.get("ports")} == {"nginx"}
+    assert {(port["published"], port["target"]) for port in services["nginx"]["ports"]} == {("80", 80), ("443", 443)}
+
+
+def test_monitoring_is_published_on_loopback_alone(monitoring: dict[str, Any]) -> None:
+    ports = [port for service in monitoring["services"].values() for port in service.get("ports", [])]
+    assert ports
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("stack", ["real", "simulated"])
+def test_a_key_stands_in_the_environment_of_those_who_need_it_and_nowhere_else(
+    request: pytest.FixtureRequest, stack: str
+) -> None:
+    holders: dict[str, set[str]] = defaultdict(set)
+    for name, service in request.getfixturevalue(stack)["services"].items():
+        environment = service.pop("environment", None) or {}
+        assert "canary" not in msgspec.json.encode(service).decode(), name
+        for value in environment.values():
+            holders[value or ""].add(name)
+        service["environment"] = environment
+    assert holders[GATEWAY_KEY] == {"gateway"}
+    assert holders[BACKEND_KEY] == {*VLLM, "gateway"}
+    assert holders[HUB_TOKEN] == {"models"}
+
+
+def test_the_backends_have_no_way_in_and_none_out(real: dict[str, Any]) -> None:
+    assert real["networks"]["backend"]["internal"] is True
+    members = {name: set(service["networks"]) for name, service in real["services"].items()}
+    assert all(members[name] == {"backend"} for name in VLLM)
+    assert (members["gateway"], members["nginx"], members["models"]) == ({"edge", "backend"}, {"edge"}, {"download"})
+
+
+def test_the_gateway_trusts_exactly_the_network_of_nginx(real: dict[str, Any], tmp_path: Path) -> None:
+    moved = Project(tmp_path, REAL, {**KEYS, "EDGE_SUBNET": "10.77.0.0/28"}).config()
+    for stack, expected in ((real, "10.199.0.0/24"), (moved, "10.77.0.0/28")):
+        assert stack["networks"]["edge"]["ipam"]["config"] == [{"subnet": expected}]
+        assert stack["services"]["gateway"]["environment"]["TRUSTED_PROXIES"] == expected
+        assert ipaddress.ip_network(expected).is_private
+
+
+def test_networks_have_fixed_names_that_monitoring_joins(real: dict[str, Any], monitoring: dict[str, Any]) -> None:
+    assert real["networks"]["edge"]["name"] == "inference-edge"
+    assert real["networks"]["backend"]["name"] == monitoring["networks"]["backend"]["name"] == "inference-backend"
+    assert monitoring["networks"]["backend"]["external"] is True
+
+
+def test_containers_have_plain_names_and_the_gateway_can_be_scaled(real: dict[str, Any]) -> None:
+    names = {name: service.get("container_name") for name, service in real["services"].items()}
+    assert names == {
+        **{name: f"vllm-{name}" for name in VLLM},
+        "models": "inference-models",
+        "nginx": "inference-nginx",
+        "gateway": None,
+    }
+
+
+def test_models_are_there_before_a_server_starts_and_the_second_on_a_gpu_waits(real: dict[str, Any]) -> None:
+    def waits(name: str) -> dict[str, str]:
+        return {other: rule["condition"] for other, rule in real["services"][name].get("depends_on", {}).items()}
+
+    done = "service_completed_successfully"
+    assert all(waits(name) == {"models": done} for name in VLLM - {"rerank"})
+    assert waits("rerank") == {"models": done, "embed": "service_healthy"}
+    assert waits("gateway") == {}
+    assert waits("nginx") == {"gateway": "service_started"}
+    assert all(real["services"][name]["environment"]["HF_HUB_OFFLINE"] == "1" for name in VLLM)
+
+
+@pytest.mark.parametrize("stack", ["real", "simulated"])
+def test_nobody_is_killed_while_requests_end(request: pytest.FixtureRequest, stack: str) -> None:
+    services = request.getfixturevalue(stack)["services"]
+    for name in VLLM:
+        assert _seconds(services[name]["stop_grace_period"]) > _flag(services[name], "--shutdown-timeout")
+    assert _seconds(services["gateway"]["stop_grace_period"]) > 120
+    assert _seconds(services["nginx"]["stop_grace_period"]) > 120
+    assert services["nginx"]["stop_signal"] == "SIGQUIT"
+
+
+@pytest.mark.parametrize("stack", ["real", "simulated"])
+def test_every_server_says_how_it_is(request: pytest.FixtureRequest, stack: str) -> None:
+    services = request.getfixturevalue(stack)["services"]
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"models"}
+    # `start_interval` leaves containers unstarted on engines before 25.
+    assert not any("start_interval" in service.get("healthcheck", {}) for service in services.values())
+    if stack == "real":
+        assert {services[name]["healthcheck"]["start_period"] for name in VLLM} == {"15m0s"}
+
+
+def test_the_gateway_and_nginx_may_do_little(real: dict[str, Any]) -> None:
+    gateway, nginx = real["services"]["gateway"], real["services"]["nginx"]
+    for service in (gateway, nginx):
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert gateway["user"] == "1001:1001"
+    assert "cap_add" not in gateway
+    assert set(nginx["cap_add"]) == {"CHOWN", "SETGID", "SETUID", "DAC_OVERRIDE"}
+
+
+def test_nginx_and_the_gateway_refuse_bodies_at_the_same_length(real: dict[str, Any], tmp_path: Path) -> None:
+    changed = Project(tmp_path, REAL, {**KEYS, "MAX_REQUEST_BODY_BYTES": "5000"}).config()
+    for stack, expected in ((real, "10485760"), (changed, "5000")):
+        limits = [stack["services"][name]["environment"]["MAX_REQUEST_BODY_BYTES"] for name in ("nginx", "gateway")]
+        assert limits == [expected, expected]
+
+
+def test_a_stack_without_a_backend_key_does_not_start(tmp_path: Path) -> None:
+    answer = Project(tmp_path, REAL, {"GATEWAY_API_KEY": GATEWAY_KEY}).run("config", "--quiet")
+    assert answer.returncode != 0
+    assert "BACKEND_API_KEY" in answer.stderr
+    assert "gateway init" in answer.stderr
+
+
+def test_the_cache_is_filled_once_and_then_needs_no_hub(real: dict[str, Any], tmp_path: Path) -> None:
+    service = real["services"]["models"]
+    hub = tmp_path / "modules" / "huggingface_hub.py"
+    hub.parent.mkdir()
+    hub.write_text("def snapshot_download(name, **options): print('asked for', name)\n")
+    (cache := tmp_path / "cache").mkdir()
+
+    def run(modules: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *service["entrypoint"][1:], *service["command"]]
+        environment = {"HF_HOME": str(cache), "PYTHONPATH": str(modules)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 -- our own
+
+    first = run(hub.parent)
+    assert first.returncode == 0, first.stderr
+    models = {service["command"][0] for name, service in real["services"].items() if name in VLLM}
+    assert {f"asked for {name}" for name in models} == {line for line in first.stdout.splitlines() if "asked" in line}
+    hub.write_text("raise RuntimeError('the hub is out of reach')\n")
+    second = run(hub.parent)
+    assert (second.returncode, second.stdout) == (0, "all models are in the cache\n")
+
+
+def test_a_download_that_failed_is_tried_again(real: dict[str, Any], tmp_path: Path) -> None:
+    service = real["services"]["models"]
+    (tmp_path / "huggingface_hub.py").write_text("def snapshot_download(name, **options): raise OSError('cut')\n")
+    command = [sys.executable, *service["entrypoint"][1:], *service["command"]]
+    environment = {"HF_HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    for _ in range(2):
+        answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 -- our own
+        assert answer.returncode != 0
+        assert "OSError: cut" in answer.stderr
+
+
+def test_prometheus_takes_its_configuration(monitoring: dict[str, Any]) -> None:
+    image = monitoring["services"]["prometheus"]["image"]
+    if (reason := docker.missing_engine() or docker.missing_image(image, standin="prometheus")) is not None:
+        docker.skip_or_fail(f"needs {image}: {reason}")
+    mount = f"{ROOT / 'monitoring'}:/monitoring:ro"
+    options = ("--rm", "--network", "none", "--entrypoint", "promtool", "--volume", mount)
+    answer = docker.run("docker", "run", *options, image, "check", "config", "/monitoring/prometheus.yml")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_monitoring_is_a_project_of_its_own(real: dict[str, Any], monitoring: dict[str, Any], tmp_path: Path) -> None:
+    assert (real["name"], monitoring["name"]) == ("inference", "inference-monitoring")
+    assert Project(tmp_path, MONITORING, {}).run("config", "--quiet").returncode == 0
