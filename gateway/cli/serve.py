@@ -9,8 +9,10 @@ import uvloop
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
 from gateway.server.listening import CannotListenError
-from gateway.server.supervisor import DEFAULT_FACTORY, Endpoints, Supervisor, WorkerFailedError
+from gateway.server.supervisor import Endpoints, Supervisor, WorkerFailedError
 from gateway.settings import ConfigurationError, Settings, load
+
+DEFAULT_FACTORY = "gateway.app:build"
 
 
 @click.command()

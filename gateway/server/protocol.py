@@ -162,6 +162,10 @@ class HttpProtocol(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Queue bytes for the client."""
         self._transport.write(data)
+        if self._transport.is_closing():
+            # The write found a dead socket and `connection_lost` is due: an application that writes without a pause
+            # must wait here, or the loop would never come to tell it.
+            self.congested = True
 
     async def relieved(self) -> None:
         """Wait until the client has taken enough of what was written, or has gone."""

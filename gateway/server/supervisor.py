@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from gateway.server.channel import FAILED, READY, Assignment, send_assignment
 from gateway.server.listening import listen
 from gateway.server.metrics import MetricsExporter, directory_for
+from gateway.server.settings import ServerSettings
 from gateway.server.worker import FAREWELL_SECS
-from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FACTORY = "gateway.app:build"
 STEADY_SECS = 10.0
 """A worker that lived this long is replaced at once when it dies; one that did not may be crashing in a loop."""
 BACKOFF_SECS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
@@ -49,9 +48,9 @@ class Supervisor:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ServerSettings,
         *,
-        factory: str = DEFAULT_FACTORY,
+        factory: str,
         on_ready: Callable[[Endpoints], None] = lambda _: None,
     ) -> None:
         self._settings = settings

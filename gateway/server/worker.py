@@ -18,7 +18,6 @@ from gateway.core.worker import Drain, WorkerIdentity
 from gateway.server.channel import Assignment, receive_assignment, report_failure, report_ready
 from gateway.server.protocol import ConnectionLimits, HttpProtocol
 from gateway.server.settings import ServerSettings
-from gateway.settings import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +165,7 @@ def main(arguments: list[str]) -> int:
     listener, channel = (socket.socket(fileno=int(number)) for number in arguments)
     try:
         uvloop.run(serve(receive_assignment(channel), listener, channel))
-    except (StartError, ConfigurationError) as error:
+    except (StartError, ValueError) as error:  # an application says by ValueError that its settings will not do
         report_failure(channel, str(error))
         return 1
     except Exception as error:

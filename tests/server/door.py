@@ -116,7 +116,7 @@ def request(method: str = "POST", path: str = "/", body: bytes = b"", *fields: b
 
 async def read_body(receive: Receive) -> bytes:
     """The whole body, as an application receives it."""
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")

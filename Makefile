@@ -1,0 +1,30 @@
+# Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint fmt
+
+BIN := .venv/bin
+# One process per core, four at the most: beyond that the tests' own servers wait for each other.
+TEST_PROCESSES ?= $(shell n=$$(nproc 2> /dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
+
+help: ## show this
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: ## make .venv with the gateway command and the tools
+	@scripts/install.sh
+
+demo: install ## five simulated vLLM servers and the gateway, with examples to paste (DEMO_PORT, DEMO_KEY)
+	@$(BIN)/gateway demo
+
+test: install ## the whole test suite
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup
+
+lint: install ## style, types, the floors of the house, unused dependencies
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+
+fmt: install ## format, and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Makes .venv with everything that requirements/dev.lock pins, and the project itself; quick when nothing has changed.
+# Every downloaded file is checked against a hash. PYTHON names another interpreter (3.11 or newer).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+stamp=.venv/installed-from
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "install: Python 3.11 or newer is needed, and $python is not; PYTHON=/path/to/python3.11 make install" >&2
+  exit 1
+}
+wanted=$({ "$python" -VV; cat pyproject.toml requirements/uv.lock requirements/dev.lock; } | sha256sum)
+if [ -x .venv/bin/gateway ] && [ "$(cat "$stamp" 2> /dev/null)" = "$wanted" ]; then
+  exit 0
+fi
+
+rm -f "$stamp"
+if [ ! -x .venv/bin/python ]; then
+  "$python" -m venv .venv || {
+    rm -rf .venv
+    echo "install: python3 cannot make virtual environments; on Debian: apt-get install python3-venv" >&2
+    exit 1
+  }
+fi
+echo "install: the tools and libraries of requirements/dev.lock into .venv"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --allow-empty-requirements \
+  requirements/uv.lock requirements/dev.lock
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+echo "$wanted" > "$stamp"
+echo "install: done, .venv/bin/gateway is the command"
