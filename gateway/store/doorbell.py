@@ -45,18 +45,13 @@ class Doorbell:
         self._probe.close()
         self._path.unlink(missing_ok=True)
 
-    def ring(self, worker: int, tokens: Sequence[int]) -> bool:
-        """Tell a worker that these tokens may look; False when it is dead."""
+    def ring(self, worker: int, tokens: Sequence[int]) -> None:
+        """Tell a worker that these tokens may look; it is no failure when its buffer is full or it is gone."""
         address = str(self.path_of(worker))
-        try:
+        with contextlib.suppress(OSError):
             for start in range(0, len(tokens), TOKENS_PER_DATAGRAM):
                 some = tokens[start : start + TOKENS_PER_DATAGRAM]
                 self._socket.sendto(struct.pack(f"={len(some)}Q", *some), address)
-        except ConnectionRefusedError:
-            return False
-        except OSError:  # its buffer is full, or its path was removed: its waiters look by themselves
-            return True
-        return True
 
     def is_dead(self, worker: int) -> bool:
         """Has the process of that worker ended? A path that is missing proves nothing."""

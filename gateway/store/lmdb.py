@@ -184,8 +184,7 @@ class LmdbStore:
             else:
                 elsewhere[worker].append(token)
         for worker, tokens in elsewhere.items():
-            if not self._doorbell.ring(worker, tokens):
-                self._loop.call_soon(self._bury, worker)
+            self._doorbell.ring(worker, tokens)
 
     def _part(self, worker: int) -> bool:
         done, called = self._decide(ledger.part, worker, CLAIMS_PER_STEP)

@@ -25,6 +25,8 @@ ORGANIZATION = "203.0.113.7"
 PROMPTLY = 30.0
 """Seconds for an answer on a busy machine; the tests measure what took place, not how long it took to be told."""
 
+READY, STORMING = 0, -1
+
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["uvloop", "anyio", "gateway.store.lmdb"])
 
@@ -46,7 +48,7 @@ class Runner:
         await self.store.open()
         commands: asyncio.Queue[tuple[int, str, dict[str, Any]]] = asyncio.Queue()
         asyncio.get_running_loop().add_reader(self.pipe.fileno(), lambda: commands.put_nowait(self.pipe.recv()))
-        self.pipe.send((0, "ready"))
+        self.pipe.send((READY, None))
         tasks = set()
         while True:
             number, name, arguments = await commands.get()
@@ -114,6 +116,7 @@ class Runner:
     async def storm(self) -> NoReturn:
         """Nothing but write transactions, until it is killed."""
         await self.store.acquire(ORGANIZATION, limit=1_000_000, max_queued=0, patience=0)
+        self.pipe.send((STORMING, None))
         for number in itertools.count():
             await self.store.take(f"made-up-{number % 3000}", Bucket(50, 100))
             grant = await self.store.acquire(f"made-up-{number % 7}", limit=1000, max_queued=0, patience=0)
@@ -171,7 +174,7 @@ def crew(directory: Path, size: int) -> Iterator[list[Worker]]:
     workers = [Worker(directory) for _ in range(size)]
     try:
         for worker in workers:
-            worker.result(0)
+            worker.result(READY)
         yield workers
     finally:
         for worker in workers:

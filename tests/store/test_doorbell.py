@@ -27,7 +27,7 @@ sys.stdin.read()
 async def test_a_ring_reaches_the_other_worker_with_every_token(directory: Path) -> None:
     heard: list[int] = []
     one, other = Doorbell(directory, 1, heard.append), Doorbell(directory, 2, heard.append)
-    assert one.ring(2, range(5000))
+    one.ring(2, range(5000))
     async with asyncio.timeout(5):
         while len(heard) < 5000:
             await checkpoint()
@@ -39,7 +39,8 @@ async def test_a_ring_reaches_the_other_worker_with_every_token(directory: Path)
 async def test_a_full_socket_is_not_taken_for_a_dead_one(directory: Path) -> None:
     heard: list[int] = []
     one, other = Doorbell(directory, 1, heard.append), Doorbell(directory, 2, heard.append)
-    assert all(one.ring(2, [token]) for token in range(10_000))
+    for token in range(10_000):
+        one.ring(2, [token])
     assert not one.is_dead(2)
     one.close()
     other.close()
@@ -62,10 +63,10 @@ async def test_only_a_process_that_has_ended_is_dead(directory: Path) -> None:
     assert not bell.is_dead(2)
     os.kill(process.pid, signal.SIGSTOP)
     assert not bell.is_dead(2)
-    assert bell.ring(2, [7])
+    bell.ring(2, [7])
     kill(process.pid)
     assert bell.is_dead(2)
-    assert not bell.ring(2, [7])
+    bell.ring(2, [7])
     process.stdin.close()
     process.stdout.close()
     process.wait()
@@ -75,7 +76,7 @@ async def test_only_a_process_that_has_ended_is_dead(directory: Path) -> None:
 async def test_a_missing_path_proves_no_death(directory: Path) -> None:
     bell = Doorbell(directory, 1, print)
     assert not bell.is_dead(2)
-    assert bell.ring(2, [7])
+    bell.ring(2, [7])
     bell.close()
 
 

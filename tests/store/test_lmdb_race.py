@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.racing import Worker, crew, most_at_once, until_figures
+from tests.store.racing import STORMING, Worker, crew, most_at_once, until_figures
 
 WORKERS = 4
 
@@ -122,8 +122,8 @@ def test_fifty_kills_in_the_midst_of_writing_neither_wedge_nor_corrupt(directory
         granted = 0
         for _ in range(50):
             stormer = Worker(directory)
-            stormer.result(0)
             stormer.start("storm")
+            stormer.result(STORMING)
             granted += witness.do("take", times=20, capacity=500) + other.do("take", times=20, capacity=500)
             stormer.kill()
             stormer.pipe.close()
