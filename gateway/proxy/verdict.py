@@ -17,6 +17,9 @@ BUSY_RETRY_SECS = 1.0
 """vLLM states no Retry-After; its queue moves within seconds."""
 
 
+NOTHING = msgspec.Raw(b"")
+
+
 class _Inner(msgspec.Struct):
     message: str = ""
     type: str | None = None
@@ -26,7 +29,7 @@ class _Inner(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     error: _Inner | str | None = None
-    detail: msgspec.Raw | None = None
+    detail: msgspec.Raw = NOTHING
     type: str | None = None
 
 
@@ -79,8 +82,8 @@ def _stated(status: int, answer: _Answer) -> StatedError:
     return StatedError(status, kind, str(status), message, None)
 
 
-def _detail(raw: msgspec.Raw | None) -> str:
-    if raw is None:
+def _detail(raw: msgspec.Raw) -> str:
+    if not bytes(raw):
         return "The model server gave no reason."
     decoded = msgspec.json.decode(raw)
     return decoded if isinstance(decoded, str) else orjson.dumps(decoded).decode()
