@@ -13,6 +13,20 @@ from gateway.api.operations import OPERATIONS, Operation
 from gateway.api.schemas.common import AnthropicErrorEnvelope, ErrorEnvelope, JsonObject
 from gateway.backends.roster import Roster
 from gateway.core.endpoint import Access, Dialect, Endpoint
+from gateway.core.envelope import error_body
+from gateway.core.errors import (
+    BadGatewayError,
+    BadRequestError,
+    BodyTimeoutError,
+    GatewayError,
+    GatewayTimeoutError,
+    InvalidApiKeyError,
+    ModelNotFoundError,
+    PayloadTooLargeError,
+    RateLimitedError,
+    UnavailableError,
+    UnsupportedEncodingError,
+)
 from gateway.routing.registry import default_name
 
 _REF = "#/components/schemas/{model}"
@@ -26,19 +40,26 @@ One address for a small fleet of language models. OpenAI's and Anthropic's SDKs 
 - **Streams**: server-sent events. One that fails after its start ends with an `error` event and without its end mark.
 """
 
-_FAILURES: dict[str, str] = {
-    "400": "The request itself is at fault: no JSON object, a field of the wrong type, a feature this fleet lacks.",
-    "401": "The key is missing or wrong.",
-    "404": "No such model.",
-    "408": "The body did not arrive in time.",
-    "413": "The body is too large.",
-    "415": "The body is compressed, or no JSON.",
-    "429": "Your own limit: too many requests, or no free slot in time. Try again after `retry-after`.",
-    "502": "The backend failed.",
-    "503": "No backend takes work now. Try again after `retry-after`.",
-    "504": "The backend was silent for too long.",
+_TAGS = {
+    "Chat": "Text from text, in OpenAI's words.",
+    "Anthropic": "The same models in Anthropic's words.",
+    "Retrieval": "Vectors, rankings and tokens.",
+    "Models": "The names to ask for.",
+    "Health": "For load balancers and operators.",
 }
-_RETRY_LATER = frozenset({"429", "503"})
+_FAILURES = (
+    BadRequestError("The request is at fault: no JSON object, a field of a wrong type, a feature this fleet lacks."),
+    InvalidApiKeyError("The API key is missing or wrong."),
+    ModelNotFoundError("The model does not exist.", param="model"),
+    BodyTimeoutError("The request's body did not arrive in time."),
+    PayloadTooLargeError("The request's body is too large."),
+    UnsupportedEncodingError("The request's body is compressed, or no JSON."),
+    RateLimitedError("Your own limit is reached: too many requests, or no free slot in time."),
+    BadGatewayError("The backend failed."),
+    UnavailableError("No backend takes work now."),
+    GatewayTimeoutError("The backend was silent for too long."),
+)
+_RETRY_LATER = frozenset({RateLimitedError.status, UnavailableError.status})
 _OWN_FAILURES = ("401", "429")
 
 _HEADERS: dict[str, JsonObject] = {
@@ -55,6 +76,7 @@ def render_document(app: FastAPI, roster: Roster) -> bytes:
     """The document as JSON; `app` has the own paths, `roster` the model names for examples."""
     endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
     document = get_openapi(title=app.title, version=app.version, description=_INTRODUCTION, routes=app.routes)
+    document["tags"] = [{"name": name, "description": words} for name, words in _TAGS.items()]
     document["servers"] = [{"url": "/", "description": "This gateway"}]
     own_paths = document["paths"]
     for path, item in own_paths.items():
@@ -65,7 +87,10 @@ def render_document(app: FastAPI, roster: Roster) -> bytes:
     components["schemas"] = {**components.get("schemas", {}), **_schemas(OPERATIONS)}
     components["schemas"].pop("HTTPValidationError", None)
     components["schemas"].pop("ValidationError", None)
-    components["responses"] = {**_failures("", ErrorEnvelope), **_failures("Anthropic", AnthropicErrorEnvelope)}
+    components["responses"] = {
+        **_failures(Dialect.OPENAI, ErrorEnvelope),
+        **_failures(Dialect.ANTHROPIC, AnthropicErrorEnvelope),
+    }
     components["headers"] = _HEADERS
     components["securitySchemes"] = _SECURITY
     return orjson.dumps(document)
@@ -87,12 +112,12 @@ def _relayed(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
     answers: JsonObject = {"application/json": {"schema": _schema(row.answer)}}
     if endpoint.streams:
         answers["text/event-stream"] = {"schema": {"type": "string"}, "example": row.stream}
-    family = "Anthropic" if endpoint.dialect is Dialect.ANTHROPIC else ""
+    family = _family(endpoint.dialect)
     return {
         "tags": [row.tag],
         "summary": row.summary,
         "description": row.description,
-        "operationId": row.path.strip("/").replace("/", "_"),
+        "operationId": row.path.strip("/").replace("/", "-").replace("_", "-"),
         "security": _security(endpoint),
         "requestBody": {
             "required": True,
@@ -108,7 +133,7 @@ def _relayed(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
                 "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
                 "content": answers,
             },
-            **{status: {"$ref": f"#/components/responses/{family}Error{status}"} for status in _FAILURES},
+            **{status: {"$ref": f"#/components/responses/{family}Error{status}"} for status in map(_status, _FAILURES)},
         },
     }
 
@@ -144,15 +169,26 @@ def _security(endpoint: Endpoint) -> list[JsonObject]:
     return [*schemes, {"x-api-key": []}] if endpoint.dialect is Dialect.ANTHROPIC else schemes
 
 
-def _failures(family: str, envelope: type[BaseModel]) -> JsonObject:
-    return {f"{family}Error{status}": _failure(status, words, envelope) for status, words in _FAILURES.items()}
+def _failures(dialect: Dialect, envelope: type[BaseModel]) -> JsonObject:
+    """Every failure of a relayed path as a reusable response, rendered as the error boundary renders it."""
+    return {f"{_family(dialect)}Error{error.status}": _failure(error, dialect, envelope) for error in _FAILURES}
 
 
-def _failure(status: str, words: str, envelope: type[BaseModel]) -> JsonObject:
+def _failure(error: GatewayError, dialect: Dialect, envelope: type[BaseModel]) -> JsonObject:
     headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
-    if status in _RETRY_LATER:
+    if error.status in _RETRY_LATER:
         headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
-    return {"description": words, "headers": headers, "content": {"application/json": {"schema": _schema(envelope)}}}
+    example = orjson.loads(error_body(error, dialect, "5f0c6a3e9d21b784000000000000002a"))
+    content = {"application/json": {"schema": _schema(envelope), "example": example}}
+    return {"description": error.message, "headers": headers, "content": content}
+
+
+def _status(error: GatewayError) -> str:
+    return str(error.status)
+
+
+def _family(dialect: Dialect) -> str:
+    return "Anthropic" if dialect is Dialect.ANTHROPIC else ""
 
 
 def _schema(model: type[BaseModel]) -> JsonObject:

@@ -1,0 +1,96 @@
+"""The own paths on a real port, behind the allow-list and a boundary that spells failures, and a fleet set by hand."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from gateway.api.endpoints import allow, find
+from gateway.api.own import build_own
+from gateway.backends.health import BackendHealth, BackendStatus, Readiness, State
+from gateway.backends.probe import Reason
+from gateway.backends.roster import Roster, build_roster
+from gateway.backends.settings import BackendSettings
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.clock import SystemClock
+from gateway.core.endpoint import Dialect
+from gateway.core.envelope import error_body, error_headers
+from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
+from gateway.core.fleet import BackendGroup
+
+KEY = "sk-backends-4f2a"
+
+
+def whole_roster() -> Roster:
+    """The fleet of the design: two chat replicas and one server of each other kind."""
+    return build_roster(
+        BackendSettings.model_validate(
+            {
+                "backend_api_key": KEY,
+                "chat_backends": "http://chat0:8000,http://chat1:8000",
+                "text2sql_backend": "http://text2sql:8000",
+                "embed_backend": "http://embed:8000",
+                "rerank_backend": "http://rerank:8000",
+            }
+        )
+    )
+
+
+@dataclass
+class FleetByHand:
+    """Says of the fleet what a test sets."""
+
+    roster: Roster = field(default_factory=whole_roster)
+    readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, reason="ok"))
+    health: dict[str, BackendHealth] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
+
+    def ready(self) -> Readiness:
+        return self.readiness
+
+    def statuses(self) -> list[BackendStatus]:
+        well = BackendHealth(State.HEALTHY, Reason.OK, since=0.0, latency=0.0042)
+        return [
+            BackendStatus(group, backend, self.health.get(backend.name, well))
+            for group, backend in self.roster.backends()
+        ]
+
+    def max_model_len(self, group: BackendGroup) -> int | None:
+        return self.lengths.get(group.name)
+
+
+def guarded(own: ASGIApp) -> ASGIApp:
+    """`own` as the chain presents it: unknown paths and methods never reach it, failures leave it unsaid."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            endpoint = find(scope["path"], scope["raw_path"])
+            if endpoint is None:
+                raise NotFoundError("No such path.")
+            if scope["method"] not in endpoint.methods:
+                raise MethodNotAllowedError("No such method.", headers=[allow(endpoint)])
+            await own(scope, receive, send)
+        except GatewayError as error:
+            headers = [(b"content-type", b"application/json"), *error.headers, *error_headers(error)]
+            await send({"type": "http.response.start", "status": error.status, "headers": headers})
+            await send({"type": "http.response.body", "body": error_body(error, Dialect.OPENAI, "r1")})
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serving(fleet: FleetByHand) -> AsyncIterator[str]:
+    """The base URL of a server that answers for `fleet` until the scope is left."""
+    app = guarded(build_own(fleet.roster, fleet, SystemClock(), "1.2.3"))
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        await task
