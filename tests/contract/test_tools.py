@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from tests.contract.answers import MESSAGES, TEXT_OR_NOTHING, identifier, refused
+from tests.contract.chat_shapes import CHOICE, COMPLETION, HEAD, MESSAGE, ROLE_CHUNK, SIGNED
 from tests.contract.events import DONE
 from tests.contract.roles import against
 from tests.contract.server import Server
 from tests.contract.shapes import assert_shape
-from tests.contract.test_chat_contract import CHOICE, COMPLETION, HEAD, MESSAGE, ROLE_CHUNK, SIGNED
 
 PATH = "/v1/chat/completions"
 CITIES = ["Paris", "Rome"]
