@@ -100,6 +100,9 @@ class Answer:
         if feed is None:  # complete: whatever comes now was not asked for
             self.reusable = False
             return
+        if not self.touched and not data.startswith(b"H"):
+            self.stop()
+            raise BadAnswerError("malformed")  # llhttp would take RTSP and ICE too
         self.touched = True
         self.behind += len(data)
         before = len(self.pieces)

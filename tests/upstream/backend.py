@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import re
 import select
 import socket
 import ssl
@@ -35,20 +36,18 @@ class Peer:
         self.left_at: float | None = None
         self.ready = False
         self._requests = requests
-        self._data = b""
+        self._data = bytearray()
 
     def request(self) -> bytes:
         """Read one whole request; its content-length counts."""
-        while b"\r\n\r\n" not in self._data:
+        while (end := self._data.find(b"\r\n\r\n")) < 0:
             self._more()
-        head, _, rest = self._data.partition(b"\r\n\r\n")
-        length = next(
-            (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
-        )
-        while len(rest) < length:
+        stated = re.search(rb"\r\ncontent-length: (\d+)", self._data[:end], re.IGNORECASE)
+        size = end + 4 + (int(stated[1]) if stated else 0)
+        while len(self._data) < size:
             self._more()
-            rest = self._data[len(head) + 4 :]
-        whole, self._data = self._data[: len(head) + 4 + length], rest[length:]
+        whole = bytes(self._data[:size])
+        del self._data[:size]
         self._requests.put(whole)
         return whole
 

@@ -66,7 +66,7 @@ def stops_in_the_body(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("script", [waits_before_answering, takes_nothing_of_the_body, stops_in_the_body])
-@pytest.mark.parametrize("size", [2, 30_000_000])
+@pytest.mark.parametrize("size", [2, 10_000_000])
 async def test_the_backend_sees_the_close_at_once(
     open_client: Opener, script: Callable[[Peer], None], size: int
 ) -> None:
