@@ -2,13 +2,12 @@
 
 import threading
 import time
-from functools import cache
 
 import pytest
 
 from tests.nginx.client import connect, exchange, request
 from tests.nginx.upstream import Exchange, Upstream
-from tests.support.nginx import NginxServer, render
+from tests.support.nginx import NginxServer
 
 SLACK = 8.0
 """Seconds that a busy machine may add to a time-out."""
@@ -103,27 +102,6 @@ def test_one_address_cannot_use_up_the_connections_of_all(impatient: NginxServer
     finally:
         for connection in running:
             connection.raw.close()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "client_header_timeout 10s;",
-        "client_body_timeout 15s;",
-        "send_timeout 180s;",
-        "proxy_connect_timeout 2s;",
-        "proxy_read_timeout 6000s;",
-        "client_max_body_size 10485760;",
-        "limit_conn per_address 1000;",
-    ],
-)
-def test_the_shipped_time_outs_and_bounds(line: str) -> None:
-    assert f" {line}" in _shipped()
-
-
-@cache
-def _shipped() -> str:
-    return render().stdout
 
 
 def _wait_for_log(server: NginxServer, text: str) -> bool:

@@ -24,8 +24,8 @@ MINIMUM = (1, 30)
 IMAGE = "nginx:1.30-alpine"
 START_SECS = 30.0
 """A container needs about a second; a busy machine may need many."""
-# The child ends with its standard input: whatever becomes of the test process, nothing is left running.
-TIED_TO_STDIN = '"$0" & child=$!; cat > /dev/null; kill -TERM $child; wait $child'
+# A line on standard input reloads; its end ends nginx: whatever becomes of the test process, nothing is left running.
+TIED_TO_STDIN = '"$0" & child=$!; while read -r _; do kill -HUP $child; done; kill -TERM $child; wait $child'
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,12 @@ class NginxServer:
         """The access log, JSON lines, and nginx's own errors, so far; a line may be late by a second."""
         return (self.scratch / "log").read_text()
 
+    def reload(self) -> None:
+        """Have nginx read its configuration and certificates again; old workers end their streams."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"reload\n")
+        self.process.stdin.flush()
+
     def stop(self) -> None:
         """End nginx, wait for it and remove its folder; harmless when it has ended."""
         if self.process.stdin is not None:
@@ -67,19 +73,22 @@ class NginxServer:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def start_nginx(upstream_port: int, *, metrics_port: int | None = None, **settings: str) -> NginxServer:
+def start_nginx(
+    upstream_port: int, *, metrics_port: int | None = None, certificates: Path | None = None, **settings: str
+) -> NginxServer:
     """Start nginx with TLS on loopback; the caller stops it.
 
     Args:
         upstream_port: where the gateway listens on 127.0.0.1.
         metrics_port: where its metrics are served; by default nobody listens there.
+        certificates: a folder with fullchain.pem and privkey.pem; by default a development pair is made.
         settings: settings of nginx/entrypoint.sh, e.g. `NGINX_CLIENT_BODY_TIMEOUT="1s"`.
 
     Without nginx >= 1.30 and without an engine that has its image the test is skipped, or fails where CI is set.
     """
     _require()
     for _ in range(3):
-        server = _start(upstream_port, metrics_port or _free_port(), settings)
+        server = _start(upstream_port, metrics_port or _free_port(), certificates, settings)
         if _answers(server):
             return server
         log = server.log()
@@ -101,13 +110,13 @@ def missing() -> str | None:
         return docker.missing_image(IMAGE, standin="nginx")
 
 
-def render(**settings: str) -> subprocess.CompletedProcess[str]:
+def render(certificates: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """What nginx/entrypoint.sh makes of `settings`: the configuration on stdout, or a refusal on stderr."""
     _require()
     scratch = Path(tempfile.mkdtemp(prefix="nginx-test-"))
     try:
-        development_certificate(scratch)
-        command, environment = _command(scratch, settings, f'"$0" check && cat {_run_dir(scratch)}/nginx.conf')
+        script = f'"$0" check && cat {_run_dir(scratch)}/nginx.conf'
+        command, environment = _command(certificates, scratch, settings, script)
         return subprocess.run(  # noqa: S603 -- our own script
             command, env=environment, capture_output=True, text=True, check=False, timeout=START_SECS
         )
@@ -115,18 +124,22 @@ def render(**settings: str) -> subprocess.CompletedProcess[str]:
         shutil.rmtree(scratch)
 
 
-def development_certificate(directory: Path) -> None:
-    """Make the pair that certs/make-dev-cert.sh makes, in `directory`."""
-    command = [str(ROOT / "certs" / "make-dev-cert.sh"), "nginx.test"]
+def development_certificate(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run certs/make-dev-cert.sh with `options` for `directory`."""
+    script = str(ROOT / "certs" / "make-dev-cert.sh")
     environment = {"PATH": _path(), "CERTS_DIR": str(directory)}
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=30)  # noqa: S603 -- our own script
+    return subprocess.run(  # noqa: S603 -- our own script
+        [script, *options], env=environment, capture_output=True, text=True, check=False, timeout=30
+    )
 
 
-def _start(upstream_port: int, metrics_port: int, settings: Mapping[str, str]) -> NginxServer:
+def _start(
+    upstream_port: int, metrics_port: int, certificates: Path | None, settings: Mapping[str, str]
+) -> NginxServer:
     scratch = Path(tempfile.mkdtemp(prefix="nginx-test-"))
-    certificates = scratch / "certs"
-    certificates.mkdir()
-    development_certificate(certificates)
+    if certificates is None:
+        certificates = scratch / "certs"
+        development_certificate(certificates)
     http_port, https_port = _free_port(), _free_port()
     ours = {
         "GATEWAY_UPSTREAM": f"127.0.0.1:{upstream_port}",
@@ -137,7 +150,7 @@ def _start(upstream_port: int, metrics_port: int, settings: Mapping[str, str]) -
         "HTTPS_PORT": str(https_port),
         "NGINX_WORKERS": "2",
     }
-    command, environment = _command(certificates, {**ours, **settings}, TIED_TO_STDIN)
+    command, environment = _command(certificates, scratch, {**ours, **settings}, TIED_TO_STDIN)
     with (scratch / "log").open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 -- our own script
             command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
@@ -146,7 +159,9 @@ def _start(upstream_port: int, metrics_port: int, settings: Mapping[str, str]) -
     return NginxServer(f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}", ca_file, scratch, process)
 
 
-def _command(certificates: Path, settings: Mapping[str, str], script: str) -> tuple[list[str], dict[str, str]]:
+def _command(
+    certificates: Path, scratch: Path, settings: Mapping[str, str], script: str
+) -> tuple[list[str], dict[str, str]]:
     """A command that runs `script`, its $0 being nginx/entrypoint.sh, here or in a container; and its environment."""
     settings = {"NGINX_RESOLVER": "127.0.0.1", **settings}  # nothing is resolved: the upstreams are addresses
     if _native() is None:
@@ -154,7 +169,7 @@ def _command(certificates: Path, settings: Mapping[str, str], script: str) -> tu
     here = {
         "PATH": _path(),
         "NGINX_CERTS_DIR": str(certificates),
-        "NGINX_RUN_DIR": _run_dir(certificates),
+        "NGINX_RUN_DIR": _run_dir(scratch),
         "NGINX_USER": os.environ.get("USER", "root"),  # noqa: TID251 -- nginx's `user` must exist on this host
     }
     return ["/bin/sh", "-c", script, str(NGINX / "entrypoint.sh")], {**here, **settings}
@@ -168,8 +183,8 @@ def _in_container(certificates: Path, settings: Mapping[str, str], script: str) 
     return ["docker", "run", *options, *mounts, *variables, IMAGE, "-c", script, "/opt/edge/entrypoint.sh"]
 
 
-def _run_dir(certificates: Path) -> str:
-    return "/run/nginx" if _native() is None else str(certificates / "run")
+def _run_dir(scratch: Path) -> str:
+    return "/run/nginx" if _native() is None else str(scratch / "run")
 
 
 def _require() -> None:
