@@ -31,8 +31,11 @@ def map_bytes(max_tracked: int) -> int:
 
 
 @contextlib.contextmanager
-def entered(directory: Path) -> Iterator[None]:
-    """The directory, made if need be, with no other worker coming or going. Raises StoreUnavailableError."""
+def entered(directory: Path) -> Iterator[bool]:
+    """The directory, made if need be, with no other worker coming or going: whether nobody lives in it.
+
+    Raises StoreUnavailableError when it cannot be used.
+    """
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         found = directory.lstat()
@@ -43,12 +46,12 @@ def entered(directory: Path) -> Iterator[None]:
         raise StoreUnavailableError(f"LIMITER_PATH {directory} cannot be used: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield not anybody_alive(directory)
     finally:
         os.close(lock)
 
 
-def open_environment(directory: Path, size: int) -> lmdb.Environment:
+def open_environment(directory: Path, size: int, *, alone: bool) -> lmdb.Environment:
     """The LMDB environment in an `entered` directory, fresh if nobody lives in it and it cannot be trusted.
 
     Nothing is synced to a disk: the state need not outlive the host, and what a killed process had written stays in
@@ -56,7 +59,7 @@ def open_environment(directory: Path, size: int) -> lmdb.Environment:
     """
     expected = f"layout {LAYOUT}, {size} bytes, boot {boot_id()}\n"
     marker = directory / "layout"
-    if not anybody_alive(directory):
+    if alone:
         if not marker.is_file() or marker.read_text() != expected:
             wipe(directory)
         (directory / "lock.mdb").unlink(missing_ok=True)  # nobody has its mutex: a new one cannot be in a bad state
@@ -65,7 +68,7 @@ def open_environment(directory: Path, size: int) -> lmdb.Environment:
     try:
         environment = opened(directory, size)
     except lmdb.Error:
-        if anybody_alive(directory):
+        if not alone:
             raise
         wipe(directory)
         environment = opened(directory, size)

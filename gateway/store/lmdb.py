@@ -68,12 +68,13 @@ class LmdbStore:
     async def open(self) -> None:
         """Join the workers on LIMITER_PATH. Raises StoreUnavailableError with a sentence for the operator."""
         directory = self._settings.limiter_path
-        with environment.entered(directory):
+        with environment.entered(directory) as alone:
             try:
-                self._env = environment.open_environment(directory, self._size)
-                with self._env.begin(write=True) as txn:
-                    self._worker = ledger.join(cast("Tree", txn))
-                    self._doorbell = Doorbell(directory, self._worker, self._waiters.wake)
+                self._env = environment.open_environment(directory, self._size, alone=alone)
+                for dead in self._decide(ledger.workers) if alone else ():
+                    self._clear(dead)
+                self._worker = self._decide(ledger.join)
+                self._doorbell = Doorbell(directory, self._worker, self._waiters.wake)
             except (lmdb.Error, OSError) as error:
                 raise StoreUnavailableError(f"LIMITER_PATH {directory} cannot be opened: {error}") from error
         self._closed = False
@@ -89,8 +90,7 @@ class LmdbStore:
         self._waiters.wake_all()
         with environment.entered(self._settings.limiter_path):
             try:
-                while not self._part(self._worker):
-                    pass
+                self._call(self._clear(self._worker))
             except StoreUnavailableError:
                 log.exception("leaving the shared limits failed; another worker will clear up")
             self._env.close()
@@ -186,19 +186,23 @@ class LmdbStore:
         for worker, tokens in elsewhere.items():
             self._doorbell.ring(worker, tokens)
 
-    def _part(self, worker: int) -> bool:
-        done, called = self._decide(ledger.part, worker, CLAIMS_PER_STEP)
-        self._call(called)
-        return done
+    def _clear(self, worker: int) -> list[Claimant]:
+        """Give up all that a worker has, at once: whoever may start now."""
+        done, called = False, list[Claimant]()
+        while not done:
+            done, some = self._decide(ledger.part, worker, CLAIMS_PER_STEP)
+            called += some
+        return called
 
     def _bury(self, worker: int) -> None:
         """Give up what a dead worker had, step by step."""
         if self._closed:
             return
         try:
-            done = self._part(worker)
+            done, called = self._decide(ledger.part, worker, CLAIMS_PER_STEP)
         except StoreUnavailableError:
             return  # the next tick finds it again
+        self._call(called)
         if done:
             self._doorbell.path_of(worker).unlink(missing_ok=True)
         else:

@@ -105,9 +105,12 @@ def test_the_places_of_a_killed_worker_are_skipped(directory: Path) -> None:
         until_figures(holder, (1, 0))
 
 
-def test_the_last_worker_killed_leaves_no_slot_taken_for_the_next_one(directory: Path) -> None:
+@pytest.mark.parametrize("socket_file", ["left", "cleaned away"])
+def test_the_last_worker_killed_leaves_no_slot_taken_for_the_next_one(directory: Path, socket_file: str) -> None:
     with crew(directory, 1) as (killed,):
         killed.do("hold", limit=1)
+        if socket_file == "cleaned away":
+            killed.do("deafen")
         assert killed.do("take", times=10, capacity=5) == 5
         killed.kill()
     with crew(directory, 1) as (next_one,):
