@@ -192,6 +192,7 @@ def test_an_empty_stream_is_a_failure() -> None:
         b'data: {%b,"choices":[{"index":0,"delta":{"con\n\n' % HEAD,
         b'data: "text"\n\n',
         b"data:\n\n",
+        b'data: {"id":"\n\n","object":"","created":1,"model":"q","choices":[{"index":0,}\n\n',
         chunk().replace(b',"logprobs"', b',\r"logprobs"'),
         b'data: {"a":1}\ndata: {"b":2}\n\n',
         b'data: {"choices":[{{}\n\n',
@@ -285,6 +286,7 @@ def test_an_event_at_its_bound_passes() -> None:
 def test_a_response_is_read_by_its_own_events() -> None:
     events = [
         response_event("created", status="in_progress"),
+        typed("response.output_item.added", b'{"item":{"content":[]},"type":"response.output_item.added"}'),
         response_delta("hi"),
         response_event("completed", status="completed", usage=RESPONSE_USAGE),
     ]
@@ -310,6 +312,10 @@ def test_a_response_is_renamed_and_its_metadata_are_not(text: str) -> None:
         (response_event("failed", status="failed"), StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
         (typed("error", b'{"type":"error","message":"x"}'), StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
         (IN_BAND_ERROR, StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
+        (
+            typed("response.output_text.delta", b'{"error":{"message":"x"}}'),
+            StreamFailure(FailureReason.BACKEND_ERROR, told=True),
+        ),
     ],
 )
 def test_a_response_states_its_own_end(last: bytes, failure: StreamFailure | None) -> None:
@@ -327,7 +333,8 @@ def test_a_response_that_was_given_up_is_not_completed() -> None:
 
 
 def test_a_message_is_read_by_its_own_events() -> None:
-    events = [message_start(), message_text("hi"), message_delta(), MESSAGE_STOP]
+    opened = typed("content_block_start", b'{"type":"content_block_start","index":0}')
+    events = [message_start(), opened, message_text("hi"), message_delta(), MESSAGE_STOP]
     subject = relay(Dialect.ANTHROPIC)
     assert fed(subject, *events) == b"".join(events)
     assert subject.failure is None
