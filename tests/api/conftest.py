@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.api.served import FleetByHand, serving
+from tests.api.served import FleetByHand, own_of, serving
 
 
 @pytest.fixture
@@ -16,5 +16,5 @@ def fleet() -> FleetByHand:
 
 @pytest.fixture
 async def client(fleet: FleetByHand) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(fleet) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with serving(own_of(fleet)) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
         yield http

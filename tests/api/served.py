@@ -82,15 +82,21 @@ def guarded(own: ASGIApp) -> ASGIApp:
 
 
 @contextlib.asynccontextmanager
-async def serving(fleet: FleetByHand) -> AsyncIterator[str]:
-    """The base URL of a server that answers for `fleet` until the scope is left."""
-    app = guarded(build_own(fleet.roster, fleet, SystemClock(), "1.2.3"))
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """The base URL of a server that runs `app` until the scope is left."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         task = asyncio.create_task(server.serve(sockets=[listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        await task
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+def own_of(fleet: FleetByHand) -> ASGIApp:
+    """The own paths for `fleet`, guarded."""
+    return guarded(build_own(fleet.roster, fleet, SystemClock(), "1.2.3"))
