@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.events import Event, MalformedEventError, is_object
+from gateway.streaming.events import Event
 from gateway.streaming.usage import parse_usage
 
 
@@ -57,18 +57,22 @@ class Grammar:
 
     Attributes:
         plain: matches one whole event, blank line included, of the usual kind and spelling, which passes without
-            being parsed, in a text without carriage returns. Where `chunks`, group 1 is the model's name with its
-            quotes and group 2 the choice's index.
+            being read, in a text without carriage returns. Group 1 is its data; where `chunks`, group 2 is the
+            model's name with its quotes and group 3 the choice's index.
         chunks: whether every event carries tokens of a choice, and itself states the model's name and usage.
         progress: bytes that stand in a plain event that carries tokens and in no other, where not all do.
-        judge: what any other event means. Raises MalformedEventError when it is none of this dialect, and
-            msgspec.DecodeError when it should be JSON and is not.
+        judge: what any other event means. Raises msgspec.DecodeError (or RecursionError) when its data is neither a
+            JSON object nor the end's mark.
     """
 
     plain: re.Pattern[bytes]
     chunks: bool
     progress: bytes
     judge: Callable[[Event], Ruling]
+
+
+class _Anything(msgspec.Struct):
+    """No member of it is kept."""
 
 
 class _Choice(msgspec.Struct):
@@ -103,6 +107,7 @@ class _MessageStart(msgspec.Struct):
     message: _Message | None = None
 
 
+_anything = msgspec.json.Decoder(_Anything)
 _chunk = msgspec.json.Decoder(_Chunk)
 _response = msgspec.json.Decoder(_ResponseEvent)
 _message = msgspec.json.Decoder(_Message)
@@ -119,10 +124,13 @@ def _usage(raw: Raw | UnsetType) -> Usage | None:
     return None if raw is UNSET else parse_usage(raw)
 
 
-def _object(data: bytes) -> bytes:
-    if not is_object(data):
-        raise MalformedEventError
-    return data
+def check_object(data: bytes) -> None:
+    """Go through an event's data without building anything (0.5 us for a token's event).
+
+    Raises:
+        msgspec.DecodeError: it is no JSON object, or not a whole one; RecursionError when it nests too deeply.
+    """
+    _anything.decode(data)
 
 
 def judge_openai(event: Event) -> Ruling:
@@ -130,9 +138,9 @@ def judge_openai(event: Event) -> Ruling:
     data = event.data
     if data == _DONE:
         return Ruling(Fate.LAST)
+    chunk = _chunk.decode(data)
     if data.startswith(_OPENAI_ERROR):
         return Ruling(Fate.ERROR)
-    chunk = _chunk.decode(_object(data))
     if not chunk.choices:
         usage = _usage(chunk.usage)
         return Ruling(Fate.PASS) if usage is None else Ruling(Fate.TOTALS, usage=usage)
@@ -144,13 +152,14 @@ def judge_openai(event: Event) -> Ruling:
 def judge_responses(event: Event) -> Ruling:
     """Responses: the events of the response as a whole; vLLM completes an aborted one with status "cancelled"."""
     name, data = event
-    if name == b"error" or data.startswith(_OPENAI_ERROR):
-        return Ruling(Fate.ERROR)
     if data == _DONE:
         return Ruling(Fate.DROP)
+    check_object(data)
+    if name == b"error" or data.startswith(_OPENAI_ERROR):
+        return Ruling(Fate.ERROR)
     if name not in _RESPONSE_FATES:
-        return Ruling(Fate.PASS, token=_object(data) is not None and name.endswith(b".delta"))
-    response = _response.decode(_object(data)).response or _Response()
+        return Ruling(Fate.PASS, token=name.endswith(b".delta"))
+    response = _response.decode(data).response or _Response()
     fate = _RESPONSE_FATES[name]
     if fate is Fate.LAST and response.status not in _ENDED_WELL:
         fate = Fate.ABORT
@@ -171,11 +180,11 @@ _ENDED_WELL: Final = frozenset({"completed", "incomplete"})
 def judge_anthropic(event: Event) -> Ruling:
     """Messages: `message_stop`, `event: error`; vLLM closes an aborted message with a null stop reason."""
     name, data = event
-    if name == b"error" or data.startswith(_OPENAI_ERROR):
-        return Ruling(Fate.ERROR if data.startswith(b'{"type":"error"') else Fate.FOREIGN_ERROR)
     if data == _DONE:
         return Ruling(Fate.DROP)
-    _object(data)
+    check_object(data)
+    if name == b"error" or data.startswith(_OPENAI_ERROR):
+        return Ruling(Fate.ERROR if data.startswith(b'{"type":"error"') else Fate.FOREIGN_ERROR)
     if name == b"message_start":
         start = _start.decode(data).message or _Message()
         return Ruling(Fate.PASS, usage=_usage(start.usage), holder="message")
@@ -187,13 +196,13 @@ def judge_anthropic(event: Event) -> Ruling:
 
 
 _TEXT: Final = rb'"[^"\n]*"'
-_REST: Final = rb".*\}\n\n"
+_REST: Final = rb".*\})\n\n"
 """`.` stops at a line's end and costs a fifth of a set of two characters; carriage returns are sought beforehand."""
 
 GRAMMARS: Final = {
     Dialect.OPENAI: Grammar(
         plain=re.compile(
-            rb'data: \{"id":%b,"object":%b,"created":\d+,"model":(%b),"choices":\[\{"index":(\d+),%b'
+            rb'data: (\{"id":%b,"object":%b,"created":\d+,"model":(%b),"choices":\[\{"index":(\d+),%b'
             % (_TEXT, _TEXT, _TEXT, _REST)
         ),
         chunks=True,
@@ -202,13 +211,13 @@ GRAMMARS: Final = {
     ),
     Dialect.RESPONSES: Grammar(
         # Events of a part of the response have a second dot; those of the response as a whole are judged.
-        plain=re.compile(rb'event: response\.\w++\.[\w.]++\ndata: \{(?!"error")' + _REST),
+        plain=re.compile(rb'event: response\.\w+\.[\w.]+\ndata: (\{(?!"error")' + _REST),
         chunks=False,
         progress=b".delta\n",
         judge=judge_responses,
     ),
     Dialect.ANTHROPIC: Grammar(
-        plain=re.compile(rb'event: content_block_\w++\ndata: \{(?!"error")' + _REST),
+        plain=re.compile(rb'event: content_block_\w+\ndata: (\{(?!"error")' + _REST),
         chunks=False,
         progress=b"_delta\n",
         judge=judge_anthropic,

@@ -74,11 +74,6 @@ def is_comment(raw: bytes) -> bool:
     return all(line.startswith(b":") for line in raw.split(b"\n"))
 
 
-def is_object(data: bytes) -> bool:
-    """Whether an event's data can be a JSON object: its first and last bytes say so, the rest is not looked at."""
-    return data.startswith(b"{") and data.endswith(b"}")
-
-
 def begins_as_event(part: bytes) -> bool:
     """Whether the beginning of an unfinished event can become one; nothing at all can."""
     line = part.removeprefix(b"\n")

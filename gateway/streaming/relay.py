@@ -7,14 +7,13 @@ import msgspec
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.dialects import ABORT_MARK, GRAMMARS, Fate, Ruling
+from gateway.streaming.dialects import ABORT_MARK, GRAMMARS, Fate, Ruling, check_object
 from gateway.streaming.events import (
     FailureReason,
     MalformedEventError,
     StreamFailure,
     begins_as_event,
     is_comment,
-    is_object,
     read_event,
 )
 from gateway.streaming.rewriting import json_name, rewrite
@@ -158,7 +157,11 @@ class StreamRelay:
         return b"".join(out)
 
     def _pass_plain(self, event: re.Match[bytes]) -> bytes:
-        """Pass an event of the usual spelling without parsing it."""
+        """Pass an event of the usual spelling; that it is whole is all that is read of it."""
+        try:
+            check_object(event[1])
+        except (msgspec.DecodeError, RecursionError):
+            return self._fail(StreamFailure(FailureReason.MALFORMED))
         grammar = self._grammar
         if grammar.chunks:
             return self._pass_chunk(event)
@@ -175,14 +178,14 @@ class StreamRelay:
         kept = rest = end
         mark = block.rfind(MARK, start, end)
         if mark >= 0 and (stop := figures_end(block, mark, end)):
-            self._tally.note(event[2], block, mark + len(MARK) - 1, stop)
+            self._tally.note(event[3], block, mark + len(MARK) - 1, stop)
             if self._cuts_events:
                 kept, rest = mark + 2, stop
         if block.find(ABORT_MARK, start, end) >= 0:
             return self._fail(_FAILURES[Fate.ABORT])
         if self._name is None:
             return block[start:kept] + block[rest:end]
-        return block[start : event.start(1)] + self._name + block[event.end(1) : kept] + block[rest:end]
+        return block[start : event.start(2)] + self._name + block[event.end(2) : kept] + block[rest:end]
 
     def _pass_odd(self, raw: bytes) -> bytes:
         """Pass an event of any other kind or spelling, given without its blank line."""
@@ -208,7 +211,7 @@ class StreamRelay:
     def _rewrite(self, data: bytes, ruling: Ruling) -> bytes:
         drop_usage = self._cuts_events and ruling.choice is not None
         named = self._name is not None and (self._grammar.chunks or ruling.holder is not None)
-        if not (named or drop_usage) or not is_object(data):
+        if not (named or drop_usage) or not data.startswith(b"{"):
             return data
         return rewrite(data, name=self._name if named else None, holder=ruling.holder, drop_usage=drop_usage)
 

@@ -192,6 +192,11 @@ def test_an_empty_stream_is_a_failure() -> None:
         b'data: {%b,"choices":[{"index":0,"delta":{"con\n\n' % HEAD,
         b'data: "text"\n\n',
         b"data:\n\n",
+        b'data: {"error": {"message"\n\n',
+        b'data: {"error": {"message"}}\n\n',
+        b'data: {%b,"choices":[{"index":0,"delta":{"content":"a}}]}\n\n' % HEAD,
+        b'data: {%b,"choices":[{"index":0,"delta":{"content":"a"}]}\n\n' % HEAD,
+        b'data: {%b,"choices":[{"index":0,"a":%b}]}\n\n' % (HEAD, b"[" * 5000 + b"]" * 5000),
         b'data: {"id":"\n\n","object":"","created":1,"model":"q","choices":[{"index":0,}\n\n',
         chunk().replace(b',"logprobs"', b',\r"logprobs"'),
         b'data: {"a":1}\ndata: {"b":2}\n\n',
@@ -202,6 +207,15 @@ def test_an_empty_stream_is_a_failure() -> None:
 def test_what_is_no_event_is_not_shown(broken: bytes) -> None:
     subject = relay()
     assert fed(subject, chunk() + broken + DONE) == chunk()
+    assert subject.failure == StreamFailure(FailureReason.MALFORMED)
+
+
+@pytest.mark.parametrize("dialect", [Dialect.RESPONSES, Dialect.ANTHROPIC])
+@pytest.mark.parametrize("name", ["response.output_text.delta", "content_block_delta", "ping", "error"])
+@pytest.mark.parametrize("data", [b"<html>", b'{"delta":"a}', b'{"delta":{"text":"a"}', b'{"type":"error","a":[}'])
+def test_broken_data_of_a_typed_event_are_not_shown(dialect: Dialect, name: str, data: bytes) -> None:
+    subject = relay(dialect)
+    assert fed(subject, typed(name, data)) == b""
     assert subject.failure == StreamFailure(FailureReason.MALFORMED)
 
 
