@@ -111,7 +111,8 @@ class App:
             return True
         scheme, _, key = (exchange.header("authorization") or "").partition(" ")
         given = _digest(key)
-        return scheme.lower() == "bearer" and any([hmac.compare_digest(given, known) for known in self._keys])
+        known = [hmac.compare_digest(given, digest) for digest in self._keys]
+        return scheme.lower() == "bearer" and any(known)
 
 
 def _digest(key: str) -> bytes:

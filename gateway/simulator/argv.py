@@ -1,4 +1,4 @@
-"""What kind of server is asked for? vLLM's own command line, read as its 0.32 parser reads it, plus `--sim-` options."""
+"""What kind of server is asked for? vLLM's own command line, read as its 0.32 parser does, plus `--sim-` options."""
 
 import argparse
 import re
@@ -71,8 +71,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     """
     parser = _build_parser(environ)
     given = parser.parse_args([_normalised(word) for word in argv])
-    if given.model is None:
-        given.model = "Qwen/Qwen3-0.6B"
+    given.model = given.model_tag or given.model
     kind = _kind(given)
     return Options(
         kind=kind,
@@ -106,7 +105,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
 
 def _build_parser(environ: Mapping[str, str]) -> _Parser:
     parser = _Parser(prog="vllm serve")
-    parser.add_argument("model", nargs="?")
+    parser.add_argument("model_tag", nargs="?", metavar="model")
     typed = _add_flags_that_matter(parser)
     for flag in sorted(flags.SWITCHES - typed):
         parser.add_argument(*_names(flag), action="store_true", help=argparse.SUPPRESS)
@@ -120,6 +119,7 @@ def _build_parser(environ: Mapping[str, str]) -> _Parser:
 
 def _add_flags_that_matter(parser: _Parser) -> set[str]:
     """The flags whose values change what a client sees; returned so that the rest can be accepted and ignored."""
+    parser.add_argument("--model", default="Qwen/Qwen3-0.6B")
     parser.add_argument("--host")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--api-key", nargs="+")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
+
 from gateway.simulator.errors import Refusal, Unreadable, bad_request, invalid_body
 
 _MAX_REPORTED = 10
@@ -469,7 +470,10 @@ def check_logprobs(wanted: int | None) -> Refusal | None:
 
 def _count_rules(body: Sampling, max_tokens: int | None) -> list[Rule]:
     n = 1 if body.n is None else body.n
-    most = f"n must be at most {_MAX_CHOICES}, got {n}. To increase this limit, set the VLLM_MAX_N_SEQUENCES environment variable."
+    most = (
+        f"n must be at most {_MAX_CHOICES}, got {n}. "
+        "To increase this limit, set the VLLM_MAX_N_SEQUENCES environment variable."
+    )
     rules: list[Rule] = [
         (n < 1, f"n must be at least 1, got {n}.", None, None),
         (n > _MAX_CHOICES, most, None, None),

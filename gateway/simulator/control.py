@@ -22,8 +22,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Control:
     """The control port's paths.
 
-    `GET /ledger` (`?probes=1` with health checks and the like), `DELETE /ledger`, `GET /faults`, `PUT /faults` (a list of
-    rows, or one row), `DELETE /faults`, `GET /pace` and `PUT /pace` (`ttft_ms`, `token_ms`, `spread_ms`),
+    `GET /ledger` (`?probes=1` with health checks and the like), `DELETE /ledger`, `GET /faults`, `PUT /faults` (a list
+    of rows, or one row), `DELETE /faults`, `GET /pace` and `PUT /pace` (`ttft_ms`, `token_ms`, `spread_ms`),
     `POST /stop-engine`, `POST /resume-engine`, `POST /kill-engine`, `GET /state`.
     """
 

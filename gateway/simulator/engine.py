@@ -80,7 +80,7 @@ class Sequence:
 
 
 class Outbox:
-    """What a request's sequences made and its endpoint has not read yet. A slow reader gets several tokens in one output."""
+    """What a request's sequences made and its endpoint has not read yet: a slow reader gets several tokens at once."""
 
     def __init__(self, sequences: int) -> None:
         self._open = sequences

@@ -12,7 +12,7 @@ DRAINING = "cannot schedule new futures after shutdown"
 
 
 @dataclass(eq=False)
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 -- an answer to give, not something gone wrong
     """A request that gets an error body instead of an answer.
 
     Args:
@@ -20,7 +20,7 @@ class Refusal(Exception):
         kind: the body's `type`, such as `BadRequestError`.
         message: what the client reads.
         param: the field that is wrong, if one is.
-        in_handler: raised by the endpoint and not while the body was validated: `/v1/messages` words only these its own way.
+        in_handler: raised by the endpoint, not by the body's validation: `/v1/messages` words only these its own way.
     """
 
     status: int
@@ -62,8 +62,9 @@ def unstorable(param: str) -> Refusal:
     return Refusal(
         400,
         "invalid_request_error",
-        f"This vLLM engine does not support `store=True` and therefore does not support the {param} mode. To enable these "
-        "features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server.",
+        f"This vLLM engine does not support `store=True` and therefore does not support the {param} mode. "
+        "To enable these features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when launching "
+        "the vLLM server.",
         param,
     )
 
@@ -73,7 +74,7 @@ def unknown_response(response_id: str) -> Refusal:
     return Refusal(404, "invalid_request_error", f"Response with id '{response_id}' not found.", "response_id")
 
 
-class Unreadable(Exception):
+class Unreadable(Exception):  # noqa: N818 -- an answer to give, not something gone wrong
     """A body that the JSON parser gives up on: 400 with a bare `detail`."""
 
 

@@ -24,7 +24,7 @@ COMMENT = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
 
-class ClientGone(Exception):
+class ClientGone(Exception):  # noqa: N818 -- what clients do, not something gone wrong
     """The client closed its connection before the answer was complete."""
 
 
@@ -112,7 +112,7 @@ class Exchange:
             self.gone = message["type"] == "http.disconnect"
 
     def fresh_id(self, prefix: str, asked: str | None) -> str:
-        """A response id that has nothing to do with the X-Request-Id: the body's `request_id` as it is, or a new one."""
+        """A response id whatever the X-Request-Id: the body's `request_id` as it is, or a new one."""
         self.entry.response_id = asked or f"{prefix}_{token_hex(8)}"
         return self.entry.response_id
 

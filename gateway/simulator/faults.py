@@ -169,7 +169,8 @@ event of a chat stream is the role. A JSON answer that a mid-stream fault meets 
 `status` with the form `queue_full`, `engine_dead` or `draining` says it in vLLM's words and with vLLM's status;
 `string` and `detail` are its other body forms. 401 is a string unless another form is asked for.
 `eof_mid_stream` ends with FIN inside the chunked body, or with `terminated` after its last chunk, without `[DONE]`.
-`slow` makes one token every so many seconds. `close_idle` closes the kept-alive connection so many seconds after an answer.
+`slow` makes one token every so many seconds. `close_idle` closes the kept-alive connection so many seconds after an
+answer.
 """
 
 

@@ -88,11 +88,13 @@ class Reader:
         end = self._held.find(_CLOSE)
         if not self._arguments.closed or end < 0:
             return False
-        self._held = self._held[end + len(_CLOSE) :].lstrip("\n")
+        self._held = self._held[end + len(_CLOSE) :]
         self._inside, self._arguments, self._name = False, None, None
         return bool(self._held)
 
     def _outside(self, deltas: list[Delta]) -> bool:
+        if self.calls:
+            self._held = self._held.lstrip("\n")
         start = self._held.find(_OPEN)
         if start < 0:
             kept = _unsure(self._held, _OPEN)

@@ -1,4 +1,4 @@
-"""What did this server run, and how did each request end? The list that tests read to catch a request that ran twice."""
+"""What did this server run, and how did each request end? Where a test sees that a request ran twice."""
 
 from collections import deque
 from collections.abc import Iterator

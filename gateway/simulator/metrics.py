@@ -1,4 +1,4 @@
-"""What do `/metrics` and `/load` say? The `vllm:` families that a gateway or a dashboard reads, under vLLM's names and labels."""
+"""What does `/metrics` say? The `vllm:` families that a gateway or a dashboard reads, with vLLM's names and labels."""
 
 from collections.abc import Callable
 

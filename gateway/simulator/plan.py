@@ -1,4 +1,4 @@
-"""What will an answer be, and where will it stop? Everything about one generated sequence that is known before it runs."""
+"""What will an answer be, and where will it stop? All that is known of a sequence before it runs."""
 
 from dataclasses import dataclass
 

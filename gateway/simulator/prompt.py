@@ -63,8 +63,9 @@ def too_long(limit: int, count: int) -> Refusal:
     counted = min(count, limit + 1)
     qualifier = "at least " if count > limit else ""
     return bad_request(
-        f"This model's maximum context length is {limit} tokens. However, your prompt contains {qualifier}{counted} input "
-        "tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input prompt.",
+        f"This model's maximum context length is {limit} tokens. However, your prompt contains {qualifier}{counted} "
+        "input tokens, which exceeds this limit even without any output tokens. "
+        "Please reduce the length of the input prompt.",
         "input_tokens",
         counted,
     )

@@ -83,8 +83,11 @@ class Process:
         return _url(bound)
 
     async def _stop_on_signal(self, door: "Door") -> None:
-        """Without --shutdown-timeout everything running is aborted. With it, running requests may finish and new ones get
-        500 while /health says 200; what is left when the time is over never gets another byte, and holds the process up.
+        """Stop as vLLM does.
+
+        Without --shutdown-timeout everything that runs is aborted. With it, running requests may finish and new ones
+        get a 500, while /health goes on saying 200; what is left when the time is over never gets another byte, and
+        holds the process up until its client leaves.
         """
         told = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -186,7 +189,7 @@ def _bound(host: str, port: int, *, share: bool) -> socket.socket:
     if share:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bound.bind((host, port))
-    bound.setblocking(False)
+    bound.setblocking(False)  # noqa: FBT003 -- the socket module's own signature
     return bound
 
 

@@ -2,12 +2,12 @@
 
 A piece is up to five letters or digits with the blank before them, a run of other signs, or white space. Its id is the
 piece's bytes read as a number, so `decode(encode(text)) == text` holds for every text and for every process.
-English comes out at about 1.4 tokens a word, close to the real tokenizer's 1.3.
+English comes out at 1.1 to 1.5 tokens a word, about as in the real tokenizer.
 """
 
 import re
 
-_PIECE = re.compile(r" ?[^\W_]{1,5}| ?[^\w\s]{1,3}|_{1,4}|\s{1,4}", re.ASCII)
+_PIECE = re.compile(r" ?[A-Za-z0-9]{1,5}| ?[!-/:-@\[-`{-~]{1,3}|[ \t-\r]{1,4}")
 _SPECIAL = re.compile(r"<\|(?:im_start|im_end|endoftext)\|>")
 _SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _MAX_BYTES = 6

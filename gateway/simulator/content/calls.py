@@ -47,11 +47,13 @@ def value_for(schema: Mapping[str, Any], question: str, name: str = "", depth: i
     for union in ("anyOf", "oneOf", "allOf"):
         if schema.get(union):
             return value_for(schema[union][0], question, name, depth + 1)
+    return None if depth > _MAX_DEPTH else _typed(schema, question, name, depth)
+
+
+def _typed(schema: Mapping[str, Any], question: str, name: str, depth: int) -> Any:  # noqa: ANN401 -- any JSON value
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
         kind = kind[0]
-    if depth > _MAX_DEPTH:
-        return None
     if kind == "object":
         properties = schema.get("properties") or {}
         return {key: value_for(part, question, key, depth + 1) for key, part in properties.items()}

@@ -37,8 +37,10 @@ def answer(question: str, variant: int = 0) -> str:
     found = keywords(question) or ["your question"]
     topic = " ".join(found[:3])
     sentences = [noise.choice(_OPENINGS).format(topic=topic)]
-    for body in noise.sample(_BODIES, noise.randint(2, 4)):
-        sentences.append(body.format(a=noise.choice(found), b=noise.choice([*found, "the rest"])))
+    sentences += [
+        body.format(a=noise.choice(found), b=noise.choice([*found, "the rest"]))
+        for body in noise.sample(_BODIES, noise.randint(2, 4))
+    ]
     sentences.append(noise.choice(_CLOSINGS).format(topic=topic))
     return " ".join(sentences)
 

@@ -1,4 +1,4 @@
-"""What will the model say to this conversation? The step between a request and the engine, for every dialect of chat."""
+"""What will the model say? The step between a conversation and the engine, for every dialect of chat."""
 
 from dataclasses import dataclass
 
@@ -21,10 +21,7 @@ class Prepared:
 
 
 def prepare(service: Service, body: ChatBody, budget_param: str | None = None) -> Prepared:
-    """Render the conversation and plan its choices.
-
-    Args:
-        budget_param: the dialect's name for the cap on output tokens, if it has one of its own.
+    """Render the conversation and plan its choices; `budget_param` is the dialect's own name for the cap on tokens.
 
     Raises:
         Refusal: 400 for what vLLM refuses: tools without a parser, bad sampling, a prompt that is too long.

@@ -25,8 +25,7 @@ class Dialect(Protocol):
 async def relay(service: Service, exchange: Exchange, job: Job, dialect: Dialect, *, comments: bool = False) -> None:
     """Stream until the sequences are over or the client leaves.
 
-    Args:
-        comments: whether this dialect gets keep-alive comments where the server is told to send them.
+    With `comments` the dialect gets keep-alive comments where the server is told to send them.
 
     Raises:
         ClientGone: the connection has been dropped.

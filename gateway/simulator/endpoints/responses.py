@@ -108,7 +108,9 @@ def _items(prepared: Prepared, output: Output) -> list[Item]:
 
 def _message(item_id: str, text: str | None) -> Item:
     """A message: complete with its text, or just begun without."""
-    content = [] if text is None else [{"annotations": [], "text": text, "type": "output_text", "logprobs": None}]
+    content: list[Item] = (
+        [] if text is None else [{"annotations": [], "text": text, "type": "output_text", "logprobs": None}]
+    )
     status = "in_progress" if text is None else "completed"
     return {
         "id": item_id,

@@ -12,8 +12,8 @@ from gateway.simulator.endpoints.documents import docs, openapi
 from gateway.simulator.endpoints.embeddings import embeddings
 from gateway.simulator.endpoints.invocations import invocations
 from gateway.simulator.endpoints.messages import count_tokens, messages
-from gateway.simulator.endpoints.raw_pooling import classify, pooling
 from gateway.simulator.endpoints.ranking import rerank, score
+from gateway.simulator.endpoints.raw_pooling import classify, pooling
 from gateway.simulator.endpoints.responses import responses, retrieve
 from gateway.simulator.endpoints.tokenizing import detokenize, tokenize
 from gateway.simulator.exchange import Exchange
