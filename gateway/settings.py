@@ -41,21 +41,6 @@ ROOMS = (
 )
 """Every room's settings, in the order in which they are explained."""
 
-ELSEWHERE = frozenset(
-    {
-        "GATEWAY_CONFIG",
-        "DEMO_PORT",
-        "DEMO_KEY",
-        "HUGGING_FACE_HUB_TOKEN",
-        "HF_TOKEN",
-        "HF_HOME",
-        "CERTS_DIR",
-        "TLS_CERT",
-        "TLS_KEY",
-        "VLLM_API_KEY",
-    }
-)
-"""Names that others read from the same environment or `.env` file."""
 NEAR = 2
 """So many edits away from a known name, an unknown one is taken for a slip."""
 MAX_SHOWN = 60
@@ -146,7 +131,7 @@ def names() -> tuple[str, ...]:
 def near_miss(name: str) -> str | None:
     """A sentence about `name` when it is no setting, but nearly one; None for names that are ours or a stranger's."""
     known = names()
-    if name in known or name in ELSEWHERE:
+    if name in known:
         return None
     nearest = min(known, key=lambda candidate: distance(name, candidate))
     return f"{name} is no setting: is {nearest} meant?" if distance(name, nearest) <= NEAR else None

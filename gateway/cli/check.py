@@ -1,0 +1,95 @@
+"""`gateway check`: what does a configuration amount to? A table, the limits in words, and the time-outs in order."""
+
+import sys
+
+import click
+
+from gateway.cli.env_file import written
+from gateway.settings import ROOMS, ConfigurationError, Settings, is_secret, load
+
+MASKED = "********"
+
+
+@click.command()
+def check() -> None:
+    """Validate the configuration and explain it, without starting anything."""
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            click.echo(f"gateway: {mistake}", err=True)
+        sys.exit(1)
+    click.echo("\n".join([*table(settings), "", *limits(settings), "", *time_outs(settings), *remarks(settings)]))
+
+
+def table(settings: Settings) -> list[str]:
+    """Every setting and its value; secrets are masked."""
+    width = max(len(name) for name in Settings.model_fields)
+    lines: list[str] = []
+    for room in ROOMS:
+        lines += ["", (room.__doc__ or "").splitlines()[0]]
+        for name, field in room.model_fields.items():
+            value = getattr(settings, name)
+            mark = " " if value == field.get_default(call_default_factory=True, validated_data={}) else "*"
+            text = (MASKED if value else "") if is_secret(name) else written(value)
+            lines.append(f" {mark} {name.upper():<{width}}  {text}")
+    return [*lines[1:], "", " * differs from the default"]
+
+
+def limits(settings: Settings) -> list[str]:
+    """What one organization may do, in words."""
+    bucket = settings.request_bucket()
+    rate = (
+        f"{bucket.rate:g} requests a second on average and {bucket.capacity:g} at once after a pause"
+        if bucket
+        else "requests at any rate"
+    )
+    workers = settings.gateway_workers
+    truth = f"over all {workers} workers together" if workers > 1 else "in its one worker"
+    return [
+        f"Limits of one organization (a client's address; IPv6 by /64), {truth}:",
+        f"  It may start {rate}; beyond that it hears 429 and when to come back.",
+        f"  {settings.max_inflight_per_ip} of its requests run at a time. {settings.max_queued_per_ip} more wait,",
+        f"  first come first served, for {settings.queue_timeout_secs:g} s at the most; then they hear 429.",
+        f"  A body may have {settings.max_request_body_bytes:,} bytes.",
+        f"  {settings.failed_auth_burst:g} wrong keys in a row, then {settings.failed_auth_per_sec:g} a second; beyond",
+        "  that its address hears 429 before its key is looked at.",
+    ]
+
+
+def time_outs(settings: Settings) -> list[str]:
+    """Every wait of a request's life, from the connection to the last byte."""
+    first = settings.first_token_timeout_secs
+    rungs = [
+        (settings.client_header_timeout_secs, "for a request's headers to arrive, or the connection is closed"),
+        (settings.client_body_timeout_secs, "without a byte of its body, then 408"),
+        (settings.queue_timeout_secs, "in the queue for a slot, then 429"),
+        (settings.upstream_connect_timeout_secs, "to connect to a backend, then another replica or 503"),
+        (first, "until the first token, then 504" if first else "until the first token: no limit of its own"),
+        (settings.stream_idle_timeout_secs, "between two tokens of a stream, then it ends with an error"),
+        (settings.client_write_timeout_secs, "for a client that reads nothing of what is ready for it"),
+        (settings.max_request_secs, "for the whole request, however well it goes"),
+        (settings.drain_secs, "for running requests to finish after SIGTERM"),
+    ]
+    return ["Time-outs, in the order in which a request meets them:"] + [
+        f"  {f'{seconds:g} s' if seconds else '-':>8}  {words}" for seconds, words in rungs
+    ]
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What is allowed, but probably not meant."""
+    longest = settings.max_request_secs
+    doubts = [
+        (settings.stream_idle_timeout_secs > longest, "STREAM_IDLE_TIMEOUT_SECS is longer than MAX_REQUEST_SECS"),
+        (settings.first_token_timeout_secs > longest, "FIRST_TOKEN_TIMEOUT_SECS is longer than MAX_REQUEST_SECS"),
+        (
+            settings.upstream_keepalive_secs >= 5,  # noqa: PLR2004 -- said in the sentence
+            "UPSTREAM_KEEPALIVE_SECS is not below the 5 s after which vLLM closes an idle connection",
+        ),
+        (
+            settings.upstream_max_keepalive > settings.upstream_max_connections,
+            "UPSTREAM_MAX_KEEPALIVE is more than UPSTREAM_MAX_CONNECTIONS",
+        ),
+    ]
+    found = [f"  {words}" for is_so, words in doubts if is_so]
+    return ["", "Worth a second look:", *found] if found else []
