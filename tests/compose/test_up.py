@@ -135,7 +135,7 @@ def _a_scaled_gateway_is_followed(stack: Stack) -> None:
     stack.project.run("stop", "--timeout", "5", "gateway", seconds=60)
     seen = stack.client.get("/health")
     assert (seen.status_code, seen.json()["error"]["code"]) == (502, "bad_gateway")
-    # Both come back, at whatever addresses: nginx asks Docker's DNS again every 2 s. A request may wait for the workers.
+    # Both come back, at whatever addresses: nginx asks the DNS again every 2 s. A request may wait for the workers.
     stack.project.run("start", "gateway", seconds=60)
     deadline = time.monotonic() + 60
     while stack.client.get("/health").status_code != 200:
