@@ -44,17 +44,11 @@ class BucketShelf:
         for key in buckets.choose_victims(self._sample(tree, EVICTION_SAMPLE), now):
             tree.delete(key)
 
-    def idle(self, tree: Tree, now: float) -> list[bytes]:
-        """The next buckets on the way round that have been full for the idle time; `tree` may be a reading one."""
+    def forget_idle(self, tree: Tree, now: float) -> None:
+        """Look at the next buckets on the way round, and forget those that have been full for the idle time."""
         since = now - self._idle_secs
-        return [key for key, full_at in self._sample(tree, SWEEP) if full_at <= since]
-
-    def forget_idle(self, tree: Tree, now: float, keys: list[bytes]) -> None:
-        """Forget those of `keys` that are still idle."""
-        since = now - self._idle_secs
-        for key in keys:
-            value = tree.get(key)
-            if value is not None and FULL_AT.unpack(value)[0] <= since and not self._in_use(tree, key):
+        for key, full_at in self._sample(tree, SWEEP):
+            if full_at <= since:
                 tree.delete(key)
 
     def _sample(self, tree: Tree, most: int) -> list[tuple[bytes, float]]:

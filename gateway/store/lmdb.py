@@ -217,9 +217,7 @@ class LmdbStore:
             for worker in self._decide(ledger.workers):
                 if worker != self._worker and self._doorbell.is_dead(worker):
                     self._bury(worker)
-            now = self._clock.monotonic()
-            if idle := self._decide(self._shelf.idle, now):
-                self._decide(self._shelf.forget_idle, now, idle)
+            self._decide(self._shelf.forget_idle, self._clock.monotonic())
         except StoreUnavailableError as error:
             self._complain("the shared limits cannot be looked after; trying again", error)
         else:

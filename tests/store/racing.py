@@ -127,6 +127,10 @@ class Runner:
         counts = self.store.counts()
         return counts.in_flight, counts.queued
 
+    async def look_no_more(self) -> None:
+        """From now on only datagrams wake who waits in this worker."""
+        self.store._timer.cancel()
+
     async def deafen(self) -> None:
         """From now on no datagram reaches this worker."""
         self.store._doorbell._path.unlink()

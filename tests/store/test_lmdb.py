@@ -13,10 +13,11 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store import environment
+from gateway.store import environment, ledger
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant
+from gateway.store.records import Claimant
 from gateway.store.settings import StoreKind, StoreSettings
 from tests.store.conftest import HandClock
 
@@ -111,6 +112,20 @@ async def test_idle_buckets_are_forgotten_and_others_are_not(directory: Path, cl
         for _ in range(10):
             store._tick()
         assert store.counts().tracked == 2
+
+
+async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(directory: Path) -> None:
+    async with opened(directory) as store:
+        store._timer.cancel()
+        for token in range(1000):
+            store._decide(ledger.enter, b"a", Claimant(99, token), 300, 1000)
+        assert store.counts().in_flight == 300
+        store._bury(99)
+        assert store.counts().in_flight + store.counts().queued == 800
+        async with asyncio.timeout(5):
+            while store.counts().in_flight:
+                await checkpoint()
+        assert store.counts().queued == 0
 
 
 async def test_buckets_outlive_the_workers(directory: Path) -> None:

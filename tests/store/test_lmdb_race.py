@@ -53,6 +53,16 @@ def test_turns_are_counted_by_all_processes_together(directory: Path) -> None:
         assert sorted(turns) == list(range(2000))
 
 
+def test_a_datagram_wakes_whoever_got_the_slot(directory: Path) -> None:
+    with crew(directory, 2) as (holder, waiter):
+        held = holder.do("hold", limit=1)
+        waiter.do("look_no_more")
+        waiting = waiter.start("hold", limit=1)
+        until_figures(holder, (1, 1))
+        holder.do("free", token=held)
+        assert isinstance(waiter.result(waiting), int)
+
+
 def test_a_lost_datagram_delays_a_slot_and_does_not_lose_it(directory: Path) -> None:
     with crew(directory, 2) as (holder, waiter):
         held = holder.do("hold", limit=1)
