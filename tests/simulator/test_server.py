@@ -126,11 +126,10 @@ def test_a_stream_that_exceeds_the_shutdown_timeout_hangs_open_until_its_client_
 def test_an_answer_that_the_client_does_not_read_does_not_stop_the_engine(chat: Simulator) -> None:
     choices, each = 4, 8000
     with connected(chat) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 << 10)
         connection.sendall(raw_request(chat, endless(stream=True, n=choices, max_tokens=each)))
         read_until(connection, b'"content":"')
         chat.until_state(running=0, within=20)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         found = read_until(connection, b"data: [DONE]\n\n")
     assert found.count(b"data: ") < choices * each  # what piled up went out as fewer, longer chunks
     assert events(post(chat, body(stream=True, max_tokens=1)))[-1] == "[DONE]"
