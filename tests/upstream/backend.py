@@ -109,11 +109,13 @@ Script = Callable[[Peer], None]
 class Backend:
     """A server whose connections run `scripts` in turn, the last one for ever."""
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *scripts: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._scripts = scripts
         self._tls = tls
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family, backlog=512)
+        self._listener = socket.create_server((host, port), family=family, backlog=512)
         self.port: int = self._listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         self.address = Address.parse(f"{'https' if tls else 'http'}://{name}:{self.port}")
@@ -169,7 +171,9 @@ class Backend:
     def _run(self, peer: Peer, script: Script) -> None:
         try:
             if self._tls is not None:
-                peer.sock = self._tls.wrap_socket(peer.sock, server_side=True)
+                sock = self._tls.wrap_socket(peer.sock, server_side=True, do_handshake_on_connect=False)
+                peer.sock = sock  # before the handshake, so that __exit__ can end it
+                sock.do_handshake()
             script(peer)
         except (ClientLeft, OSError):
             pass

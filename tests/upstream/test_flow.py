@@ -1,0 +1,86 @@
+"""A reader that does not read holds a bounded number of bytes here, and its backend's send blocks."""
+
+import asyncio
+
+import pytest
+
+from gateway.upstream.connection import HIGH_WATER_BYTES
+from gateway.upstream.http11 import Http11Reply
+from gateway.upstream.protocol import UpstreamRequest
+from tests.upstream.backend import STREAM, Backend, Peer, chunk
+from tests.upstream.conftest import Opener, within
+
+pytestmark = pytest.mark.anyio
+
+POST = UpstreamRequest(b"POST", b"/", [], b"{}")
+ONE_RECEIVE = 262_144
+"""The most that an event loop hands over at once."""
+TOTAL = 64 << 20
+
+
+async def test_a_reader_that_does_not_read_stops_the_backend(open_client: Opener) -> None:
+    sent: list[int] = []
+
+    def floods(peer: Peer) -> None:
+        peer.request()
+        peer.say(STREAM)
+        for _ in range(TOTAL >> 16):
+            peer.say(chunk(b"x" * 65_536))
+            sent.append(65_536)
+        peer.say(b"0\r\n\r\n")
+        peer.request()
+
+    client = open_client()
+    with Backend(floods) as backend:
+        reply = await client.send(backend.address, POST)
+        assert isinstance(reply, Http11Reply)
+        held = reply._answer
+        assert await within(5, lambda: held.behind > HIGH_WATER_BYTES)
+        seen = -1
+        while seen != len(sent):  # until the kernels' buffers are full too
+            seen = len(sent)
+            assert not await within(0.2, lambda: held.behind > HIGH_WATER_BYTES + ONE_RECEIVE)
+        assert sum(sent) < TOTAL
+        assert sum(map(len, held.pieces)) <= HIGH_WATER_BYTES + ONE_RECEIVE
+        body = 0
+        while data := await reply.read():
+            body += len(data)
+            assert len(data) <= HIGH_WATER_BYTES + ONE_RECEIVE
+        assert body == TOTAL
+        reply.close()
+        assert client.counts == (1, 1, 0)
+
+
+async def test_a_stopped_connection_can_be_closed(open_client: Opener) -> None:
+    def floods(peer: Peer) -> None:
+        peer.request()
+        peer.say(STREAM)
+        while True:
+            peer.say(chunk(b"x" * 65_536))
+
+    client = open_client()
+    with Backend(floods) as backend:
+        reply = await client.send(backend.address, POST)
+        assert isinstance(reply, Http11Reply)
+        held = reply._answer
+        assert await within(5, lambda: held.behind > HIGH_WATER_BYTES)
+        reply.close()
+        assert await within(2, lambda: client.counts == (0, 0, 0))
+        assert await reply.read()
+        with pytest.raises(RuntimeError, match="closed"):
+            await reply.read()
+
+
+async def test_a_small_answer_is_one_read(open_client: Opener) -> None:
+    """What has arrived is given together: bytes that came in one packet are not handed out chunk by chunk."""
+
+    def at_once(peer: Peer) -> None:
+        peer.request()
+        peer.say(STREAM + b"".join(chunk(b"%d" % n) for n in range(10)) + b"0\r\n\r\n")
+        peer.request()
+
+    with Backend(at_once) as backend:
+        reply = await open_client().send(backend.address, POST)
+        await asyncio.to_thread(lambda: None)
+        assert await reply.read() == b"0123456789"
+        reply.close()

@@ -1,0 +1,157 @@
+"""Which connection carries the next request, and how many there are."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from gateway.upstream.address import Address
+from gateway.upstream.errors import NeverSent, PoolExhausted
+from gateway.upstream.http11 import Http11Client
+from gateway.upstream.protocol import Reply, UpstreamRequest
+from tests.upstream.backend import OK, Backend, answers
+from tests.upstream.conftest import Opener, within
+
+pytestmark = pytest.mark.anyio
+
+POST = UpstreamRequest(b"POST", b"/", [], b"{}")
+
+
+async def ask(client: Http11Client, address: Address) -> Reply:
+    """A whole answer whose connection is still held."""
+    reply = await client.send(address, POST)
+    assert await reply.read() == b"ok"
+    assert await reply.read() == b""
+    return reply
+
+
+async def test_an_idle_connection_is_closed_before_the_backend_would(open_client: Opener) -> None:
+    client = open_client(upstream_keepalive_secs=0.05)
+    with Backend(answers(OK)) as backend:
+        (await ask(client, backend.address)).close()
+        (await ask(client, backend.address)).close()
+        assert backend.accepted == 1
+        assert await within(2, lambda: client.counts == (0, 0, 0))
+        assert await asyncio.to_thread(backend.wait_for, lambda: backend.peers[0].left_at is not None)
+        (await ask(client, backend.address)).close()
+        assert backend.accepted == 2
+
+
+async def test_an_expired_connection_is_not_used_even_when_the_loop_was_late(open_client: Opener) -> None:
+    client = open_client(upstream_keepalive_secs=0.02)
+    with Backend(answers(OK)) as backend:
+        (await ask(client, backend.address)).close()
+        late = time.monotonic() + 0.03
+        assert backend.wait_for(lambda: time.monotonic() > late)  # blocks the loop beyond the connection's time
+        (await ask(client, backend.address)).close()
+        assert backend.accepted == 2
+
+
+@pytest.mark.parametrize("none_kept", [{"upstream_keepalive_secs": 0}, {"upstream_max_keepalive": 0}])
+async def test_nothing_is_kept_when_told_so(open_client: Opener, none_kept: dict[str, int]) -> None:
+    client = open_client(**none_kept)
+    with Backend(answers(OK)) as backend:
+        for _ in range(2):
+            (await ask(client, backend.address)).close()
+            assert await within(2, lambda: client.counts == (0, 0, 0))
+        assert backend.accepted == 2
+
+
+async def test_the_connection_used_last_is_used_first(open_client: Opener) -> None:
+    client = open_client()
+    with Backend(answers(OK)) as backend:
+        replies = [await ask(client, backend.address) for _ in range(3)]
+        for reply in replies:
+            reply.close()
+        last = client._pool.take(backend.address)
+        assert last is not None
+        client._pool._rest(last)
+        held = await ask(client, backend.address)
+        assert last not in client._pool._idle[backend.address]
+        held.close()
+
+
+async def test_at_most_so_many_rest_and_the_oldest_goes(open_client: Opener) -> None:
+    client = open_client(upstream_max_keepalive=2)
+    with Backend(answers(OK)) as one, Backend(answers(OK)) as other:
+        replies = [await ask(client, one.address), await ask(client, other.address), await ask(client, other.address)]
+        for reply in replies:
+            reply.close()
+        assert await within(2, lambda: client.counts == (2, 2, 0))
+        assert client._pool.take(one.address) is None
+
+
+async def test_no_more_connections_than_allowed_and_waiters_are_served_in_turn(open_client: Opener) -> None:
+    client = open_client(upstream_max_connections=3)
+    served: list[int] = []
+
+    async def one(number: int, address: Address) -> None:
+        reply = await ask(client, address)
+        served.append(number)
+        assert client.counts[0] <= 3
+        reply.close()
+
+    with Backend(answers(OK)) as backend:
+        await asyncio.gather(*(one(number, backend.address) for number in range(50)))
+        assert sorted(served) == list(range(50))
+        assert backend.accepted == 3
+
+
+async def test_an_idle_connection_to_another_backend_gives_way(open_client: Opener) -> None:
+    client = open_client(upstream_max_connections=1)
+    with Backend(answers(OK)) as one, Backend(answers(OK)) as other:
+        for backend in (one, other, one):
+            (await ask(client, backend.address)).close()
+        assert (one.accepted, other.accepted) == (2, 1)
+
+
+async def test_a_busy_connection_to_another_backend_gives_its_place(open_client: Opener) -> None:
+    client = open_client(upstream_max_connections=1)
+    with Backend(answers(OK)) as one, Backend(answers(OK)) as other:
+        held = await ask(client, one.address)
+        waiting = asyncio.create_task(ask(client, other.address))
+        assert await within(2, lambda: client.counts == (1, 0, 1))
+        held.close()
+        (await waiting).close()
+
+
+async def test_waiting_for_a_connection_has_an_end(open_client: Opener) -> None:
+    client = open_client(upstream_max_connections=1, upstream_connect_timeout_secs=0.05)
+    with Backend(answers(OK)) as backend:
+        held = await ask(client, backend.address)
+        with pytest.raises(PoolExhausted) as caught:
+            await client.send(backend.address, POST)
+        assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
+        assert client.counts == (1, 0, 0)
+        held.close()
+        (await ask(client, backend.address)).close()
+        assert backend.accepted == 1
+
+
+async def test_a_closed_client_takes_no_more(open_client: Opener) -> None:
+    client = open_client(upstream_max_connections=1)
+    with Backend(answers(OK)) as backend:
+        held = await ask(client, backend.address)
+        waiting = asyncio.create_task(client.send(backend.address, POST))
+        assert await within(2, lambda: client.counts == (1, 0, 1))
+        await client.aclose()
+        with pytest.raises(NeverSent) as caught:
+            await waiting
+        assert caught.value.reason == "closing"
+        with pytest.raises(NeverSent):
+            await client.send(backend.address, POST)
+        held.close()
+        assert repr(client) == "<Http11Client <Pool 0 open, 0 idle, 0 waiting>>"
+
+
+async def test_the_kernel_is_told_to_notice_a_vanished_host(open_client: Opener) -> None:
+    """Dropped packets need a firewall to show; the options that bound the wait are read back instead."""
+    client = open_client()
+    with Backend(answers(OK)) as backend:
+        (await ask(client, backend.address)).close()
+        sock = next(iter(client._pool._open))._sock
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 45_000
