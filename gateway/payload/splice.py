@@ -1,7 +1,6 @@
 """How is a field set in a body that is not parsed? It is appended: of duplicate keys the last one wins."""
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Final
 
 import orjson
@@ -21,4 +20,4 @@ def splice(body: bytes, fields: Mapping[str, bytes]) -> bytes:
     # Only an empty object has its opening brace before its closing one.
     separator = b"" if body[max(0, end - 1) : end] == b"{" or body[:end].rstrip(_SPACE).endswith(b"{") else b","
     members = b",".join(b"%b:%b" % (orjson.dumps(name), value) for name, value in fields.items())
-    return b"".join(chain((memoryview(body)[:end], separator, members, b"}")))
+    return b"".join((memoryview(body)[:end], separator, members, b"}"))

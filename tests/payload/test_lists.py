@@ -36,6 +36,7 @@ def test_parts_that_are_no_text_are_found(messages: bytes) -> None:
         b'[{"role":"assistant","content":[{"type":"output_text","text":"a"}]},7,"x",[{"type":"image"}]]',
         b'[{"role":"user","content":[{"type":"tool_result","content":"\\"image"}]}]',
         b'[{"role":"user","content":[{"type":5,"image":"image"}]}]',
+        b'[{"content":[{"content":[{"content":[{"content":[{"type":"image"}]}]}]}]}]',
     ],
 )
 def test_text_is_not_taken_for_media(messages: bytes) -> None:

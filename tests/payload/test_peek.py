@@ -77,6 +77,7 @@ def test_the_largest_bound_on_the_answer_counts() -> None:
         pytest.param(b'{"n":%b}' % (b"9" * 4000), "n", id="4,000 digits"),
         pytest.param(b'{"n":%b}' % (b"9" * 1_000_000), "n", id="a million digits"),
         pytest.param(b'{"n":"%b"}' % (b"9" * 1_000_000), "n", id="a million digits in a text"),
+        (b'{"n":"2.%b"}' % (b"0" * 50), "n"),
         (b'{"previous_response_id":7}', "previous_response_id"),
         (b'{"background":"no"}', "background"),
         (b'{"store":0}', "store"),

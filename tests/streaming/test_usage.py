@@ -46,3 +46,9 @@ def test_totals_overrule_what_was_added_up() -> None:
     assert tally.read() == Usage(3, 2)
     tally.state(Usage(3, 9))
     assert tally.read() == Usage(3, 9)
+
+
+def test_a_request_for_no_choice_at_all_is_no_division_by_it() -> None:
+    tally = UsageTally(0)
+    tally.note(b"1", b'{"prompt_tokens":3}', 0, 19)
+    assert tally.read() == Usage(3, 0)
