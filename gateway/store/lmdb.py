@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import TypeVar, TypeVarTuple, cast
 
 import lmdb
 
@@ -27,7 +27,7 @@ from gateway.store.records import (
     unpack_claim,
 )
 from gateway.store.settings import BUSIEST, StoreSettings
-from gateway.store.tree import Tree
+from gateway.store.tree import Environment, Tree
 from gateway.store.waiters import Waiters
 
 TICK_SECS = 0.1
@@ -43,7 +43,7 @@ RETRY_AFTER_SECS = 1.0
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 
@@ -70,7 +70,8 @@ class LmdbStore:
         directory = self._settings.limiter_path
         with environment.entered(directory) as alone:
             try:
-                self._env = environment.open_environment(directory, self._size, alone=alone)
+                opened = environment.open_environment(directory, self._size, alone=alone)
+                self._env = cast("Environment", opened)
                 for dead in self._decide(ledger.workers) if alone else ():
                     self._clear(dead)
                 self._worker = self._decide(ledger.join)
@@ -146,15 +147,15 @@ class LmdbStore:
             raise StoreUnavailableError("Too many requests are running.", retry_after=RETRY_AFTER_SECS)
         return ledger.enter(tree, name, who, limit, max_queued)
 
-    def _decide(self, decision: Callable[Concatenate[Tree, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _decide(self, decision: Callable[[Tree, *Ts], T], *args: *Ts) -> T:
         """Run one decision as one transaction.
 
         Questions too are write transactions, which cost no more: a reader that is stopped would keep every page that
         changes from being used again, and fill the map within a second.
         """
         try:
-            with self._env.begin(write=True) as txn:
-                return decision(cast("Tree", txn), *args, **kwargs)
+            with self._env.begin(write=True) as tree:
+                return decision(tree, *args)
         except lmdb.Error as error:
             raise unavailable() from error
 

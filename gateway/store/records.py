@@ -42,7 +42,7 @@ class Claimant(NamedTuple):
 
 def record_name(key: str) -> bytes:
     """The name under which `key` is kept, 64 bytes at the most; different keys have different names."""
-    name = key.encode("utf-8", "surrogatepass")
+    name = key.encode() if key.isascii() else key.encode("utf-8", "surrogatepass")
     if len(name) <= MAX_NAME_BYTES:
         return name
     digest = hashlib.blake2b(name, digest_size=16).hexdigest().encode()

@@ -1,6 +1,7 @@
 """What of LMDB is used? The few calls of a transaction, with values as bytes, which its own types leave open."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -62,4 +63,16 @@ class Tree(Protocol):
 
     def stat(self) -> dict[str, int]:
         """Figures of the map: `entries` is the number of its keys."""
+        ...
+
+
+class Environment(Protocol):
+    """An open `lmdb.Environment`."""
+
+    def begin(self, *, write: bool) -> AbstractContextManager[Tree]:
+        """A transaction, committed at the end of its scope, or undone by what is raised in it."""
+        ...
+
+    def close(self) -> None:
+        """Unmap it; every later use raises `lmdb.Error`."""
         ...

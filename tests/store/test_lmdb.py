@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import lmdb
 import pytest
@@ -19,6 +19,7 @@ from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant
 from gateway.store.records import Claimant
 from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.tree import Environment
 from tests.store.conftest import HandClock
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ async def test_a_release_that_cannot_be_written_is_made_up_for(directory: Path) 
         with tempfile.TemporaryDirectory() as elsewhere:
             broken = lmdb.open(elsewhere)
             broken.close()
-            works, store._env = store._env, broken
+            works, store._env = store._env, cast("Environment", broken)
             store.release(grant)
             store._env = works
         await waiting
