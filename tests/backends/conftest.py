@@ -10,7 +10,5 @@ from tests.backends.scripted import ScriptedBackend
 @pytest.fixture
 async def backend() -> AsyncIterator[ScriptedBackend]:
     """A healthy backend that serves `qwen`."""
-    scripted = ScriptedBackend()
-    await scripted.start()
-    yield scripted
-    await scripted.stop()
+    async with ScriptedBackend() as scripted:
+        yield scripted

@@ -126,18 +126,12 @@ async def test_the_context_length_is_the_least_that_a_replica_states(backend: Sc
 
 
 async def test_a_silent_backend_does_not_hold_up_the_verdict_on_another(backend: ScriptedBackend) -> None:
-    other = ScriptedBackend()
-    await other.start()
-    other.silent = True
-    chosen = settings(other.url, backend.url, backend_probe_timeout_secs=50)
     told = asyncio.Event()
-    async with (
-        asyncio.timeout(10),
-        Prober(build_roster(chosen), chosen, StandingClock(), lambda *_: told.set()) as prober,
-    ):
-        await told.wait()
-        assert [status.health.state for status in prober.statuses()] == [State.LOADING, State.HEALTHY]
-    await other.stop()
+    async with ScriptedBackend(silent=True) as silent, asyncio.timeout(10):
+        chosen = settings(silent.url, backend.url, backend_probe_timeout_secs=50)
+        async with Prober(build_roster(chosen), chosen, StandingClock(), lambda *_: told.set()) as prober:
+            await told.wait()
+            assert [status.health.state for status in prober.statuses()] == [State.LOADING, State.HEALTHY]
 
 
 async def test_the_task_follows_a_backend_through_loading_health_and_death(backend: ScriptedBackend) -> None:
