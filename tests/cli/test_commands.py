@@ -1,0 +1,143 @@
+"""Tests of the commands, run as an operator runs them."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import names
+
+ENOUGH_SECS = 50
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """This process's environment without settings of the gateway."""
+    return {name: value for name, value in os.environ.items() if name not in {*names(), "GATEWAY_CONFIG"}}  # noqa: TID251 -- handed on
+
+
+def run(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """`gateway` with these arguments."""
+    return subprocess.run(  # noqa: S603 -- this interpreter, our own module
+        [sys.executable, "-P", "-m", "gateway", *arguments],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=ENOUGH_SECS,
+        check=False,
+    )
+
+
+def test_help_names_every_command(tmp_path: Path, environment: dict[str, str]) -> None:
+    result = run("--help", cwd=tmp_path, env=environment)
+    for command in ("serve", "demo", "simulate", "init", "check", "healthcheck"):
+        assert f"  {command} " in result.stdout
+
+
+def test_an_unknown_command_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("fly", cwd=tmp_path, env=environment).returncode == 2
+
+
+def test_init_makes_a_private_file_that_check_accepts(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    result = run("check", cwd=tmp_path, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert "http://chat0:8000,http://chat1:8000" in result.stdout
+
+
+def test_init_never_writes_over_a_file_and_never_the_same_keys(tmp_path: Path, environment: dict[str, str]) -> None:
+    for name in ("one", "two"):
+        assert run("init", "--file", name, cwd=tmp_path, env=environment).returncode == 0
+    before = (tmp_path / "one").read_text()
+    assert before != (tmp_path / "two").read_text()
+    result = run("init", "--file", "one", cwd=tmp_path, env=environment)
+    assert result.returncode == 1
+    assert "exists" in result.stderr
+    assert (tmp_path / "one").read_text() == before
+
+
+def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, environment: dict[str, str]) -> None:
+    settings = {
+        "GATEWAY_API_KEY": "sk-of-a-client",
+        "BACKEND_API_KEY": "of-the-backends",
+        "CHAT_BACKENDS": "http://a:1",
+        "MAX_RPS_PER_IP": "7",
+        "RPS_BURST": "3",
+        "MAX_INFLIGHT_PER_IP": "11",
+        "STREAM_IDLE_TIMEOUT_SECS": "9000",
+    }
+    result = run("check", cwd=tmp_path, env={**environment, **settings})
+    assert result.returncode == 0, result.stderr
+    assert "7 requests a second on average and 7 at once" in result.stdout
+    assert "11 of its requests run at a time" in result.stdout
+    assert "9000 s  between two tokens" in result.stdout
+    assert "STREAM_IDLE_TIMEOUT_SECS is longer than MAX_REQUEST_SECS" in result.stdout
+    assert "sk-of-a-client" not in result.stdout
+    assert "of-the-backends" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_wrong_configuration_is_one_line_per_mistake(
+    command: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    result = run(command, cwd=tmp_path, env={**environment, "GATEWAY_WORKERS": "none"})
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 4
+    for name in ("GATEWAY_API_KEY", "BACKEND_API_KEY", "CHAT_BACKENDS", "GATEWAY_WORKERS"):
+        assert sum(line.startswith("gateway: ") and name in line for line in lines) == 1
+
+
+def test_simulate_hands_its_arguments_on_untouched(tmp_path: Path, environment: dict[str, str]) -> None:
+    result = run("simulate", "a-model", "--no-such-flag", cwd=tmp_path, env=environment)
+    assert result.returncode == 2
+    assert "--no-such-flag" in result.stderr
+    assert run("simulate", "--help", cwd=tmp_path, env=environment).stdout.startswith("usage: vllm serve")
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server whose /good answers 200 and everything else 503."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/good" else 503)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as served:
+        thread = threading.Thread(target=served.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()
+
+
+def test_healthcheck_tells_by_its_status(server: str, tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("healthcheck", f"{server}/good", cwd=tmp_path, env=environment).returncode == 0
+    bad = run("healthcheck", f"{server}/bad", cwd=tmp_path, env=environment)
+    assert (bad.returncode, "503" in bad.stderr) == (1, True)
+    refused = run("healthcheck", "http://127.0.0.1:1/health", cwd=tmp_path, env=environment)
+    assert (refused.returncode, "refused" in refused.stderr) == (1, True)
+
+
+def test_a_health_check_loads_no_more_than_it_needs(tmp_path: Path, environment: dict[str, str]) -> None:
+    code = (
+        "import sys, gateway.cli; gateway.cli.main(['healthcheck', '--help'], standalone_mode=False);"
+        "print(sorted({'fastapi', 'lmdb', 'prometheus_client'} & set(sys.modules)))"
+    )
+    result = subprocess.run(  # noqa: S603 -- this interpreter, our own words
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.endswith("[]\n")

@@ -1,0 +1,216 @@
+"""Tests of the one list of settings: names, sources, mistakes and secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import ROOMS, ConfigurationError, Settings, distance, load, names, near_miss
+
+KEYS = {"GATEWAY_API_KEY": "sk-first-key,sk-second-key", "BACKEND_API_KEY": "backend-key-1"}
+VALID = {**KEYS, "CHAT_BACKENDS": "http://chat0:8000,http://chat1:8000"}
+
+PROMISED: dict[str, object] = {
+    "MAX_RPS_PER_IP": 50,
+    "RPS_WINDOW_SECS": 1,
+    "RPS_BURST": 100,
+    "MAX_INFLIGHT_PER_IP": 120,
+    "MAX_QUEUED_PER_IP": 240,
+    "UPSTREAM_MAX_CONNECTIONS": 3000,
+    "UPSTREAM_MAX_KEEPALIVE": 800,
+    "QUEUE_TIMEOUT_SECS": 2,
+    "MAX_REQUEST_SECS": 5400,
+    "STREAM_IDLE_TIMEOUT_SECS": 180,
+    "GATEWAY_WORKERS": 4,
+    "MAX_REQUEST_BODY_BYTES": 10 * 1024 * 1024,
+    "LOG_LEVEL": "info",
+    "TEXT2SQL_BACKEND": "",
+    "EMBED_BACKEND": "",
+    "RERANK_BACKEND": "",
+    "FIRST_TOKEN_TIMEOUT_SECS": 0,
+    "CLIENT_WRITE_TIMEOUT_SECS": 60,
+}
+"""Names that operators' files already hold, and what they mean when they are not set."""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A valid configuration, and nothing else of ours, in an empty folder."""
+    for name in (*names(), "GATEWAY_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in VALID.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+def mistakes() -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load()
+    return caught.value.mistakes
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_promised_name_exists_and_has_the_promised_default(name: str) -> None:
+    assert getattr(load(), name.lower()) == PROMISED[name]
+
+
+def test_every_setting_belongs_to_one_room_and_is_explained() -> None:
+    assert len(names()) == len(set(names()))
+    assert set(names()) == {name.upper() for name in Settings.model_fields}
+    for room in ROOMS:
+        for name, field in room.model_fields.items():
+            assert field.description, name
+
+
+def test_keys_and_backends_are_lists() -> None:
+    settings = load()
+    assert [key.get_secret_value() for key in settings.gateway_api_key] == ["sk-first-key", "sk-second-key"]
+    assert list(settings.chat_backends) == ["http://chat0:8000", "http://chat1:8000"]
+
+
+def test_the_command_line_goes_before_the_environment_and_that_before_the_files(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    numbers = ("GATEWAY_PORT", "MAX_RPS_PER_IP", "RPS_BURST", "MAX_INFLIGHT_PER_IP")
+    (tmp_path / "gateway.yaml").write_text("".join(f"{name.lower()}: 4\n" for name in numbers))
+    (tmp_path / ".env").write_text("".join(f"{name}=3\n" for name in numbers[:3]) + "GATEWAY_CONFIG=gateway.yaml\n")
+    for name in numbers[:2]:
+        environment.setenv(name, "2")
+    settings = load(gateway_port=1)
+    assert [getattr(settings, name.lower()) for name in numbers] == [1, 2, 3, 4]
+
+
+def test_an_empty_value_counts_as_none(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GATEWAY_WORKERS", "")
+    assert load().gateway_workers == 4
+
+
+def test_every_mistake_is_one_line_that_names_the_setting(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GATEWAY_WORKERS", "four")
+    environment.setenv("QUEUE_TIMEOUT_SECS", "-1")
+    environment.setenv("EMBED_BACKEND", "embed:8000")
+    environment.delenv("CHAT_BACKENDS")
+    lines = mistakes()
+    assert len(lines) == 4
+    for name in ("GATEWAY_WORKERS", "QUEUE_TIMEOUT_SECS", "EMBED_BACKEND", "CHAT_BACKENDS"):
+        assert sum(name in line for line in lines) == 1
+    assert all("\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_API_KEY", "BACKEND_API_KEY"])
+@pytest.mark.parametrize("value", [None, "change-me", "changeme", "your-key-here", "seven blanks", "kéy-of-seven"])
+def test_a_missing_or_placeholder_key_is_refused_without_being_shown(
+    environment: pytest.MonkeyPatch, name: str, value: str | None
+) -> None:
+    if value is None:
+        environment.delenv(name)
+    else:
+        environment.setenv(name, value)
+    (line,) = mistakes()
+    assert name in line
+    assert value is None or value not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://chat0:8000",
+        "chat0:8000",
+        "http://",
+        "http://169.254.169.254/latest",
+        "http://[fd00:ec2::254]/",
+        "http://100.100.100.200",
+        "http://169.254.170.2",
+        "http://2852039166",
+        "http://0xa9.0xfe.0xa9.0xfe",
+        "http://[::ffff:169.254.169.254]",
+        "http://metadata.google.internal",
+        "http://user:password@chat0:8000",
+    ],
+)
+@pytest.mark.parametrize("name", ["CHAT_BACKENDS", "TEXT2SQL_BACKEND", "EMBED_BACKEND", "RERANK_BACKEND"])
+def test_a_backend_that_is_no_server_or_a_metadata_service_is_refused(
+    environment: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    environment.setenv(name, url)
+    (line,) = mistakes()
+    assert name in line
+
+
+def test_a_name_that_is_nearly_a_setting_is_taken_for_a_slip(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAX_RPS_PER_IPS", "10")
+    assert mistakes() == ("MAX_RPS_PER_IPS is no setting: is MAX_RPS_PER_IP meant?",)
+
+
+def test_a_slip_in_the_env_file_is_found_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("QUEUE_TIMEOUT_SEC=1\n")
+    assert mistakes() == ("QUEUE_TIMEOUT_SEC is no setting: is QUEUE_TIMEOUT_SECS meant?",)
+
+
+@pytest.mark.parametrize("name", ["PATH", "HF_HOME", "GATEWAY_CONFIG", "HOSTNAME", "DEMO_PORT", "HTTPS_PORT"])
+def test_names_of_others_are_nobodys_slip(name: str) -> None:
+    assert near_miss(name) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "edits"),
+    [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "ab", 1), ("abc", "xabc", 1), ("ab", "ba", 2)],
+)
+def test_distance_counts_edits(left: str, right: str, edits: int) -> None:
+    assert distance(left, right) == edits
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("max_rps_per_ips: 1", "is MAX_RPS_PER_IP meant?"),
+        ("colour: blue", "colour is no setting"),
+        ("- a\n- b", "name: value"),
+        ("a: [", "no YAML"),
+        ("gateway_workers: four", "GATEWAY_WORKERS"),
+    ],
+)
+def test_a_wrong_yaml_file_stops_the_start(
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: str, words: str
+) -> None:
+    (tmp_path / "gateway.yaml").write_text(content)
+    environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    assert any(words in line for line in mistakes())
+
+
+def test_an_unknown_yaml_key_brings_the_list_of_the_known(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("colour: blue")
+    environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    assert all(name.lower() in mistakes()[-1] for name in names())
+
+
+def test_a_yaml_file_that_is_not_there_stops_the_start(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GATEWAY_CONFIG", "missing.yaml")
+    assert mistakes() == ("GATEWAY_CONFIG names missing.yaml, which cannot be read: No such file or directory",)
+
+
+def test_lists_in_yaml_are_lists(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("chat_backends: [http://a:1, http://b:2]")
+    environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    environment.delenv("CHAT_BACKENDS")
+    assert list(load().chat_backends) == ["http://a:1", "http://b:2"]
+
+
+def test_memory_cannot_hold_one_truth_for_several_workers(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LIMITER_STORE", "memory")
+    (line,) = mistakes()
+    assert "GATEWAY_WORKERS is 4" in line
+    environment.setenv("GATEWAY_WORKERS", "1")
+    assert load().gateway_workers == 1
+
+
+def test_no_key_is_shown_by_what_prints_settings() -> None:
+    settings = load()
+    for text in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
+        assert "first-key" not in text
+        assert "backend-key" not in text
+
+
+def test_settings_do_not_change_after_the_start() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().gateway_port = 1  # type: ignore[misc]  # that it cannot be is the test
