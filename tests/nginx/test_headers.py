@@ -154,17 +154,6 @@ def test_no_browser_is_told_to_insist_on_a_development_certificate(edge: NginxSe
     assert exchange(edge, request("/v1/models")).header("strict-transport-security") is None
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/assets/x.js"])
-def test_the_documentation_may_load_its_own_scripts_and_no_others(
-    edge: NginxServer, upstream: Upstream, path: str
-) -> None:
-    policy = exchange(edge, request(path)).header("content-security-policy")
-    assert policy is not None
-    assert "script-src 'self';" in policy
-    assert "default-src 'none'" in policy
-    upstream.next()
-
-
 def test_a_policy_from_the_gateway_stands(edge: NginxServer, upstream: Upstream) -> None:
     upstream.script = answer(headers=b"content-security-policy: script-src 'self' 'nonce-x'\r\n")
     assert exchange(edge, request("/docs")).header("content-security-policy") == "script-src 'self' 'nonce-x'"

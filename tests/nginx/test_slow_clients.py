@@ -77,8 +77,8 @@ def test_a_reader_that_stops_makes_nginx_hold_little_and_then_is_cut(
         connection.send(request("/v1/chat/completions", method="POST", body=b"{}"))
         connection.read_until(b"\r\n\r\n")
         assert cut.wait(1 + SLACK)
-    # nginx and the kernel on both of its sides; without `sndbuf` and with buffering this is many megabytes.
-    assert sent[0] < 5 * 1024 * 1024
+    # Seen: 0.9 MB with the kernel's buffers on both sides of nginx; 2.6 MB with buffering on, 3.1 MB without `sndbuf`.
+    assert sent[0] < 1_500_000
 
 
 def test_one_address_cannot_use_up_the_connections_of_all(impatient: NginxServer, upstream: Upstream) -> None:

@@ -71,10 +71,10 @@ class Upstream:
         self.received: queue.Queue[Received] = queue.Queue()
         self.script: Script = answer()
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = _listen(0)
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
-        self._listen()
+        self._start()
 
     def next(self, seconds: float = 5.0) -> Received:
         """The next request that arrived, waiting for it."""
@@ -103,10 +103,10 @@ class Upstream:
 
     def resume(self) -> None:
         """Listen again on the same port."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._listen()
+        self._listener = _listen(self.port)
+        self._start()
 
-    def _listen(self) -> None:
+    def _start(self) -> None:
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -127,6 +127,13 @@ class Upstream:
                 self.received.put(request)
                 self.script(Exchange(request, connection))
         self._open.discard(connection)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", port))
+    # What the kernel holds on this side is not nginx's doing: kept small, so that a test can measure nginx.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
+    return listener
 
 
 def read_request(connection: socket.socket) -> Received | None:
