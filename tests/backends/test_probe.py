@@ -18,7 +18,9 @@ KEY = "sk-backends-4f2a"
 
 
 async def find(url: str, *, timeout: float = 5.0) -> Finding:  # noqa: ASYNC109 -- the probe's own bound
-    settings = BackendSettings.model_validate({"backend_api_key": KEY, "chat_backends": url})
+    # httpx's own bound, per read, is put out of reach: a backend that drips bytes would never meet it.
+    fields = {"backend_api_key": KEY, "chat_backends": url, "backend_probe_timeout_secs": 500}
+    settings = BackendSettings.model_validate(fields)
     async with new_client(settings) as client:
         return await probe(client, Backend("chat0", url), "qwen", timeout, SystemClock())
 
@@ -40,6 +42,14 @@ async def test_the_probe_shows_the_backends_key_and_asks_two_questions(backend: 
 async def test_a_wrong_key_is_called_a_wrong_key(backend: ScriptedBackend) -> None:
     backend.key = "sk-another"
     assert (await find(backend.url)).reason is Reason.WRONG_KEY
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_proxy_that_refuses_the_key_is_no_different(status: int) -> None:
+    with respx.mock(base_url="http://chat0:8000") as fake:
+        fake.get("/health").respond(200)
+        fake.get("/v1/models").respond(status, json={"error": "Unauthorized"})
+        assert (await find("http://chat0:8000")).reason is Reason.WRONG_KEY
 
 
 async def test_a_backend_with_other_models_lacks_ours(backend: ScriptedBackend) -> None:
