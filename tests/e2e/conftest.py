@@ -55,17 +55,31 @@ def start_fleet(stack: ExitStack, *names: str) -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def chat_fleet() -> Iterator[Fleet]:
-    """Two chat replicas."""
+def chat_servers() -> Iterator[Fleet]:
+    """Two chat replicas, for all tests of a module."""
     with ExitStack() as stack:
         yield start_fleet(stack, "chat0", "chat1")
 
 
 @pytest.fixture(scope="module")
-def whole_fleet() -> Iterator[Fleet]:
-    """All five servers of the house."""
+def all_servers() -> Iterator[Fleet]:
+    """All five servers of the house, for all tests of a module."""
     with ExitStack() as stack:
         yield start_fleet(stack, "chat0", "chat1", "text2sql", "embed", "rerank")
+
+
+@pytest.fixture
+def chat_fleet(chat_servers: Fleet) -> Fleet:
+    """Two chat replicas, with nothing switched on and an empty ledger."""
+    chat_servers.clear()
+    return chat_servers
+
+
+@pytest.fixture
+def whole_fleet(all_servers: Fleet) -> Fleet:
+    """All five servers, with nothing switched on and empty ledgers."""
+    all_servers.clear()
+    return all_servers
 
 
 @pytest.fixture
@@ -85,16 +99,15 @@ def make_gateway(tmp_path: Path) -> Iterator[MakeGateway]:
 
 
 @pytest.fixture(scope="module")
-def chat_gateway(chat_fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def chat_gateway(chat_servers: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway of two workers, its rate limit out of the way, before two chat replicas."""
-    settings = {**chat_fleet.settings(), "GATEWAY_WORKERS": 2, "MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000}
+    settings = {**chat_servers.settings(), "GATEWAY_WORKERS": 2, "MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000}
     with Gateway(tmp_path_factory.mktemp("gateway"), **settings) as gateway:
         yield gateway
 
 
 @pytest.fixture
-def chat(chat_gateway: Gateway, chat_fleet: Fleet) -> Iterator[Gateway]:
-    """The module's gateway, found and left with nothing switched on."""
-    chat_fleet.clear()
-    yield chat_gateway
-    chat_fleet.clear()
+def chat(chat_gateway: Gateway, chat_fleet: Fleet) -> Gateway:
+    """The module's gateway, before replicas with nothing switched on."""
+    del chat_fleet
+    return chat_gateway

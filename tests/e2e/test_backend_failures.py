@@ -56,7 +56,6 @@ def test_a_kept_alive_connection_that_died_is_replaced_and_nothing_runs_twice(
     with gateway.client() as client:
         answers = [client.post("/v1/text2sql", json={"messages": BODY["messages"]}) for _ in range(30)]
     rows = whole_fleet["text2sql"].settled(requests=30)
-    whole_fleet.clear()
     assert [answer.status_code for answer in answers] == [200] * 30
     ids = [row["request_id"] for row in rows]
     assert len(ids) == len(set(ids)) == 30
@@ -207,13 +206,16 @@ def test_a_stream_that_stands_still_is_cut_with_its_own_code(
     chat_fleet: Fleet, make_gateway: MakeGateway, fault: str, settings: dict[str, object], code: str
 ) -> None:
     gateway = make_gateway(chat_fleet, **settings)
-    parameters = {"slow": {"seconds": 0.2}, "silence": {"after": 3}, "comments_only": {"after": 3, "seconds": 0.1}}
+    parameters: dict[str, dict[str, Any]] = {
+        "slow": {"seconds": 0.2},
+        "silence": {"after": 3},
+        "comments_only": {"after": 3, "seconds": 0.1},
+    }
     fault_on_both(chat_fleet, fault, **parameters[fault])
     received = stream_of(gateway)
     assert f'"code":"{code}"'.encode() in received
     assert b"[DONE]" not in received
     wait_until(lambda: all(chat_fleet[name].state()["running"] == 0 for name in BOTH))
-    chat_fleet.clear()
 
 
 def test_no_first_token_is_504_only_where_a_cap_for_it_is_set(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
@@ -222,7 +224,6 @@ def test_no_first_token_is_504_only_where_a_cap_for_it_is_set(chat_fleet: Fleet,
     received = stream_of(gateway)
     assert received.startswith(b"HTTP/1.1 504 ")
     assert b'"code":"first_token_timeout"' in received
-    chat_fleet.clear()
 
 
 def test_a_whole_answer_has_no_cap_but_its_lifetime(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
@@ -231,7 +232,6 @@ def test_a_whole_answer_has_no_cap_but_its_lifetime(chat_fleet: Fleet, make_gate
     with gateway.client() as client:
         answer = client.post(PATH, json=BODY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "request_lifetime_exceeded")
-    chat_fleet.clear()
 
 
 def test_nothing_of_a_backend_or_a_key_stands_in_answers_or_logs(chat: Gateway, chat_fleet: Fleet) -> None:

@@ -66,7 +66,6 @@ def test_leaving_in_mid_stream_aborts_and_books_what_was_made(
 
 
 def test_leaving_the_queue_frees_the_place_and_reaches_no_backend(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
-    chat_fleet.clear()
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, MAX_INFLIGHT_PER_IP=1, QUEUE_TIMEOUT_SECS=60)
     for name in ("chat0", "chat1"):
         chat_fleet[name].set_pace(ttft_ms=60_000)
@@ -80,7 +79,6 @@ def test_leaving_the_queue_frees_the_place_and_reaches_no_backend(chat_fleet: Fl
     holder.socket.close()
     wait_until(gateway.idle)
     assert len(rows_of(chat_fleet)) == 1
-    chat_fleet.clear()
 
 
 def test_leaving_in_the_middle_of_the_body_holds_nothing(
@@ -106,6 +104,6 @@ def test_a_thousand_departures_at_random_moments_leave_nothing_behind(chat: Gate
         client.reset() if number % 3 else client.socket.close()
     wait_until(chat.idle, 5)
     wait_until(lambda: all(chat_fleet[name].state()["running"] == 0 for name in ("chat0", "chat1")))
-    with chat.client() as client:
+    with chat.client() as http:
         for _ in range(20):
-            assert client.post(PATH, json={**BODY, "max_tokens": 2}).status_code == 200
+            assert http.post(PATH, json={**BODY, "max_tokens": 2}).status_code == 200

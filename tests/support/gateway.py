@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,8 @@ class Gateway:
         self.metrics_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log_path = folder / "gateway.log"
+        # Short, because unix sockets stand in it, and on tmpfs as in production.
+        self._limiter = tempfile.TemporaryDirectory(prefix="gw-", dir="/dev/shm")
         environment = {
             "PATH": os.environ["PATH"],  # noqa: TID251 -- a child needs it
             "GATEWAY_API_KEY": KEY,
@@ -64,7 +67,7 @@ class Gateway:
             "GATEWAY_PORT": self.port,
             "GATEWAY_WORKERS": 1,
             "METRICS_PORT": self.metrics_port,
-            "LIMITER_PATH": folder / "limiter",
+            "LIMITER_PATH": self._limiter.name,
             "LOG_FORMAT": "json",
             **settings,
         }
@@ -143,6 +146,7 @@ class Gateway:
                 self._process.kill()
                 self._process.wait()
                 raise AssertionError(f"the gateway did not stop:\n{self.log_text()[-3000:]}") from None
+        self._limiter.cleanup()
         return self._process.returncode
 
     def signal(self, how: signal.Signals) -> None:
