@@ -52,7 +52,10 @@ def test_a_worker_killed_in_mid_stream_takes_only_its_own_clients_along(
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2)
     for name in BOTH:
         chat_fleet[name].set_pace(token_ms=5)
-    clients = [RawClient(gateway.port).post(PATH, {**BODY, "max_tokens": 200, "stream": True}) for _ in range(8)]
+    clients = [
+        RawClient(gateway.port).post(PATH, {**BODY, "max_tokens": 400, "ignore_eos": True, "stream": True})
+        for _ in range(8)
+    ]
     for client in clients:
         client.until(b"data: ")
     owners = [serving(gateway, client) for client in clients]
