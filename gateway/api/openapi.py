@@ -97,12 +97,10 @@ def render_document(app: FastAPI, roster: Roster) -> bytes:
 
 
 def _schemas(operations: Iterable[Operation]) -> JsonObject:
-    models: set[type[BaseModel]] = {ErrorEnvelope, AnthropicErrorEnvelope}
-    for row in operations:
-        models |= {row.request, row.answer}
-    # Sorted, so that every worker and every start renders the same bytes.
-    named = sorted(models, key=lambda model: model.__name__)
-    inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in named]
+    bodies = (model for row in operations for model in (row.request, row.answer))
+    models: list[type[BaseModel]] = [ErrorEnvelope, AnthropicErrorEnvelope, *bodies]
+    # Each once, in a settled order, so that every worker and every start renders the same bytes.
+    inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in dict.fromkeys(models)]
     _, definitions = models_json_schema(inputs, ref_template=_REF)
     schemas: JsonObject = definitions["$defs"]
     return schemas
