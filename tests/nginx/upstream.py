@@ -65,12 +65,16 @@ def answer(
 
 
 class Upstream:
-    """A server on loopback. `received` fills as requests come; `script` says how they are answered."""
+    """A server on loopback. `received` fills as requests come; `script` says how they are answered.
+
+    `connections` and `heads` count what arrived since the start, requests whose body is still missing included.
+    """
 
     def __init__(self) -> None:
         self.received: queue.Queue[Received] = queue.Queue()
         self.script: Script = answer()
         self.connections = 0
+        self.heads = 0
         self._listener = _listen(0)
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -120,10 +124,27 @@ class Upstream:
             self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
+    def _read(self, connection: socket.socket) -> Received | None:
+        """One request, whole, or None when the connection ends first."""
+        begun = _read_head(connection)
+        if begun is None:
+            return None
+        self.heads += 1
+        request, first = begun
+        chunks = [first]
+        missing = int((request.values(b"content-length") or [b"0"])[0]) - len(first)
+        while missing > 0:
+            more = connection.recv(65536)
+            if not more:
+                return None
+            chunks.append(more)
+            missing -= len(more)
+        return Received(request.head, b"".join(chunks))
+
     def _serve(self, connection: socket.socket) -> None:
         self._open.add(connection)
         with connection, contextlib.suppress(OSError):
-            while (request := read_request(connection)) is not None:
+            while (request := self._read(connection)) is not None:
                 self.received.put(request)
                 self.script(Exchange(request, connection))
         self._open.discard(connection)
@@ -136,23 +157,13 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def read_request(connection: socket.socket) -> Received | None:
-    """One request, or None when the connection ends first."""
+def _read_head(connection: socket.socket) -> tuple[Received, bytes] | None:
+    """A request without its body, and the first bytes of that; None when the connection ends first."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
         if not more:
             return None
         data += more
-    head, _, body = data.partition(b"\r\n\r\n")
-    request = Received(head + b"\r\n\r\n", b"")
-    length = int((request.values(b"content-length") or [b"0"])[0])
-    chunks = [body]
-    missing = length - len(body)
-    while missing > 0:
-        more = connection.recv(65536)
-        if not more:
-            return None
-        chunks.append(more)
-        missing -= len(more)
-    return Received(request.head, b"".join(chunks))
+    head, _, begun = data.partition(b"\r\n\r\n")
+    return Received(head + b"\r\n\r\n", b""), begun
