@@ -83,7 +83,7 @@ def test_what_was_learned_outlives_an_outage() -> None:
     assert (down.models, down.max_model_len, down.latency) == (("qwen",), 8192, None)
 
 
-@pytest.mark.parametrize("reason", set(Reason) - {Reason.OK, Reason.UNREACHABLE, Reason.NOT_PROBED})
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.OK, Reason.UNREACHABLE, Reason.NOT_PROBED}))
 def test_any_other_fault_is_down_at_once(reason: Reason) -> None:
     assert judge(FRESH, Finding(reason), now=1.0, loading_until=900.0).state is State.DOWN
 
