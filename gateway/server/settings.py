@@ -19,7 +19,7 @@ class ServerSettings(BaseModel):
     )
     metrics_host: str = Field("127.0.0.1", description="Address on which /metrics is served; in a container 0.0.0.0.")
     metrics_port: int = Field(
-        9001,
+        9100,
         ge=0,
         le=65535,
         description="Port of Prometheus' /metrics, served by the supervisor for all workers together; 0 turns it off.",

@@ -110,6 +110,8 @@ class Supervisor:
         finally:
             ready.cancel()
             self._stop.set()
+            # Closing our copy would leave the port open for as long as a busy worker holds its own.
+            listener.shutdown(socket.SHUT_RDWR)
             listener.close()
             await self._end(keepers)
         for error in [keeper.exception() for keeper in keepers]:

@@ -1,0 +1,87 @@
+"""Applications for real workers, named on the command line as `tests.server.apps:NAME`."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.worker import WorkerIdentity
+from tests.server.door import reply
+
+STREAM_SECS = 0.02
+"""Between two parts of an endless stream."""
+
+
+class Application:
+    """Answers with its worker's pid and index, streams for as long as it is asked to, and dies when told to."""
+
+    def __init__(self, worker: WorkerIdentity) -> None:
+        self._worker = worker
+        self._cut = asyncio.Event()
+        self._count = Counter("tests_requests", "Requests.", registry=CollectorRegistry())
+        self._live = Gauge("tests_live", "Live.", multiprocess_mode="livesum", registry=CollectorRegistry())
+        self._live.set(1)
+        worker.drain.on_deadline(self._cut.set)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        self._count.inc()
+        query = scope["query_string"].decode()
+        match scope["path"]:
+            case "/stream":
+                await self._stream(send, Path(query))
+            case "/die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "/block":
+                await reply(send, b"blocking")
+                asyncio.get_running_loop().call_soon(_block, Path(query))
+            case _:
+                await reply(send, b"%d %d %d" % (os.getpid(), self._worker.index, self._worker.drain.draining))
+
+    async def _stream(self, send: Send, until: Path) -> None:
+        """Parts until a file exists, then the end; or a farewell when the drain's time is over."""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-worker", b"%d" % os.getpid())]})
+        while not until.exists() and not self._cut.is_set():  # noqa: ASYNC240 -- a signal to another process
+            await send({"type": "http.response.body", "body": b"part\n", "more_body": True})
+            await asyncio.sleep(STREAM_SECS)  # noqa: TID251 -- a stream in another process keeps real time
+        farewell = b"cut off" if self._cut.is_set() else b"the end"
+        await send({"type": "http.response.body", "body": farewell})
+
+
+def _block(until: Path) -> None:
+    while not until.exists():
+        pass
+
+
+def build(settings: Any, worker: WorkerIdentity) -> ASGIApp:
+    del settings
+    return Application(worker)
+
+
+def refuse(_: Any, __: WorkerIdentity) -> ASGIApp:
+    raise ValueError("two groups claim\none model name")
+
+
+def broken(_: Any, __: WorkerIdentity) -> ASGIApp:
+    raise KeyError("chat")
+
+
+def fails_to_open(_: Any, __: WorkerIdentity) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": f"the store's directory belongs to {scope['type']}"})
+
+    return app
+
+
+def silent(_: Any, __: WorkerIdentity) -> ASGIApp:
+    os._exit(7)

@@ -1,0 +1,287 @@
+"""Tests of the supervisor and its workers: real processes, real signals."""
+
+import errno
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from gateway.settings import names
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    "GATEWAY_API_KEY": "sk-of-a-test",
+    "BACKEND_API_KEY": "key-of-a-test",
+    "CHAT_BACKENDS": "http://127.0.0.1:1",
+    "GATEWAY_PORT": "0",
+    "METRICS_PORT": "0",
+    "GATEWAY_WORKERS": "2",
+    "LOG_FORMAT": "json",
+}
+
+
+def command(app: str) -> list[str]:
+    return [sys.executable, "-m", "gateway", "serve", "--app", f"tests.server.apps:{app}"]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    others = {name: value for name, value in os.environ.items() if name not in names()}  # noqa: TID251 -- handed on
+    return {**others, **SETTINGS, **settings}
+
+
+@dataclass
+class Gateway:
+    """A running supervisor; `log` is a file that all its processes write."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str
+    metrics_port: int
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.url.removeprefix("http://").rsplit(":", 1)
+        return host, int(port)
+
+    def ask(self, path: str = "/") -> str:
+        return httpx.get(self.url + path, trust_env=False).text
+
+    def workers(self) -> set[int]:
+        listing = subprocess.run(  # noqa: S603 -- fixed words
+            ["ps", "--ppid", str(self.process.pid), "-o", "pid="],  # noqa: S607 -- wherever ps is
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return {int(pid) for pid in listing.stdout.split()}
+
+    def refuses(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(self.address) == errno.ECONNREFUSED
+
+
+def await_that(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until it holds, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def serving(tmp_path: Path, app: str = "build", **settings: str) -> Iterator[Gateway]:
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command(app), cwd=ROOT, env=environment(**settings), stderr=stderr) as process,  # noqa: S603 -- this interpreter
+    ):
+        try:
+            await_that(lambda: b'"listening"' in log.read_bytes() or process.poll() is not None)
+            started = next(line for line in log.read_text().splitlines() if '"listening"' in line)
+            record = orjson.loads(started)
+            yield Gateway(process, log, record["url"], record["metrics_port"])
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            process.kill()
+
+
+class Stream:
+    """A stream that has begun: its worker's pid, and its further lines."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.worker = int(response.headers["x-worker"])
+        self._lines = response.iter_lines()
+
+    def __next__(self) -> str:
+        return next(self._lines)
+
+    def last(self) -> str:
+        """The line before the stream's proper end."""
+        return list(self._lines)[-1]
+
+
+@contextmanager
+def streaming(gateway: Gateway, until: Path) -> Iterator[Stream]:
+    """A stream that goes on until a file exists; its first line has come."""
+    with httpx.stream("GET", f"{gateway.url}/stream?{until}", trust_env=False, timeout=30) as response:
+        stream = Stream(response)
+        assert next(stream) == "part"
+        yield stream
+
+
+def test_all_workers_answer_and_have_their_own_index(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        seen: set[str] = set()
+
+        def both() -> bool:
+            seen.add(gateway.ask())
+            return len(seen) == 2
+
+        await_that(both)
+        pids, indexes = zip(*(answer.split()[:2] for answer in seen), strict=True)
+        assert {int(pid) for pid in pids} == gateway.workers()
+        assert set(indexes) == {"0", "1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_refuses_at_once_lets_a_stream_finish_and_exits_with_0(number: signal.Signals, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with serving(tmp_path) as gateway, streaming(gateway, done) as stream:
+        gateway.process.send_signal(number)
+        await_that(gateway.refuses)
+        for _ in range(5):
+            assert next(stream) == "part"
+        assert gateway.process.poll() is None
+        done.touch()
+        assert stream.last() == "the end"
+        assert gateway.process.wait(30) == 0
+        assert len(gateway.log.read_text().splitlines()) == 1
+
+
+def test_a_stop_refuses_even_while_a_worker_is_stuck(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with serving(tmp_path) as gateway:
+        gateway.ask(f"/block?{done}")
+        gateway.process.terminate()
+        await_that(gateway.refuses)
+        assert gateway.process.poll() is None
+        done.touch()
+        assert gateway.process.wait(30) == 0
+
+
+def test_what_has_not_finished_in_time_is_cut_with_a_farewell(tmp_path: Path) -> None:
+    with serving(tmp_path, DRAIN_SECS="0.2") as gateway, streaming(gateway, tmp_path / "never") as stream:
+        gateway.process.terminate()
+        assert stream.last() == "cut off"
+        assert gateway.process.wait(30) == 0
+
+
+def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway, streaming(gateway, tmp_path / "never") as stream:
+        gateway.process.send_signal(signal.SIGINT)
+        await_that(gateway.refuses)
+        gateway.process.send_signal(signal.SIGINT)
+        assert gateway.process.wait(30) == 0
+        with pytest.raises(httpx.HTTPError):
+            stream.last()
+
+
+def test_a_killed_worker_is_replaced_and_its_siblings_streams_go_on(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with serving(tmp_path) as gateway, streaming(gateway, done) as stream:
+        before = gateway.workers()
+        (victim,) = before - {stream.worker}
+        os.kill(victim, signal.SIGKILL)
+        await_that(lambda: len(gateway.workers() - before) == 1)
+        (fresh,) = gateway.workers() - before
+        await_that(lambda: gateway.ask().startswith(f"{fresh} "))
+        done.touch()
+        assert stream.last() == "the end"
+        assert re.search(rf"worker \d \(pid {victim}\) was killed by SIGKILL", gateway.log.read_text())
+
+
+def test_the_streams_of_a_killed_worker_are_seen_as_incomplete(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway, streaming(gateway, tmp_path / "never") as stream:
+        os.kill(stream.worker, signal.SIGKILL)
+        with pytest.raises(httpx.RemoteProtocolError):
+            stream.last()
+
+
+def test_a_worker_that_was_told_to_end_is_replaced_too(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        before = gateway.workers()
+        os.kill(min(before), signal.SIGTERM)
+        await_that(lambda: len(gateway.workers() - before) == 1 and len(gateway.workers()) == 2)
+        await_that(lambda: "ended with status 0" in gateway.log.read_text())
+
+
+def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        workers = gateway.workers()
+        gateway.process.kill()
+        await_that(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        await_that(gateway.refuses)
+
+
+@pytest.mark.parametrize(
+    ("app", "message"),
+    [
+        ("refuse", "gateway: two groups claim one model name"),
+        ("broken", "gateway: KeyError: 'chat'"),
+        ("fails_to_open", "gateway: the store's directory belongs to lifespan"),
+        ("missing", "gateway: cannot load tests.server.apps:missing"),
+        ("silent", r"gateway: worker \d \(pid \d+\) ended with status 7"),
+    ],
+)
+def test_a_worker_that_cannot_start_ends_the_start_with_its_message(app: str, message: str) -> None:
+    result = subprocess.run(  # noqa: S603 -- this interpreter, our own module
+        command(app), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=50, check=False
+    )
+    assert result.returncode == 1
+    assert len(re.findall(rf"^{message}", result.stderr, re.MULTILINE)) == 1, result.stderr
+    assert "listening" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_PORT", "METRICS_PORT"])
+def test_a_port_in_use_is_one_clear_line(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = subprocess.run(  # noqa: S603 -- this interpreter, our own module
+            command("build"),
+            cwd=ROOT,
+            env=environment(**{name: str(port)}),
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("gateway: cannot ")
+    assert line.endswith(f"127.0.0.1:{port}: Address already in use")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_the_figures_of_all_workers_are_one_and_outlive_a_worker(tmp_path: Path) -> None:
+    with serving(tmp_path, METRICS_PORT=str(free_port())) as gateway:
+
+        def figure(name: str) -> float:
+            text = httpx.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics", trust_env=False).text
+            return float(dict(line.split() for line in text.splitlines() if not line.startswith("#"))[name])
+
+        for _ in range(20):
+            gateway.ask()
+        assert (figure("tests_requests_total"), figure("tests_live")) == (20, 2)
+        before = gateway.workers()
+        with suppress(httpx.HTTPError):
+            gateway.ask("/die")
+        await_that(lambda: len(gateway.workers() - before) == 1)
+        await_that(lambda: figure("tests_live") == 2)
+        assert figure("tests_requests_total") == 21
+
+
+def test_nothing_is_left_in_shared_memory(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        directory = next(iter(Path("/dev/shm").glob(f"inference-gateway-metrics-*-{gateway.address[1]}")))  # noqa: S108
+        gateway.process.terminate()
+        assert gateway.process.wait(30) == 0
+        assert not directory.exists()
