@@ -35,6 +35,7 @@ MESSAGE = (
         (b'{"object":"list","data":[],"usage":{"prompt_tokens":5,"completion_tokens":0}}', Answer(Usage(5, 0))),
         (b'{"results":[],"usage":{"prompt_tokens":5,"total_tokens":5}}', Answer(Usage(5, 0))),
         (b'{"usage":null}', Answer()),
+        (b'{"object":"list","status":"failed","usage":null}', Answer()),
         (b'{"usage":{}}', Answer()),
         (b'{"input_tokens":5}', Answer()),
         (b"[1]", Answer()),

@@ -248,6 +248,12 @@ def test_other_line_ends_mean_the_same(line_end: bytes) -> None:
     assert subject.failure is None
 
 
+def test_a_carriage_return_ends_a_line_also_in_an_event_alone_in_its_chunk() -> None:
+    subject = relay()
+    assert subject.feed(chunk().replace(b',"logprobs"', b',\r"logprobs"')) == b""
+    assert subject.failure == StreamFailure(FailureReason.MALFORMED)
+
+
 def test_a_pair_of_line_ends_may_be_torn() -> None:
     subject = relay()
     event = chunk().replace(b"\n", b"\r\n")
