@@ -21,7 +21,6 @@ SHIPPED = [
     "server gateway:9000 resolve max_fails=0;",
     "server gateway:9100 resolve max_fails=0;",
     "so_keepalive=60s:15s:4",
-    "client_body_temp_path /run/nginx/body;",
     "worker_shutdown_timeout 6000s;",
     "ssl_session_tickets off;",
 ]
@@ -55,6 +54,13 @@ def shipped(certificates: Path) -> str:
 @pytest.mark.parametrize("directive", SHIPPED)
 def test_the_shipped_bounds(shipped: str, directive: str) -> None:
     assert directive in shipped
+
+
+def test_bodies_wait_in_the_folder_that_compose_puts_on_a_tmpfs(shipped: str) -> None:
+    folder = re.search(r"^pid (.*)/nginx.pid;", shipped, re.MULTILINE)
+    assert folder is not None
+    paths = re.findall(r"(\w+)_temp_path (.*)/\w+;", shipped)
+    assert dict(paths) == dict.fromkeys(("client_body", "proxy", "fastcgi", "uwsgi", "scgi"), folder[1])
 
 
 def test_nothing_is_left_to_fill_in(shipped: str) -> None:

@@ -4,12 +4,13 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import warnings
 
 import pytest
 
 from tests.nginx.client import connect, connect_plain, request, trusting
-from tests.nginx.upstream import Upstream, answer
+from tests.nginx.upstream import Exchange, Upstream, answer
 from tests.support import docker
 from tests.support.nginx import IMAGE, NginxServer
 
@@ -131,6 +132,23 @@ def test_http_2_is_bounded_like_the_rest(edge: NginxServer, upstream: Upstream) 
     assert upstream.count() == 0
 
 
+def test_over_http_2_events_arrive_one_by_one_and_a_departure_is_seen(edge: NginxServer, upstream: Upstream) -> None:
+    noticed = threading.Event()
+
+    def stream(exchange: Exchange) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        exchange.send(head + b"8\r\ndata: 1\n\r\n")
+        if exchange.wait_for_departure(20):
+            noticed.set()
+
+    upstream.script = stream
+    with subprocess.Popen(_curl_command(edge, "--no-buffer"), stdout=subprocess.PIPE) as curl:  # noqa: S603 -- fixed
+        assert curl.stdout is not None
+        assert curl.stdout.readline() == b"data: 1\n"
+        curl.kill()
+    assert noticed.wait(10)
+
+
 def test_both_protocols_are_offered(edge: NginxServer) -> None:
     context = trusting(edge)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -143,15 +161,12 @@ def test_both_protocols_are_offered(edge: NginxServer) -> None:
 
 def _curl(server: NginxServer, *options: str, path: str = "/v1/models") -> subprocess.CompletedProcess[str]:
     """One request by curl over HTTP/2; the last line of its output is the version and the status."""
+    return docker.run(*_curl_command(server, *options, path=path))
+
+
+def _curl_command(server: NginxServer, *options: str, path: str = "/v1/models") -> list[str]:
     if shutil.which("curl") is None or "HTTP2" not in docker.run("curl", "--version").stdout:
         docker.skip_or_fail("needs curl with HTTP/2")
-    fixed = [
-        "curl",
-        "--silent",
-        "--http2",
-        "--cacert",
-        str(server.ca_file),
-        "--write-out",
-        "\n%{http_version} %{http_code}",
-    ]
-    return docker.run(*fixed, *options, f"https://localhost:{server.https_port}{path}")
+    fixed = ["curl", "--silent", "--http2", "--cacert", str(server.ca_file)]
+    shown = ["--write-out", "\n%{http_version} %{http_code}"]
+    return [*fixed, *shown, *options, f"https://localhost:{server.https_port}{path}"]
