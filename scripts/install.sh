@@ -17,7 +17,7 @@ if [ -x .venv/bin/gateway ] && [ "$(cat "$stamp" 2> /dev/null)" = "$wanted" ]; t
 fi
 
 rm -f "$stamp"
-if [ ! -x .venv/bin/python ]; then
+if ! .venv/bin/python -c 'import pip' 2> /dev/null; then
   "$python" -m venv .venv || {
     rm -rf .venv
     echo "install: python3 cannot make virtual environments; on Debian: apt-get install python3-venv" >&2
