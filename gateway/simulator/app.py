@@ -9,7 +9,7 @@ from uuid import uuid4
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from gateway.simulator.bodies import parse_json
+from gateway.simulator.bodies.parsing import parse_json
 from gateway.simulator.endpoints.routes import Route, find, routes
 from gateway.simulator.errors import Refusal, Unreadable, bad_request
 from gateway.simulator.exchange import ClientGone, Exchange

@@ -60,12 +60,14 @@ class Metrics:
             registry=self.registry,
         )
         self.success = {finish: success.labels(*self._labels, finish) for finish in _FINISHES}
-        self.rejections = Counter(
+        rejections = Counter(
             "vllm:admission_rejections",
             "Requests refused before they were queued.",
             ["model_name", "reason"],
             registry=self.registry,
-        ).labels(model, "max_num_queued_reqs")
+        )
+        self.rejections = rejections.labels(model, "max_num_queued_reqs")
+        rejections.labels(model, "max_num_queued_tokens")
         self.prompt_sizes = self._histogram("request_prompt_tokens", "Number of prefill tokens.", _TOKENS)
         self.answer_sizes = self._histogram("request_generation_tokens", "Number of generation tokens.", _TOKENS)
         self.ttft = self._histogram("time_to_first_token_seconds", "Time to first token.", _TTFT)

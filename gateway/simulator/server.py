@@ -65,9 +65,10 @@ class Process:
         config = _config(App(self._service, self._faults), options.http_keep_alive)
         door = Door(_Server(config), options.host, options.port)
         control = await self._serve_control(door)
+        told = _told_to_stop()
         await door.start()
         print(_ready_line(door.url, control), flush=True)  # noqa: T201 -- whoever started the process waits for this line
-        stopping = asyncio.create_task(self._stop_on_signal(door))
+        stopping = asyncio.create_task(self._stop_when(told, door))
         await door.serve()
         stopping.cancel()
         return 0
@@ -82,17 +83,13 @@ class Process:
         await server.startup(sockets=[bound])
         return _url(bound)
 
-    async def _stop_on_signal(self, door: "Door") -> None:
+    async def _stop_when(self, told: asyncio.Event, door: "Door") -> None:
         """Stop as vLLM does.
 
         Without --shutdown-timeout everything that runs is aborted. With it, running requests may finish and new ones
         get a 500, while /health goes on saying 200; what is left when the time is over never gets another byte, and
         holds the process up until its client leaves.
         """
-        told = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told.set)
         await told.wait()
         self._engine.draining = True
         if self._options.shutdown_timeout <= 0:
@@ -167,6 +164,14 @@ class _Server(uvicorn.Server):
     def new_protocol(self) -> Protocol:
         """The protocol of a new connection."""
         return Protocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+def _told_to_stop() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, from before anybody can know that the server is ready."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
 
 
 def _config(app: ASGIApp, keep_alive: int) -> uvicorn.Config:

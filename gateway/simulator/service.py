@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from gateway.simulator import prompt, tokens
 from gateway.simulator.argv import Options
-from gateway.simulator.bodies import Body, Sampling
+from gateway.simulator.bodies.generating import Sampling
+from gateway.simulator.bodies.parsing import Body
 from gateway.simulator.engine import ONLY_AT_THE_END, Engine, Outbox, Sequence
 from gateway.simulator.errors import Refusal, wrong_model, wrong_pooling_model
 from gateway.simulator.exchange import ClientGone, Exchange

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from gateway.simulator import prompt, tokens
-from gateway.simulator.bodies import ChatBody, NamedChoice, Sampling, Tool, check_sampling, turns
+from gateway.simulator.bodies.generating import ChatBody, NamedChoice, Sampling, Tool, turns
+from gateway.simulator.bodies.sampling import check_sampling
 from gateway.simulator.content import calls, prose, sql
 from gateway.simulator.errors import bad_request
 from gateway.simulator.plan import Limits, Plan, plan

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.simulator import hermes, tokens
-from gateway.simulator.bodies import ChatBody, NamedChoice, check_logprobs, validate
+from gateway.simulator.bodies.generating import ChatBody, NamedChoice
+from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.sampling import check_logprobs
 from gateway.simulator.endpoints import logprobs
 from gateway.simulator.endpoints.answers import Prepared, prepare
 from gateway.simulator.endpoints.relay import gathered, relay

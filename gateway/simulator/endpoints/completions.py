@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.simulator import tokens
-from gateway.simulator.bodies import CompletionBody, check_sampling, validate
+from gateway.simulator.bodies.generating import CompletionBody
+from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.sampling import check_sampling
 from gateway.simulator.content import prose, sql
 from gateway.simulator.endpoints import logprobs
 from gateway.simulator.endpoints.answers import fitted, limits_of

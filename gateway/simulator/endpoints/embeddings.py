@@ -4,7 +4,8 @@ import base64
 import struct
 from collections.abc import Sequence
 
-from gateway.simulator.bodies import EmbeddingBody, validate
+from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.reading import EmbeddingBody
 from gateway.simulator.content.calls import spaced_json
 from gateway.simulator.content.vectors import embedding, unit
 from gateway.simulator.endpoints.pooling import finished, fitted, pooling_usage

@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 
 from gateway.simulator import hermes, prompt, tokens
-from gateway.simulator.bodies import AnthropicMessage, ChatBody, CountBody, MessagesBody, validate
+from gateway.simulator.bodies.dialects import AnthropicMessage, CountBody, MessagesBody
+from gateway.simulator.bodies.generating import ChatBody
+from gateway.simulator.bodies.parsing import validate
 from gateway.simulator.endpoints.answers import Prepared, prepare
 from gateway.simulator.endpoints.relay import gathered, relay
 from gateway.simulator.engine import Output

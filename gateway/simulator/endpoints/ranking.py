@@ -1,6 +1,7 @@
 """POST /rerank and /score: how well does a document fit a query?"""
 
-from gateway.simulator.bodies import RerankBody, ScoreBody, validate
+from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.reading import RerankBody, ScoreBody
 from gateway.simulator.content import vectors
 from gateway.simulator.endpoints.pooling import SPECIAL_TOKENS, finished, fitted, pooling_usage
 from gateway.simulator.errors import bad_request

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from gateway.simulator.bodies import EmbeddingBody, validate
+from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.reading import EmbeddingBody
 from gateway.simulator.content.vectors import embedding, logit, sigmoid
 from gateway.simulator.endpoints.embeddings import inputs_of
 from gateway.simulator.endpoints.pooling import finished, fitted, pooling_usage

@@ -6,7 +6,9 @@ from secrets import token_hex
 from typing import Any
 
 from gateway.simulator import hermes
-from gateway.simulator.bodies import ChatBody, ResponsesBody, ResponsesTool, validate
+from gateway.simulator.bodies.dialects import ResponsesBody, ResponsesTool
+from gateway.simulator.bodies.generating import ChatBody
+from gateway.simulator.bodies.parsing import validate
 from gateway.simulator.endpoints.answers import Prepared, prepare
 from gateway.simulator.endpoints.relay import gathered, relay
 from gateway.simulator.engine import Output

@@ -1,7 +1,9 @@
 """POST /tokenize and /detokenize: which tokens is a text, and which text are some tokens?"""
 
 from gateway.simulator import prompt, tokens
-from gateway.simulator.bodies import DetokenizeBody, TokenizeBody, turns, validate
+from gateway.simulator.bodies.generating import turns
+from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.reading import DetokenizeBody, TokenizeBody
 from gateway.simulator.errors import bad_request, wrong_model
 from gateway.simulator.exchange import Exchange
 from gateway.simulator.service import Service

@@ -1,0 +1,1 @@
+"""What may a request say, and how is it refused when it says something else?"""
