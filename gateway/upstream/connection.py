@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
         self._sock: socket.socket = transport.get_extra_info("socket")
         tcp.prepare(self._sock)
         self._news = tcp.watcher(self._sock)
-        self._written = tcp.acknowledged(self._sock)
+        self._written = tcp.acknowledged(self._sock) or 0
         self._made = True
 
     def data_received(self, data: bytes) -> None:
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
             NeverSent, MayHaveRun: the connection died before.
         """
         answer = self._answer = Answer(head_only=head_only)
-        self._acked_before = tcp.acknowledged(self._sock) if self.address.tls else self._written
+        self._acked_before = (tcp.acknowledged(self._sock) or 0) if self.address.tls else self._written
         self._written += len(head) + len(body)
         if len(body) <= ONE_WRITE_BYTES:
             self._transport.write(head + body)
@@ -162,10 +162,7 @@ class Connection(asyncio.Protocol):
         self.closed = True
         if not self._made:
             return  # not made yet: `connection_made` will see it
-        # A cancelled connect has closed the socket already.
-        open_still = self._sock.fileno() >= 0
-        if open_still and (self._transport.get_write_buffer_size() or tcp.unsent(self._sock)):
-            tcp.reset_on_close(self._sock)
+        tcp.drop_unsent(self._sock, self._transport.get_write_buffer_size())
         self._transport.abort()
 
     def _wake(self) -> None:
@@ -195,7 +192,8 @@ class Connection(asyncio.Protocol):
         had closed its socket before. A reset alone proves nothing, because what it acknowledges is not counted.
         """
         ended = exc is None or isinstance(exc, BrokenPipeError)
-        if ended and tcp.acknowledged(self._sock) <= self._acked_before:
+        acked = tcp.acknowledged(self._sock) if ended else None
+        if acked is not None and acked <= self._acked_before:
             return NeverSent("stale" if self._used else "closed")
         return MayHaveRun("closed" if ended else _word(exc))
 

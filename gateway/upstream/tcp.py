@@ -29,25 +29,30 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
 
 
-def acknowledged(sock: socket.socket) -> int:
+def acknowledged(sock: socket.socket) -> int | None:
     """Bytes of ours that the backend's kernel has acknowledged; the SYN counts as one.
 
-    Still told after the connection has died, until the socket is closed.
+    Still told after the connection has died; None when the socket is closed, as uvloop's TLS leaves it.
     """
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+    except (OSError, ValueError):
+        return None
     acked: int = BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0]
     return acked
 
 
-def unsent(sock: socket.socket) -> int:
-    """Bytes that lie in the kernel because the backend has not acknowledged them."""
-    queued: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-    return queued
+def drop_unsent(sock: socket.socket, buffered: int) -> None:
+    """Make the coming close a reset when bytes are still to be sent, here (`buffered`) or in the kernel.
 
-
-def reset_on_close(sock: socket.socket) -> None:
-    """Make the close a reset: what lies unsent is dropped, instead of being delivered before the end is seen."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    Otherwise they would be delivered before the backend sees the end.
+    """
+    try:
+        queued: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        if buffered or queued:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    except (OSError, ValueError):
+        pass  # closed already, by a cancelled connect or by uvloop's TLS
 
 
 def watcher(sock: socket.socket) -> "select.poll":
