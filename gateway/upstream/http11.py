@@ -77,7 +77,8 @@ class Http11Client:
             if isinstance(error, TimeoutError):
                 raise NeverSent("connect_timeout") from None
             raise
-        if new.usable:
+        # After a TLS handshake the backend's session tickets lie unread: they are no answer.
+        if not new.closed if address.tls else new.usable:
             return new
         new.abort()  # the backend closed it, or spoke before it was asked
         raise NeverSent("closed")
