@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,19 @@ from tests.contract.roles import KEY, REAL_KEY, ROLES, real_url
 from tests.contract.server import Server
 from tests.support.simulators import Simulator
 
+HERE = Path(__file__).parent
+
 # Slow enough for a test to see a request run, about as fast as the tiny models of a real server.
 PACE = ("--sim-ttft-ms", "1", "--sim-token-ms", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what needs a role on one xdist worker, chat's tests file by file: starting a simulator takes a second."""
+    for item in items:
+        parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+        if HERE in item.path.parents and "server" in parameters:
+            _, role = parameters["server"]
+            item.add_marker(pytest.mark.xdist_group(item.path.stem if role == "chat" else role))
 
 
 class Simulated(dict[str, Server]):
