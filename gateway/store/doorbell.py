@@ -39,11 +39,14 @@ class Doorbell:
         return self._directory / f"{worker}.sock"
 
     def close(self) -> None:
-        """Be heard of no more."""
+        """Be taken for dead from now on."""
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         self._probe.close()
-        self._path.unlink(missing_ok=True)
+
+    def remove(self, worker: int) -> None:
+        """Remove the path of a worker that has ended and has nothing left."""
+        self.path_of(worker).unlink(missing_ok=True)
 
     def ring(self, worker: int, tokens: Sequence[int]) -> None:
         """Tell a worker that these tokens may look; it is no failure when its buffer is full or it is gone."""

@@ -92,6 +92,7 @@ class LmdbStore:
         with environment.entered(self._settings.limiter_path):
             try:
                 self._call(self._clear(self._worker))
+                self._doorbell.remove(self._worker)
             except StoreUnavailableError:
                 log.exception("leaving the shared limits failed; another worker will clear up")
             self._env.close()
@@ -205,7 +206,7 @@ class LmdbStore:
             return  # the next tick finds it again
         self._call(called)
         if done:
-            self._doorbell.path_of(worker).unlink(missing_ok=True)
+            self._doorbell.remove(worker)
         else:
             self._loop.call_soon(self._bury, worker)
 

@@ -132,6 +132,15 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
         assert store.counts().queued == 0
 
 
+async def test_a_worker_that_cannot_clear_up_is_taken_for_dead(directory: Path) -> None:
+    async with opened(directory) as store:
+        await store.acquire("a", limit=1, max_queued=1, patience=5)
+        store._env.close()
+    async with opened(directory) as store:
+        assert store.counts().in_flight == 0
+        store.release(await store.acquire("a", limit=1, max_queued=0, patience=0))
+
+
 async def test_buckets_outlive_the_workers(directory: Path) -> None:
     async with opened(directory) as store:
         await store.take("a", SLOW_BUCKET, cost=10)
