@@ -59,16 +59,17 @@ def test_a_client_that_leaves_the_queue_never_runs(chat: Simulator) -> None:
 
 def test_a_place_that_gets_free_goes_to_the_one_who_waits_longest(chat: Simulator) -> None:
     chat.stop_engine()
-    answers: list[str] = []
-    threads = [threading.Thread(target=lambda name=name: answers.append(_ask(chat, name))) for name in "abcd"]
+    threads = [threading.Thread(target=_ask, args=(chat, name)) for name in "abcd"]
     for number, thread in enumerate(threads, 1):
         thread.start()
         _until_unfinished(chat, number)
+    chat.set_pace(token_ms=2)
     chat.resume_engine()
+    chat.until_state(running=2, waiting=2)
     for thread in threads:
         thread.join()
-    started = sorted(chat.settled(requests=4), key=lambda row: row["finished"])
-    assert {row["request_id"] for row in started[:2]} == {"a", "b"}
+    finished = sorted(chat.settled(requests=4), key=lambda row: row["finished"])
+    assert {row["request_id"] for row in finished[:2]} == {"a", "b"}
 
 
 def test_lower_priorities_overtake_under_the_priority_policy() -> None:
@@ -169,11 +170,10 @@ def test_the_metrics_count_what_was_made(chat: Simulator) -> None:
     assert (row["prompt_tokens"], row["completion_tokens"]) == (usage["prompt_tokens"], 7)
 
 
-def _ask(chat: Simulator, name: str, priority: int = 0) -> str:
+def _ask(chat: Simulator, name: str, priority: int = 0) -> None:
     headers = {"x-request-id": name}
     answer = post(chat, body(max_tokens=400, ignore_eos=True, priority=priority), **headers)
     assert answer.status_code == 200, answer.text
-    return name
 
 
 def _until_unfinished(chat: Simulator, number: int) -> None:
