@@ -6,6 +6,7 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.ping import Pinger
+from gateway.proxy.verdict import first_event_error
 from gateway.streaming.relay import StreamRelay
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.protocol import Reply
@@ -30,6 +31,7 @@ async def relay_stream(
 
     Raises:
         StreamBrokenError: the stream failed; nothing that looks like a success was passed on.
+        StatedError: its first event was an error; the client gets it with its own status.
         MayHaveRun: the backend broke off.
     """
     tokens = 0
@@ -44,6 +46,8 @@ async def relay_stream(
                 client.note_token()
             if piece:
                 await pinger.stop()
+                if relay.failure is not None and not ctx.event_stream:
+                    raise first_event_error(piece)
                 await client.begin_events()
                 await (client.end(piece) if relay.ended else client.pass_on(piece))
             if relay.failure is not None:

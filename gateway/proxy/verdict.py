@@ -17,6 +17,7 @@ BUSY_RETRY_SECS = 1.0
 """vLLM states no Retry-After; its queue moves within seconds."""
 
 
+MAX_STATUS = 600
 NOTHING = msgspec.Raw(b"")
 
 
@@ -71,6 +72,22 @@ def translate(status: int, body: bytes, dialect: Dialect, request_id: str) -> by
     if isinstance(answer.error, _Inner) and (answer.type == "error") is (dialect is Dialect.ANTHROPIC):
         return body
     return error_body(_stated(status, answer), dialect, request_id)
+
+
+def first_event_error(event: bytes) -> StatedError:
+    """The error that a stream consists of: what only vLLM's engine refuses (too many logprobs) comes so, with a 200.
+
+    Nothing has gone to the client yet, so it can have the status that a request without streaming gets.
+    """
+    data = next((line[5:] for line in event.split(b"\n") if line.startswith(b"data:")), b"")
+    try:
+        answer = msgspec.json.decode(data, type=_Answer)
+    except (msgspec.DecodeError, RecursionError):
+        answer = _Answer()
+    inner = answer.error
+    code = inner.code if isinstance(inner, _Inner) else None
+    known = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < MAX_STATUS
+    return _stated(int(code) if known and code is not None else int(HTTPStatus.BAD_GATEWAY), answer)
 
 
 def _stated(status: int, answer: _Answer) -> StatedError:

@@ -21,6 +21,11 @@ BODY_BUFFER_BYTES = 65536
 """This much of a request's body waits for the application; then the client is made to wait."""
 WRITE_BUFFER_BYTES = 65536
 """This much of an answer waits for the client; then the application is made to wait."""
+TCP_NOTSENT_LOWAT = 25
+"""Linux's number; the socket module has no name for it."""
+UNSENT_BYTES = 131072
+"""This much more waits in the kernel, which would otherwise take megabytes for a client that reads nothing: its
+backend would not be slowed down, and nobody would notice that it does not read."""
 LINGER_SECS = 2.0
 """How long a refused client may go on sending before its socket is cut."""
 FLUSH_SECS = 30.0
@@ -96,6 +101,7 @@ class HttpProtocol(asyncio.Protocol):
         self._transport = transport
         self._server.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self._client = address_of(transport.get_extra_info("peername"))
         self._local = address_of(transport.get_extra_info("sockname"))
         self._head_timer = self._loop.call_later(self._limits.header_timeout, self._head_is_late)

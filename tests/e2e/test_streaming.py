@@ -105,7 +105,7 @@ def test_a_slow_reader_slows_the_backend_down_and_is_cut_by_its_own_cap(
     chat_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
     gateway = make_gateway(chat_fleet, CLIENT_WRITE_TIMEOUT_SECS=1.5, STREAM_IDLE_TIMEOUT_SECS=0.5)
-    body = {**BODY, "max_tokens": 8000}
+    body = {**BODY, "max_tokens": 8000, "ignore_eos": True}
     (pid,) = gateway.worker_pids()
     before = resident_kib(pid)
     with RawClient(gateway.port, receive_buffer=4096) as client:
@@ -120,7 +120,7 @@ def test_a_slow_reader_slows_the_backend_down_and_is_cut_by_its_own_cap(
 def test_the_idle_cap_stands_still_while_the_client_does_not_read(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, STREAM_IDLE_TIMEOUT_SECS=0.4)
     with RawClient(gateway.port, receive_buffer=4096) as client:
-        client.post(PATH, {**BODY, "max_tokens": 7000}, headers="Connection: close\r\n")
+        client.post(PATH, {**BODY, "max_tokens": 7000, "ignore_eos": True}, headers="Connection: close\r\n")
         client.until(b"data: ")
         time.sleep(1.2)  # three times the cap, all of it the client's own doing
         received = client.rest()
@@ -131,3 +131,10 @@ def resident_kib(pid: int) -> int:
     """Memory of a process."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 -- procfs
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def test_what_only_the_engine_refuses_is_a_status_though_vllm_says_it_in_a_stream(chat: Gateway) -> None:
+    with chat.client() as client:
+        answer = client.post(PATH, json={**BODY, "logprobs": True, "top_logprobs": 50})
+    assert answer.status_code == 400
+    assert "logprobs" in answer.json()["error"]["message"]
