@@ -24,8 +24,8 @@ class Route(NamedTuple):
 
 
 def default_name(group: BackendGroup) -> str:
-    """The name that answers carry when the request named no model: the first alias, else the backend's own."""
-    return group.aliases[0] if group.aliases and "/" not in group.aliases[0] else group.model
+    """The name that answers carry when the request named no model: the shortest, which is the one people type."""
+    return min(group.model_names, key=len)
 
 
 class Registry:
