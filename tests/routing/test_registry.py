@@ -10,7 +10,7 @@ from gateway.routing.registry import Registry
 CHAT = BackendGroup(
     "chat", ModelKind.CHAT, "qwen", ("Qwen/Qwen2.5-7B-Instruct",), (Backend("chat0", "http://c0:8000"),)
 )
-SQL = BackendGroup("text2sql", ModelKind.TEXT2SQL, "Snow/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),))
+SQL = BackendGroup("text2sql", ModelKind.TEXT2SQL, "Snowflake/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),))
 EMBED = BackendGroup("embed", ModelKind.EMBEDDING, "Snow/embed", ("arctic",), (Backend("embed", "http://e:8000"),))
 REGISTRY = Registry([CHAT, SQL, EMBED])
 POST = frozenset({"POST"})
@@ -27,7 +27,7 @@ def test_every_name_and_alias_leads_to_the_group(name: str) -> None:
 
 
 def test_the_backends_own_name_is_a_name_too() -> None:
-    assert REGISTRY.resolve(CHAT_PATH, "Snow/SQL").renamed is False
+    assert REGISTRY.resolve(CHAT_PATH, "Snowflake/SQL").renamed is False
 
 
 def test_a_missing_model_means_the_default_of_the_path() -> None:
