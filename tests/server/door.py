@@ -149,6 +149,7 @@ class Echo:
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
-    """Wait until it holds; the test's own time-out ends the wait."""
-    while not condition():  # noqa: ASYNC110 -- see below
-        await asyncio.sleep(0.005)  # noqa: TID251 -- a condition of another process or of the kernel has no event
+    """Wait until it holds, or fail."""
+    async with asyncio.timeout(PATIENCE_SECS):
+        while not condition():  # noqa: ASYNC110 -- see below
+            await asyncio.sleep(0.005)  # noqa: TID251 -- a condition of another process or of the kernel has no event

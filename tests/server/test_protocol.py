@@ -39,6 +39,32 @@ async def test_a_request_becomes_a_scope_and_its_answer_an_answer() -> None:
     assert (b"x-thing", b"One") in scope["headers"]
 
 
+async def test_an_answer_of_stated_length_leaves_in_one_piece() -> None:
+    pieces = []
+
+    class Counting(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            pieces.append(data)
+
+    async with serving(Echo()) as door:
+        transport, _ = await asyncio.get_running_loop().create_connection(Counting, "127.0.0.1", door.port)
+        transport.write(request(body=b"hello"))
+        await eventually(lambda: b"".join(pieces).endswith(b"hello"))
+        transport.close()
+    assert len(pieces) == 1
+
+
+async def test_an_aborted_answer_without_a_body_shows_its_head() -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        connection_of(scope).abort()
+
+    async with serving(app) as door:
+        answer = await ask(door, request("GET", "/"))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"content-length: 9\r\n\r\n")
+
+
 async def test_a_connection_serves_one_request_after_another() -> None:
     async with serving(Echo()) as door, client(door) as it:
         for body in (b"one", b"two", b"three"):
