@@ -30,8 +30,8 @@ class Phase(StrEnum):
 class RequestContext:
     """Everything the rooms learn about one request.
 
-    Times are seconds on the monotonic clock. `outcome` is one word for logs and metrics: `ok`, an error's code, or
-    the reason of a cut.
+    Times are seconds on the monotonic clock. `outcome` is one word for logs and metrics: `ok`, an error's, the reason
+    of a cut, or `incomplete` where nothing explains why the answer has no end.
     """
 
     request_id: str
@@ -62,6 +62,8 @@ class RequestContext:
     bytes_in: int = 0
     bytes_out: int = 0
     answer_started: bool = False
+    answer_complete: bool = False
+    """The answer's last byte was handed to the server: whatever goes wrong from here on, it can no longer be said."""
     event_stream: bool = False
     """The answer that has begun is a stream of events: a failure can still be said in it."""
     failure_told: bool = False

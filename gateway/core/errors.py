@@ -36,6 +36,11 @@ class GatewayError(Exception):
         self.should_retry = should_retry
         self.headers: Headers = headers or []
 
+    @property
+    def outcome(self) -> str:
+        """The word for logs and metrics, from a bounded set."""
+        return self.code
+
 
 class BadRequestError(GatewayError):
     """The request itself is at fault; no backend has seen it."""

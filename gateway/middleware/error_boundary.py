@@ -20,6 +20,8 @@ from gateway.core.lifeline import Cut
 
 CLOSE = (b"connection", b"close")
 """The rest of a late body would be read as the next request."""
+FAREWELL_SECS = 2.0
+"""How long a request waits for its client to take its last words; the server goes on trying to deliver them."""
 FAREWELLS: dict[Cut, Callable[[], GatewayError]] = {
     Cut.BODY_STALLED: lambda: BodyTimeoutError("The request's body did not arrive in time.", headers=[CLOSE]),
     Cut.LIFETIME: lambda: RequestLifetimeError("The request exceeded the time a request may live.", should_retry=False),
@@ -54,18 +56,23 @@ class ErrorBoundary:
 
     async def _end_cut(self, ctx: RequestContext, send: Send) -> None:
         reason = ctx.lifeline.reason
+        if ctx.answer_complete and reason is not Cut.SLOW_CLIENT:
+            return
         farewell = FAREWELLS.get(reason) if reason is not None else None
         if farewell is not None:
             await self._tell(ctx, farewell(), send)
-        elif ctx.connection is not None:
-            ctx.connection.abort()
+        else:
+            _abort(ctx)
         ctx.outcome = reason or ctx.outcome
 
     async def _tell(self, ctx: RequestContext, error: GatewayError, send: Send) -> None:
         """Say it while the client listens; its departure in the middle of that ends the matter."""
-        ctx.outcome = error.code
+        ctx.outcome = error.outcome
         try:
-            await (self._break_off(ctx, error, send) if ctx.answer_started else self._answer(ctx, error, send))
+            async with asyncio.timeout(FAREWELL_SECS):
+                await (self._break_off(ctx, error, send) if ctx.answer_started else self._answer(ctx, error, send))
+        except TimeoutError:
+            _abort(ctx)
         except asyncio.CancelledError:
             if not ctx.lifeline.mended():
                 raise
@@ -83,8 +90,14 @@ class ErrorBoundary:
 
     async def _break_off(self, ctx: RequestContext, error: GatewayError, send: Send) -> None:
         """The headers are gone: a stream gets its error event, and the body stays incomplete in any case."""
-        if ctx.event_stream and not ctx.failure_told:
-            event = error_event(error, ctx.dialect, ctx.request_id)
-            await send({"type": "http.response.body", "body": event, "more_body": True})
-        if ctx.connection is not None:
-            ctx.connection.abort()
+        try:
+            if ctx.event_stream and not (ctx.failure_told or ctx.answer_complete):
+                event = error_event(error, ctx.dialect, ctx.request_id)
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        finally:
+            _abort(ctx)
+
+
+def _abort(ctx: RequestContext) -> None:
+    if ctx.connection is not None:
+        ctx.connection.abort()

@@ -104,6 +104,7 @@ def _answering(ctx: RequestContext, send: Send) -> Send:
             message["headers"] = [*message["headers"], *ctx.answer_headers]
         else:
             ctx.bytes_out += len(message.get("body", b""))
+            ctx.answer_complete = not message.get("more_body", False)
         await send(message)
 
     return answer
@@ -113,7 +114,7 @@ def _conclude(ctx: RequestContext) -> None:
     if ctx.lifeline.reason is Cut.CLIENT_GONE and not ctx.answer_started:
         ctx.status = CLIENT_CLOSED_REQUEST
     if not ctx.outcome:
-        ctx.outcome = ctx.lifeline.reason or "ok"
+        ctx.outcome = "ok" if ctx.answer_complete else ctx.lifeline.reason or "incomplete"
     if ctx.disconnect_phase is None:
         ctx.phase = Phase.DONE
 

@@ -1,0 +1,141 @@
+"""A request without a server: its context, its client's socket, and what was said to it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.core.asgi import CONNECTION_EXTENSION, Headers, Message, Scope
+from gateway.core.context import RequestContext
+from gateway.core.endpoint import Access, Dialect, Endpoint, ModelKind
+from gateway.core.lifeline import Lifeline
+
+POST = frozenset({"POST"})
+GET = frozenset({"GET", "HEAD"})
+CHAT = Endpoint(
+    "/v1/chat/completions", POST, upstream_path=b"/v1/chat/completions", kinds=(ModelKind.CHAT,), streams=True
+)
+MESSAGES = Endpoint(
+    "/v1/messages",
+    POST,
+    upstream_path=b"/v1/messages",
+    dialect=Dialect.ANTHROPIC,
+    kinds=(ModelKind.CHAT,),
+    streams=True,
+)
+RESPONSES = Endpoint(
+    "/v1/responses",
+    POST,
+    upstream_path=b"/v1/responses",
+    dialect=Dialect.RESPONSES,
+    kinds=(ModelKind.CHAT,),
+    streams=True,
+)
+EMBEDDINGS = Endpoint("/v1/embeddings", POST, upstream_path=b"/v1/embeddings", kinds=(ModelKind.EMBEDDING,))
+MODELS = Endpoint("/v1/models", GET)
+HEALTH = Endpoint("/health", GET, access=Access.OPEN)
+
+
+class FakeConnection:
+    """A client's socket: `leave` closes it from the other side.
+
+    Attributes:
+        aborted: the gateway closed it without ending the answer.
+        on_gone: the watcher, while there is one.
+    """
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self.on_gone: Callable[[], None] | None = None
+
+    def watch(self, on_gone: Callable[[], None]) -> None:
+        self.on_gone = on_gone
+
+    def unwatch(self) -> None:
+        self.on_gone = None
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def leave(self) -> None:
+        on_gone, self.on_gone = self.on_gone, None
+        if on_gone is not None:
+            on_gone()
+
+
+@dataclass
+class Told:
+    """The `send` of one request: refuses what HTTP cannot say (a second head, anything behind the end).
+
+    Attributes:
+        parts: the body's pieces, as they were sent.
+        slow: while cleared, a client that takes nothing: `send` returns when it is set.
+    """
+
+    status: int = 0
+    headers: Headers = field(default_factory=list)
+    parts: list[bytes] = field(default_factory=list)
+    complete: bool = False
+    slow: asyncio.Event | None = None
+    sending: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, message: Message) -> None:
+        assert not self.complete, f"{message} behind the answer's end"
+        if message["type"] == "http.response.start":
+            assert not self.status, f"a second head: {message}"
+            self.status, self.headers = message["status"], message["headers"]
+        else:
+            assert self.status, "a body before its head"
+            self.parts.append(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+        self.sending.set()
+        if self.slow is not None and message["type"] == "http.response.body":
+            await self.slow.wait()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.parts)
+
+    def header(self, name: bytes) -> bytes | None:
+        values = [value for known, value in self.headers if known == name]
+        assert len(values) < 2, f"{name!r} twice"
+        return values[0] if values else None
+
+
+def context(endpoint: Endpoint = CHAT, *, started: float = 1000.0, **known: Any) -> RequestContext:
+    """A request of the running task."""
+    task = asyncio.current_task()
+    assert task is not None
+    ctx = RequestContext(
+        request_id="req1",
+        endpoint=endpoint,
+        lifeline=Lifeline(task),
+        connection=FakeConnection(),
+        started=started,
+        method="POST",
+        path=endpoint.path,
+    )
+    for name, value in known.items():
+        setattr(ctx, name, value)
+    return ctx
+
+
+def scope_of(
+    path: str = CHAT.path, *, method: str = "POST", headers: Headers | None = None, connection: object = None
+) -> Scope:
+    """An ASGI scope as our server makes it."""
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": headers or [],
+        "client": ("203.0.113.7", 50123),
+        "extensions": {} if connection is None else {CONNECTION_EXTENSION: connection},
+    }
+
+
+async def nothing_to_receive() -> Message:
+    """The `receive` of a request that nobody reads."""
+    raise AssertionError("nobody asked for the body")
