@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
 
 from gateway.core.asgi import Headers
 
 IPV6_PREFIX = 64
 """One subscriber holds a /64: counting single IPv6 addresses would count nobody."""
 MAX_REMEMBERED = 8192
-"""Parsed addresses kept in a worker: parsing costs 3 us, a dict lookup 0.1."""
+"""Results kept in a worker, of each kind: parsing an address costs 3 us, a dict lookup 0.1."""
 
 Address = IPv4Address | IPv6Address
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class AddressBook:
@@ -18,7 +21,8 @@ class AddressBook:
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in trusted_proxies]
-        self._parsed: dict[str, Address | None] = {}
+        self._peers: dict[str, tuple[str, bool]] = {}
+        self._clients: dict[tuple[str, bytes | None, bytes | None], str] = {}
         self._organizations: dict[str, str] = {}
 
     def client_of(self, peer: str, headers: Headers) -> str:
@@ -27,49 +31,61 @@ class AddressBook:
         A trusted peer's X-Forwarded-For is read from the right, over the proxies that we trust, to the first
         address that we do not; without that header its X-Real-IP counts. What cannot be parsed is not believed.
         """
-        socket_address = self._parse(peer)
-        if socket_address is None:
-            return peer
-        if not self._trusted(socket_address):
-            return str(socket_address)
-        forwarded = [value for name, value in headers if name == b"x-forwarded-for"]
-        if forwarded:
-            return self._rightmost_stranger(b",".join(forwarded), socket_address)
-        real = next((value for name, value in headers if name == b"x-real-ip"), None)
-        address = self._parse(real.decode("latin-1").strip()) if real is not None else None
-        return str(address or socket_address)
+        known = self._peers.get(peer)
+        canonical, trusted = known if known is not None else self._meet(peer)
+        if not trusted:
+            return canonical
+        forwarded = real = None
+        for name, value in headers:
+            if name == b"x-forwarded-for":
+                forwarded = value if forwarded is None else b"%b,%b" % (forwarded, value)
+            elif name == b"x-real-ip" and real is None:
+                real = value
+        if forwarded is None and real is None:
+            return canonical
+        key = (canonical, forwarded, real)
+        client = self._clients.get(key)
+        if client is None:
+            client = _remember(self._clients, key, self._believe(canonical, forwarded, real))
+        return client
 
     def organization_of(self, client: str) -> str:
         """`ip:` and the address, an IPv6 one cut to its /64."""
         known = self._organizations.get(client)
         if known is None:
-            if len(self._organizations) >= MAX_REMEMBERED:
-                self._organizations.clear()
-            known = self._organizations[client] = f"ip:{_network_of(self._parse(client), client)}"
+            known = _remember(self._organizations, client, f"ip:{_network_of(_parse(client), client)}")
         return known
 
-    def _rightmost_stranger(self, forwarded: bytes, peer: Address) -> str:
+    def _meet(self, peer: str) -> tuple[str, bool]:
+        """A peer's canonical address, and whether it may speak for others."""
+        address = _parse(peer)
+        met = (peer, False) if address is None else (str(address), self._trusted(address))
+        return _remember(self._peers, peer, met)
+
+    def _believe(self, peer: str, forwarded: bytes | None, real: bytes | None) -> str:
+        if forwarded is None:
+            address = _parse((real or b"").decode("latin-1").strip())
+            return peer if address is None else str(address)
         nearest = peer
         for hop in reversed(forwarded.decode("latin-1").split(",")):
-            address = self._parse(hop.strip())
+            address = _parse(hop.strip())
             if address is None:
                 break
-            nearest = address
+            nearest = str(address)
             if not self._trusted(address):
                 break
-        return str(nearest)
+        return nearest
 
     def _trusted(self, address: Address) -> bool:
         return any(address.version == network.version and address in network for network in self._networks)
 
-    def _parse(self, text: str) -> Address | None:
-        try:
-            return self._parsed[text]
-        except KeyError:
-            if len(self._parsed) >= MAX_REMEMBERED:
-                self._parsed.clear()
-            parsed = self._parsed[text] = _parse(text)
-            return parsed
+
+def _remember(known: dict[Key, Value], key: Key, value: Value) -> Value:
+    """Keep a result, in a bounded memory: strangers choose the keys."""
+    if len(known) >= MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
 
 
 def _parse(text: str) -> Address | None:

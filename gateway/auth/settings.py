@@ -42,6 +42,7 @@ class AuthSettings(BaseModel):
         description="Addresses or networks whose X-Forwarded-For and X-Real-IP are believed; everybody else is who "
         "their socket says they are.",
     )
+
     @field_validator("gateway_api_key", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:  # noqa: ANN401 -- see split_list

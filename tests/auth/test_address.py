@@ -52,5 +52,7 @@ def test_made_up_addresses_do_not_fill_memory() -> None:
     for number in range(3 * MAX_REMEMBERED):
         client = book.client_of("127.0.0.1", [(REAL, b"10.%d.%d.1" % divmod(number, 256))])
         book.organization_of(client)
-    assert len(book._parsed) <= MAX_REMEMBERED
+        book.client_of(client, [])
+    assert len(book._clients) <= MAX_REMEMBERED
+    assert len(book._peers) <= MAX_REMEMBERED
     assert len(book._organizations) <= MAX_REMEMBERED
