@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from gateway.core.asgi import ASGIApp, Headers, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
-from gateway.core.errors import BadRequestError, PayloadTooLargeError, UnsupportedEncodingError
+from gateway.core.errors import PayloadTooLargeError, UnsupportedEncodingError
 from gateway.core.lifeline import Cut
+from gateway.middleware.request_scope import leave
 
 CLOSE = (b"connection", b"close")
 """What a client still sends after a refusal would be read as its next request."""
@@ -68,8 +69,9 @@ class ReadBody:
             finally:
                 stall.cancel()
             if message["type"] == "http.disconnect":
-                # The watcher cuts this request in the same turn of the loop; without one, the request ends here.
-                raise BadRequestError("The client left before its request was complete.")
+                # It left before anybody watched; a departure that is watched cuts `receive` itself.
+                leave(ctx)
+                await loop.create_future()
             part, more = message["body"], message.get("more_body", False)
             size += len(part)
             if size > self._max_bytes:

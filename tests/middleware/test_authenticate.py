@@ -1,0 +1,104 @@
+"""Paths, methods and keys are asked for in this order, and wrong keys wear their address out."""
+
+import pytest
+
+from gateway.auth.address import AddressBook
+from gateway.auth.keyring import Keyring
+from gateway.core.asgi import Headers, Scope
+from gateway.core.context import CONTEXT_KEY, RequestContext
+from gateway.core.endpoint import Endpoint
+from gateway.core.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError, RateLimitedError
+from gateway.limits.settings import LimitsSettings
+from gateway.limits.token_bucket import FailedAuthLimiter
+from gateway.middleware.authenticate import Authenticate
+from gateway.middleware.request_scope import UNKNOWN
+from gateway.store.memory import MemoryStore
+from gateway.store.settings import StoreSettings
+from tests.core.hand_time import HandTime
+from tests.core.requests import CHAT, HEALTH, MESSAGES, Told, context, nothing_to_receive, scope_of
+
+pytestmark = pytest.mark.anyio
+
+KEY: Headers = [(b"authorization", b"Bearer sk-right")]
+WRONG: Headers = [(b"authorization", b"Bearer sk-wrong")]
+
+
+class Door:
+    """The layer with one key and two failures a minute, and what passed it."""
+
+    def __init__(self) -> None:
+        self.passed: list[RequestContext] = []
+        settings = LimitsSettings(failed_auth_per_sec=1 / 30, failed_auth_burst=2)
+        failures = FailedAuthLimiter(settings, MemoryStore(StoreSettings(), HandTime()))
+        book = AddressBook(["10.0.0.0/8"])
+        self._layer = Authenticate(self._app, book, Keyring(["sk-right"]), failures)
+
+    async def _app(self, scope: Scope, *_: object) -> None:
+        self.passed.append(scope[CONTEXT_KEY])
+
+    async def visit(
+        self, endpoint: Endpoint, headers: Headers, *, peer: str = "203.0.113.7", method: str = "POST"
+    ) -> RequestContext:
+        ctx = context(endpoint, peer=peer, method=method)
+        await self._layer({**scope_of(headers=headers), CONTEXT_KEY: ctx}, nothing_to_receive, Told())
+        return ctx
+
+
+async def test_the_right_key_passes_and_names_the_organization() -> None:
+    door = Door()
+    ctx = await door.visit(CHAT, KEY)
+    assert door.passed == [ctx]
+    assert (ctx.client_ip, ctx.organization) == ("203.0.113.7", "ip:203.0.113.7")
+
+
+async def test_the_organization_is_the_client_that_a_trusted_proxy_saw() -> None:
+    ctx = await Door().visit(CHAT, [*KEY, (b"x-forwarded-for", b"1.1.1.1, 198.51.100.9")], peer="10.0.0.3")
+    assert ctx.organization == "ip:198.51.100.9"
+
+
+async def test_an_open_path_asks_for_no_key() -> None:
+    door = Door()
+    await door.visit(HEALTH, [], method="GET")
+    assert len(door.passed) == 1
+
+
+async def test_an_unknown_path_is_404_even_without_a_key() -> None:
+    door = Door()
+    with pytest.raises(NotFoundError):
+        await door.visit(UNKNOWN, [])
+    assert door.passed == []
+
+
+async def test_a_method_that_a_path_does_not_have_is_405_and_names_those_it_has() -> None:
+    with pytest.raises(MethodNotAllowedError, match="GET or HEAD") as refusal:
+        await Door().visit(HEALTH, [], method="DELETE")
+    assert refusal.value.headers == [(b"allow", b"GET, HEAD")]
+
+
+@pytest.mark.parametrize("headers", [[], WRONG, [(b"x-api-key", b"sk-right")]], ids=["none", "wrong", "misplaced"])
+async def test_no_other_key_passes(headers: Headers) -> None:
+    door = Door()
+    with pytest.raises(InvalidApiKeyError):
+        await door.visit(CHAT, headers)
+    assert door.passed == []
+
+
+async def test_anthropics_header_opens_anthropics_paths() -> None:
+    door = Door()
+    await door.visit(MESSAGES, [(b"x-api-key", b"sk-right")])
+    assert len(door.passed) == 1
+
+
+async def test_wrong_keys_get_429_at_last_and_lock_nobody_else_out() -> None:
+    door = Door()
+    for _ in range(2):
+        with pytest.raises(InvalidApiKeyError):
+            await door.visit(CHAT, WRONG)
+    with pytest.raises(RateLimitedError) as refusal:
+        await door.visit(CHAT, WRONG)
+    assert refusal.value.retry_after == pytest.approx(30)
+    assert refusal.value.__suppress_context__
+    with pytest.raises(InvalidApiKeyError):
+        await door.visit(CHAT, WRONG, peer="203.0.113.8")
+    await door.visit(CHAT, KEY)
+    assert len(door.passed) == 1
