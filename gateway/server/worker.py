@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import importlib
 import logging
 import signal
@@ -27,6 +28,9 @@ ACCEPT_PAUSE_SECS = 0.1
 """How long a worker that cannot accept leaves new connections to its siblings."""
 POLL_SECS = 0.02
 """How often a draining worker looks whether its last request has ended."""
+
+GC_ALLOCATIONS = 20_000
+"""Containers made and not freed before the collector looks; a few dozen requests in flight hold that many."""
 
 AppFactory = Callable[[ServerSettings, WorkerIdentity], ASGIApp]
 
@@ -78,6 +82,7 @@ class WorkerServer(uvicorn.Server):
         self._listeners = [] if self.should_exit else list(sockets or [])
         for listener in self._listeners:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+        settle_memory()
         self.on_started()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -153,6 +158,17 @@ class WorkerServer(uvicorn.Server):
                 return False
             await asyncio.sleep(POLL_SECS)  # noqa: TID251 -- once in a process's life, and real sockets keep real time
         return True
+
+
+def settle_memory() -> None:
+    """Take what the start has built out of the garbage collector's sight.
+
+    The modules are 200,000 objects that never become garbage: looking through them now and then cost 6 % of a
+    request's CPU and the loop some 30 ms at a time. Younger garbage is still collected, less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 10, 10)
 
 
 def load_factory(name: str) -> AppFactory:
