@@ -1,7 +1,6 @@
 """Has it been silent for too long? One timer per request for all of its caps, moved lazily."""
 
 import asyncio
-import math
 from typing import Self
 
 from gateway.core.clock import Clock
@@ -18,7 +17,18 @@ class Watchdog:
     cap stands still and the client's own cap counts.
     """
 
-    __slots__ = ("_clock", "_ctx", "_handle", "_loop", "_settings", "_started", "_streaming", "_tokens", "_write_since")
+    __slots__ = (
+        "_armed_while_writing",
+        "_clock",
+        "_ctx",
+        "_handle",
+        "_loop",
+        "_settings",
+        "_started",
+        "_streaming",
+        "_tokens",
+        "_write_since",
+    )
 
     def __init__(self, ctx: RequestContext, settings: ProxySettings, clock: Clock) -> None:
         self._ctx = ctx
@@ -30,6 +40,7 @@ class Watchdog:
         self._started = 0.0
         self._tokens: float | None = None
         self._write_since: float | None = None
+        self._armed_while_writing = False
 
     def __enter__(self) -> Self:
         self._arm(self._clock.monotonic())
@@ -63,6 +74,8 @@ class Watchdog:
             waited = self._clock.monotonic() - self._write_since
             self._tokens = self._tokens + waited
         self._write_since = None
+        if self._armed_while_writing:
+            self._rearm()
 
     def due(self) -> tuple[float, Cut]:
         """When the request must be cut if nothing happens, and why."""
@@ -83,10 +96,10 @@ class Watchdog:
 
     def _arm(self, now: float) -> None:
         moment, _ = self.due()
-        # A write that begins later may be due before what is due now.
-        horizon = now + self._settings.client_write_timeout_secs if self._streaming else math.inf
-        delay = max(min(moment, horizon) - now, 0.0)
-        self._handle = self._loop.call_later(delay, self._fire)
+        # A write that begins later may be due before what is due now; when a write ends, what stood still counts again.
+        horizon = now + self._settings.client_write_timeout_secs
+        self._armed_while_writing = self._write_since is not None
+        self._handle = self._loop.call_later(max(min(moment, horizon) - now, 0.0), self._fire)
 
     def _fire(self) -> None:
         now = self._clock.monotonic()

@@ -30,12 +30,14 @@ class HandTime:
         now: seconds on the monotonic clock.
         wall_now: seconds since 1970.
         timers_set: how many timers were ever asked for.
+        early: by how many seconds timers fire too early, as those of a coarse loop do.
     """
 
     def __init__(self, now: float = 1000.0, wall_now: float = 1_795_223_042.5) -> None:
         self.now = now
         self.wall_now = wall_now
         self.timers_set = 0
+        self.early = 0.0
         self._timers: list[tuple[float, int, HandTimer]] = []
         self._order = itertools.count()
 
@@ -72,8 +74,8 @@ class HandTime:
     def advance(self, seconds: float) -> None:
         """Move on, and let every timer fire at its own moment."""
         end = self.now + seconds
-        while self._timers and self._timers[0][0] <= end:
+        while self._timers and self._timers[0][0] - self.early <= end:
             when, _, timer = heapq.heappop(self._timers)
-            self.now = max(self.now, when)
+            self.now = max(self.now, when - self.early)
             timer.run()
         self.now = end
