@@ -1,9 +1,9 @@
 """What does a backend's answer mean for our client? Its errors passed on, translated, or taken to another replica."""
 
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
-import orjson
 
 from gateway.core.endpoint import Dialect
 from gateway.core.envelope import error_body
@@ -18,7 +18,9 @@ BUSY_RETRY_SECS = 1.0
 
 
 MAX_STATUS = 600
-NOTHING = msgspec.Raw(b"")
+NOT_THE_CALLERS = CREDENTIALS | {HTTPStatus.TOO_MANY_REQUESTS}
+"""Statuses that would speak of the caller's key or limit, where the backend speaks of ours."""
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Inner(msgspec.Struct):
@@ -30,7 +32,7 @@ class _Inner(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     error: _Inner | str | None = None
-    detail: msgspec.Raw = NOTHING
+    detail: Any = "The model server gave no reason."
     type: str | None = None
 
 
@@ -42,6 +44,11 @@ class StatedError(GatewayError):
         self.status = status
         self.type = kind
         self.code = code
+
+    @property
+    def outcome(self) -> str:
+        """The status: what backends call their errors is no bounded set."""
+        return f"backend_{self.status}"
 
 
 def refused(status: int, body: bytes) -> bool:
@@ -67,7 +74,7 @@ def translate(status: int, body: bytes, dialect: Dialect, request_id: str) -> by
         raise BadGatewayError("The model server refused the gateway's credentials.", should_retry=False)
     try:
         answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         raise BadGatewayError(f"The model server answered {status} without a readable reason.") from None
     if isinstance(answer.error, _Inner) and (answer.type == "error") is (dialect is Dialect.ANTHROPIC):
         return body
@@ -79,14 +86,13 @@ def first_event_error(event: bytes) -> StatedError:
 
     Nothing has gone to the client yet, so it can have the status that a request without streaming gets.
     """
-    data = next((line[5:] for line in event.split(b"\n") if line.startswith(b"data:")), b"")
+    data = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
     try:
-        answer = msgspec.json.decode(data, type=_Answer)
-    except (msgspec.DecodeError, RecursionError):
+        answer = msgspec.json.decode(data[-1], type=_Answer)
+    except UNREADABLE:
         answer = _Answer()
-    inner = answer.error
-    code = inner.code if isinstance(inner, _Inner) else None
-    known = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < MAX_STATUS
+    code = answer.error.code if isinstance(answer.error, _Inner) else None
+    known = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < MAX_STATUS and code not in NOT_THE_CALLERS
     return _stated(int(code) if known and code is not None else int(HTTPStatus.BAD_GATEWAY), answer)
 
 
@@ -95,12 +101,9 @@ def _stated(status: int, answer: _Answer) -> StatedError:
     inner = answer.error
     if isinstance(inner, _Inner):
         return StatedError(status, inner.type or kind, str(inner.code or status), inner.message, inner.param)
-    message = inner if isinstance(inner, str) else _detail(answer.detail)
+    message = inner if isinstance(inner, str) else _text(answer.detail)
     return StatedError(status, kind, str(status), message, None)
 
 
-def _detail(raw: msgspec.Raw) -> str:
-    if not bytes(raw):
-        return "The model server gave no reason."
-    decoded = msgspec.json.decode(raw)
-    return decoded if isinstance(decoded, str) else orjson.dumps(decoded).decode()
+def _text(detail: Any) -> str:  # noqa: ANN401 -- any JSON: FastAPI's `detail` is a text or a list of mistakes
+    return detail if isinstance(detail, str) else msgspec.json.encode(detail).decode()

@@ -1,0 +1,35 @@
+"""Retries are a share of the requests, with a floor for quiet hours and a ceiling on what is saved up."""
+
+from gateway.proxy.retry import RetryBudget
+from tests.core.hand_time import HandTime
+
+
+def spent(budget: RetryBudget, tries: int = 100) -> int:
+    return sum(budget.spend() for _ in range(tries))
+
+
+def test_ten_retries_are_saved_up_and_no_more() -> None:
+    time = HandTime()
+    budget = RetryBudget(time)
+    time.advance(1000)
+    for _ in range(1000):
+        budget.note_request()
+    assert spent(budget) == 10
+
+
+def test_a_quiet_gateway_may_retry_three_times_a_second() -> None:
+    time = HandTime()
+    budget = RetryBudget(time)
+    spent(budget)
+    time.advance(1)
+    assert spent(budget) == 3
+
+
+def test_a_busy_gateway_may_retry_one_request_in_ten() -> None:
+    budget = RetryBudget(HandTime())
+    spent(budget)
+    retries = 0
+    for _ in range(1000):
+        budget.note_request()
+        retries += budget.spend()
+    assert 98 <= retries <= 100
