@@ -67,15 +67,15 @@ class Dispatcher:
         """
         self._budget.note_request()
         request = self._request(ctx, plan)
-        stated_refusal = False
+        some_refused = last_refused = False
         for backend in await self._policy.order(plan.route.group):
-            if stated_refusal and not self._budget.spend():
+            if last_refused and not self._budget.spend():
                 break
             ctx.backend, ctx.phase = backend.name, Phase.CONNECTING
             ctx.attempts += 1
             if ctx.attempts > 1:
-                reason = "refused" if stated_refusal else "unreachable"
-                self._metrics.count(m.RETRIES, ctx.group, reason)
+                self._metrics.count(m.RETRIES, ctx.group, "refused" if last_refused else "unreachable")
+            last_refused = False
             try:
                 reply = await self._send(self._addresses[backend.name], request)
             except NeverSent:
@@ -83,8 +83,8 @@ class Dispatcher:
             taken = await self._unless_refused(reply) if reply.status in MAY_BE_REFUSAL else reply
             if taken is not None:
                 return taken
-            stated_refusal = True
-        if stated_refusal:
+            some_refused = last_refused = True
+        if some_refused:
             raise busy()
         raise UnavailableError("No model server could be reached.", retry_after=UNREACHABLE_RETRY_SECS)
 

@@ -31,7 +31,7 @@ async def relay_stream(
 
     Raises:
         StreamBrokenError: the stream failed; nothing that looks like a success was passed on.
-        StatedError: its first event was an error; the client gets it with its own status.
+        StatedError: an error came before anything else; the client gets it with its own status.
         MayHaveRun: the backend broke off.
     """
     tokens = 0
@@ -46,18 +46,24 @@ async def relay_stream(
                 client.note_token()
             if piece:
                 await pinger.stop()
-                if relay.failure is not None and not ctx.event_stream:
-                    raise first_event_error(piece)
+            told = relay.failure is not None and relay.failure.told
+            if relay.failure is not None and not ctx.event_stream:
+                raise first_event_error(piece) if told else _broken()
+            if piece:
                 await client.begin_events()
+                ctx.failure_told = told
                 await (client.end(piece) if relay.ended else client.pass_on(piece))
             if relay.failure is not None:
-                ctx.failure_told = relay.failure.told
-                raise StreamBrokenError("The model server broke off this answer.", should_retry=False)
+                raise _broken()
             if relay.ended:
                 break
     finally:
         ctx.usage = relay.usage
     await _read_tail(reply)
+
+
+def _broken() -> StreamBrokenError:
+    return StreamBrokenError("The model server broke off this answer.", should_retry=False)
 
 
 async def _read_tail(reply: Reply) -> None:

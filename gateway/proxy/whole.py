@@ -14,6 +14,8 @@ of half an answer. Beyond it (a batch of embeddings) memory counts more."""
 KEPT_HEADERS = frozenset({b"content-type", b"metadata"})
 """`metadata` describes vLLM's binary embeddings (`encoding_format: bytes`)."""
 JSON = b"application/json"
+CLOSES = {b"{": b"}", b"[": b"]"}
+"""How an answer begins, and ends: one without a stated length also comes to a clean end when its server dies."""
 
 
 class BufferedReply:
@@ -55,7 +57,7 @@ async def relay_whole(ctx: RequestContext, reply: Reply, client: ClientSide, con
     head, complete = await _read_head(reply)
     if content_type.startswith(JSON):
         answer = read_answer(head) if complete else Answer()
-        _check(head, answer)
+        _check(head, answer, complete=complete)
         ctx.usage = answer.usage
         plan: Plan = ctx.plan
         if plan.route.renamed:
@@ -87,8 +89,11 @@ async def _read_head(reply: Reply) -> tuple[bytes, bool]:
     return b"".join(parts), True
 
 
-def _check(head: bytes, answer: Answer) -> None:
-    if head[:1] not in {b"{", b"["}:
+def _check(head: bytes, answer: Answer, *, complete: bool) -> None:
+    close = CLOSES.get(head[:1])
+    if close is None:
         raise BadGatewayError("The model server answered with something that is no JSON.")
+    if complete and not head.endswith(close) and not head.rstrip().endswith(close):
+        raise BadGatewayError("The model server's answer has no end.", should_retry=False)
     if answer.aborted:
         raise BadGatewayError("The model server stopped in the middle of this answer.", should_retry=False)

@@ -1,0 +1,69 @@
+"""What goes to the client is noted for those who keep the time."""
+
+import asyncio
+
+import pytest
+from anyio.lowlevel import checkpoint
+
+from gateway.core.context import Phase
+from gateway.proxy.client_side import EVENT_STREAM_HEAD, ClientSide
+from gateway.proxy.settings import ProxySettings
+from gateway.proxy.watchdog import Watchdog
+from tests.core.hand_time import HandTime
+from tests.core.requests import Told, context
+
+pytestmark = pytest.mark.anyio
+
+
+class Side:
+    def __init__(self, told: Told | None = None) -> None:
+        self.time = HandTime()
+        self.ctx = context()
+        self.told = told or Told()
+        self.dog = Watchdog(self.ctx, ProxySettings(), self.time)
+        self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
+
+
+async def test_a_stream_begins_once_and_no_proxy_on_the_way_may_hold_it_back() -> None:
+    side = Side()
+    await side.client.begin_events()
+    await side.client.begin_events()
+    assert (side.told.status, side.told.headers) == (200, EVENT_STREAM_HEAD)
+    assert side.told.header(b"x-accel-buffering") == b"no"
+    assert side.ctx.event_stream
+    assert side.ctx.phase is Phase.ANSWERING
+
+
+async def test_pieces_go_out_as_they_are_and_the_last_one_ends_the_answer() -> None:
+    side = Side()
+    await side.client.begin(201, [(b"x", b"y")])
+    await side.client.pass_on(b"one")
+    assert not side.told.complete
+    await side.client.end(b"two")
+    assert (side.told.parts, side.told.complete, side.told.status) == ([b"one", b"two"], True, 201)
+    assert not side.ctx.event_stream
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_write_is_under_way_until_the_client_has_room(*, last: bool) -> None:
+    side = Side(Told(slow=asyncio.Event()))
+    await side.client.begin_events()
+    task = asyncio.create_task(side.client.end(b"x") if last else side.client.pass_on(b"x"))
+    await checkpoint()
+    await checkpoint()
+    assert side.dog._write_since == side.time.now
+    assert side.told.slow is not None
+    side.told.slow.set()
+    await task
+    assert side.dog._write_since is None
+
+
+async def test_the_first_tokens_time_is_the_first_ones() -> None:
+    side = Side()
+    with side.dog:
+        side.time.advance(2)
+        side.client.note_token()
+        side.time.advance(2)
+        side.client.note_token()
+    assert side.ctx.first_token_at == 1002.0
+    assert side.dog._tokens == 1004.0

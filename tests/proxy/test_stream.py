@@ -1,0 +1,223 @@
+"""A stream is passed on piece by piece, and one that fails never looks like one that did not."""
+
+import asyncio
+
+import orjson
+import pytest
+from anyio.lowlevel import checkpoint
+
+from gateway.core.asgi import Message
+from gateway.core.context import RequestContext
+from gateway.core.endpoint import Dialect
+from gateway.core.usage import Usage
+from gateway.proxy import stream
+from gateway.proxy.client_side import ClientSide
+from gateway.proxy.ping import PING, Pinger
+from gateway.proxy.settings import ProxySettings
+from gateway.proxy.stream import StreamBrokenError, relay_stream
+from gateway.proxy.verdict import StatedError
+from gateway.proxy.watchdog import Watchdog
+from gateway.streaming.relay import StreamRelay
+from gateway.streaming.usage import UsageCut
+from gateway.upstream.errors import MayHaveRun
+from tests.core.hand_time import HandTime
+from tests.core.requests import Told, context
+from tests.proxy.fakes import FakeReply, events
+
+pytestmark = pytest.mark.anyio
+
+
+def chunk(text: str, **more: object) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None, **more}
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "qwen", "choices": [choice]}
+    figures = {"prompt_tokens": 5, "total_tokens": 6, "completion_tokens": 1}
+    return b"data: " + orjson.dumps({**head, "usage": figures}) + b"\n\n"
+
+
+def shown(text: str) -> bytes:
+    """The chunk as a client sees it that asked for no usage."""
+    return chunk(text).partition(b',"usage"')[0] + b"}\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+ERROR = b'data: {"error": {"message": "EngineCore", "type": "InternalServerError", "param": null, "code": 500}}\n\n'
+
+
+class Relay:
+    """One stream on its way; the ping's interval is five seconds by hand."""
+
+    def __init__(self, reply: FakeReply, told: Told | None = None) -> None:
+        self.reply = reply
+        self.time = HandTime()
+        self.ctx: RequestContext = context(streamed=True)
+        self.told = told or Told()
+        self.dog = Watchdog(self.ctx, ProxySettings(), self.time)
+        self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
+        self.pinger = Pinger(self._ping, 5, self.time)
+
+    async def _ping(self) -> None:
+        await self.client.begin_events()
+        await self.client.pass_on(PING)
+
+    async def run(self) -> None:
+        relay = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
+        self.pinger.start()
+        with self.dog:
+            try:
+                await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger)
+            finally:
+                self.pinger.abandon()
+
+
+async def test_pieces_pass_as_they_come_and_the_last_one_ends_the_answer() -> None:
+    relay = Relay(events(chunk("a"), chunk("b"), DONE))
+    await relay.run()
+    assert relay.told.parts == [shown("a"), shown("b"), DONE]
+    assert relay.told.complete
+    assert relay.told.header(b"content-type") == b"text/event-stream; charset=utf-8"
+    assert relay.ctx.usage == Usage(5, 1)
+    assert relay.ctx.first_token_at == 1000.0
+
+
+async def test_the_body_is_read_to_its_end_so_that_its_connection_can_be_used_again() -> None:
+    reply = events(DONE, b"")
+    await Relay(reply).run()
+    assert reply.reads == 2
+
+
+async def test_a_tail_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "TAIL_SECS", 0.01)
+    relay = Relay(events(DONE, hangs=True))
+    await asyncio.wait_for(relay.run(), 5)
+    assert relay.told.complete
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_tail_that_fails_is_nobodys_failure() -> None:
+    relay = Relay(events(chunk("a"), DONE, MayHaveRun("reset")))
+    await relay.run()
+    assert relay.told.complete
+
+
+async def test_an_event_in_two_halves_waits_for_its_second_one() -> None:
+    event = chunk("a")
+    relay = Relay(events(event[:30], event[30:], DONE))
+    await relay.run()
+    assert relay.told.parts == [shown("a"), DONE]
+
+
+@pytest.mark.parametrize("end", [b"", MayHaveRun("cut")], ids=["a clean end", "a reset"])
+async def test_a_backend_that_breaks_off_first_leaves_room_for_a_status(end: bytes | MayHaveRun) -> None:
+    relay = Relay(events(end))
+    with pytest.raises(StreamBrokenError if end == b"" else MayHaveRun):
+        await relay.run()
+    assert relay.told.status == 0
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        [b""],
+        [MayHaveRun("cut")],
+        [chunk("b", finish_reason="abort"), DONE],
+        [b"<html>oops</html>\n\n", DONE],
+        [b'data: {"choices": [tru\n\n' + DONE],
+    ],
+    ids=["a clean end", "a reset", "an abort", "html", "broken json"],
+)
+async def test_a_stream_that_breaks_off_never_ends_well(rest: list[bytes | Exception]) -> None:
+    relay = Relay(events(chunk("a"), *rest))
+    with pytest.raises((StreamBrokenError, MayHaveRun)):
+        await relay.run()
+    assert relay.told.parts == [shown("a")]
+    assert not relay.told.complete
+    assert not relay.ctx.failure_told
+    assert relay.ctx.usage == Usage(5, 1)
+
+
+async def test_what_was_good_in_the_piece_that_failed_still_passes() -> None:
+    relay = Relay(events(chunk("a"), chunk("b") + chunk("c", finish_reason="abort") + DONE))
+    with pytest.raises(StreamBrokenError):
+        await relay.run()
+    assert relay.told.parts == [shown("a"), shown("b")]
+    assert not relay.told.complete
+
+
+async def test_the_backends_own_error_passes_once_and_its_done_does_not() -> None:
+    relay = Relay(events(chunk("a"), ERROR + DONE))
+    with pytest.raises(StreamBrokenError):
+        await relay.run()
+    assert relay.told.parts == [shown("a"), ERROR]
+    assert relay.ctx.failure_told
+    assert not relay.told.complete
+
+
+async def test_a_request_cut_while_the_backends_error_is_on_its_way_has_been_told_of_it() -> None:
+    class Stuck(Told):
+        async def __call__(self, message: Message) -> None:
+            await super().__call__(message)
+            if ERROR in self.parts:
+                await asyncio.get_running_loop().create_future()
+
+    relay = Relay(events(chunk("a"), ERROR + DONE), Stuck())
+    task = asyncio.create_task(relay.run())
+    while ERROR not in relay.told.parts:
+        await checkpoint()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert relay.ctx.failure_told
+
+
+async def test_an_error_that_the_stream_consists_of_gets_its_own_status() -> None:
+    relay = Relay(events(ERROR + DONE))
+    with pytest.raises(StatedError, match="EngineCore") as failure:
+        await relay.run()
+    assert (failure.value.status, relay.told.status) == (500, 0)
+
+
+@pytest.mark.parametrize(
+    "piece", [chunk("a") + chunk("b", finish_reason="abort"), chunk("a") + b"<html>\n\n", b"<html>\n\n"]
+)
+async def test_a_first_piece_that_fails_is_a_502_and_none_of_it_is_shown(piece: bytes) -> None:
+    relay = Relay(events(piece, DONE))
+    with pytest.raises(StreamBrokenError) as failure:
+        await relay.run()
+    assert (failure.value.status, failure.value.should_retry, relay.told.status) == (502, False, 0)
+
+
+async def test_pings_end_before_the_first_event_begins() -> None:
+    reply = events(hangs=True)
+    relay = Relay(reply)
+    task = asyncio.create_task(relay.run())
+    await reply.waits.wait()
+    for _ in range(2):
+        relay.told.sending.clear()
+        relay.time.advance(5)
+        await relay.told.sending.wait()
+    assert relay.told.parts == [PING, PING]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    relay.time.advance(50)
+    assert relay.told.parts == [PING, PING]
+
+
+async def test_behind_a_ping_a_failure_has_no_status_of_its_own() -> None:
+    relay = Relay(events(ERROR))
+    await relay._ping()
+    with pytest.raises(StreamBrokenError):
+        await relay.run()
+    assert relay.told.parts == [PING, ERROR]
+    assert relay.ctx.failure_told
+
+
+async def test_the_first_token_is_the_first_that_carries_one() -> None:
+    relay = Relay(events(b": keep-alive\n\n", hangs=True))
+    task = asyncio.create_task(relay.run())
+    await relay.reply.waits.wait()
+    assert relay.told.parts == [b": keep-alive\n\n"]
+    assert relay.ctx.first_token_at is None
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,152 @@
+"""A whole answer is checked before its head goes out, where it is small enough to be held."""
+
+from collections.abc import Sequence
+
+import orjson
+import pytest
+
+from gateway.core.context import RequestContext
+from gateway.core.errors import BadGatewayError
+from gateway.core.usage import Usage
+from gateway.proxy.client_side import ClientSide
+from gateway.proxy.settings import ProxySettings
+from gateway.proxy.watchdog import Watchdog
+from gateway.proxy.whole import HOLD_BYTES, BufferedReply, read_bounded, relay_whole
+from gateway.upstream.errors import MayHaveRun
+from tests.core.hand_time import HandTime
+from tests.core.requests import Told, context
+from tests.proxy.fakes import JSON_FIELD, FakeReply, plan_of, whole
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = orjson.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "qwen",
+        "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 2},
+    }
+)
+ALIAS = "Qwen/Qwen2.5-7B-Instruct"
+BINARY: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/octet-stream"), (b"metadata", b"{}"))
+
+
+class Pass:
+    """One whole answer on its way."""
+
+    def __init__(self, reply: FakeReply, asked: str = "qwen") -> None:
+        self.reply = reply
+        self.ctx: RequestContext = context(plan=plan_of(asked))
+        self.told = Told()
+        time = HandTime()
+        self.client = ClientSide(self.ctx, self.told, Watchdog(self.ctx, ProxySettings(), time), time)
+
+    async def run(self) -> Told:
+        content_type = dict(self.reply.headers).get(b"content-type", b"")
+        await relay_whole(self.ctx, self.reply, self.client, content_type)
+        return self.told
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated length", "until the end"])
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_an_answer_is_sent_whole_with_its_length_and_counted(*, stated: bool, pieces: int) -> None:
+    cut = len(ANSWER) // pieces
+    parts = [ANSWER[:cut], ANSWER[cut : 2 * cut], ANSWER[2 * cut :]] if pieces == 3 else [ANSWER]
+    passed = Pass(FakeReply(*parts, content_length=len(ANSWER) if stated else None))
+    told = await passed.run()
+    assert (told.status, told.body, told.complete) == (200, ANSWER, True)
+    assert told.header(b"content-length") == b"%d" % len(ANSWER)
+    assert passed.ctx.usage == Usage(5, 2)
+    assert not passed.ctx.event_stream
+
+
+async def test_an_answer_of_stated_length_is_not_waited_for_twice() -> None:
+    passed = Pass(whole(ANSWER))
+    await passed.run()
+    assert passed.reply.reads == 1
+
+
+async def test_an_alias_is_answered_under_the_name_that_was_asked_for() -> None:
+    told = await Pass(whole(ANSWER), ALIAS).run()
+    assert orjson.loads(told.body) == {**orjson.loads(ANSWER), "model": ALIAS}
+    assert told.header(b"content-length") == b"%d" % len(told.body)
+
+
+async def test_only_what_describes_the_body_passes_of_a_backends_fields() -> None:
+    fields = (JSON_FIELD, (b"content-length", b"9"), (b"set-cookie", b"a=b"), (b"x-request-id", b"theirs"))
+    told = await Pass(whole(ANSWER, headers=fields)).run()
+    assert [name for name, _ in told.headers] == [b"content-type", b"content-length"]
+
+
+async def test_binary_embeddings_pass_as_they_are_with_their_description() -> None:
+    told = await Pass(whole(b"\x00\x01", headers=BINARY), ALIAS).run()
+    assert told.body == b"\x00\x01"
+    assert told.header(b"metadata") == b"{}"
+
+
+async def test_a_large_answer_passes_piece_by_piece_once_it_is_too_large_to_hold() -> None:
+    head = b'{"id":"embd-1","object":"list","created":1,"model":"qwen","data":["'
+    pieces = [head + b"x" * HOLD_BYTES, b"y" * 1000, b'"]}']
+    passed = Pass(FakeReply(*pieces), ALIAS)
+    told = await passed.run()
+    assert told.header(b"content-length") is None
+    assert told.complete
+    assert [len(part) for part in told.parts[1:]] == [3, 0]
+    assert orjson.loads(told.body)["model"] == ALIAS
+    assert len(told.body) == sum(map(len, pieces)) + len(ALIAS) - len("qwen")
+
+
+async def test_a_large_answer_that_breaks_off_has_no_end() -> None:
+    passed = Pass(FakeReply(b"{" + b"x" * HOLD_BYTES, b"y", MayHaveRun("cut")))
+    with pytest.raises(MayHaveRun):
+        await passed.run()
+    assert passed.told.status == 200
+    assert not passed.told.complete
+
+
+async def test_a_small_answer_that_breaks_off_leaves_room_for_a_status() -> None:
+    passed = Pass(FakeReply(ANSWER[:50], MayHaveRun("cut")))
+    with pytest.raises(MayHaveRun):
+        await passed.run()
+    assert passed.told.status == 0
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        whole(b"<html>It works</html>"),
+        whole(b"<html>", headers=[(b"content-type", b"text/html")]),
+        whole(b"{}", headers=[]),
+        whole(b""),
+        whole(ANSWER.replace(b'"stop"', b'"abort"')),
+        FakeReply(ANSWER[:-20]),
+        FakeReply(b"[1, 2"),
+    ],
+    ids=["html as json", "html", "no type", "nothing", "an abort", "half an object", "half a list"],
+)
+async def test_what_is_no_answer_is_not_shown(reply: FakeReply) -> None:
+    passed = Pass(reply)
+    with pytest.raises(BadGatewayError) as failure:
+        await passed.run()
+    assert b"works" not in failure.value.message.encode()
+    assert passed.told.status == 0
+
+
+@pytest.mark.parametrize("body", [b"[]", b"[1]\n", b'{"a": 1}\r\n '])
+async def test_any_whole_json_is_an_answer(body: bytes) -> None:
+    assert (await Pass(FakeReply(body)).run()).body == body
+
+
+async def test_an_error_body_is_read_up_to_its_bound() -> None:
+    assert await read_bounded(FakeReply(b"a", b"b")) == b"ab"
+    assert len(await read_bounded(FakeReply(b"x" * HOLD_BYTES))) == HOLD_BYTES
+    with pytest.raises(BadGatewayError, match="too large"):
+        await read_bounded(FakeReply(b"x" * HOLD_BYTES, b"x"))
+
+
+async def test_a_body_that_was_read_is_given_once() -> None:
+    reply = BufferedReply(500, [JSON_FIELD], b"{}")
+    assert [await reply.read(), await reply.read()] == [b"{}", b""]
+    reply.close()
