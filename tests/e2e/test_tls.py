@@ -271,13 +271,16 @@ def test_a_stream_that_fails_never_ends_cleanly(house: House, visitor: Visitor, 
     assert "[DONE]" not in seen.stdout
 
 
-def test_a_stream_that_fails_raises_in_the_sdk(house: House, visitor: Visitor) -> None:
+@pytest.mark.parametrize("fault", ["reset_mid_stream", "abort"])
+def test_a_stream_that_fails_raises_in_the_sdk(house: House, visitor: Visitor, fault: str) -> None:
     for name in BOTH:
-        house.fleet[name].set_fault("reset_mid_stream", after=4)
-    with visitor.openai() as client:
-        stream = client.chat.completions.create(**BODY, stream=True)
-        with pytest.raises(openai.APIError, match="broke off"):
-            list(stream)
+        house.fleet[name].set_fault(fault, after=4)
+    # Several times, for events and the failure may come in one piece or in many.
+    for _ in range(5):
+        with visitor.openai() as client:
+            stream = client.chat.completions.create(**BODY, stream=True)
+            with pytest.raises(openai.APIError, match="broke off"):
+                list(stream)
 
 
 def test_a_wrong_key_raises_with_the_request_id(visitor: Visitor) -> None:
