@@ -90,8 +90,9 @@ class Watchdog:
         return min(dues)
 
     def _rearm(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+        if self._handle is None:
+            return  # it was cut, or has ended
+        self._handle.cancel()
         self._arm(self._clock.monotonic())
 
     def _arm(self, now: float) -> None:

@@ -87,7 +87,10 @@ async def test_after_a_cut_the_scope_ends_quietly() -> None:
     request = Request()
     with request.dog:
         request.time.advance(100)
-    assert request.time.pending == []
+        request.token()
+        with request.writing():
+            pass
+        assert request.time.pending == []
     assert len(request.cuts) == 1
 
 

@@ -1,0 +1,232 @@
+"""From a planned request to its answer's end: whatever happens, the reply is closed and no task or timer is left."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from anyio.lowlevel import checkpoint
+
+from gateway.core.context import RequestContext
+from gateway.core.endpoint import Endpoint
+from gateway.core.errors import BadGatewayError, UnavailableError
+from gateway.core.lifeline import Cut
+from gateway.observability.metrics import Metrics
+from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.ping import PING
+from gateway.proxy.retry import RetryBudget
+from gateway.proxy.settings import ProxySettings
+from gateway.proxy.stream import StreamBrokenError
+from gateway.routing.policies import RoundRobin
+from gateway.upstream.errors import MayHaveRun, NeverSent
+from tests.core.hand_time import HandTime
+from tests.core.requests import CHAT, Told, context
+from tests.proxy.fakes import ADDRESSES, FakeReply, ScriptedClient, events, plan_of, whole
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = b'{"object":"chat.completion","model":"qwen","choices":[]}'
+ERROR = b'{"error":{"message":"Too long.","type":"BadRequestError","param":null,"code":400}}'
+ALIAS = "Qwen/Qwen2.5-7B-Instruct"
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(text: str, model: str = "qwen") -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
+    return b"data: " + orjson.dumps(head) + b"\n\n"
+
+
+class Way:
+    """One request's way through a forwarder; backends answer from the script, chat0 first."""
+
+    def __init__(self, *replies: FakeReply | Exception, told: Told | None = None, **caps: float) -> None:
+        async def turn(_: str) -> int:
+            return 0
+
+        self.time = HandTime()
+        self.replies = [reply for reply in replies if isinstance(reply, FakeReply)]
+        self.client = ScriptedClient(chat0=list(replies))
+        self.told = told or Told()
+        dispatcher = Dispatcher(
+            self.client,
+            RoundRobin(turn),
+            ADDRESSES,
+            backend_key="INTERNAL",
+            budget=RetryBudget(self.time),
+            metrics=Metrics(),
+        )
+        settings = ProxySettings.model_validate(caps)
+        self.forwarder = Forwarder(dispatcher, settings, 1 << 20, self.time)
+        self.before = asyncio.all_tasks()
+
+    async def run(
+        self, asked: str = "qwen", endpoint: Endpoint = CHAT, *, streamed: bool = False, **peeked: Any
+    ) -> RequestContext:
+        self.ctx = context(endpoint, plan=plan_of(asked, **peeked), streamed=streamed, group="chat")
+        await self.forwarder.forward(self.ctx, self.told)
+        return self.ctx
+
+    async def settled(self) -> None:
+        """Every reply was closed, and nothing of the request is left in the loop."""
+        assert [reply.closed >= 1 for reply in self.replies] == [True] * len(self.replies)
+        for _ in range(3):
+            await checkpoint()
+        assert asyncio.all_tasks() <= self.before
+        assert self.time.pending == []
+
+
+async def test_a_whole_answer_passes() -> None:
+    way = Way(whole(ANSWER))
+    await way.run()
+    assert (way.told.status, way.told.body, way.told.complete) == (200, ANSWER, True)
+    await way.settled()
+
+
+@pytest.mark.parametrize("name", ["qwen", ALIAS])
+async def test_a_stream_passes_under_the_name_that_was_asked_for(name: str) -> None:
+    way = Way(events(chunk("a"), DONE))
+    await way.run(name, streamed=True, stream=True)
+    assert way.told.parts == [chunk("a", name), DONE]
+    await way.settled()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_backends_error_keeps_its_status_and_words(*, streamed: bool) -> None:
+    way = Way(whole(ERROR, 400))
+    ctx = await way.run(streamed=streamed)
+    assert (way.told.status, way.told.body, way.told.complete) == (400, ERROR, True)
+    assert way.told.header(b"content-length") == b"%d" % len(ERROR)
+    assert ctx.outcome == "backend_400"
+    await way.settled()
+
+
+@pytest.mark.parametrize("reply", [whole(ANSWER), FakeReply(b"<html>", headers=[])], ids=["json", "no type"])
+async def test_a_stream_that_is_none_is_a_502(reply: FakeReply) -> None:
+    way = Way(reply)
+    with pytest.raises(BadGatewayError, match="no event stream"):
+        await way.run(streamed=True)
+    assert way.told.status == 0
+    await way.settled()
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (MayHaveRun("reset"), MayHaveRun),
+        (events(chunk("a"), MayHaveRun("cut")), MayHaveRun),
+        (events(chunk("a")), StreamBrokenError),
+        (whole(b"<html>", 500), BadGatewayError),
+        (whole(ERROR, 401), BadGatewayError),
+    ],
+    ids=["reset", "cut", "no end", "html", "our key"],
+)
+async def test_a_failure_is_raised_and_nothing_is_left(reply: FakeReply | Exception, failure: type[Exception]) -> None:
+    way = Way(reply, stream_ping_secs=5)
+    with pytest.raises(failure):
+        await way.run(streamed=True)
+    assert not way.told.complete
+    await way.settled()
+
+
+async def test_no_backend_at_all_leaves_nothing_either() -> None:
+    way = Way(NeverSent("refused"), stream_ping_secs=5)
+    way.client._script.update(chat1=[NeverSent("dns")], chat2=[NeverSent("dns")])
+    with pytest.raises(UnavailableError):
+        await way.run(streamed=True)
+    await way.settled()
+
+
+async def test_pings_go_out_while_a_backend_is_awaited_and_a_later_error_stays_in_the_stream() -> None:
+    way = Way(stream_ping_secs=5)
+    task = asyncio.create_task(way.run(streamed=True))
+    await way.client.waits.wait()
+    way.told.sending.clear()
+    way.time.advance(5)
+    await way.told.sending.wait()
+    await checkpoint()
+    assert (way.told.status, way.told.parts) == (200, [PING])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await way.settled()
+
+
+async def test_behind_a_ping_a_backends_error_has_no_second_head() -> None:
+    class Late(FakeReply):
+        async def read(self) -> bytes:
+            while not way.time.pending:
+                await checkpoint()
+            way.time.advance(5)
+            while not way.told.parts:
+                await checkpoint()
+            return await super().read()
+
+    way = Way(Late(ERROR, status=400), stream_ping_secs=5)
+    with pytest.raises(BadGatewayError, match="refused"):
+        await way.run(streamed=True)
+    assert (way.told.status, way.told.parts) == (200, [PING])
+    await way.settled()
+
+
+async def test_a_whole_answer_is_awaited_without_pings() -> None:
+    way = Way(stream_ping_secs=5)
+    task = asyncio.create_task(way.run())
+    await way.client.waits.wait()
+    way.time.advance(50)
+    await checkpoint()
+    assert way.told.status == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await way.settled()
+
+
+@pytest.mark.parametrize(
+    ("replies", "streamed"),
+    [([], True), ([events(hangs=True)], True), ([events(chunk("a"), hangs=True)], True), ([], False)],
+    ids=["connecting", "before the first token", "in a stream", "whole"],
+)
+async def test_a_cut_in_any_phase_leaves_nothing(replies: list[FakeReply], *, streamed: bool) -> None:
+    way = Way(*replies, stream_ping_secs=5)
+    waits = replies[0].waits if replies else way.client.waits
+    task = asyncio.create_task(way.run(streamed=streamed))
+    await waits.wait()
+    way.ctx.lifeline.cut(Cut.CLIENT_GONE)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not way.told.complete
+    await way.settled()
+
+
+@pytest.mark.parametrize(
+    ("caps", "reply", "reason"),
+    [
+        ({"max_request_secs": 0.01}, events(chunk("a"), hangs=True), Cut.LIFETIME),
+        ({"first_token_timeout_secs": 0.01}, events(hangs=True), Cut.FIRST_TOKEN),
+        ({"stream_idle_timeout_secs": 0.01}, events(chunk("a"), hangs=True), Cut.IDLE),
+    ],
+)
+async def test_a_request_is_cut_by_the_cap_that_it_ran_into(
+    caps: dict[str, Any], reply: FakeReply, reason: Cut
+) -> None:
+    way = Way(reply, **caps)
+    task = asyncio.create_task(way.run(streamed=True))
+    await reply.waits.wait()
+    way.time.now += 0.01  # the loop's own timer fires after so long, and then looks at the clock
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert way.ctx.lifeline.reason is reason
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_client_that_reads_nothing_is_cut_whatever_it_asked_for(*, streamed: bool) -> None:
+    reply = events(chunk("a"), DONE) if streamed else whole(ANSWER)
+    way = Way(reply, told=Told(slow=asyncio.Event()), client_write_timeout_secs=0.01)
+    task = asyncio.create_task(way.run(streamed=streamed))
+    while not way.told.parts:
+        await checkpoint()
+    way.time.now += 0.01
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asyncio.shield(task), 5)
+    assert way.ctx.lifeline.reason is Cut.SLOW_CLIENT
+    await way.settled()

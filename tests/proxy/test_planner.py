@@ -1,0 +1,138 @@
+"""A request is decided before it may wait, and only what must differ is spliced into the client's own bytes."""
+
+import threading
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.core.context import RequestContext
+from gateway.core.endpoint import Endpoint, ModelKind
+from gateway.core.errors import BadRequestError, GatewayError, InvalidJsonError, ModelNotFoundError, WrongModelKindError
+from gateway.core.fleet import Backend, BackendGroup
+from gateway.payload.settings import PayloadSettings
+from gateway.proxy.planner import THREAD_BYTES, Plan, Planner
+from gateway.routing.registry import Registry
+from tests.core.requests import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, context
+from tests.proxy.fakes import GROUP
+
+pytestmark = pytest.mark.anyio
+
+ALIAS = "Qwen/Qwen2.5-7B-Instruct"
+EMBED = BackendGroup("embed", ModelKind.EMBEDDING, "Snow/embed-l", ("embed",), (Backend("embed", "http://e:8000"),))
+ALL = {"include_usage": True, "continuous_usage_stats": True}
+
+
+class Desk:
+    """A planner that knows the context of the chat group, and in which thread it was asked."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self._planner = Planner(Registry([GROUP, EMBED]), PayloadSettings(), self._context)
+
+    def _context(self, group: BackendGroup) -> int | None:
+        self.threads.append(threading.get_ident())
+        return 8192 if group is GROUP else None
+
+    async def plan(self, body: bytes | dict[str, Any], endpoint: Endpoint = CHAT) -> RequestContext:
+        ctx = context(endpoint, body=body if isinstance(body, bytes) else orjson.dumps(body))
+        await self._planner.plan(ctx)
+        return ctx
+
+    async def sent(self, body: bytes | dict[str, Any], endpoint: Endpoint = CHAT) -> bytes:
+        plan: Plan = (await self.plan(body, endpoint)).plan
+        return plan.body
+
+
+async def test_a_body_that_needs_nothing_goes_on_as_it_came() -> None:
+    body = b' { "model" : "qwen", "messages": [], "max_tokens": "2", "x": 1e5 } \n'
+    assert await Desk().sent(body) == body
+
+
+async def test_an_alias_is_replaced_by_the_backends_own_name_and_remembered() -> None:
+    ctx = await Desk().plan({"model": ALIAS, "messages": []})
+    plan: Plan = ctx.plan
+    assert orjson.loads(plan.body)["model"] == "qwen"
+    assert (plan.route.asked, plan.route.renamed, ctx.group) == (ALIAS, True, "chat")
+
+
+@pytest.mark.parametrize("body", [{"messages": []}, {"model": None, "messages": []}, {"model": "", "messages": []}])
+async def test_a_missing_model_is_the_paths_default(body: dict[str, Any]) -> None:
+    ctx = await Desk().plan(body)
+    plan: Plan = ctx.plan
+    assert orjson.loads(plan.body)["model"] == "qwen"
+    assert ctx.group == "chat"
+
+
+@pytest.mark.parametrize(
+    "options", [None, {}, {"include_usage": True}, {"include_usage": False}, {"continuous_usage_stats": True}]
+)
+async def test_all_usage_is_asked_of_every_chat_stream(options: dict[str, bool] | None) -> None:
+    body = {"model": "qwen", "messages": [], "stream": True, "stream_options": options}
+    assert orjson.loads(await Desk().sent(body))["stream_options"] == ALL
+
+
+async def test_a_client_that_asks_for_all_usage_itself_needs_no_splice() -> None:
+    body = orjson.dumps({"model": "qwen", "messages": [], "stream": True, "stream_options": ALL})
+    assert await Desk().sent(body) == body
+
+
+@pytest.mark.parametrize("body", [{"stream": False}, {"stream": None}, {}])
+async def test_an_answer_that_is_no_stream_is_asked_for_nothing(body: dict[str, Any]) -> None:
+    ctx = await Desk().plan({"model": "qwen", "messages": [], **body})
+    assert b"stream_options" not in ctx.plan.body
+    assert not ctx.streamed
+
+
+@pytest.mark.parametrize("endpoint", [MESSAGES, RESPONSES])
+async def test_other_dialects_state_usage_by_themselves(endpoint: Endpoint) -> None:
+    ctx = await Desk().plan({"model": "qwen", "messages": [], "input": "x", "stream": True}, endpoint)
+    assert b"stream_options" not in ctx.plan.body
+    assert ctx.streamed
+
+
+async def test_a_path_without_streams_does_not_stream_and_is_spliced_nothing_for_it() -> None:
+    ctx = await Desk().plan({"model": "Snow/embed-l", "input": "x", "stream": True}, EMBEDDINGS)
+    assert not ctx.streamed
+    assert b"stream_options" not in ctx.plan.body
+
+
+async def test_the_body_is_held_once() -> None:
+    ctx = await Desk().plan({"model": "qwen", "messages": []})
+    assert ctx.body == b""
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), [(THREAD_BYTES, False), (THREAD_BYTES + 1, True)])
+async def test_only_a_large_body_is_worth_a_thread(size: int, *, elsewhere: bool) -> None:
+    start, end = b'{"model":"qwen","messages":[],"x":"', b'"}'
+    body = start + b"x" * (size - len(start) - len(end)) + end
+    desk = Desk()
+    ctx = await desk.plan(body)
+    assert (desk.threads[0] != threading.get_ident()) is elsewhere
+    assert ctx.plan.body == body
+
+
+@pytest.mark.parametrize(
+    ("body", "endpoint", "mistake"),
+    [
+        (b"{", CHAT, InvalidJsonError),
+        (b"[]", CHAT, InvalidJsonError),
+        (b'{"model":"nope"}', CHAT, ModelNotFoundError),
+        (b'{"model":"embed"}', CHAT, WrongModelKindError),
+        (b'{"model":"qwen","n":1000}', CHAT, BadRequestError),
+        (b'{"model":"qwen","max_tokens":8193}', CHAT, BadRequestError),
+        (b'{"model":"qwen","previous_response_id":"x"}', RESPONSES, BadRequestError),
+        (b'{"model":"qwen","x":"' + b"x" * THREAD_BYTES, CHAT, InvalidJsonError),
+    ],
+    ids=["broken", "no object", "unknown", "kind", "choices", "context", "state", "broken and large"],
+)
+async def test_a_mistake_is_told_and_nothing_is_planned(
+    body: bytes, endpoint: Endpoint, mistake: type[GatewayError]
+) -> None:
+    desk = Desk()
+    with pytest.raises(mistake):
+        await desk.plan(body, endpoint)
+
+
+async def test_a_length_within_the_context_passes() -> None:
+    assert (await Desk().plan({"model": "qwen", "messages": [], "max_tokens": 8192})).plan.peeked.max_tokens == 8192
