@@ -6,7 +6,7 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.ping import Pinger
-from gateway.proxy.verdict import first_event_error
+from gateway.proxy.verdict import only_error
 from gateway.streaming.relay import StreamRelay
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.protocol import Reply
@@ -46,24 +46,19 @@ async def relay_stream(
                 client.note_token()
             if piece:
                 await pinger.stop()
-            told = relay.failure is not None and relay.failure.told
-            if relay.failure is not None and not ctx.event_stream:
-                raise first_event_error(piece) if told else _broken()
-            if piece:
+                told = relay.failure is not None and relay.failure.told
+                if told and not ctx.event_stream and (error := only_error(piece)):
+                    raise error
                 await client.begin_events()
                 ctx.failure_told = told
                 await (client.end(piece) if relay.ended else client.pass_on(piece))
             if relay.failure is not None:
-                raise _broken()
+                raise StreamBrokenError("The model server broke off this answer.", should_retry=False)
             if relay.ended:
                 break
     finally:
         ctx.usage = relay.usage
     await _read_tail(reply)
-
-
-def _broken() -> StreamBrokenError:
-    return StreamBrokenError("The model server broke off this answer.", should_retry=False)
 
 
 async def _read_tail(reply: Reply) -> None:

@@ -81,14 +81,17 @@ def translate(status: int, body: bytes, dialect: Dialect, request_id: str) -> by
     return error_body(_stated(status, answer), dialect, request_id)
 
 
-def first_event_error(event: bytes) -> StatedError:
-    """The error that a stream consists of: what only vLLM's engine refuses (too many logprobs) comes so, with a 200.
+def only_error(piece: bytes) -> StatedError | None:
+    """The error that a stream consists of, None where another event came before it.
 
-    Nothing has gone to the client yet, so it can have the status that a request without streaming gets.
+    What only vLLM's engine refuses (too many logprobs) comes so, with a 200. Nothing has gone to the client yet, so it
+    can have the status that a request without streaming gets.
     """
-    data = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+    data = [line[5:] for line in piece.split(b"\n") if line.startswith(b"data:")]
+    if len(data) != 1:
+        return None
     try:
-        answer = msgspec.json.decode(data[-1], type=_Answer)
+        answer = msgspec.json.decode(data[0], type=_Answer)
     except UNREADABLE:
         answer = _Answer()
     code = answer.error.code if isinstance(answer.error, _Inner) else None

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.context import Phase, RequestContext
 from gateway.core.errors import BadGatewayError, UnavailableError
-from gateway.observability.metrics import RETRIES, Metrics
+from gateway.observability.metrics import RETRIES
 from gateway.proxy.dispatcher import Dispatcher
 from gateway.proxy.retry import RetryBudget
 from gateway.proxy.whole import HOLD_BYTES
@@ -15,6 +15,7 @@ from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 from gateway.upstream.protocol import Reply
 from tests.core.hand_time import HandTime
 from tests.core.requests import context
+from tests.observability.noted import NotedMetrics
 from tests.proxy.fakes import ADDRESSES, FakeReply, ScriptedClient, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +36,7 @@ class Post:
             return first
 
         self.client = ScriptedClient(**script)
-        self.metrics = Metrics()
+        self.metrics = NotedMetrics()
         self.budget = RetryBudget(HandTime())
         self.budget._tokens = float(retries)
         self.ctx: RequestContext = context(group="chat")
@@ -52,8 +53,7 @@ class Post:
         return await self.dispatcher.open(self.ctx, plan_of())
 
     def moved(self, reason: str) -> float:
-        value = self.metrics.registry.get_sample_value(f"{RETRIES.name}_total", {"model": "chat", "reason": reason})
-        return value or 0.0
+        return self.metrics.counted[RETRIES.name, "chat", reason]
 
 
 async def test_the_first_that_accepts_answers_and_nobody_else_is_asked() -> None:

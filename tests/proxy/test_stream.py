@@ -179,10 +179,22 @@ async def test_an_error_that_the_stream_consists_of_gets_its_own_status() -> Non
 
 
 @pytest.mark.parametrize(
-    "piece", [chunk("a") + chunk("b", finish_reason="abort"), chunk("a") + b"<html>\n\n", b"<html>\n\n"]
+    "bad", [chunk("b", finish_reason="abort"), b"<html>\n\n", ERROR], ids=["abort", "html", "error"]
 )
-async def test_a_first_piece_that_fails_is_a_502_and_none_of_it_is_shown(piece: bytes) -> None:
-    relay = Relay(events(piece, DONE))
+@pytest.mark.parametrize("split", [False, True], ids=["in one piece", "in two"])
+async def test_what_came_before_a_failure_reaches_the_client_whatever_piece_it_came_in(
+    bad: bytes, *, split: bool
+) -> None:
+    relay = Relay(events(chunk("a"), bad, DONE) if split else events(chunk("a") + bad + DONE))
+    with pytest.raises(StreamBrokenError):
+        await relay.run()
+    assert relay.told.body == shown("a") + (ERROR if bad == ERROR else b"")
+    assert relay.ctx.failure_told is (bad == ERROR)
+    assert not relay.told.complete
+
+
+async def test_a_first_event_that_is_none_leaves_room_for_a_status() -> None:
+    relay = Relay(events(b"<html>\n\n" + DONE))
     with pytest.raises(StreamBrokenError) as failure:
         await relay.run()
     assert (failure.value.status, failure.value.should_retry, relay.told.status) == (502, False, 0)

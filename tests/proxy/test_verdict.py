@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadGatewayError
-from gateway.proxy.verdict import StatedError, busy, first_event_error, refused, translate
+from gateway.proxy.verdict import StatedError, busy, only_error, refused, translate
 
 OPENAI_FORM = b'{"error":{"message":"No such model.","type":"NotFoundError","param":"model","code":404}}'
 ANTHROPIC_FORM = b'{"type":"error","error":{"type":"invalid_request_error","message":"No such model."}}'
@@ -110,32 +110,32 @@ def test_when_all_are_busy_it_is_the_fleets_state_with_a_time() -> None:
     assert (busy().status, busy().retry_after) == (503, 1.0)
 
 
-def first(data: bytes) -> StatedError:
-    return first_event_error(b"data: " + data + b"\n\n")
+def only(data: bytes) -> StatedError:
+    error = only_error(b": ping\n\nevent: error\ndata: " + data + b"\n\n")
+    assert error is not None
+    return error
 
 
 def test_an_error_that_a_stream_consists_of_has_the_status_it_states() -> None:
-    error = first(b'{"error":{"message":"Too many.","type":"BadRequestError","param":"logprobs","code":400}}')
+    error = only(b'{"error":{"message":"Too many.","type":"BadRequestError","param":"logprobs","code":400}}')
     assert (error.status, error.type, error.message, error.param) == (400, "BadRequestError", "Too many.", "logprobs")
 
 
-def test_an_error_behind_other_events_is_found() -> None:
-    error = first_event_error(
-        b': ping\n\ndata: {"choices":[]}\n\nevent: error\ndata: {"error":{"message":"It broke."}}\n\n'
-    )
-    assert error.message == "It broke."
+def test_an_error_behind_another_event_is_none_that_the_stream_consists_of() -> None:
+    assert only_error(b'data: {"choices":[]}\n\ndata: {"error":{"message":"It broke."}}\n\n') is None
+    assert only_error(b": ping\n\n") is None
 
 
 @pytest.mark.parametrize("code", [b"200", b"600", b'"bad"', b"null", b"9" * 20, b"401", b"429"])
 def test_an_error_without_a_status_of_an_error_is_the_backends_fault(code: bytes) -> None:
-    assert first(b'{"error":{"message":"x","code":' + code + b"}}").status == 502
+    assert only(b'{"error":{"message":"x","code":' + code + b"}}").status == 502
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"[DONE]", b'{"error":"\xff"}', b'{"error":7}'])
 def test_an_event_that_cannot_be_read_states_nothing(data: bytes) -> None:
-    assert (first(data).status, first(data).message) == (502, "The model server gave no reason.")
+    assert (only(data).status, only(data).message) == (502, "The model server gave no reason.")
 
 
 def test_what_a_backend_calls_its_error_is_no_label_of_a_metric() -> None:
-    error = first(b'{"error":{"message":"x","code":"whatever it likes"}}')
+    error = only(b'{"error":{"message":"x","code":"whatever it likes"}}')
     assert (error.code, error.outcome) == ("whatever it likes", "backend_502")
