@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 FAREWELL_SECS = 3.0
 """How long cut requests may take to say why; then their sockets are closed."""
-ACCEPT_PAUSE_SECS = 0.1
-"""How long a worker that cannot accept leaves new connections to its siblings."""
 POLL_SECS = 0.02
 """How often a draining worker looks whether its last request has ended."""
 
@@ -62,62 +60,19 @@ class Startup:
 
 
 class WorkerServer(uvicorn.Server):
-    """uvicorn's server, with a fair share of the connections, and an end that refuses at once and lets requests finish.
-
-    A worker takes one connection each time its loop comes round: libuv's own accept loop takes all there are, and
-    whichever worker wakes first would carry the load of all four.
-    """
+    """uvicorn's server, with an end that refuses at once and lets requests finish."""
 
     def __init__(self, config: uvicorn.Config, drain: Drain, drain_secs: float) -> None:
         super().__init__(config)
         self._drain = drain
         self._drain_secs = drain_secs
-        self._listeners: list[socket.socket] = []
-        self._arrivals: set[asyncio.Task[None]] = set()
         self.on_started: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
-        await super().startup(sockets=[])
-        self._listeners = [] if self.should_exit else list(sockets or [])
-        for listener in self._listeners:
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+        await super().startup(sockets)
         settle_memory()
         self.on_started()
-
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            connection, _ = listener.accept()
-        except (BlockingIOError, ConnectionError):
-            return  # a sibling was quicker, or the client has gone
-        except OSError as error:
-            self._pause_accepting(listener, error)
-            return
-        arrival = asyncio.create_task(self._welcome(connection))
-        self._arrivals.add(arrival)
-        arrival.add_done_callback(self._arrivals.discard)
-
-    async def _welcome(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the client has gone already
-            await asyncio.get_running_loop().connect_accepted_socket(self._make_protocol, connection)
-
-    def _make_protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]  # asyncio.Protocol states no arguments
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-
-    def _pause_accepting(self, listener: socket.socket, error: OSError) -> None:
-        """No descriptors left, or no memory: let requests end before the next try, and siblings take what comes."""
-        if self.should_exit:
-            return
-        logger.error("cannot accept connections: %s", error.strerror)
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(listener)
-        loop.call_later(ACCEPT_PAUSE_SECS, self._resume_accepting, listener)
-
-    def _resume_accepting(self, listener: socket.socket) -> None:
-        if not self.should_exit:
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -131,14 +86,15 @@ class WorkerServer(uvicorn.Server):
             return
         self.should_exit = True
         self._drain.begin()
-        for listener in self._listeners:
-            asyncio.get_running_loop().remove_reader(listener)
-            listener.close()
+        if self.started:
+            for server in self.servers:
+                server.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for the running requests, then for their farewells, then for nobody."""
-        del sockets
         self.stop()
+        for listener in sockets or []:
+            listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._idle_within(self._drain_secs):
