@@ -1,12 +1,13 @@
 """May this organization ask now? A token bucket's verdict, with the headers that tell a client of it."""
 
 import math
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from gateway.core.asgi import Headers
 from gateway.core.errors import RateLimitedError
 from gateway.limits.settings import LimitsSettings
-from gateway.store.protocol import Bucket, BucketState, LimiterStore
+from gateway.store.protocol import BucketState, LimiterStore
 
 FAILED_AUTH_PREFIX = "failed-auth "
 """Keeps an address's failures apart from the requests of the organization of the same name."""
@@ -17,7 +18,7 @@ MINUTE_MS = 60 * SECOND_MS
 WITHOUT_LIMIT = BucketState(granted=True, remaining=math.inf, retry_after=0.0, reset_after=0.0)
 
 
-class RateVerdict(NamedTuple):
+class RateVerdict(Struct, frozen=True):
     """Whether a request may go on; `headers` belong on the answer in either case."""
 
     granted: bool
@@ -35,16 +36,26 @@ class RateLimiter:
 
     def __init__(self, settings: LimitsSettings, store: LimiterStore) -> None:
         self._store = store
-        self._bucket = settings.request_bucket()
+        self._bucket = bucket = settings.request_bucket()
+        if bucket is not None:
+            self._limit = (b"x-ratelimit-limit-requests", b"%d" % bucket.capacity)
+            self._complaint = f"Rate limit reached: {bucket.rate:g} requests per second on average."
 
     async def take(self, organization: str) -> RateVerdict:
-        """Spend one request of the organization's. Raises StoreUnavailableError when it cannot be counted."""
-        bucket = self._bucket
-        if bucket is None:
+        """Spend one request of the organization's. Raises StoreUnavailableError when it cannot be counted.
+
+        The headers are `x-ratelimit-{limit,remaining,reset}-requests` as OpenAI spells them; reset: until the bucket is
+        full.
+        """
+        if self._bucket is None:
             return RateVerdict(granted=True, retry_after=0.0, headers=[], complaint="")
-        state = await self._store.take(organization, bucket)
-        complaint = "" if state.granted else f"Rate limit reached: {bucket.rate:g} requests per second on average."
-        return RateVerdict(state.granted, state.retry_after, rate_headers(bucket, state), complaint)
+        state = await self._store.take(organization, self._bucket)
+        headers = [
+            self._limit,
+            (b"x-ratelimit-remaining-requests", b"%d" % state.remaining),
+            (b"x-ratelimit-reset-requests", duration(state.reset_after)),
+        ]
+        return RateVerdict(state.granted, state.retry_after, headers, "" if state.granted else self._complaint)
 
 
 class FailedAuthLimiter:
@@ -72,15 +83,6 @@ class FailedAuthLimiter:
     def _verdict(self, state: BucketState, *, granted: bool) -> RateVerdict:
         complaint = "" if granted else "Too many failed authentications from this address."
         return RateVerdict(granted, state.retry_after, [], complaint)
-
-
-def rate_headers(bucket: Bucket, state: BucketState) -> Headers:
-    """`x-ratelimit-{limit,remaining,reset}-requests` as OpenAI spells them; reset: until the bucket is full."""
-    return [
-        (b"x-ratelimit-limit-requests", b"%d" % bucket.capacity),
-        (b"x-ratelimit-remaining-requests", b"%d" % state.remaining),
-        (b"x-ratelimit-reset-requests", duration(state.reset_after)),
-    ]
 
 
 def duration(seconds: float) -> bytes:

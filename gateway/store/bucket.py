@@ -20,19 +20,20 @@ def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float
 
     A cost above the capacity is never granted.
     """
+    rate, capacity = bucket
     missing = full_at - now
     if missing < 0.0:
         missing = 0.0
-    elif missing * bucket.rate > bucket.capacity:  # the bucket was larger, or the record is of another boot
-        missing = bucket.capacity / bucket.rate
-    tokens = bucket.capacity - missing * bucket.rate
+    elif missing * rate > capacity:  # the bucket was larger, or the record is of another boot
+        missing = capacity / rate
+    tokens = capacity - missing * rate
     granted = tokens + SLACK >= cost
     if granted and cost:
         tokens -= cost
-        missing += cost / bucket.rate
+        missing += cost / rate
         full_at = now + missing
     short = (cost or 1.0) - tokens
-    wait = short / bucket.rate if short > SLACK else 0.0
+    wait = short / rate if short > SLACK else 0.0
     return full_at, BucketState(granted, max(tokens, 0.0), wait, missing)
 
 

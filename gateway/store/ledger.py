@@ -1,99 +1,107 @@
 """What does one decision change in the shared state? Each function here is the whole of one LMDB transaction."""
 
-from collections.abc import Iterator
-from enum import Enum
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
 
 from gateway.store.line import heads_due, may_start
 from gateway.store.records import (
-    CLAIM,
-    HOLDING,
+    AFTER_LINES,
+    AFTER_WORKERS,
     LINE,
-    LINE_RECORD,
+    LINE_HEAD_BYTES,
     NEWEST_WORKER,
     NUMBER,
     PAIR,
+    TICKET,
     TURN,
     WORKER,
     Claimant,
-    claim_key,
-    pack_claim,
+    line_shape,
+    name_of_ticket,
+    ticket_key,
     ticket_prefix,
-    unpack_claim,
 )
 from gateway.store.tree import Tree
 
-LineRecord = tuple[int, int, int, int]
-"""Slots taken, requests waiting, limit, number of the next ticket."""
+LineRecord = list[int]
+"""Slots taken, requests waiting, limit, number of the next ticket; then each worker's number and its slots."""
 
-NOBODY: LineRecord = (0, 0, 0, HOLDING + 1)
+IN_FLIGHT, QUEUED, LIMIT, NEXT, FIRST_WORKER, FIRST_SLOTS = range(6)
+
+STARTED, REFUSED, FIRST_TICKET = 0, -1, 1
+
+Called = Sequence[Claimant]
+"""Those whose tickets became slots: they are to be woken."""
+
+NOBODY: Called = ()
+
+FIRST_PLACE = TICKET
+"""Where `part` begins."""
+
+NEXT_KEY = b"\0"
+"""Added to a key, it gives the least key beyond."""
 
 
-class Entry(Enum):
-    """What became of a request for a slot."""
-
-    STARTED = "started"
-    QUEUED = "queued"
-    REFUSED = "refused"
-
-
-def enter(tree: Tree, name: bytes, who: Claimant, limit: int, max_queued: int) -> tuple[Entry, list[Claimant]]:
-    """Start, queue or refuse `who`; also whoever else may start now, because the limit was raised."""
-    in_flight, queued, _old_limit, number = read_line(tree, name)
-    called = call_heads(tree, name, heads_due(in_flight, queued, limit))
-    in_flight, queued = in_flight + len(called), queued - len(called)
-    entry = Entry.STARTED
-    if may_start(in_flight, queued, limit):
-        in_flight += 1
-        tree.put(claim_key(who), pack_claim(HOLDING, name))
-    elif queued < max_queued:
-        entry = Entry.QUEUED
-        queued += 1
-        tree.put(claim_key(who), pack_claim(number, name))
-        tree.put(ticket_prefix(name) + NUMBER.pack(number), PAIR.pack(*who))
-        number += 1
+def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued: int) -> tuple[int, Called]:
+    """`STARTED`, `REFUSED` or the number of a ticket for `who`; also who may start because the limit was raised."""
+    line = read_line(tree, name)
+    called = call_heads(tree, name, line, limit) if line[QUEUED] else NOBODY
+    entry = STARTED
+    if may_start(line[IN_FLIGHT], line[QUEUED], limit):
+        add_slots(line, who[0], 1)
+    elif line[QUEUED] < max_queued:
+        entry = line[NEXT]
+        line[QUEUED] += 1
+        line[NEXT] += 1
+        tree.put(ticket_key(name, entry), PAIR.pack(*who))
     else:
-        entry = Entry.REFUSED
-    write_line(tree, name, (in_flight, queued, limit, number))
+        entry = REFUSED
+    line[LIMIT] = limit
+    write_line(tree, name, line)
     return entry, called
 
 
-def leave(tree: Tree, who: Claimant) -> list[Claimant]:
-    """Give up the slot or the place in the queue of `who`: whoever may start now. Nothing to give up is no error."""
-    claim = tree.pop(claim_key(who))
-    if claim is None:
-        return []
-    number, name = unpack_claim(claim)
-    in_flight, queued, limit, next_ticket = read_line(tree, name)
-    if number == HOLDING:
-        in_flight -= 1
-    else:
-        queued -= 1
-        tree.delete(ticket_prefix(name) + NUMBER.pack(number))
-    called = call_heads(tree, name, heads_due(in_flight, queued, limit))
-    write_line(tree, name, (in_flight + len(called), queued - len(called), limit, next_ticket))
+def leave(tree: Tree, name: bytes, worker: int) -> Called:
+    """Give up a slot of a worker, if it has one: whoever may start now."""
+    line = read_line(tree, name)
+    if not add_slots(line, worker, -1):
+        return NOBODY
+    called = call_heads(tree, name, line, line[LIMIT]) if line[QUEUED] else NOBODY
+    write_line(tree, name, line)
     return called
 
 
-def settle(tree: Tree, who: Claimant) -> tuple[bool, list[Claimant]]:
-    """Has `who` a slot? If not, its place in the queue is given up; and whoever may start now."""
-    claim = tree.get(claim_key(who))
-    if claim is not None and unpack_claim(claim)[0] == HOLDING:
-        return True, []
-    return False, leave(tree, who)
+def settle(tree: Tree, ticket: bytes) -> bool:
+    """Has whoever drew this ticket a slot? Its ticket is then gone; if not, its place in the queue is given up."""
+    if not tree.delete(ticket):
+        return True
+    name = name_of_ticket(ticket)
+    line = read_line(tree, name)
+    line[QUEUED] -= 1
+    write_line(tree, name, line)
+    return False
 
 
-def call_heads(tree: Tree, name: bytes, due: int) -> list[Claimant]:
-    """Turn the first `due` tickets of `name` into slots; the caller writes the line."""
-    called: list[Claimant] = []
+def withdraw(tree: Tree, ticket: bytes, worker: int) -> Called:
+    """Give up what a ticket has become, a place or a slot of the worker: whoever may start now."""
+    return leave(tree, name_of_ticket(ticket), worker) if settle(tree, ticket) else NOBODY
+
+
+def call_heads(tree: Tree, name: bytes, line: LineRecord, limit: int) -> Called:
+    """Turn the first tickets of `name` into slots, as far as the limit allows; the caller writes the line."""
+    due = heads_due(line[IN_FLIGHT], line[QUEUED], limit)
     if not due:
-        return called
+        return NOBODY
+    called: list[Claimant] = []
     prefix = ticket_prefix(name)
     with tree.cursor() as cursor:
         for _ in range(due):
             cursor.set_range(prefix)
             who = Claimant(*PAIR.unpack(cursor.value()))
             cursor.delete()
-            tree.put(claim_key(who), pack_claim(HOLDING, name))
+            line[QUEUED] -= 1
+            add_slots(line, who.worker, 1)
             called.append(who)
     return called
 
@@ -101,22 +109,39 @@ def call_heads(tree: Tree, name: bytes, due: int) -> list[Claimant]:
 def read_line(tree: Tree, name: bytes) -> LineRecord:
     """The line of `name`; that of a name which nobody uses is kept nowhere."""
     value = tree.get(LINE + name)
-    return LINE_RECORD.unpack(value) if value else NOBODY
+    return list(line_shape(len(value)).unpack(value)) if value else [0, 0, 0, FIRST_TICKET]
 
 
 def write_line(tree: Tree, name: bytes, line: LineRecord) -> None:
     """Keep the line of `name`, or forget it when nobody holds or waits."""
-    if line[0] or line[1]:
-        tree.put(LINE + name, LINE_RECORD.pack(*line))
+    if line[IN_FLIGHT] or line[QUEUED]:
+        tree.put(LINE + name, line_shape(LINE_HEAD_BYTES + 4 * len(line) - 4 * FIRST_WORKER).pack(*line))
     else:
         tree.delete(LINE + name)
 
 
+def add_slots(line: LineRecord, worker: int, change: int) -> bool:
+    """Change how many slots a worker holds in a line; False, and nothing changed, when it has none to give up."""
+    held = line[FIRST_WORKER::2]
+    if worker in held:
+        place = FIRST_SLOTS + 2 * held.index(worker)
+        if line[place] + change < 0:
+            return False
+        line[place] += change
+    elif change < 0:
+        return False
+    else:
+        line += worker, change
+    line[IN_FLIGHT] += change
+    return True
+
+
 def next_turn(tree: Tree, name: bytes) -> int:
     """The number of turns given out before this one."""
-    value = tree.get(TURN + name)
+    key = TURN + name
+    value = tree.get(key)
     turn: int = NUMBER.unpack(value)[0] if value else 0
-    tree.put(TURN + name, NUMBER.pack(turn + 1))
+    tree.put(key, NUMBER.pack(turn + 1))
     return turn
 
 
@@ -129,49 +154,56 @@ def join(tree: Tree) -> int:
     return worker
 
 
-def part(tree: Tree, worker: int, most: int) -> tuple[bool, list[Claimant]]:
-    """Give up at most `most` claims of a worker that is gone: whether it is done, and whoever may start now.
+def part(tree: Tree, worker: int, place: bytes, most: int) -> tuple[bytes | None, list[Claimant]]:
+    """One step of giving up what a gone worker has: where to go on (None: done), and whoever may start now.
 
-    The worker's own record goes last, so that another can go on where this one is killed.
+    It looks at `most` records: first at all tickets, because one that is called becomes a slot, then at the lines.
+    The worker's own record goes last, so that another can begin anew where this one is killed.
     """
     called: list[Claimant] = []
-    claims = claims_of(tree, worker, most)
-    for who in claims:
-        called += leave(tree, who)
-    if len(claims) < most:
-        tree.delete(WORKER + NUMBER.pack(worker))
-        return True, [who for who in called if who.worker != worker]
-    return False, [who for who in called if who.worker != worker]
+    records = list(records_between(tree, place, AFTER_LINES, most))
+    for key, value in records:
+        if key.startswith(TICKET):
+            if PAIR.unpack(value)[0] == worker:
+                settle(tree, key)
+        elif worker in line_shape(len(value)).unpack(value)[FIRST_WORKER::2]:
+            called += strike(tree, key[len(LINE) :], worker)
+        if len(called) >= most:
+            return key + NEXT_KEY, called
+    if len(records) == most:
+        return records[-1][0] + NEXT_KEY, called
+    tree.delete(WORKER + NUMBER.pack(worker))
+    return None, called
 
 
-def claims_of(tree: Tree, worker: int, most: int) -> list[Claimant]:
-    """The first `most` claims of a worker."""
-    claims: list[Claimant] = []
-    prefix = CLAIM + NUMBER.pack(worker)
-    for key in keys_with(tree, prefix):
-        claims.append(Claimant(*PAIR.unpack_from(key, len(CLAIM))))
-        if len(claims) == most:
-            break
-    return claims
+def strike(tree: Tree, name: bytes, worker: int) -> Called:
+    """Take a gone worker out of a line: whoever may start now."""
+    line = read_line(tree, name)
+    place = FIRST_WORKER + 2 * line[FIRST_WORKER::2].index(worker)
+    line[IN_FLIGHT] -= line[place + 1]
+    del line[place : place + 2]
+    called = call_heads(tree, name, line, line[LIMIT])
+    write_line(tree, name, line)
+    return called
 
 
 def workers(tree: Tree) -> list[int]:
     """All workers that have joined and not parted."""
-    return [NUMBER.unpack_from(key, len(WORKER))[0] for key in keys_with(tree, WORKER)]
+    return [NUMBER.unpack_from(key, len(WORKER))[0] for key, _ in records_between(tree, WORKER, AFTER_WORKERS)]
 
 
-def lines(tree: Tree) -> Iterator[tuple[bytes, LineRecord]]:
-    """All names with somebody who holds or waits."""
-    for key in keys_with(tree, LINE):
-        name = key[len(LINE) :]
-        yield name, read_line(tree, name)
+def lines(tree: Tree) -> Iterator[tuple[bytes, int, int]]:
+    """All names with somebody who holds or waits: slots taken, requests waiting."""
+    for key, value in records_between(tree, LINE, AFTER_LINES):
+        in_flight, queued = line_shape(len(value)).unpack(value)[: QUEUED + 1]
+        yield key[len(LINE) :], in_flight, queued
 
 
-def keys_with(tree: Tree, prefix: bytes) -> Iterator[bytes]:
-    """All keys that begin with `prefix`, in order."""
+def records_between(tree: Tree, first: bytes, after: bytes, most: int = sys.maxsize) -> Iterator[tuple[bytes, bytes]]:
+    """The records from the key `first` on, `most` of them at the most, and none from `after` on."""
     with tree.cursor() as cursor:
-        if cursor.set_range(prefix):
-            for key in cursor.iternext(keys=True, values=False):
-                if not key.startswith(prefix):
+        if cursor.set_range(first):
+            for key, value in itertools.islice(cursor.iternext(), most):
+                if key >= after:
                     return
-                yield key
+                yield key, value

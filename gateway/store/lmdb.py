@@ -5,7 +5,7 @@ import heapq
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar, TypeVarTuple, cast
 
 import lmdb
@@ -17,14 +17,11 @@ from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableErro
 from gateway.store.eviction import BucketShelf, used_bytes
 from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
 from gateway.store.records import (
-    HOLDING,
-    NEWEST_WORKER,
+    AFTER_WORKERS,
     TURN,
-    WORKER,
     Claimant,
-    claim_key,
     record_name,
-    unpack_claim,
+    ticket_key,
 )
 from gateway.store.settings import BUSIEST, StoreSettings
 from gateway.store.tree import Environment, Tree
@@ -33,11 +30,14 @@ from gateway.store.waiters import Waiters
 TICK_SECS = 0.1
 """How soon a dead worker, a lost wake-up or an unpaid release is noticed; a tick costs some 50 us."""
 
-CLAIMS_PER_STEP = 200
-"""Claims of a dead worker given up in one transaction: about 1 ms, so that no loop is held up."""
+RECORDS_PER_STEP = 200
+"""Records looked at for a dead worker in one transaction: about 1 ms at the worst, so that no loop is held up."""
 
 CLAIMS_SHARE = 0.85
 """Share of the map above which nobody more is admitted; what is left lets those who run end."""
+
+ENTRIES_PER_LOOK = 32
+"""Entries between two looks at how full the map is, which cost as much as an entry: a worker writes 20 kB meanwhile."""
 
 RETRY_AFTER_SECS = 1.0
 
@@ -50,8 +50,8 @@ T = TypeVar("T")
 class LmdbStore:
     """A `LimiterStore` for all workers of a host, each with a store of its own on the same directory.
 
-    Every decision is one write transaction; LMDB's writer lock is a robust mutex that survives a kill. A slot or a
-    place in a queue is a claim under its worker's number: what a dead worker had is given up by whoever notices.
+    Every decision is one write transaction; LMDB's writer lock is a robust mutex that survives a kill. Slots and
+    places in a queue are kept under their worker's number: what a dead worker had is given up by whoever notices.
     """
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
@@ -61,7 +61,10 @@ class LmdbStore:
         self._shelf = BucketShelf(settings.max_tracked_organizations, self._size, settings.limiter_idle_secs)
         self._waiters = Waiters(clock)
         self._tokens = itertools.count(1)
-        self._debts: list[Claimant] = []  # releases that could not be written
+        self._tickets: dict[int, bytes] = {}  # of those who wait here, by token
+        self._debts: list[tuple[bytes, bytes | None]] = []  # name and ticket of releases that could not be written
+        self._burying: set[int] = set()
+        self._entries = 0
         self._closed = True
         self._ailing = False
 
@@ -106,21 +109,27 @@ class LmdbStore:
 
     async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
         """See `LimiterStore.acquire`."""
-        grant = Grant(key, next(self._tokens))
-        who = Claimant(self._worker, grant.token)
-        entry, called = self._decide(self._enter, record_name(key), who, limit, max_queued)
-        self._call(called)
-        if entry is ledger.Entry.STARTED:
+        name = record_name(key)
+        token = next(self._tokens)
+        grant = Grant(key, token)
+        if self._entries % ENTRIES_PER_LOOK == 0:
+            self._decide(self._refuse_if_full)
+        entry, called = self._decide(ledger.enter, name, (self._worker, token), limit, max_queued)
+        self._entries += 1
+        if called:
+            self._call(called)
+        if entry == ledger.STARTED:
             return grant
-        if entry is ledger.Entry.REFUSED:
+        if entry == ledger.REFUSED:
             raise NoPlaceError
+        ticket = self._tickets[token] = ticket_key(name, entry)
         try:
-            grant.waited = await self._waiters.wait(grant.token, patience)
-            holds, called = self._decide(ledger.settle, who)
+            grant.waited = await self._waiters.wait(token, patience)
+            holds = self._decide(ledger.settle, ticket)
         except BaseException:
             self.release(grant)
             raise
-        self._call(called)
+        del self._tickets[token]
         if not holds:
             raise NoSlotError
         return grant
@@ -131,7 +140,7 @@ class LmdbStore:
             return
         grant.released = True
         if not self._closed:
-            self._give_up(Claimant(self._worker, grant.token))
+            self._give_up(record_name(grant.key), self._tickets.pop(grant.token, None))
 
     async def next_turn(self, name: str) -> int:
         """See `LimiterStore.next_turn`."""
@@ -141,12 +150,9 @@ class LmdbStore:
         """See `LimiterStore.counts`."""
         return self._decide(count)
 
-    def _enter(
-        self, tree: Tree, name: bytes, who: Claimant, limit: int, max_queued: int
-    ) -> tuple[ledger.Entry, list[Claimant]]:
+    def _refuse_if_full(self, tree: Tree) -> None:
         if used_bytes(tree.stat()) > self._size * CLAIMS_SHARE:
             raise StoreUnavailableError("Too many requests are running.", retry_after=RETRY_AFTER_SECS)
-        return ledger.enter(tree, name, who, limit, max_queued)
 
     def _decide(self, decision: Callable[[Tree, *Ts], T], *args: *Ts) -> T:
         """Run one decision as one transaction.
@@ -155,10 +161,17 @@ class LmdbStore:
         changes from being used again, and fill the map within a second.
         """
         try:
-            with self._env.begin(write=True) as tree:
-                return decision(tree, *args)
+            tree = self._env.begin(None, None, True)  # noqa: FBT003 -- see Environment.begin
+            try:
+                result = decision(tree, *args)
+            except BaseException:
+                tree.abort()
+                raise
+            tree.commit()
         except lmdb.Error as error:
             raise unavailable() from error
+        else:
+            return result
 
     def _complain(self, message: str, error: Exception) -> None:
         """Log the first trouble after a tick without any."""
@@ -166,19 +179,21 @@ class LmdbStore:
             log.error(message, exc_info=error)
         self._ailing = True
 
-    def _give_up(self, who: Claimant) -> None:
+    def _give_up(self, name: bytes, ticket: bytes | None) -> None:
         try:
-            called = self._decide(ledger.leave, who)
+            if ticket is None:
+                called = self._decide(ledger.leave, name, self._worker)
+            else:
+                called = self._decide(ledger.withdraw, ticket, self._worker)
         except StoreUnavailableError as error:
-            self._debts.append(who)
+            self._debts.append((name, ticket))
             self._complain("a slot could not be given back; trying again", error)
             return
-        self._call(called)
+        if called:
+            self._call(called)
 
-    def _call(self, called: list[Claimant]) -> None:
+    def _call(self, called: Sequence[Claimant]) -> None:
         """Wake those who got a slot, wherever they wait."""
-        if not called:
-            return
         elsewhere: defaultdict[int, list[int]] = defaultdict(list)
         for worker, token in called:
             if worker == self._worker:
@@ -190,25 +205,28 @@ class LmdbStore:
 
     def _clear(self, worker: int) -> list[Claimant]:
         """Give up all that a worker has, at once: whoever may start now."""
-        done, called = False, list[Claimant]()
-        while not done:
-            done, some = self._decide(ledger.part, worker, CLAIMS_PER_STEP)
+        place: bytes | None = ledger.FIRST_PLACE
+        called: list[Claimant] = []
+        while place is not None:
+            place, some = self._decide(ledger.part, worker, place, RECORDS_PER_STEP)
             called += some
         return called
 
-    def _bury(self, worker: int) -> None:
+    def _bury(self, worker: int, place: bytes = ledger.FIRST_PLACE) -> None:
         """Give up what a dead worker had, step by step."""
+        self._burying.discard(worker)
         if self._closed:
             return
         try:
-            done, called = self._decide(ledger.part, worker, CLAIMS_PER_STEP)
+            next_place, called = self._decide(ledger.part, worker, place, RECORDS_PER_STEP)
         except StoreUnavailableError:
-            return  # the next tick finds it again
+            return  # the next tick begins anew
         self._call(called)
-        if done:
+        if next_place is None:
             self._doorbell.remove(worker)
         else:
-            self._loop.call_soon(self._bury, worker)
+            self._burying.add(worker)
+            self._loop.call_soon(self._bury, worker, next_place)
 
     def _tick(self) -> None:
         """Do what nobody's request does: pay debts, look for lost wake-ups and dead workers, forget idle buckets."""
@@ -217,7 +235,7 @@ class LmdbStore:
             self._pay_debts()
             self._decide(self._wake_those_who_may_go)
             for worker in self._decide(ledger.workers):
-                if worker != self._worker and self._doorbell.is_dead(worker):
+                if worker != self._worker and worker not in self._burying and self._doorbell.is_dead(worker):
                     self._bury(worker)
             self._decide(self._shelf.forget_idle, self._clock.monotonic())
         except StoreUnavailableError as error:
@@ -227,23 +245,21 @@ class LmdbStore:
 
     def _pay_debts(self) -> None:
         debts, self._debts = self._debts, []
-        for who in debts:
-            self._give_up(who)
+        for name, ticket in debts:
+            self._give_up(name, ticket)
 
     def _wake_those_who_may_go(self, tree: Tree) -> None:
-        for token in self._waiters:
-            claim = tree.get(claim_key(Claimant(self._worker, token)))
-            if claim is None or unpack_claim(claim)[0] == HOLDING:
+        for token, ticket in self._tickets.items():
+            if tree.get(ticket) is None:
                 self._waiters.wake(token)
 
 
 def count(tree: Tree) -> StoreCounts:
     """The state over all workers; about 1 us for each organization that holds or waits."""
-    each = [KeyCounts(name.decode("utf-8", "replace"), *line[:2]) for name, line in ledger.lines(tree)]
+    each = [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in ledger.lines(tree)]
     in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
-    few = sum(1 for prefix in (TURN, WORKER, NEWEST_WORKER) for _ in ledger.keys_with(tree, prefix))
-    claims_and_tickets = in_flight + 2 * queued
-    tracked = tree.stat()["entries"] - len(each) - claims_and_tickets - few
+    few = 1 + sum(1 for _ in ledger.records_between(tree, TURN, AFTER_WORKERS))  # turns, workers, the newest's number
+    tracked = tree.stat()["entries"] - len(each) - queued - few
     busiest = heapq.nlargest(BUSIEST, each, key=lambda count: count.in_flight + count.queued)
     return StoreCounts(in_flight, queued, tracked, tuple(busiest))
 

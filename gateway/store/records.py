@@ -3,32 +3,31 @@
 One tree holds everything, told apart by the first byte:
 
     b name                      bucket: full_at, seconds of CLOCK_MONOTONIC
-    l name                      line: slots taken, requests waiting, limit, number of the next ticket
-    h worker token              claim: number of its ticket (0: it holds a slot), name
-    q length name ticket        ticket: worker, token; the lowest number is the head
+    q length name number        ticket: worker, token; the lowest number is the head
+    s name                      line: slots taken, requests waiting, limit, next ticket; each worker and its slots
     t turn name                 turn: how many were given out
     w worker                    a worker that has joined
     n                           number of the newest worker
 """
 
+import functools
 import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Changes with any change of this module: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64
 """Longer names are cut and hashed, so that a record's size is bounded; addresses are 40 bytes at the most."""
 
-BUCKET, LINE, CLAIM, TICKET, TURN, WORKER, NEWEST_WORKER = b"b", b"l", b"h", b"q", b"t", b"w", b"n"
+BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER = b"b", b"q", b"s", b"t", b"w", b"n"
 AFTER_BUCKETS = b"c"
-
-HOLDING = 0
-"""In a claim, instead of a ticket's number: it has its slot."""
+AFTER_LINES, AFTER_WORKERS = b"t", b"x"
+"""Tickets stand before lines: whoever walks over both has seen the last ticket before the first slot."""
 
 FULL_AT = struct.Struct("=d")
-LINE_RECORD = struct.Struct("=IIIQ")
+LINE_HEAD_BYTES = 20
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">QQ")
 
@@ -49,21 +48,22 @@ def record_name(key: str) -> bytes:
     return name[: MAX_NAME_BYTES - len(digest)] + digest
 
 
-def claim_key(who: Claimant) -> bytes:
-    """The key of a claim; those of one worker stand together, so that a dead one's are a range."""
-    return CLAIM + PAIR.pack(*who)
-
-
-def pack_claim(number: int, name: bytes) -> bytes:
-    """A claim on `name` with the ticket's number, or `HOLDING`."""
-    return NUMBER.pack(number) + name
-
-
-def unpack_claim(value: bytes) -> tuple[int, bytes]:
-    """The ticket's number (or `HOLDING`) and the name of a claim."""
-    return NUMBER.unpack_from(value)[0], value[NUMBER.size :]
-
-
 def ticket_prefix(name: bytes) -> bytes:
     """What all tickets of `name` begin with; the length keeps a name from being another's beginning."""
     return TICKET + bytes((len(name),)) + name
+
+
+def ticket_key(name: bytes, number: int) -> bytes:
+    """The key of one ticket; those of a name stand in the order of their numbers."""
+    return ticket_prefix(name) + NUMBER.pack(number)
+
+
+def name_of_ticket(key: bytes) -> bytes:
+    """The name whose ticket this is."""
+    return key[len(TICKET) + 1 : -NUMBER.size]
+
+
+@functools.cache
+def line_shape(length: int) -> struct.Struct:
+    """The numbers in a line of so many bytes; there are as many shapes as workers can be in one line."""
+    return struct.Struct(f"=IIIQ{(length - LINE_HEAD_BYTES) // 4}I")

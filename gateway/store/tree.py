@@ -1,7 +1,6 @@
 """What of LMDB is used? The few calls of a transaction, with values as bytes, which its own types leave open."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -33,8 +32,8 @@ class Cursor(Protocol):
         """Remove what is here."""
         ...
 
-    def iternext(self, keys: bool = True, values: bool = True) -> Iterator[bytes]:  # noqa: FBT001, FBT002 -- LMDB's signature
-        """From here to the end; keys alone when `values` is False."""
+    def iternext(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values from here to the end."""
         ...
 
 
@@ -49,16 +48,20 @@ class Tree(Protocol):
         """Write a key's value."""
         ...
 
-    def pop(self, key: bytes) -> bytes | None:
-        """Remove a key; the value that it had."""
-        ...
-
     def delete(self, key: bytes) -> bool:
         """Remove a key; False when it was not there."""
         ...
 
     def cursor(self) -> Cursor:
         """A place to search from; close it with its transaction."""
+        ...
+
+    def commit(self) -> None:
+        """Make it so."""
+        ...
+
+    def abort(self) -> None:
+        """Undo it."""
         ...
 
     def stat(self) -> dict[str, int]:
@@ -69,8 +72,8 @@ class Tree(Protocol):
 class Environment(Protocol):
     """An open `lmdb.Environment`."""
 
-    def begin(self, *, write: bool) -> AbstractContextManager[Tree]:
-        """A transaction, committed at the end of its scope, or undone by what is raised in it."""
+    def begin(self, db: None, parent: None, write: bool, /) -> Tree:  # noqa: FBT001 -- LMDB's; names cost 0.3 us
+        """A transaction, to be committed or aborted by whoever began it."""
         ...
 
     def close(self) -> None:
