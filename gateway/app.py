@@ -71,7 +71,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         ValueError: the settings contradict each other (two groups claim one model name).
     """
     clock = SystemClock()
-    metrics = Metrics()
+    metrics = Metrics(worker.page)
     writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))
     log = build_logger(settings, writer)
     store = open_store(settings)

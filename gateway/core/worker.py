@@ -38,8 +38,10 @@ class WorkerIdentity:
         index: 0 up to `workers - 1`; a worker that replaces a dead one takes over its index.
         workers: how many there are.
         drain: tells of this worker's end.
+        page: the inherited descriptor of the page that its metrics are counted in; None: nobody collects them.
     """
 
     index: int = 0
     workers: int = 1
     drain: Drain = field(default_factory=Drain)
+    page: int | None = None

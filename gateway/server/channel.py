@@ -20,12 +20,14 @@ class Assignment:
         settings: the supervisor's own, so that a worker started later cannot differ from its siblings.
         index: the worker's number, from 0.
         workers: how many there are.
+        page: the inherited descriptor of the page that the worker's metrics are counted in.
     """
 
     factory: str
     settings: Any
     index: int
     workers: int
+    page: int | None = None
 
 
 def send_assignment(channel: socket.socket, assignment: Assignment) -> None:

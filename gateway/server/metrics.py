@@ -1,36 +1,47 @@
 """Who answers Prometheus? The supervisor, for all workers together, so that a scrape blocks no request."""
 
-import os
-import shutil
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import accumulate
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
+from gateway.observability.metrics import CATALOGUE, Family, Kind
+from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
 
-VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Where prometheus_client in a worker finds the directory; it must be set before its first import."""
+
+class FleetCollector(Collector):
+    """What `/metrics` shows: every family of the catalogue, summed over the workers."""
+
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures of this moment, as the library renders them."""
+        sums = self._totals.sums()
+        for family in CATALOGUE:
+            yield as_metric(family, sums.get(family.name, {}))
 
 
 class MetricsExporter:
-    """The workers' figures, kept in files on tmpfs that every worker writes and the supervisor reads.
+    """The workers' figures, which every worker writes into a page of memory that the supervisor reads."""
 
-    Args:
-        directory: emptied at the start: figures of an earlier run are nobody's.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self) -> None:
+        self._totals = Totals()
         self._server: WSGIServer | None = None
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(mode=0o700, parents=True)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a worker needs in its environment to be counted."""
-        return {VARIABLE: str(self._directory)}
+    def page(self) -> AbstractContextManager[int]:
+        """A new worker's page, as a descriptor to inherit, for as long as the worker lives.
+
+        Raises:
+            OSError: there is no memory, or no descriptor, for it.
+        """
+        return self._totals.page()
 
     def serve(self, host: str, port: int) -> int:
         """Answer `GET /metrics` from a thread of this process; the port that was bound.
@@ -39,27 +50,31 @@ class MetricsExporter:
             CannotListenError: the port is taken.
         """
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
+        registry.register(FleetCollector(self._totals))
         try:
             self._server, _ = start_http_server(port, host, registry)
         except OSError as error:
             raise CannotListenError(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
         return int(self._server.server_port)
 
-    def forget(self, pid: int) -> None:
-        """Drop a dead worker's live gauges; its counters stay, or the sums would fall."""
-        mark_process_dead(pid, str(self._directory))  # type: ignore[no-untyped-call]
-
     def close(self) -> None:
-        """Stop answering and remove the files."""
+        """Stop answering."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def directory_for(port: int) -> Path:
-    """This gateway's directory: the listening port is its own, so no other living gateway uses it."""
-    shared_memory = Path("/dev/shm")  # noqa: S108 -- made with mode 0700, and emptied at the start
-    base = shared_memory if shared_memory.is_dir() else Path("/tmp")  # noqa: S108 -- the same
-    return base / f"inference-gateway-metrics-{os.getuid()}-{port}"
+def as_metric(family: Family, series: dict[tuple[str, ...], list[float]]) -> Metric:
+    """One family as the library knows it; `series` as in `totals.Sums`."""
+    if family.kind is Kind.HISTOGRAM:
+        bounds = [*map(str, family.buckets), "+Inf"]
+        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+        for labels, (total, *buckets) in series.items():
+            counts = list(zip(bounds, accumulate(buckets), strict=True))
+            histogram.add_metric(labels, buckets=counts, sum_value=total)
+        return histogram
+    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    metric = kind(family.name, family.help, labels=family.labels)
+    for labels, (figure,) in series.items():
+        metric.add_metric(labels, figure)
+    return metric

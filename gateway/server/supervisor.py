@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.server.channel import FAILED, READY, Assignment, send_assignment
 from gateway.server.listening import listen
-from gateway.server.metrics import MetricsExporter, directory_for
+from gateway.server.metrics import MetricsExporter
 from gateway.server.settings import ServerSettings
 from gateway.server.worker import FAREWELL_SECS
 
@@ -71,7 +70,7 @@ class Supervisor:
         settings = self._settings
         with listen(settings.gateway_host, settings.gateway_port) as listener:
             port = listener.getsockname()[1]
-            exporter = MetricsExporter(directory_for(port))
+            exporter = MetricsExporter()
             try:
                 metrics = exporter.serve(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
                 with self._signals():
@@ -156,30 +155,30 @@ class Supervisor:
     ) -> tuple[asyncio.subprocess.Process, str | None]:
         """One worker's life, from its start to its end; and why it could not start, if it said so."""
         ours, theirs = socket.socketpair()
-        with ours:
+        with ours, exporter.page() as page:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     *("-m", "gateway.server.worker", str(listener.fileno()), str(theirs.fileno())),
-                    pass_fds=(listener.fileno(), theirs.fileno()),
-                    env={**os.environ, **exporter.environment},  # noqa: TID251 -- handed on unread
+                    pass_fds=(listener.fileno(), theirs.fileno(), page),
                     start_new_session=True,  # a terminal's Ctrl-C is ours to answer
                 )
             self._processes[index] = process
             if self._stop.is_set():
                 process.terminate()
             try:
-                failure = await self._hear(index, ours)
+                failure = await self._hear(
+                    ours, Assignment(self._factory, self._settings, index, self._settings.gateway_workers, page)
+                )
                 await process.wait()
             finally:
                 del self._processes[index]
-                exporter.forget(process.pid)
         return process, failure
 
-    async def _hear(self, index: int, channel: socket.socket) -> str | None:
+    async def _hear(self, channel: socket.socket, assignment: Assignment) -> str | None:
         """Assign the work and wait for the worker's word; why it cannot start, if that is what it says."""
         with contextlib.suppress(ConnectionError):
-            send_assignment(channel, Assignment(self._factory, self._settings, index, self._settings.gateway_workers))
+            send_assignment(channel, assignment)
         channel.settimeout(0)
         words = b""
         while not words.endswith(b"\n"):
@@ -189,7 +188,7 @@ class Supervisor:
             words += part
         if words != READY:
             return words.removeprefix(FAILED).decode().strip()
-        self._waiting_for.discard(index)
+        self._waiting_for.discard(assignment.index)
         if not self._waiting_for:
             self._all_ready.set()
         return None

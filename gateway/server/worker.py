@@ -148,7 +148,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         StartError: the application refused to start.
     """
     settings: ServerSettings = assignment.settings
-    identity = WorkerIdentity(assignment.index, assignment.workers)
+    identity = WorkerIdentity(assignment.index, assignment.workers, page=assignment.page)
     app = load_factory(assignment.factory)(settings, identity)
     startup = Startup(app)
     limits = ConnectionLimits(

@@ -6,10 +6,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
+from gateway.observability.metrics import DISCONNECTS, IN_FLIGHT, Metrics
 from tests.server.door import reply
 
 STREAM_SECS = 0.02
@@ -22,9 +21,8 @@ class Application:
     def __init__(self, worker: WorkerIdentity) -> None:
         self._worker = worker
         self._cut = asyncio.Event()
-        self._count = Counter("tests_requests", "Requests.", registry=CollectorRegistry())
-        self._live = Gauge("tests_live", "Live.", multiprocess_mode="livesum", registry=CollectorRegistry())
-        self._live.set(1)
+        self._metrics = Metrics(worker.page)
+        self._metrics.move(IN_FLIGHT, 1)
         worker.drain.on_deadline(self._cut.set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +32,7 @@ class Application:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        self._count.inc()
+        self._metrics.count(DISCONNECTS, "arrived")
         query = scope["query_string"].decode()
         match scope["path"]:
             case "/stream":
