@@ -100,7 +100,7 @@ class Gateway:
     def worker_pids(self) -> list[int]:
         """The supervisor's living children that serve requests, oldest first."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [pid for pid in map(int, children) if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [pid for pid in map(int, children) if b"worker" in _command_line(pid)]
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client with the key."""
@@ -164,6 +164,13 @@ class Gateway:
             return httpx.get(f"{self.url}/health", trust_env=False).status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile
 
 
 class RawClient:
