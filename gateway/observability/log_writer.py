@@ -4,7 +4,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 FLUSH_SECS = 0.1
 """Lines are gathered for this long: one write for all of them costs a tenth of a write each."""
@@ -17,9 +18,12 @@ CLOSE_SECS = 2.0
 class LogWriter:
     """Writes lines to a file descriptor from a thread of its own.
 
+    Workers share the descriptor: a pipe takes in one piece only what it has room for, so each locks it while it writes.
+
     Args:
         fd: where the lines go; it stays open.
-        on_drop: told of every line that found the buffer full.
+        on_drop: told of every line that is given up: the buffer was full, or the descriptor takes no more (a full
+            disk). Called from either thread.
     """
 
     def __init__(self, fd: int, on_drop: Callable[[], None]) -> None:
@@ -64,11 +68,27 @@ class LogWriter:
         with self._lock:
             data = b"".join(self._lines)
             self._lines.clear()
-        self._write_all(data)
+        if data:
+            with self._alone():
+                lost = self._write_all(data)
+            for _ in range(lost.count(b"\n")):
+                self._on_drop()
         with self._lock:
             self._size -= len(data)
 
-    def _write_all(self, data: bytes) -> None:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the descriptor's lock, which ends with its process; where it cannot be locked, lines may mix."""
+        try:
+            os.lockf(self._fd, os.F_LOCK, 0)
+        except OSError:
+            yield
+            return
+        yield
+        os.lockf(self._fd, os.F_ULOCK, 0)
+
+    def _write_all(self, data: bytes) -> bytes:
+        """Write, as long as it takes; gives back what the descriptor refuses."""
         view = memoryview(data)
         while view:
             try:
@@ -76,4 +96,5 @@ class LogWriter:
             except BlockingIOError:
                 time.sleep(FLUSH_SECS)
             except OSError:
-                return
+                break
+        return bytes(view)
