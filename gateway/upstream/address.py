@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -43,9 +43,8 @@ HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """One backend's origin; usable as a key.
+class Address(NamedTuple):
+    """One backend's origin; usable as a key, at the price of a tuple's hash.
 
     Attributes:
         scheme: `http` or `https`.

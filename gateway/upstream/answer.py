@@ -28,10 +28,14 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Fields that belong to one connection, or that our own server states about itself."""
+OURS = frozenset({b"server", b"date"})
+"""The ones that every answer of vLLM has, as uvicorn spells them; found before anything is done about them."""
 
 VERSIONS = ("1.1", "1.0")
+USUAL_START = b"HTTP/1.1 "
 SWITCHING, FIRST_FINAL, LAST_FINAL = 101, 200, 599
 NO_BODY = (204, 304)
+BLANK = 32
 
 
 class BadAnswerError(Exception):
@@ -42,8 +46,128 @@ class BadAnswerError(Exception):
         self.reason = reason
 
 
+class Parser:
+    """httptools' parser of one connection, and what it calls.
+
+    It serves one answer after another, because making one costs a third of reading an answer. The connection passes
+    it on only when an answer ended by its own framing with nothing after it: it then stands where a fresh one would.
+
+    Attributes:
+        pieces: body bytes of the answer that is being read.
+        clean: that answer ended by its own framing: a next one may be read.
+        chunked: that answer's body comes in chunks.
+        head_only: its request was a HEAD.
+        usual: the answer's first bytes state HTTP/1.1, so that its final head need not be asked for its version.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_interim",
+        "_llhttp",
+        "_named",
+        "chunked",
+        "clean",
+        "feed",
+        "head_only",
+        "on_body",
+        "pieces",
+        "usual",
+    )
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.on_body = self.pieces.append  # httptools calls the list itself: no Python frame per piece
+        self._llhttp = httptools.HttpResponseParser(self)
+        self.feed: Callable[[bytes], None] = self._llhttp.feed_data
+        self._answer: Answer
+
+    def begin(self, answer: "Answer", method: bytes) -> None:
+        """Read into `answer`, to a request of that method, from now on."""
+        self._answer = answer
+        self._named: list[bytes] | None = None
+        self._interim = False
+        self.head_only = method == b"HEAD"
+        self.chunked = self.usual = self.clean = False
+
+    def on_message_begin(self) -> None:
+        """An answer begins; the second one is nobody's."""
+        if self._answer.complete:
+            raise BadAnswerError("malformed")  # a second answer: feed() only marks the connection
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of a head, or a trailer."""
+        answer = self._answer
+        if name in OURS or answer.head_done:
+            return  # a trailer, or what our own server states about itself
+        name = name.lower()
+        if name not in HOP_BY_HOP:
+            if value and value[-1] <= BLANK:
+                value = value.rstrip(b" \t")
+            answer.headers.append((name, value))
+            if name == b"content-length":
+                answer.content_length = int(value)
+        elif name == b"transfer-encoding":
+            if self.chunked or value.strip(b" \t").lower() != b"chunked":
+                raise BadAnswerError("malformed")  # a coding that we would have to undo
+            self.chunked = True
+        elif name == b"connection":
+            named = [token.strip(b" \t").lower() for token in value.split(b",")]
+            self._named = named + (self._named or [])
+
+    def on_headers_complete(self) -> None:
+        """A head is complete: an interim one is skipped, the final one decides how the body ends."""
+        answer, llhttp = self._answer, self._llhttp
+        status = llhttp.get_status_code()
+        if not self.usual:
+            self._check_version(llhttp.get_http_version())
+        if status < FIRST_FINAL:
+            self._skip_interim(status)
+            return
+        if status > LAST_FINAL or len(answer.headers) > MAX_FIELDS:
+            raise BadAnswerError("malformed" if status > LAST_FINAL else "head_too_large")
+        answer.status = status
+        answer.head_done = True
+        answer.reusable = llhttp.should_keep_alive()
+        if answer.behind > MAX_FRAMING_BYTES and sum(len(n) + len(v) for n, v in answer.headers) > MAX_FRAMING_BYTES:
+            raise BadAnswerError("head_too_large")
+        if self._named is not None:
+            gone = frozenset(self._named) - {b"content-length"}
+            answer.headers = [field for field in answer.headers if field[0] not in gone]
+        if self.head_only or status in NO_BODY:
+            answer.content_length = 0
+            answer.complete = True
+
+    def on_message_complete(self) -> None:
+        """An answer has ended."""
+        if self._interim:
+            self._interim = False
+        elif not self.head_only:
+            self._answer.complete = self.clean = True
+
+    def close(self) -> None:
+        """Let go of httptools' parser, which holds us in a reference cycle; nothing may be fed any more."""
+        del self._llhttp, self.feed
+
+    def _check_version(self, version: str) -> None:
+        if version not in VERSIONS or (self.chunked and version != "1.1"):
+            raise BadAnswerError("malformed")
+
+    def _skip_interim(self, status: int) -> None:
+        if status < SWITCHING - 1 or status == SWITCHING:
+            raise BadAnswerError("malformed")  # nobody asked for another protocol
+        self._interim = True
+        self._named = None
+        self.chunked = self.usual = False  # what was seen of the first bytes does not speak for a second head
+        self._answer.headers = []
+        self._answer.content_length = None
+
+
 class Answer:
-    """The parser of one answer.
+    """One answer.
+
+    Args:
+        parser: what read the connection's last answer, when it may read this one.
+        method: the request's; the answer to a HEAD has no body.
 
     Attributes:
         status, headers, content_length: as in `protocol.Reply`, once `head_done`.
@@ -56,39 +180,32 @@ class Answer:
     """
 
     __slots__ = (
-        "_chunked",
         "_feed",
         "_framing",
-        "_head_only",
-        "_interim",
-        "_named",
         "_parser",
         "behind",
         "complete",
         "content_length",
         "head_done",
         "headers",
-        "on_body",
         "pieces",
         "reusable",
         "status",
         "touched",
     )
 
-    def __init__(self, *, head_only: bool = False) -> None:
+    def __init__(self, parser: Parser | None = None, method: bytes = b"POST") -> None:
         self.status = 0
         self.headers: Headers = []
         self.content_length: int | None = None
         self.head_done = self.complete = self.touched = self.reusable = False
-        self.pieces: list[bytes] = []
-        self.behind = 0
-        self._head_only = head_only
-        self._chunked = self._interim = False
-        self._framing = 0
-        self._named: list[bytes] = []
-        self.on_body = self.pieces.append  # the parser calls the list itself: no Python frame per piece
-        self._parser = httptools.HttpResponseParser(self)
-        self._feed: Callable[[bytes], None] | None = self._parser.feed_data
+        self.behind = self._framing = 0
+        if parser is None:
+            parser = Parser()
+        parser.begin(self, method)
+        self._parser = parser
+        self.pieces = parser.pieces
+        self._feed: Callable[[bytes], None] | None = parser.feed
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the socket.
@@ -100,12 +217,11 @@ class Answer:
         if feed is None:  # complete: whatever comes now was not asked for
             self.reusable = False
             return
-        if not self.touched and not data.startswith(b"H"):
-            self.stop()
-            raise BadAnswerError("malformed")  # llhttp would take RTSP and ICE too
-        self.touched = True
+        if not self.touched:
+            self._begin(data)
         self.behind += len(data)
-        before = len(self.pieces)
+        pieces = self.pieces
+        before = len(pieces)
         try:
             feed(data)
         except httptools.HttpParserError as error:
@@ -115,11 +231,11 @@ class Answer:
                 raise (cause if isinstance(cause, BadAnswerError) else BadAnswerError("malformed")) from None
             self.reusable = False
         if self.complete:
-            self.stop()
-            if self._head_only and self.pieces:
-                self.pieces.clear()  # a body where none may be
+            if pieces and self._parser.head_only:
+                pieces.clear()  # a body where none may be
                 self.reusable = False
-        elif len(self.pieces) > before:
+            self.stop()
+        elif len(pieces) > before:
             self._framing = 0
         else:
             self._framing += len(data)
@@ -136,10 +252,11 @@ class Answer:
         self.reusable = False
         if self.complete:
             return
+        chunked = self._feed is not None and self._parser.chunked
         self.stop()
         if not self.head_done:
             raise BadAnswerError("closed")
-        if self._chunked or self.content_length is not None:
+        if chunked or self.content_length is not None:
             raise BadAnswerError("cut")
         self.complete = True
 
@@ -152,73 +269,15 @@ class Answer:
         return data
 
     def stop(self) -> None:
-        """Parse no more; lets go of the parser, which holds us in a reference cycle."""
+        """Parse no more; lets go of the parser."""
         if self._feed is not None:
             self._feed = None
             del self._parser
 
-    # What httptools calls.
-
-    def on_message_begin(self) -> None:
-        """An answer begins; the second one is nobody's."""
-        if self.complete:
-            raise BadAnswerError("malformed")  # a second answer: feed() only marks the connection
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of a head, or a trailer."""
-        if self.head_done:
-            return  # a trailer
-        name = name.lower()
-        if name not in HOP_BY_HOP:
-            self.headers.append((name, value.rstrip(b" \t")))
-            if name == b"content-length":
-                self.content_length = int(value)
-        elif name == b"transfer-encoding":
-            if self._chunked or value.strip(b" \t").lower() != b"chunked":
-                raise BadAnswerError("malformed")  # a coding that we would have to undo
-            self._chunked = True
-        elif name == b"connection":
-            self._named += [token.strip(b" \t").lower() for token in value.split(b",")]
-
-    def on_headers_complete(self) -> None:
-        """A head is complete: an interim one is skipped, the final one decides how the body ends."""
-        parser = self._parser
-        status = parser.get_status_code()
-        version = parser.get_http_version()
-        if version not in VERSIONS or (self._chunked and version != "1.1"):
-            raise BadAnswerError("malformed")
-        if status < FIRST_FINAL:
-            self._skip_interim(status)
-            return
-        if status > LAST_FINAL or len(self.headers) > MAX_FIELDS:
-            raise BadAnswerError("malformed" if status > LAST_FINAL else "head_too_large")
-        self.status = status
-        self.head_done = True
-        self.reusable = parser.should_keep_alive()
-        self._finish_head()
-
-    def on_message_complete(self) -> None:
-        """An answer has ended."""
-        if self._interim:
-            self._interim = False
-        elif not self._head_only:
-            self.complete = True
-
-    def _skip_interim(self, status: int) -> None:
-        if status < SWITCHING - 1 or status == SWITCHING:
-            raise BadAnswerError("malformed")  # nobody asked for another protocol
-        self._interim = True
-        self.headers = []
-        self._named = []
-        self._chunked = False
-        self.content_length = None
-
-    def _finish_head(self) -> None:
-        if self.behind > MAX_FRAMING_BYTES and sum(len(n) + len(v) for n, v in self.headers) > MAX_FRAMING_BYTES:
-            raise BadAnswerError("head_too_large")
-        if self._named:
-            gone = frozenset(self._named) - {b"content-length"}
-            self.headers = [field for field in self.headers if field[0] not in gone]
-        if self._head_only or self.status in NO_BODY:
-            self.content_length = 0
-            self.complete = True
+    def _begin(self, data: bytes) -> None:
+        if data[: len(USUAL_START)] == USUAL_START:
+            self._parser.usual = True
+        elif data[:1] != b"H":
+            self.stop()
+            raise BadAnswerError("malformed")  # llhttp would take RTSP and ICE too
+        self.touched = True

@@ -8,7 +8,7 @@ from typing import cast
 
 from gateway.upstream import tcp
 from gateway.upstream.address import Address
-from gateway.upstream.answer import Answer, BadAnswerError
+from gateway.upstream.answer import Answer, BadAnswerError, Parser
 from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
 
 HIGH_WATER_BYTES = 65_536
@@ -33,8 +33,10 @@ class Connection(asyncio.Protocol):
         "_made",
         "_news",
         "_on_lost",
+        "_parser",
         "_paused",
         "_sock",
+        "_tls",
         "_transport",
         "_used",
         "_waiter",
@@ -48,11 +50,13 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.address = address
         self.closed = False
+        self._tls = address.tls
         self._loop = loop
         self._on_lost = on_lost
         self._transport: asyncio.Transport
         self._made = False
         self._answer: Answer | None = None
+        self._parser: Parser | None = None
         self._failure: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
@@ -100,49 +104,44 @@ class Connection(asyncio.Protocol):
         """The transport is closed, by us or by an error."""
         self._ended(exc)
         self.closed = True
+        self._drop_parser()
         self._wake()
         self._on_lost(self)
 
     # What the client calls.
 
-    @property
     def usable(self) -> bool:
         """Whether a request may be written: open, and the kernel holds nothing that was not asked for."""
         return not self.closed and not tcp.has_news(self._news)
 
-    async def ask(self, head: bytes, body: bytes, *, head_only: bool) -> Answer:
-        """Write a request and wait for the head of its answer.
-
-        Raises:
-            NeverSent, MayHaveRun: the connection died before.
-        """
-        answer = self._answer = Answer(head_only=head_only)
-        self._acked_before = (tcp.acknowledged(self._sock) or 0) if self.address.tls else self._written
+    def ask(self, head: bytes, body: bytes, method: bytes) -> Answer:
+        """Write a request of that method; `news` tells when something of its answer has come."""
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = Parser()
+        answer = self._answer = Answer(parser, method)
+        self._acked_before = (tcp.acknowledged(self._sock) or 0) if self._tls else self._written
         self._written += len(head) + len(body)
         if len(body) <= ONE_WRITE_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
-        while not answer.head_done:
-            await self.more()
         return answer
 
-    async def more(self) -> None:
-        """Wait until something has come; raises the failure when nothing more will."""
+    def news(self) -> asyncio.Future[None]:
+        """To be awaited: done when something has come or nothing more will. Who is cancelled there must `abort`.
+
+        Raises:
+            NeverSent, MayHaveRun: nothing more will come, and that is not the answer's clean end.
+        """
         if self.closed:
             raise self._failure or MayHaveRun("closing")
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
         waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        finally:
-            self._waiter = None
+        return waiter
 
     def release(self) -> bool:
         """End the exchange; True when the connection may carry another request, else it is closed."""
@@ -150,6 +149,8 @@ class Connection(asyncio.Protocol):
         if answer is not None and not self.closed:
             if answer.complete and answer.reusable and not self._transport.get_write_buffer_size():
                 self._used = True
+                if answer.pieces or (self._parser is not None and not self._parser.clean):
+                    self._drop_parser()  # only one that stands where a fresh one would reads the next answer
                 return True
             answer.stop()
         self.abort()
@@ -166,9 +167,14 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def _drop_parser(self) -> None:
+        if self._parser is not None:
+            self._parser.close()
+            self._parser = None
 
     def _ended(self, exc: Exception | None) -> None:
         """The backend's end, or an error: finish the answer or explain why there is none."""

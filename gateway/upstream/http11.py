@@ -2,20 +2,16 @@
 
 import asyncio
 import ssl
-from typing import Final
 
-from gateway.core.asgi import Headers
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import Connection
 from gateway.upstream.errors import NeverSent
+from gateway.upstream.head import HeadWriter
 from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import UpstreamRequest
 from gateway.upstream.resolver import Lookup, Resolver, system_lookup
 from gateway.upstream.settings import UpstreamSettings
-
-BODILESS: Final = frozenset({b"GET", b"HEAD"})
-"""Methods that need no `content-length: 0`."""
 
 
 class Http11Client:
@@ -23,6 +19,7 @@ class Http11Client:
 
     def __init__(self, settings: UpstreamSettings, lookup: Lookup = system_lookup) -> None:
         self._pool = Pool(settings)
+        self._writers: dict[Address, HeadWriter] = {}
         self._resolver = Resolver(settings.upstream_dns_secs, lookup)
         self._connect_secs = settings.upstream_connect_timeout_secs
         self._ca_file = settings.upstream_ca_file
@@ -38,7 +35,10 @@ class Http11Client:
 
     async def send(self, address: Address, request: UpstreamRequest) -> "Http11Reply":
         """Send one request and return when the answer's headers are there; see `protocol.UpstreamClient`."""
-        head = request_head(address, request)
+        writer = self._writers.get(address)
+        if writer is None:
+            writer = self._writers[address] = HeadWriter(address)
+        head = writer.head(request)
         pool = self._pool
         connection = pool.take(address)
         if connection is None:
@@ -46,7 +46,9 @@ class Http11Client:
         if request.on_connected is not None:
             request.on_connected()
         try:
-            answer = await connection.ask(head, request.body, head_only=request.method == b"HEAD")
+            answer = connection.ask(head, request.body, request.method)
+            while not answer.head_done:
+                await connection.news()
         except BaseException as error:
             pool.give_back(connection)
             if isinstance(error, NeverSent):
@@ -64,7 +66,7 @@ class Http11Client:
         new = Connection(address, asyncio.get_running_loop(), self._pool.leave)
         connection = await self._pool.enter(new)
         if connection is not new:
-            if connection.usable:
+            if connection.usable():
                 return connection
             connection.abort()
             return await self._connected(address)
@@ -78,7 +80,7 @@ class Http11Client:
                 raise NeverSent("connect_timeout") from None
             raise
         # After a TLS handshake the backend's session tickets lie unread: they are no answer.
-        if not new.closed if address.tls else new.usable:
+        if not new.closed if address.tls else new.usable():
             return new
         new.abort()  # the backend closed it, or spoke before it was asked
         raise NeverSent("closed")
@@ -114,27 +116,15 @@ class Http11Client:
 class Http11Reply:
     """`Reply` on a connection of the pool."""
 
-    __slots__ = ("_answer", "_connection", "_pool")
+    __slots__ = ("_answer", "_connection", "_pool", "content_length", "headers", "status")
 
     def __init__(self, pool: Pool, connection: Connection, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self.content_length = answer.content_length
         self._pool = pool
         self._connection: Connection | None = connection
         self._answer = answer
-
-    @property
-    def status(self) -> int:
-        """The final status, 200 to 599."""
-        return self._answer.status
-
-    @property
-    def headers(self) -> Headers:
-        """The fields, names in lower case, without those that belong to one connection."""
-        return self._answer.headers
-
-    @property
-    def content_length(self) -> int | None:
-        """How many bytes `read` will give in all; None when only the body's end tells."""
-        return self._answer.content_length
 
     async def read(self) -> bytes:
         """What has arrived since the last call; b"" at the clean end. See `protocol.Reply`."""
@@ -142,9 +132,14 @@ class Http11Reply:
         while not answer.pieces:
             if answer.complete:
                 return b""
-            if self._connection is None:
+            connection = self._connection
+            if connection is None:
                 raise RuntimeError("the reply is closed")
-            await self._connection.more()
+            try:
+                await connection.news()
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
         return answer.take()
 
     def close(self) -> None:
@@ -152,22 +147,3 @@ class Http11Reply:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(connection)
-
-
-def request_head(address: Address, request: UpstreamRequest) -> bytes:
-    """The request's first bytes.
-
-    Raises:
-        ValueError: a line break or a blank where none may be, which would let a value write fields of its own.
-    """
-    body, headers = request.body, request.headers
-    lines = [b"%b %b%b HTTP/1.1\r\nhost: %b" % (request.method, address.base, request.path, address.authority)]
-    lines += [b"%b: %b" % field for field in headers]
-    if body or request.method not in BODILESS:
-        lines.append(b"content-length: %d" % len(body))
-    lines.append(b"\r\n")
-    head = b"\r\n".join(lines)
-    breaks = len(lines) + 1
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b" " in request.path or b"\0" in head:
-        raise ValueError("a line break or a blank stands where it would end a field")
-    return head
