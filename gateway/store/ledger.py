@@ -9,7 +9,7 @@ from gateway.store.records import (
     AFTER_LINES,
     AFTER_WORKERS,
     LINE,
-    LINE_HEAD_BYTES,
+    LINE_SHAPES,
     NEWEST_WORKER,
     NUMBER,
     PAIR,
@@ -17,17 +17,18 @@ from gateway.store.records import (
     TURN,
     WORKER,
     Claimant,
-    line_shape,
     name_of_ticket,
+    pack_line,
     ticket_key,
     ticket_prefix,
+    unpack_line,
 )
 from gateway.store.tree import Tree
 
 LineRecord = list[int]
 """Slots taken, requests waiting, limit, number of the next ticket; then each worker's number and its slots."""
 
-IN_FLIGHT, QUEUED, LIMIT, NEXT, FIRST_WORKER, FIRST_SLOTS = range(6)
+IN_FLIGHT, QUEUED, LIMIT, NEXT, FIRST_WORKER = range(5)
 
 STARTED, REFUSED, FIRST_TICKET = 0, -1, 1
 
@@ -45,11 +46,17 @@ NEXT_KEY = b"\0"
 
 def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued: int) -> tuple[int, Called]:
     """`STARTED`, `REFUSED` or the number of a ticket for `who`; also who may start because the limit was raised."""
-    line = read_line(tree, name)
-    called = call_heads(tree, name, line, limit) if line[QUEUED] else NOBODY
+    key = LINE + name
+    value = tree.get(key)
+    if value is None:
+        line = [0, 0, limit, FIRST_TICKET]
+    else:
+        line = list(LINE_SHAPES[len(value)].unpack(value))
+        line[LIMIT] = limit
+    called = call_heads(tree, name, line) if line[QUEUED] else NOBODY
     entry = STARTED
     if may_start(line[IN_FLIGHT], line[QUEUED], limit):
-        add_slots(line, who[0], 1)
+        add_slot(line, who[0])
     elif line[QUEUED] < max_queued:
         entry = line[NEXT]
         line[QUEUED] += 1
@@ -57,17 +64,20 @@ def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued:
         tree.put(ticket_key(name, entry), PAIR.pack(*who))
     else:
         entry = REFUSED
-    line[LIMIT] = limit
-    write_line(tree, name, line)
+    if entry != REFUSED or called:
+        tree.put(key, pack_line(line))
     return entry, called
 
 
 def leave(tree: Tree, name: bytes, worker: int) -> Called:
     """Give up a slot of a worker, if it has one: whoever may start now."""
     line = read_line(tree, name)
-    if not add_slots(line, worker, -1):
+    place = place_of(line, worker)
+    if not place or not line[place]:
         return NOBODY
-    called = call_heads(tree, name, line, line[LIMIT]) if line[QUEUED] else NOBODY
+    line[place] -= 1
+    line[IN_FLIGHT] -= 1
+    called = call_heads(tree, name, line) if line[QUEUED] else NOBODY
     write_line(tree, name, line)
     return called
 
@@ -88,9 +98,9 @@ def withdraw(tree: Tree, ticket: bytes, worker: int) -> Called:
     return leave(tree, name_of_ticket(ticket), worker) if settle(tree, ticket) else NOBODY
 
 
-def call_heads(tree: Tree, name: bytes, line: LineRecord, limit: int) -> Called:
-    """Turn the first tickets of `name` into slots, as far as the limit allows; the caller writes the line."""
-    due = heads_due(line[IN_FLIGHT], line[QUEUED], limit)
+def call_heads(tree: Tree, name: bytes, line: LineRecord) -> Called:
+    """Turn the first tickets of `name` into slots, as far as its limit allows; the caller writes the line."""
+    due = heads_due(*line[:NEXT])
     if not due:
         return NOBODY
     called: list[Claimant] = []
@@ -101,7 +111,7 @@ def call_heads(tree: Tree, name: bytes, line: LineRecord, limit: int) -> Called:
             who = Claimant(*PAIR.unpack(cursor.value()))
             cursor.delete()
             line[QUEUED] -= 1
-            add_slots(line, who.worker, 1)
+            add_slot(line, who.worker)
             called.append(who)
     return called
 
@@ -109,31 +119,33 @@ def call_heads(tree: Tree, name: bytes, line: LineRecord, limit: int) -> Called:
 def read_line(tree: Tree, name: bytes) -> LineRecord:
     """The line of `name`; that of a name which nobody uses is kept nowhere."""
     value = tree.get(LINE + name)
-    return list(line_shape(len(value)).unpack(value)) if value else [0, 0, 0, FIRST_TICKET]
+    return unpack_line(value) if value else [0, 0, 0, FIRST_TICKET]
 
 
 def write_line(tree: Tree, name: bytes, line: LineRecord) -> None:
     """Keep the line of `name`, or forget it when nobody holds or waits."""
     if line[IN_FLIGHT] or line[QUEUED]:
-        tree.put(LINE + name, line_shape(LINE_HEAD_BYTES + 4 * len(line) - 4 * FIRST_WORKER).pack(*line))
+        tree.put(LINE + name, pack_line(line))
     else:
         tree.delete(LINE + name)
 
 
-def add_slots(line: LineRecord, worker: int, change: int) -> bool:
-    """Change how many slots a worker holds in a line; False, and nothing changed, when it has none to give up."""
-    held = line[FIRST_WORKER::2]
-    if worker in held:
-        place = FIRST_SLOTS + 2 * held.index(worker)
-        if line[place] + change < 0:
-            return False
-        line[place] += change
-    elif change < 0:
-        return False
+def add_slot(line: LineRecord, worker: int) -> None:
+    """Give a slot to a worker; its number stays in the line as long as the line is there or the worker lives."""
+    line[IN_FLIGHT] += 1
+    place = place_of(line, worker)
+    if place:
+        line[place] += 1
     else:
-        line += worker, change
-    line[IN_FLIGHT] += change
-    return True
+        line += worker, 1
+
+
+def place_of(line: LineRecord, worker: int) -> int:
+    """Where in a line the slots of a worker are counted; 0 when it is not in it."""
+    for place in range(FIRST_WORKER, len(line), 2):
+        if line[place] == worker:
+            return place + 1
+    return 0
 
 
 def next_turn(tree: Tree, name: bytes) -> int:
@@ -166,7 +178,7 @@ def part(tree: Tree, worker: int, place: bytes, most: int) -> tuple[bytes | None
         if key.startswith(TICKET):
             if PAIR.unpack(value)[0] == worker:
                 settle(tree, key)
-        elif worker in line_shape(len(value)).unpack(value)[FIRST_WORKER::2]:
+        elif place_of(unpack_line(value), worker):
             called += strike(tree, key[len(LINE) :], worker)
         if len(called) >= most:
             return key + NEXT_KEY, called
@@ -179,10 +191,10 @@ def part(tree: Tree, worker: int, place: bytes, most: int) -> tuple[bytes | None
 def strike(tree: Tree, name: bytes, worker: int) -> Called:
     """Take a gone worker out of a line: whoever may start now."""
     line = read_line(tree, name)
-    place = FIRST_WORKER + 2 * line[FIRST_WORKER::2].index(worker)
-    line[IN_FLIGHT] -= line[place + 1]
-    del line[place : place + 2]
-    called = call_heads(tree, name, line, line[LIMIT])
+    place = place_of(line, worker)
+    line[IN_FLIGHT] -= line[place]
+    del line[place - 1 : place + 1]
+    called = call_heads(tree, name, line)
     write_line(tree, name, line)
     return called
 
@@ -195,7 +207,7 @@ def workers(tree: Tree) -> list[int]:
 def lines(tree: Tree) -> Iterator[tuple[bytes, int, int]]:
     """All names with somebody who holds or waits: slots taken, requests waiting."""
     for key, value in records_between(tree, LINE, AFTER_LINES):
-        in_flight, queued = line_shape(len(value)).unpack(value)[: QUEUED + 1]
+        in_flight, queued = unpack_line(value)[: QUEUED + 1]
         yield key[len(LINE) :], in_flight, queued
 
 

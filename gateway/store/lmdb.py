@@ -112,7 +112,7 @@ class LmdbStore:
         name = record_name(key)
         token = next(self._tokens)
         grant = Grant(key, token)
-        if self._entries % ENTRIES_PER_LOOK == 0:
+        if not self._entries % ENTRIES_PER_LOOK:  # and again by the next entry, if this one is refused
             self._decide(self._refuse_if_full)
         entry, called = self._decide(ledger.enter, name, (self._worker, token), limit, max_queued)
         self._entries += 1
@@ -140,7 +140,8 @@ class LmdbStore:
             return
         grant.released = True
         if not self._closed:
-            self._give_up(record_name(grant.key), self._tickets.pop(grant.token, None))
+            ticket = self._tickets.pop(grant.token, None) if self._tickets else None
+            self._give_up(record_name(grant.key), ticket)
 
     async def next_turn(self, name: str) -> int:
         """See `LimiterStore.next_turn`."""

@@ -10,7 +10,6 @@ One tree holds everything, told apart by the first byte:
     n                           number of the newest worker
 """
 
-import functools
 import hashlib
 import struct
 from typing import NamedTuple
@@ -27,7 +26,6 @@ AFTER_LINES, AFTER_WORKERS = b"t", b"x"
 """Tickets stand before lines: whoever walks over both has seen the last ticket before the first slot."""
 
 FULL_AT = struct.Struct("=d")
-LINE_HEAD_BYTES = 20
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">QQ")
 
@@ -63,7 +61,21 @@ def name_of_ticket(key: bytes) -> bytes:
     return key[len(TICKET) + 1 : -NUMBER.size]
 
 
-@functools.cache
-def line_shape(length: int) -> struct.Struct:
-    """The numbers in a line of so many bytes; there are as many shapes as workers can be in one line."""
-    return struct.Struct(f"=IIIQ{(length - LINE_HEAD_BYTES) // 4}I")
+class _LineShapes(dict[int, struct.Struct]):
+    def __missing__(self, length: int) -> struct.Struct:
+        shape = self[length] = struct.Struct(f"=IIIQ{(length - 20) // 4}I")
+        return shape
+
+
+LINE_SHAPES = _LineShapes()
+"""The shape of a line by its length in bytes; there are as many as workers can be in one line."""
+
+
+def unpack_line(value: bytes) -> list[int]:
+    """The numbers of a line: each of 4 bytes, but the next ticket's of 8."""
+    return list(LINE_SHAPES[len(value)].unpack(value))
+
+
+def pack_line(line: list[int]) -> bytes:
+    """The record of a line."""
+    return LINE_SHAPES[4 * len(line) + 4].pack(*line)
