@@ -11,6 +11,9 @@ from gateway.server.refusal import refusal, status_line
 
 logger = logging.getLogger(__name__)
 
+NUL, LINE_FEED, CARRIAGE_RETURN = b"\0\n\r"
+FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
+"""Fields of an answer that the server has an interest in."""
 STATUS_LINES = {status: status_line(status) for status in range(200, 600)}
 BODILESS = frozenset({204, 304})
 """Statuses whose answers have no body and state no length (RFC 9110, section 8.6)."""
@@ -182,14 +185,15 @@ class Exchange:
         if self.gone:
             await asyncio.sleep(0)  # noqa: TID251 -- no time passes: a loop that only sends must stay cancellable
             return
-        if message["type"] == "http.response.start" and not self.started:
-            self._start(message["status"], message.get("headers", ()))
-        elif message["type"] == "http.response.body" and self.started and not self.complete:
+        kind = message["type"]
+        if kind == "http.response.body" and self.started and not self.complete:
             self._write_body(message.get("body", b""), more=message.get("more_body", False))
             if self._wire.congested:
                 await self._wire.relieved()
+        elif kind == "http.response.start" and not self.started:
+            self._start(message["status"], message.get("headers", ()))
         else:
-            raise RuntimeError(f"{message['type']} has no place at this point of an answer")
+            raise RuntimeError(f"{kind} has no place at this point of an answer")
 
     def _take_body(self) -> Message:
         body, self.body = self.body, b""
@@ -198,40 +202,49 @@ class Exchange:
 
     def _start(self, status: int, headers: Headers) -> None:
         lines = []
-        for name, value in headers:
-            if name == b"content-length":
-                self._left = int(value)
-            elif name == b"connection":
-                self.keep_alive = self.keep_alive and value.lower() != b"close"
-                continue
-            elif name == b"transfer-encoding":
-                continue  # how the answer is framed is ours to say
-            lines.append(b"%b: %b\r\n" % (name, value))
-        fields = b"".join(lines)
-        if fields.count(b"\n") != len(lines) or fields.count(b"\r") != len(lines) or b"\0" in fields:
+        for field in headers:
+            name = field[0]
+            if name in FRAMING:
+                if name == b"content-length":
+                    self._left = int(field[1])
+                else:
+                    if name == b"connection" and field[1].lower() == b"close":
+                        self.keep_alive = False
+                    continue  # how the answer is framed, and what becomes of the connection, is ours to say
+            lines.append(b": ".join(field))
+        given = b"".join(lines)
+        if LINE_FEED in given or CARRIAGE_RETURN in given or NUL in given:
             raise RuntimeError("a header of the answer holds a line break or a NUL")
         if self.more_body:
             self.keep_alive = False  # an early answer: the rest of the request is not worth reading
         self._mute = self._mute or status in BODILESS
         self._chunked = self._chunked and self._left is None and not self._mute
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        connection = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked")
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        lines.append(b"\r\n")
         self.started = True
-        head = b"".join((STATUS_LINES[status], self._wire.date_line, fields, framing, connection))
+        head = STATUS_LINES[status] + self._wire.date_line + b"\r\n".join(lines)
         if self._left is None or self._mute:
             self._wire.write(head)
         else:
             self._held = head
 
     def _write_body(self, body: bytes, *, more: bool) -> None:
-        data = b"" if self._mute else self._framed(body, more=more)
+        left = self._left
+        if left is not None and left == len(body) and not (more or self._mute):
+            data = body
+        else:
+            data = b"" if self._mute else self._framed(body, more=more)
         if self._held:
             data, self._held = self._held + data, b""
         if data:
             self._wire.write(data)
         if not more:
             self.complete = True
-            self._wake()
+            if self._news is not None:
+                self._wake()
             self._wire.answered()
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:

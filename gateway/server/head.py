@@ -1,5 +1,6 @@
 """Is this a request's head that we answer? The rules that the HTTP parser leaves to its user."""
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ MAX_HEADERS = 128
 """Browsers and SDKs send 10 to 30; vLLM's own server stops at 256."""
 FIELD_OVERHEAD = 4
 """Bytes of `: ` and the line end."""
+DECISIVE = frozenset({b"host", b"transfer-encoding", b"expect"})
+"""Fields that decide how a request is read and answered; of the others the server knows nothing."""
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
@@ -60,18 +63,28 @@ def check_head(version: str, headers: Headers) -> None:
     """
     if version not in {"1.0", "1.1"}:
         raise BadRequestError("This server speaks HTTP/1.1.")
-    hosts = [value for name, value in headers if name == b"host"]
+    hosts, encodings = [], []
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding":
+            encodings.append(value)
     if len(hosts) > 1:
         raise BadRequestError("The request has more than one Host header.")
     if not hosts and version == "1.1":
         raise BadRequestError("The request has no Host header.")
-    if hosts and not HOST.fullmatch(hosts[0]):
+    if hosts and not _is_host(hosts[0]):
         raise BadRequestError("The Host header is no host name.")
-    encodings = [value for name, value in headers if name == b"transfer-encoding"]
     if encodings and version == "1.0":
         raise BadRequestError("HTTP/1.0 knows no Transfer-Encoding.")
     if encodings and (len(encodings) > 1 or encodings[0].lower() != b"chunked"):
         raise BadRequestError("The only Transfer-Encoding is `chunked`.")
+
+
+@functools.lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    """Kept for the few names that a server is called by."""
+    return HOST.fullmatch(value) is not None
 
 
 def check_size(url: bytes, headers: Headers, max_bytes: int) -> None:

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Headers, Scope
 from gateway.core.errors import BadRequestError, GatewayError
 from gateway.server.exchange import Exchange
-from gateway.server.head import MAX_HEADERS, check_head, check_size, split_target, too_long, too_many
+from gateway.server.head import DECISIVE, MAX_HEADERS, Target, check_head, check_size, split_target, too_long, too_many
 from gateway.server.refusal import refusal
 
 BODY_BUFFER_BYTES = 65536
@@ -58,6 +58,39 @@ class HttpProtocol(asyncio.Protocol):
     ignored without losing the body; an early answer is not lost to a reset; HTTP/1.0 gets no chunks.
     """
 
+    __slots__ = (
+        "_app",
+        "_app_state",
+        "_chunk",
+        "_client",
+        "_date_fields",
+        "_date_line",
+        "_deaf",
+        "_decisive",
+        "_draining",
+        "_exchange",
+        "_head_bytes",
+        "_head_timer",
+        "_headers",
+        "_idle_since",
+        "_idle_timer",
+        "_in_head",
+        "_known_url",
+        "_limits",
+        "_local",
+        "_loop",
+        "_parser",
+        "_path",
+        "_reading_paused",
+        "_relief",
+        "_replaying",
+        "_server",
+        "_target",
+        "_transport",
+        "_url",
+        "congested",
+    )
+
     def __init__(
         self,
         config: Config,
@@ -93,6 +126,16 @@ class HttpProtocol(asyncio.Protocol):
         self._head_bytes = 0
         self._url = b""
         self._headers: Headers = []
+        self._decisive: Headers = []
+        """Those of the headers that decide how the request is read."""
+        self._chunk = b""
+        """What is being parsed."""
+        self._known_url = b""
+        self._path = ""
+        self._target = Target(b"", b"")
+        """The last target, taken apart: a proxy's connection mostly carries requests to one."""
+        self._date_fields: list[tuple[bytes, bytes]] = []
+        self._date_line = b""
 
     # asyncio.Protocol
 
@@ -113,12 +156,14 @@ class HttpProtocol(asyncio.Protocol):
         if self._exchange is not None and not self._exchange.more_body:
             self._answer_is_last()
             return
+        self._chunk = data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._stop_parsing(error.__context__)
+        self._chunk = b""
         if self._in_head and not self._deaf:
             self._await_rest_of_head(len(data))
 
@@ -163,7 +208,11 @@ class HttpProtocol(asyncio.Protocol):
     @property
     def date_line(self) -> bytes:
         """The `date` header; Server makes it anew every second."""
-        return b"".join(b"%b: %b\r\n" % field for field in self._server.default_headers)
+        fields = self._server.default_headers
+        if fields is not self._date_fields:
+            self._date_fields = fields
+            self._date_line = b"".join(b"%b: %b\r\n" % field for field in fields)
+        return self._date_line
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the client."""
@@ -218,6 +267,7 @@ class HttpProtocol(asyncio.Protocol):
         self._head_bytes = 0
         self._url = b""
         self._headers = []
+        self._decisive = []
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
@@ -228,8 +278,12 @@ class HttpProtocol(asyncio.Protocol):
         """A header field, or a trailer's, which nobody asks for."""
         if not self._in_head:
             return
-        self._headers.append((name.lower(), value))
-        if len(self._headers) > MAX_HEADERS:
+        field = name.lower(), value
+        headers = self._headers
+        headers.append(field)
+        if field[0] in DECISIVE:
+            self._decisive.append(field)
+        if len(headers) > MAX_HEADERS:
             raise too_many()
 
     def on_headers_complete(self) -> None:
@@ -241,62 +295,75 @@ class HttpProtocol(asyncio.Protocol):
             self._head_timer.cancel()
             self._head_timer = None
         version = self._parser.get_http_version()
-        check_size(self._url, self._headers, self._limits.max_header_bytes)
-        check_head(version, self._headers)
-        self._begin(self._scope(version))
+        limit = self._limits.max_header_bytes
+        if self._head_bytes + len(self._chunk) + MAX_HEADERS > limit:  # else it cannot be too long
+            check_size(self._url, self._headers, limit)
+        check_head(version, self._decisive)
+        self._begin(version)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, without its chunks' framing."""
-        if self._exchange is None:
+        exchange = self._exchange
+        if exchange is None:
             return
-        self._exchange.feed(data)
-        if len(self._exchange.body) > BODY_BUFFER_BYTES and not self._reading_paused:
+        exchange.feed(data)
+        if len(exchange.body) > BODY_BUFFER_BYTES and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
         """The request is complete; reading goes on, or a departure would pass unseen."""
-        if self._exchange is None or self._parser.should_upgrade():
+        exchange = self._exchange
+        if exchange is None or self._parser.should_upgrade():
             return
-        self._exchange.end_of_body()
-        self.resume_body()
+        exchange.end_of_body()
+        if self._reading_paused:
+            self.resume_body()
 
     # Our own.
 
-    def _scope(self, version: str) -> Scope:
-        target = split_target(self._url)
-        path = target.path.decode("ascii")
-        return {
+    def _begin(self, version: str) -> None:
+        if self._url != self._known_url:
+            self._take_apart(self._url)
+        path, query = self._target
+        method = self._parser.get_method().decode("ascii")
+        modern = version == "1.1"
+        exchange = self._exchange = Exchange(
+            self,
+            keep_alive=modern and not self._draining and self._parser.should_keep_alive(),
+            chunks=modern,
+            head_only=method == "HEAD",
+            expects_continue=(len(self._decisive) > 1 or not modern) and self._expects_continue(),
+        )
+        scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": version,
-            "method": self._parser.get_method().decode("ascii"),
+            "method": method,
             "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
-            "query_string": target.query,
+            "path": self._path,
+            "raw_path": path,
+            "query_string": query,
             "root_path": "",
             "headers": self._headers,
             "client": self._client,
             "server": self._local,
             "state": self._app_state.copy(),
-            "extensions": {},
+            "extensions": {CONNECTION_EXTENSION: exchange},
         }
-
-    def _begin(self, scope: Scope) -> None:
-        expectations = (value.lower() for name, value in self._headers if name == b"expect")
-        exchange = Exchange(
-            self,
-            keep_alive=scope["http_version"] == "1.1" and self._parser.should_keep_alive() and not self._draining,
-            chunks=scope["http_version"] == "1.1",
-            head_only=scope["method"] == "HEAD",
-            expects_continue=b"100-continue" in expectations,
-        )
-        scope["extensions"][CONNECTION_EXTENSION] = exchange
-        self._exchange = exchange
         task = self._loop.create_task(exchange.run(self._app, scope))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
+
+    def _take_apart(self, url: bytes) -> None:
+        target = split_target(url)
+        path = target.path.decode("ascii")
+        self._path = unquote(path) if "%" in path else path
+        self._target = target
+        self._known_url = url
+
+    def _expects_continue(self) -> bool:
+        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._decisive)
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Read on as if `Upgrade` had not been asked for: the parser takes what follows for another protocol's.
