@@ -11,6 +11,8 @@ from gateway.observability.log_writer import LogWriter
 from gateway.observability.settings import LogFormat, ObservabilitySettings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+STEP = logging.INFO - logging.DEBUG
+"""Between two levels; a library may have levels of its own between ours."""
 
 
 class _WriterLogger:
@@ -66,7 +68,12 @@ class _Forward(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._logger.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        """Pass it on; a library's broken log call must not break the library's caller."""
+        level = min(record.levelno // STEP * STEP, logging.CRITICAL)
+        try:
+            self._logger.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 -- whatever a library's arguments raise when they are written out
+            self.handleError(record)
 
 
 def _route_standard_library(logger: structlog.typing.FilteringBoundLogger, level: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
+from gateway.core.usage import plausible
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.ping import Pinger
 from gateway.proxy.verdict import only_error
@@ -57,7 +58,7 @@ async def relay_stream(
             if relay.ended:
                 break
     finally:
-        ctx.usage = relay.usage
+        ctx.usage = plausible(relay.usage)
     await _read_tail(reply)
 
 

@@ -3,6 +3,7 @@
 from gateway.core.asgi import Headers
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
+from gateway.core.usage import plausible
 from gateway.payload.answer import Answer, read_answer, rename_model
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.planner import Plan
@@ -58,7 +59,7 @@ async def relay_whole(ctx: RequestContext, reply: Reply, client: ClientSide, con
     if content_type.startswith(JSON):
         answer = read_answer(head) if complete else Answer()
         _check(head, answer, complete=complete)
-        ctx.usage = answer.usage
+        ctx.usage = plausible(answer.usage)
         plan: Plan = ctx.plan
         if plan.route.renamed:
             head = rename_model(head, plan.route.asked)

@@ -1,31 +1,34 @@
-"""Metrics that a test can read without knowing how they are kept."""
+"""Figures read as the supervisor reads them: from the page that the metrics were given."""
 
-from collections import Counter
+import os
 
-from gateway.observability.metrics import Family, Metrics
+from gateway.observability.metrics import Metrics
+from gateway.observability.page import PageReader, create_page
 
 
-class NotedMetrics(Metrics):
-    """Notes every update.
-
-    Attributes:
-        counted: sums, by family name and labels.
-        observed: observations, by family name and labels.
-    """
+class CountedMetrics(Metrics):
+    """Metrics whose figures a test can read."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.counted: Counter[tuple[str, ...]] = Counter()
-        self.observed: dict[tuple[str, ...], list[float]] = {}
+        page = create_page()
+        super().__init__(page)
+        self._reader = PageReader(page)
+        os.close(page)
 
-    def count(self, family: Family, *labels: str, amount: float = 1.0) -> None:
-        super().count(family, *labels, amount=amount)
-        self.counted[(family.name, *labels)] += amount  # type: ignore[assignment]  # a sum of whole numbers
+    @property
+    def counted(self) -> dict[tuple[str, ...], float]:
+        """Counters and gauges that are not zero, by family name and labels."""
+        return {
+            (one.family, *one.labels): one.values[0]
+            for one in self._reader.read()
+            if len(one.values) == 1 and one.values[0]
+        }
 
-    def move(self, family: Family, by: float) -> None:
-        super().move(family, by)
-        self.counted[(family.name,)] += by  # type: ignore[assignment]  # the same
-
-    def observe(self, family: Family, value: float, *labels: str) -> None:
-        super().observe(family, value, *labels)
-        self.observed.setdefault((family.name, *labels), []).append(value)
+    @property
+    def observed(self) -> dict[tuple[str, ...], tuple[float, float]]:
+        """Histograms that are not empty: their sum, and how many observations they hold."""
+        return {
+            (one.family, *one.labels): (one.values[0], sum(one.values[1:]))
+            for one in self._reader.read()
+            if sum(one.values[1:])
+        }

@@ -15,7 +15,7 @@ from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 from gateway.upstream.protocol import Reply
 from tests.core.hand_time import HandTime
 from tests.core.requests import context
-from tests.observability.noted import NotedMetrics
+from tests.observability.noted import CountedMetrics
 from tests.proxy.fakes import ADDRESSES, FakeReply, ScriptedClient, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +36,7 @@ class Post:
             return first
 
         self.client = ScriptedClient(**script)
-        self.metrics = NotedMetrics()
+        self.metrics = CountedMetrics()
         self.budget = RetryBudget(HandTime())
         self.budget._tokens = float(retries)
         self.ctx: RequestContext = context(group="chat")
@@ -53,7 +53,7 @@ class Post:
         return await self.dispatcher.open(self.ctx, plan_of())
 
     def moved(self, reason: str) -> float:
-        return self.metrics.counted[RETRIES.name, "chat", reason]
+        return self.metrics.counted.get((RETRIES.name, "chat", reason), 0.0)
 
 
 async def test_the_first_that_accepts_answers_and_nobody_else_is_asked() -> None:

@@ -233,3 +233,10 @@ async def test_the_first_token_is_the_first_that_carries_one() -> None:
     assert relay.ctx.first_token_at is None
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_figures_that_cannot_be_true_are_not_counted() -> None:
+    relay = Relay(events(chunk("a").replace(b'"prompt_tokens":5', b'"prompt_tokens":-5'), DONE))
+    await relay.run()
+    assert relay.told.complete
+    assert relay.ctx.usage is None

@@ -150,3 +150,10 @@ async def test_a_body_that_was_read_is_given_once() -> None:
     reply = BufferedReply(500, [JSON_FIELD], b"{}")
     assert [await reply.read(), await reply.read()] == [b"{}", b""]
     reply.close()
+
+
+async def test_figures_that_cannot_be_true_are_not_counted() -> None:
+    passed = Pass(whole(ANSWER.replace(b'"completion_tokens":2', b'"completion_tokens":-2')))
+    await passed.run()
+    assert passed.told.complete
+    assert passed.ctx.usage is None

@@ -1,0 +1,43 @@
+"""Gauges follow the counts, and are written seldom."""
+
+import asyncio
+
+import pytest
+
+from gateway.observability.live import LiveGauges
+from gateway.observability.metrics import IN_FLIGHT, QUEUED
+from tests.core.hand_time import HandTime
+from tests.observability.noted import CountedMetrics
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> HandTime:
+    """The timers of the loop that the gauges find."""
+    by_hand = HandTime()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: by_hand)
+    return by_hand
+
+
+def test_changes_are_written_together_a_moment_later(time: HandTime) -> None:
+    metrics = CountedMetrics()
+    gauges = LiveGauges(metrics)
+    for _ in range(100):
+        gauges.move(QUEUED, 1)
+        gauges.move(QUEUED, -1)
+        gauges.move(IN_FLIGHT, 1)
+    assert metrics.counted == {}
+    assert len(time.pending) == 1
+    time.advance(0.1)
+    assert metrics.counted == {(IN_FLIGHT.name,): 100}
+    assert time.pending == []
+
+
+def test_the_gauge_comes_back_to_zero(time: HandTime) -> None:
+    metrics = CountedMetrics()
+    gauges = LiveGauges(metrics)
+    for by in (3, -1, -2):
+        gauges.move(IN_FLIGHT, by)
+        time.advance(0.1)
+    assert metrics.counted == {}

@@ -1,0 +1,139 @@
+"""The gateway's own words: in the operator's form and level, and a library's words beside them."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.observability.logs import build_logger, wants_console
+from gateway.observability.settings import LogFormat, LogLevel, ObservabilitySettings
+
+
+class Lines:
+    """Stands in for the writer."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.lines]
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return Lines()
+
+
+@pytest.fixture(autouse=True)
+def root() -> Iterator[None]:
+    """Logging is the process's: what a test makes of it ends with the test."""
+    logger = logging.getLogger()
+    before = logger.handlers, logger.level
+    yield
+    logger.handlers, logger.level = before
+
+
+def divide(text: str) -> float:
+    return len(text) / 0
+
+
+def build(lines: Lines, level: LogLevel = LogLevel.INFO, form: LogFormat = LogFormat.JSON) -> Any:
+    writer: Any = lines
+    return build_logger(ObservabilitySettings(log_level=level, log_format=form), writer)
+
+
+def test_an_event_is_one_line_of_json(lines: Lines) -> None:
+    build(lines).info("backend changed", backend="chat0", reason="a\nb")
+    assert lines.lines[0].count(b"\n") == 1
+    (event,) = lines.events
+    assert event.pop("timestamp").endswith("Z")
+    assert event == {"event": "backend changed", "level": "info", "backend": "chat0", "reason": "a\nb"}
+
+
+@pytest.mark.parametrize("level", list(LogLevel))
+def test_what_is_below_the_level_is_not_said(lines: Lines, level: LogLevel) -> None:
+    log = build(lines, level)
+    order = ["debug", "info", "warning", "error"]
+    for name in order:
+        getattr(log, name)("x")
+    assert [event["level"] for event in lines.events] == order[order.index(level) :]
+
+
+def test_what_json_cannot_say_is_said_in_words(lines: Lines) -> None:
+    build(lines).info("x", kind=ValueError)
+    assert lines.events[0]["kind"] == "<class 'ValueError'>"
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_a_bug_is_logged_with_where_it_happened_and_without_what_was_in_hand(lines: Lines, form: LogFormat) -> None:
+    log = build(lines, form=form)
+    try:
+        divide("a prompt".upper())
+    except ZeroDivisionError:
+        log.exception("request failed", request_id="req1")
+    text = b"".join(lines.lines).decode()
+    assert "test_logs.py" in text
+    assert "ZeroDivisionError" in text
+    assert "A PROMPT" not in text
+
+
+def test_lines_for_people_are_no_json(lines: Lines) -> None:
+    build(lines, form=LogFormat.CONSOLE).info("ready", port=9000)
+    assert b"ready" in lines.lines[0]
+    assert b"port=9000" in lines.lines[0]
+    assert not lines.lines[0].startswith(b"{")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_people_are_those_at_a_terminal(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert wants_console(ObservabilitySettings()) is terminal
+    assert wants_console(ObservabilitySettings(log_format=LogFormat.CONSOLE))
+    assert not wants_console(ObservabilitySettings(log_format=LogFormat.JSON))
+
+
+def test_a_librarys_warnings_are_lines_like_ours(lines: Lines) -> None:
+    build(lines, LogLevel.DEBUG)
+    logging.getLogger("some.library").warning("%d connections", 7)
+    logging.getLogger("some.library").info("chatter")
+    (event,) = lines.events
+    assert (event["event"], event["logger"], event["level"]) == ("7 connections", "some.library", "warning")
+
+
+def test_a_librarys_warnings_obey_the_operators_level(lines: Lines) -> None:
+    build(lines, LogLevel.ERROR)
+    logging.getLogger("some.library").warning("x")
+    assert lines.lines == []
+
+
+def test_a_librarys_failure_keeps_its_traceback(lines: Lines) -> None:
+    build(lines)
+    try:
+        divide("x")
+    except ZeroDivisionError:
+        logging.getLogger("some.library").exception("it failed")
+    assert "ZeroDivisionError" in lines.events[0]["exception"]
+
+
+def test_a_level_of_a_librarys_own_is_a_line_too(lines: Lines) -> None:
+    build(lines)
+    logging.getLogger("some.library").log(35, "odd")
+    assert lines.events[0]["event"] == "odd"
+
+
+@pytest.mark.parametrize("arguments", [("%d", "no number"), ("%s", "\ud800")], ids=["format", "surrogate"])
+def test_a_librarys_broken_log_call_breaks_nothing(
+    lines: Lines, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str]
+) -> None:
+    build(lines)
+    logging.getLogger("some.library").warning(*arguments)
+    logging.getLogger("some.library").warning("next")
+    assert lines.events[-1]["event"] == "next"
+    assert "Logging error" in capsys.readouterr().err
