@@ -29,24 +29,26 @@ class LogWriter:
     def __init__(self, fd: int, on_drop: Callable[[], None]) -> None:
         self._fd = fd
         self._on_drop = on_drop
+        # Without a lock, which would cost more than the rest of a write: a deque's ends belong to any thread, and `+=`
+        # on an attribute, with no call in it, has no point at which CPython's own lock changes hands.
         self._lines: deque[bytes] = deque()
         self._size = 0
-        self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._asleep = True
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
     def write(self, line: bytes) -> None:
         """Queue one line, its newline included; never blocks on the reader."""
-        with self._lock:
-            fits = self._size + len(line) <= MAX_BUFFERED_BYTES
-            if fits:
-                self._lines.append(line)
-                self._size += len(line)
-        if not fits:
+        size = len(line)
+        if self._size + size > MAX_BUFFERED_BYTES:
             self._on_drop()
-        elif not self._wake.is_set():
+            return
+        self._size += size
+        self._lines.append(line)
+        if self._asleep:
+            self._asleep = False
             self._wake.set()
 
     def close(self) -> None:
@@ -61,20 +63,19 @@ class LogWriter:
             if not self._closing:
                 time.sleep(FLUSH_SECS)
             self._wake.clear()
+            self._asleep = True  # before the lines are taken: who comes now wakes us again, perhaps for nothing
             self._flush()
         self._flush()
 
     def _flush(self) -> None:
-        with self._lock:
-            data = b"".join(self._lines)
-            self._lines.clear()
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        data = b"".join(lines)
         if data:
             with self._alone():
                 lost = self._write_all(data)
             for _ in range(lost.count(b"\n")):
                 self._on_drop()
-        with self._lock:
-            self._size -= len(data)
+        self._size -= len(data)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
