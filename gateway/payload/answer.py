@@ -38,16 +38,23 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _Choices(msgspec.Struct):
+    choices: list[_Choice] | None = None
+
+
 class _Answer(msgspec.Struct):
     usage: _Usage | None = None
-    choices: list[_Choice] | None = None
     object: str | None = None
     type: str | None = None
     status: str | None = None
     stop_reason: str | None = None
 
 
+_ABORT: Final = b'"abort"'
+"""Without these bytes no choice was aborted, and the choices, most of an answer, need not be read."""
+
 _answer = msgspec.json.Decoder(_Answer)
+_choices = msgspec.json.Decoder(_Choices)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -59,9 +66,10 @@ def read_answer(body: bytes) -> Answer:
     """
     try:
         answer = _answer.decode(body)
+        choices = _choices.decode(body).choices if _ABORT in body else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Answer()
-    aborted = any(choice.finish_reason == "abort" for choice in answer.choices or ())
+    aborted = choices is not None and any(choice.finish_reason == "abort" for choice in choices)
     aborted |= answer.object == "response" and answer.status in {"cancelled", "failed"}
     aborted |= answer.type == "message" and answer.stop_reason is None
     return Answer(_counts(answer.usage), aborted)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -21,8 +21,7 @@ ALL_USAGE = b'{"include_usage":true,"continuous_usage_stats":true}'
 """Asked of every stream, so that an aborted one still knows its tokens; what the client did not ask for is cut out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One relayed request, decided.
 
     Attributes:

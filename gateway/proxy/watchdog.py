@@ -80,14 +80,16 @@ class Watchdog:
     def due(self) -> tuple[float, Cut]:
         """When the request must be cut if nothing happens, and why."""
         settings = self._settings
-        dues = [(self._ctx.started + settings.max_request_secs, Cut.LIFETIME)]
+        end = self._ctx.started + settings.max_request_secs
         if self._write_since is not None:
-            dues.append((self._write_since + settings.client_write_timeout_secs, Cut.SLOW_CLIENT))
+            other, reason = self._write_since + settings.client_write_timeout_secs, Cut.SLOW_CLIENT
         elif self._tokens is not None:
-            dues.append((self._tokens + settings.stream_idle_timeout_secs, Cut.IDLE))
+            other, reason = self._tokens + settings.stream_idle_timeout_secs, Cut.IDLE
         elif self._streaming and settings.first_token_timeout_secs:
-            dues.append((self._started + settings.first_token_timeout_secs, Cut.FIRST_TOKEN))
-        return min(dues)
+            other, reason = self._started + settings.first_token_timeout_secs, Cut.FIRST_TOKEN
+        else:
+            return end, Cut.LIFETIME
+        return (other, reason) if other < end else (end, Cut.LIFETIME)
 
     def _rearm(self) -> None:
         if self._handle is None:

@@ -35,6 +35,7 @@ class Registry:
         self.groups = tuple(groups)
         self._by_name: dict[str, BackendGroup] = {}
         self._default: dict[ModelKind, BackendGroup] = {}
+        self._routes: dict[tuple[str, str | None], Route] = {}
         for group in self.groups:
             self._default.setdefault(group.kind, group)
             for name in group.model_names:
@@ -48,6 +49,13 @@ class Registry:
             ModelNotFoundError: no such model, or none configured for this path.
             WrongModelKindError: the model cannot do what the path wants.
         """
+        route = self._routes.get((endpoint.path, asked))
+        if route is None:
+            # Only what was found is kept: paths and names that exist are few, made-up ones are not.
+            route = self._routes[endpoint.path, asked] = self._find(endpoint, asked)
+        return route
+
+    def _find(self, endpoint: Endpoint, asked: str | None) -> Route:
         if asked is None:
             return self._default_route(endpoint)
         group = self._by_name.get(asked)
