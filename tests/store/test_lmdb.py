@@ -76,6 +76,9 @@ async def test_when_no_more_can_be_counted_newcomers_are_refused_and_nobody_else
         held: list[Grant] = []
         with pytest.raises(StoreUnavailableError):
             await crowd(store, held)
+        for _ in range(100):
+            with pytest.raises(StoreUnavailableError):
+                await store.acquire("one more", limit=1, max_queued=1, patience=5)
         assert store.counts().in_flight == len(held) > 1000
         for grant in held:
             store.release(grant)
