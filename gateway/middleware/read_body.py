@@ -14,6 +14,10 @@ CLOSE = (b"connection", b"close")
 
 Plan = Callable[[RequestContext], Awaitable[None]]
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_BODY = Phase.BODY
+_BODY_STALLED = Cut.BODY_STALLED
+
 
 class ReadBody:
     """Holds a relayed request's body, and has it planned: a mistake in it is told before it takes a slot.
@@ -42,7 +46,7 @@ class ReadBody:
         """
         ctx: RequestContext = scope[CONTEXT_KEY]
         if ctx.endpoint.relayed:
-            ctx.phase = Phase.BODY
+            ctx.phase = _BODY
             self._check_head(scope["headers"])
             ctx.body = await self._read(ctx, receive)
             ctx.bytes_in = len(ctx.body)
@@ -63,7 +67,7 @@ class ReadBody:
         more = True
         while more:
             # One timer a piece: asyncio.timeout would cost eight times as much on every request.
-            stall = loop.call_later(self._timeout, ctx.lifeline.cut, Cut.BODY_STALLED)
+            stall = loop.call_later(self._timeout, ctx.lifeline.cut, _BODY_STALLED)
             try:
                 message = await receive()
             finally:

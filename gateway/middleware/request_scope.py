@@ -23,6 +23,10 @@ CLIENT_CLOSED_REQUEST = 499
 Find = Callable[[str, bytes], Endpoint | None]
 Record = Callable[[RequestContext], None]
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_CLIENT_GONE = Cut.CLIENT_GONE
+_DONE = Phase.DONE
+
 
 class RequestScope:
     """The outermost layer: a request begins and ends here.
@@ -91,7 +95,7 @@ class RequestScope:
 def leave(ctx: RequestContext) -> None:
     """The client has gone: note in which phase, and end the request."""
     ctx.disconnect_phase = ctx.phase
-    ctx.lifeline.cut(Cut.CLIENT_GONE)
+    ctx.lifeline.cut(_CLIENT_GONE)
 
 
 def _answering(ctx: RequestContext, send: Send) -> Send:
@@ -111,12 +115,12 @@ def _answering(ctx: RequestContext, send: Send) -> Send:
 
 
 def _conclude(ctx: RequestContext) -> None:
-    if ctx.lifeline.reason is Cut.CLIENT_GONE and not ctx.answer_started:
+    if ctx.lifeline.reason is _CLIENT_GONE and not ctx.answer_started:
         ctx.status = CLIENT_CLOSED_REQUEST
     if not ctx.outcome:
         ctx.outcome = "ok" if ctx.answer_complete else ctx.lifeline.reason or "incomplete"
     if ctx.disconnect_phase is None:
-        ctx.phase = Phase.DONE
+        ctx.phase = _DONE
 
 
 def _client_request_id(scope: Scope) -> str | None:

@@ -12,6 +12,9 @@ EVENT_STREAM_HEAD: Headers = [
 ]
 """The last one tells an nginx that is not ours to pass events on as they come."""
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_ANSWERING = Phase.ANSWERING
+
 
 class ClientSide:
     """One answer on its way out."""
@@ -26,7 +29,7 @@ class ClientSide:
 
     async def begin(self, status: int, headers: Headers) -> None:
         """Send the head."""
-        self._ctx.phase = Phase.ANSWERING
+        self._ctx.phase = _ANSWERING
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def begin_events(self) -> None:

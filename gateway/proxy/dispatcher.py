@@ -22,6 +22,10 @@ UNREACHABLE_RETRY_SECS = 2.0
 STALE = "stale"
 """The reason of a `NeverSent` that speaks of an old connection, not of its backend."""
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_CONNECTING = Phase.CONNECTING
+_WAITING = Phase.WAITING
+
 
 class Dispatcher:
     """Finds a backend for a planned request.
@@ -71,7 +75,7 @@ class Dispatcher:
         for backend in await self._policy.order(plan.route.group):
             if last_refused and not self._budget.spend():
                 break
-            ctx.backend, ctx.phase = backend.name, Phase.CONNECTING
+            ctx.backend, ctx.phase = backend.name, _CONNECTING
             ctx.attempts += 1
             if ctx.attempts > 1:
                 self._metrics.count(m.RETRIES, ctx.group, "refused" if last_refused else "unreachable")
@@ -103,7 +107,7 @@ class Dispatcher:
         headers = [*self._headers, (b"x-request-id", ctx.request_id.encode())]
 
         def on_connected() -> None:
-            ctx.phase = Phase.WAITING
+            ctx.phase = _WAITING
 
         return UpstreamRequest(b"POST", path, headers, plan.body, on_connected)
 

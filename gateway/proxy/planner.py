@@ -20,6 +20,9 @@ THREAD_BYTES = 1024 * 1024
 ALL_USAGE = b'{"include_usage":true,"continuous_usage_stats":true}'
 """Asked of every stream, so that an aborted one still knows its tokens; what the client did not ask for is cut out."""
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_OPENAI = Dialect.OPENAI
+
 
 class Plan(NamedTuple):
     """One relayed request, decided.
@@ -73,7 +76,7 @@ class Planner:
         fields: dict[str, bytes] = {}
         if peeked.model != route.group.model:
             fields["model"] = orjson.dumps(route.group.model)
-        counts = ctx.endpoint.streams and ctx.endpoint.dialect is Dialect.OPENAI
+        counts = ctx.endpoint.streams and ctx.endpoint.dialect is _OPENAI
         if peeked.stream and counts and not (peeked.include_usage and peeked.continuous_usage):
             fields["stream_options"] = ALL_USAGE
         return splice(ctx.body, fields) if fields else ctx.body

@@ -8,6 +8,12 @@ from gateway.core.context import RequestContext
 from gateway.core.lifeline import Cut
 from gateway.proxy.settings import ProxySettings
 
+# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+_SLOW_CLIENT = Cut.SLOW_CLIENT
+_IDLE = Cut.IDLE
+_FIRST_TOKEN = Cut.FIRST_TOKEN
+_LIFETIME = Cut.LIFETIME
+
 
 class Watchdog:
     """Cuts a request whose time is over; a scope around everything a backend does for it.
@@ -82,14 +88,14 @@ class Watchdog:
         settings = self._settings
         end = self._ctx.started + settings.max_request_secs
         if self._write_since is not None:
-            other, reason = self._write_since + settings.client_write_timeout_secs, Cut.SLOW_CLIENT
+            other, reason = self._write_since + settings.client_write_timeout_secs, _SLOW_CLIENT
         elif self._tokens is not None:
-            other, reason = self._tokens + settings.stream_idle_timeout_secs, Cut.IDLE
+            other, reason = self._tokens + settings.stream_idle_timeout_secs, _IDLE
         elif self._streaming and settings.first_token_timeout_secs:
-            other, reason = self._started + settings.first_token_timeout_secs, Cut.FIRST_TOKEN
+            other, reason = self._started + settings.first_token_timeout_secs, _FIRST_TOKEN
         else:
-            return end, Cut.LIFETIME
-        return (other, reason) if other < end else (end, Cut.LIFETIME)
+            return end, _LIFETIME
+        return (other, reason) if other < end else (end, _LIFETIME)
 
     def _rearm(self) -> None:
         if self._handle is None:
