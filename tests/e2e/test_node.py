@@ -115,6 +115,7 @@ def test_the_rate_limit_is_a_rate_limit_error(fleet: Fleet, make_gateway: MakeGa
 
 @pytest.mark.parametrize("fault", ["reset_mid_stream", "in_band_error", "abort"])
 def test_a_stream_that_breaks_raises(ask: Ask, fleet: Fleet, fault: str) -> None:
+    fleet["chat0"].set_pace(token_ms=20)  # each event in a piece of its own: a first piece that fails is a plain 502
     fleet["chat0"].set_fault(fault, after=4)
     seen = ask("chat_streamed")
     assert text_of(seen["events"])
