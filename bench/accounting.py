@@ -1,10 +1,8 @@
-"""What has a process used, its descendants included? CPU in ns, instructions, memory: as the kernel counts them."""
+"""What has a process used, its descendants included? CPU in ns and memory, as the kernel counts them."""
 
 import re
-import shutil
-import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,28 +53,3 @@ def reset_peak(pids: Iterable[int]) -> None:
     for pid in pids:
         with suppress(OSError):
             Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
-
-
-def can_count_instructions() -> bool:
-    """Whether `perf` is here and may read the processor's counters."""
-    if shutil.which("perf") is None:
-        return False
-    done = subprocess.run(
-        ["perf", "stat", "-x,", "-e", "instructions:u", "true"],  # noqa: S607 -- wherever the system has it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode == 0 and instructions(done.stderr) is not None
-
-
-def counting(pids: Sequence[int], report: Path) -> list[str]:
-    """What to put before a command so that the instructions of `pids` during its life are written to `report`."""
-    listed = ",".join(map(str, pids))
-    return ["perf", "stat", "-x,", "-o", str(report), "-e", "instructions:u,instructions:k", "-p", listed]
-
-
-def instructions(report: str) -> int | None:
-    """The sum of perf's `-x,` report; None when a counter was not counted."""
-    counts = [line.split(",")[0] for line in report.splitlines() if ",instructions:" in line]
-    return sum(map(int, counts)) if counts and all(count.isdigit() for count in counts) else None

@@ -74,16 +74,18 @@ def nginx(around: Surroundings) -> Peer | None:
         text = text.replace(f"@{name}@", str(value))
     configuration = around.folder / "nginx.conf"
     configuration.write_text(text)
-    return Peer(port, (program, "-c", str(configuration)), version=(program, "-v"))
+    return Peer(
+        port, (program, "-e", str(around.folder / "nginx.log"), "-c", str(configuration)), version=(program, "-v")
+    )
 
 
 def vllm_router(around: Surroundings) -> Peer | None:
-    """vLLM's router, in Rust."""
+    """The router of vLLM, in Rust."""
     return _rust_router(around, "vllm-router", "vllm_router")
 
 
 def sglang_router(around: Surroundings) -> Peer | None:
-    """SGLang's router, in Rust."""
+    """The router of SGLang, in Rust."""
     return _rust_router(around, "sglang-router", "sglang_router")
 
 
@@ -105,7 +107,7 @@ def gateway(around: Surroundings) -> Peer:
         "LOG_FORMAT": "json",
     }
     argv = (sys.executable, "-m", "gateway", "serve", "--workers", "1", "--host", "127.0.0.1", "--port", str(port))
-    return Peer(port, argv, settings, version=(sys.executable, "-m", "gateway", "version"))
+    return Peer(port, argv, settings, version=(sys.executable, "-m", "gateway", "--version"))
 
 
 PEERS: Mapping[str, Callable[[Surroundings], Peer | None]] = {
@@ -123,7 +125,7 @@ def _rust_router(around: Surroundings, name: str, module: str) -> Peer | None:
     if program is None:
         return None
     port = free_port()
-    python = Path(program).with_name("python")
+    python = Path(program).resolve().with_name("python")
     options = {
         "--host": "127.0.0.1",
         "--port": port,
@@ -136,6 +138,4 @@ def _rust_router(around: Surroundings, name: str, module: str) -> Peer | None:
     }
     given = [str(word) for option in options.items() for word in option]
     asked = f"from importlib.metadata import version; print(version({name!r}))"
-    return Peer(
-        port, (str(python), "-m", f"{module}.launch_router", *given), version=(str(python), "-c", asked)
-    )
+    return Peer(port, (str(python), "-m", f"{module}.launch_router", *given), version=(str(python), "-c", asked))

@@ -30,6 +30,11 @@ def free_port() -> int:
         return port
 
 
+def finished(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; a failure is the caller's to read."""
+    return subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 -- programs of this bench
+
+
 @contextmanager
 def running(
     argv: Sequence[str], *, cores: frozenset[int], folder: Path, log: Path, environment: Mapping[str, str]
@@ -44,7 +49,7 @@ def running(
         environment: added to `base_environment`.
     """
     with log.open("ab") as output, pinned(cores):
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 -- the peers and instruments of this bench
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,

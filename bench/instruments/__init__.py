@@ -1,1 +1,1 @@
-"""What is measured with? A model server, a load generator and a yardstick in C, each driven by a few lines of Python."""
+"""What is measured with? A model server, a load generator and a yardstick in C, and the Python that drives them."""

@@ -1,9 +1,10 @@
 """Where do the instruments come from? Three C files, compiled into the run's own folder."""
 
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.processes import finished
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
@@ -39,9 +40,7 @@ def build(folder: Path) -> Instruments:
     built = Instruments(folder / "mock", folder / "sseload", folder / "calib")
     for program in (built.mock, built.sseload, built.calib):
         source = SOURCES / f"{program.name}.c"
-        done = subprocess.run(
-            [command, *FLAGS, "-o", str(program), str(source)], capture_output=True, text=True, check=False
-        )
+        done = finished([command, *FLAGS, "-o", program, source])
         if done.returncode:
             raise BuildError(f"{source.name} does not compile:\n{done.stderr}")
     return built

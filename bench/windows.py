@@ -1,0 +1,156 @@
+"""What did one window of load cost? Load for some seconds, and the gateway's CPU, instructions and answers in them."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench.accounting import cpu_ns, tree
+from bench.cores import Cores, pinned
+from bench.instruments.build import Instruments
+from bench.instruments.mock import Mock
+from bench.peers import KEY, MODEL
+from bench.perf import counting, instructions
+from bench.processes import finished, poll, running
+
+SETTLE_SECS = 10.0
+SETTLE_PAUSE_SECS = 0.2
+IDLE_SHARE = 0.08
+"""Of a core, that counts as idle."""
+STALL_SECS = 60
+"""After this time sseload counts an answer as failed."""
+PATIENCE_SECS = 120.0
+"""How much longer than its window sseload may take."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A window of load.
+
+    Args:
+        name: what its figures begin with.
+        connections: each sends its next request when its answer is complete.
+        seconds: of the window.
+        warm_up: seconds before it; their CPU and answers are in the cost per request, not in the rates.
+        stream: whether the answers are streams.
+        delay_ms: between two events; 0: as fast as the mock can.
+        ramp_ms: over which the connections begin.
+    """
+
+    name: str
+    connections: int
+    seconds: float
+    warm_up: float = 0.5
+    stream: bool = False
+    delay_ms: float = 0
+    ramp_ms: float = 0
+
+    def arguments(self) -> list[str]:
+        """What sseload is told."""
+        numbers = {"-c": self.connections, "-d": self.seconds, "-w": self.warm_up, "-r": self.ramp_ms, "-t": STALL_SECS}
+        return [*(str(word) for pair in numbers.items() for word in pair), *(["-s"] if self.stream else [])]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was seen in one window.
+
+    Args:
+        load: sseload's report.
+        cpu_ns: of the gateway, warm-up included; None where there is no gateway.
+        instructions: the same, where they were counted.
+        answers: that the mock gave meanwhile.
+        events: that the mock sent meanwhile.
+        calib_ms: of the gateway's core, before and after: how fast it was.
+    """
+
+    load: Mapping[str, Any]
+    cpu_ns: int | None
+    instructions: int | None
+    answers: int
+    events: int
+    calib_ms: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What load is put on.
+
+    Args:
+        port: where it listens.
+        pid: its first process; None where there is no gateway.
+    """
+
+    port: int
+    pid: int | None
+    mock: Mock
+    instruments: Instruments
+    cores: Cores
+    folder: Path
+
+    def pids(self) -> list[int]:
+        """The gateway's processes."""
+        return tree(self.pid) if self.pid else []
+
+
+def measure(target: Target, load: Load, *, counted: bool = False) -> Window:
+    """Put load on a target that has come to rest.
+
+    Args:
+        target: the gateway, or the mock itself.
+        load: what is put on it.
+        counted: whether its instructions are counted. That makes its switches of context dearer: the window's times
+            are not to be used.
+    """
+    target.mock.set(events=64, delay_ms=load.delay_ms)
+    settle(target)
+    report = target.folder / "instructions.txt"
+    pids = target.pids()
+    prefix = counting(pids, report) if counted and pids else []
+    calib_before = calibrate(target)
+    before, cpu_before = target.mock.stats(), cpu_ns(pids)
+    seen = _put_on(target, load, prefix)
+    cpu_used, after = cpu_ns(pids) - cpu_before, target.mock.stats()
+    return Window(
+        load=seen,
+        cpu_ns=cpu_used if pids else None,
+        instructions=instructions(report.read_text()) if prefix else None,
+        answers=after["done"] - before["done"],
+        events=after["events"] - before["events"],
+        calib_ms=(calib_before, calibrate(target)),
+    )
+
+
+def as_row(window: Window) -> dict[str, Any]:
+    """The window as it is kept in the results."""
+    return asdict(window)
+
+
+def settle(target: Target) -> None:
+    """Wait until the target is idle, so that a backlog is not billed to the next window; for a while at the most."""
+    for _ in poll(SETTLE_SECS, pause=0):
+        began, before = time.monotonic_ns(), cpu_ns(target.pids())
+        time.sleep(SETTLE_PAUSE_SECS)
+        share = (cpu_ns(target.pids()) - before) / (time.monotonic_ns() - began)
+        if share < IDLE_SHARE and target.mock.idle():
+            return
+
+
+def calibrate(target: Target) -> float:
+    """Milliseconds that the gateway's core takes for a fixed amount of work."""
+    with pinned(target.cores.gateway):
+        return float(finished([target.instruments.calib]).stdout)
+
+
+def _put_on(target: Target, load: Load, prefix: list[str]) -> dict[str, Any]:
+    command = [*prefix, str(target.instruments.sseload), "-j", "-p", str(target.port), "-k", KEY, "-m", MODEL]
+    output = target.folder / "sseload.json"
+    output.unlink(missing_ok=True)
+    argv = [*command, *load.arguments()]
+    with running(argv, cores=target.cores.load, folder=target.folder, log=output, environment={}) as sseload:
+        sseload.wait(load.warm_up + load.seconds + PATIENCE_SECS)
+    report: dict[str, Any] = orjson.loads(output.read_bytes())
+    return report
