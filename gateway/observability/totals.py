@@ -26,7 +26,8 @@ class Totals:
 
     def __init__(self) -> None:
         self._living: list[PageReader] = []
-        self._departed: Sums = {}
+        # Series without labels exist whoever lives: between two workers a gauge is 0, not absent.
+        self._departed: Sums = {one.name: {(): [0.0] * one.width} for one in CATALOGUE if not one.labels}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager

@@ -1,67 +1,103 @@
-"""Every family of the table can be counted, read again, and told apart."""
+"""Every update lands in its series, and what finds no room is counted as lost."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
 
-from gateway.observability.metrics import CATALOGUE, Family, Kind
-from tests.observability.noted import CountedMetrics
-
-HISTOGRAMS = [family for family in CATALOGUE if family.kind is Kind.HISTOGRAM]
-OTHERS = [family for family in CATALOGUE if family.kind is not Kind.HISTOGRAM]
-
-
-def by_name(family: Family) -> str:
-    return family.name
+from gateway.observability import metrics as m
+from gateway.observability import page
+from gateway.observability.metrics import CATALOGUE, Kind, Metrics
+from gateway.observability.page import PageReader, create_page
 
 
-def test_names_are_the_gateways_own_and_each_stands_for_one_family() -> None:
-    names = [family.name for family in CATALOGUE]
-    assert len(set(names)) == len(names)
-    assert all(name.startswith("gateway_") for name in names)
-    assert all(name == name.lower() for name in names)
+@pytest.fixture
+def descriptor() -> Iterator[int]:
+    made = create_page()
+    yield made
+    os.close(made)
 
 
-@pytest.mark.parametrize("family", CATALOGUE, ids=by_name)
-def test_a_family_explains_itself_in_a_sentence(family: Family) -> None:
-    assert family.help[0].isupper()
-    assert family.help.rstrip().endswith((".", "right.", "`."))
+def figures(descriptor: int) -> dict[tuple[str, ...], list[float]]:
+    return {(series.family, *series.labels): series.values for series in PageReader(descriptor).read()}
 
 
-@pytest.mark.parametrize("family", HISTOGRAMS, ids=by_name)
-def test_buckets_rise(family: Family) -> None:
-    assert list(family.buckets) == sorted(set(family.buckets))
-    assert family.buckets[0] > 0
+def test_series_without_labels_are_there_at_zero(descriptor: int) -> None:
+    Metrics(descriptor)
+    assert figures(descriptor) == {(family.name,): [0.0] for family in CATALOGUE if not family.labels}
 
 
-@pytest.mark.parametrize("family", OTHERS, ids=by_name)
-def test_only_a_histogram_has_buckets(family: Family) -> None:
-    assert family.buckets == ()
+def test_counters_and_gauges_add_up_by_their_labels(descriptor: int) -> None:
+    metrics = Metrics(descriptor)
+    for model in ("chat", "embed", "chat"):
+        metrics.count(m.TOKENS, model, "prompt", amount=10)
+        metrics.count(m.RETRIES, model, "refused")
+    for by in (1, 1, -1):
+        metrics.move(m.IN_FLIGHT, by)
+    seen = figures(descriptor)
+    assert seen["gateway_tokens", "chat", "prompt"] == [20]
+    assert seen["gateway_tokens", "embed", "prompt"] == [10]
+    assert seen["gateway_upstream_retries", "chat", "refused"] == [2]
+    assert seen["gateway_in_flight_requests",] == [1]
 
 
-@pytest.mark.parametrize("family", OTHERS, ids=by_name)
-def test_a_count_is_kept_by_its_labels(family: Family) -> None:
-    metrics = CountedMetrics()
-    here, there = (tuple(f"{word} {name}" for name in family.labels) for word in ("here", "there"))
-    metrics.count(family, *here)
-    metrics.count(family, *there, amount=2)
-    expected = {(family.name, *here): 1, (family.name, *there): 2} if family.labels else {(family.name,): 3}
-    assert metrics.counted == expected
+def test_the_same_labels_of_two_families_are_two_series(descriptor: int) -> None:
+    metrics = Metrics(descriptor)
+    metrics.observe(m.QUEUE_WAIT, 0.5, "chat")
+    metrics.observe(m.FIRST_TOKEN, 0.25, "chat")
+    seen = figures(descriptor)
+    assert seen["gateway_queue_wait_seconds", "chat"][0] == 0.5
+    assert seen["gateway_time_to_first_token_seconds", "chat"][0] == 0.25
 
 
-@pytest.mark.parametrize("family", HISTOGRAMS, ids=by_name)
-def test_an_observation_is_kept_by_its_labels(family: Family) -> None:
-    metrics = CountedMetrics()
-    for value in (0.0, family.buckets[0], family.buckets[-1] * 2):
-        metrics.observe(family, value, *family.labels)
-    total = family.buckets[0] + family.buckets[-1] * 2
-    ((key, (kept, observations)),) = metrics.observed.items()
-    assert key == (family.name, *family.labels)
-    assert kept == pytest.approx(total)
-    assert observations == 3
+@given(values=st.lists(st.sampled_from(m.WAITS) | st.floats(0, 1e9)))
+def test_a_value_goes_into_the_bucket_that_the_library_would_choose(values: list[float]) -> None:
+    descriptor = create_page()
+    theirs = Histogram("x", "X.", buckets=m.WAITS, registry=CollectorRegistry())
+    metrics = Metrics(descriptor)
+    for value in values:
+        metrics.observe(m.QUEUE_WAIT, value, "chat")
+        theirs.observe(value)
+    expected = [theirs._sum.get(), *(bucket.get() for bucket in theirs._buckets)]
+    assert figures(descriptor).get(("gateway_queue_wait_seconds", "chat"), [0.0] * len(expected)) == expected
+    os.close(descriptor)
 
 
-@pytest.mark.parametrize("family", [family for family in CATALOGUE if family.kind is Kind.GAUGE], ids=by_name)
-def test_a_gauge_comes_down_again(family: Family) -> None:
-    metrics = CountedMetrics()
-    metrics.move(family, 3)
-    metrics.move(family, -2)
-    assert metrics.counted == {(family.name,): 1}
+def test_what_finds_no_room_is_counted_as_lost_and_remembered_by_nobody(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "VALUES", 20)
+    metrics = Metrics(descriptor)
+    metrics.count(m.DISCONNECTS, "known")
+    room = 20 - len(figures(descriptor))
+    for number in range(room + 100):
+        metrics.count(m.DISCONNECTS, str(number), amount=7)
+    for _ in range(5):
+        metrics.observe(m.DURATION, 3.0, "/v1", "chat")
+    metrics.count(m.DISCONNECTS, "known")
+    seen = figures(descriptor)
+    assert seen["gateway_metric_updates_lost",] == [105]
+    assert seen["gateway_client_disconnects", "known"] == [2]
+    assert len(seen) == 20
+    assert len(metrics._figures) == 20
+    assert len(metrics._distributions) == 0
+
+
+def test_labels_that_a_family_does_not_have_are_a_mistake() -> None:
+    with pytest.raises(AssertionError, match="gateway_upstream_retries has the labels"):
+        Metrics().count(m.RETRIES, "chat")
+
+
+def test_every_family_is_in_the_catalogue_once() -> None:
+    declared = [value for value in vars(m).values() if isinstance(value, m.Family)]
+    assert sorted(map(id, declared)) == sorted(map(id, CATALOGUE))
+    assert len({family.name for family in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_only_a_histogram_is_wider_than_one_figure() -> None:
+    assert {family.width for family in CATALOGUE if family.kind is not Kind.HISTOGRAM} == {1}
+    assert replace(m.QUEUE_WAIT, buckets=(1.0, 2.0)).width == 4

@@ -1,0 +1,133 @@
+"""A page is read by another process at any moment: whole series or none, and every figure whole."""
+
+import mmap
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.observability import page
+from gateway.observability.page import PAGE_BYTES, VALUES_BYTES, PageReader, PageWriter, Series, create_page
+
+
+@pytest.fixture
+def descriptor() -> Iterator[int]:
+    made = create_page()
+    yield made
+    os.close(made)
+
+
+def test_what_one_writes_another_reads(descriptor: int) -> None:
+    writer, reader = PageWriter(descriptor), PageReader(descriptor)
+    assert list(reader.read()) == []
+    first = writer.add("requests", ("chat", '"\n\u00e9'), 1)
+    assert first == 0
+    writer.values[0] += 2.5
+    assert list(reader.read()) == [Series("requests", ("chat", '"\n\u00e9'), [2.5])]
+    second = writer.add("seconds", (), 3)
+    assert second == 1
+    writer.values[2] += 1.0
+    assert list(reader.read())[1] == Series("seconds", (), [0.0, 1.0, 0.0])
+    assert list(PageReader(descriptor).read()) == list(reader.read())
+
+
+def test_a_name_that_is_half_written_is_not_there_yet(descriptor: int) -> None:
+    """Whichever part of it another processor sees first."""
+    whole = create_page()
+    writer = PageWriter(whole)
+    writer.add("first", ("a",), 1)
+    writer.add("second", ("b", "c"), 2)
+    record = os.pread(whole, 100, VALUES_BYTES)
+    os.close(whole)
+    length = len(record.rstrip(b"\0"))
+    reader = PageReader(descriptor)
+    for missing in range(length):
+        seen = bytearray(record)
+        seen[missing : missing + 4] = bytes(4)
+        os.pwrite(descriptor, seen, VALUES_BYTES)
+        assert len(list(PageReader(descriptor).read())) < 2
+        os.pwrite(descriptor, record[:missing] + bytes(100 - missing), VALUES_BYTES)
+        assert len(list(reader.read())) < 2
+    os.pwrite(descriptor, record, VALUES_BYTES)
+    assert [(name, labels, len(values)) for name, labels, values in reader.read()] == [
+        ("first", ("a",), 1),
+        ("second", ("b", "c"), 2),
+    ]
+
+
+def test_a_page_without_room_for_figures_says_so(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "VALUES", 10)
+    writer = PageWriter(descriptor)
+    assert writer.add("a", (), 8) == 0
+    assert writer.add("b", (), 3) is None
+    assert writer.add("c", (), 2) == 8
+    assert writer.add("d", (), 1) is None
+    assert [series.family for series in PageReader(descriptor).read()] == ["a", "c"]
+
+
+@pytest.mark.parametrize("length", range(975, 984))
+def test_a_page_without_room_for_names_says_so_and_is_read_to_its_end(descriptor: int, length: int) -> None:
+    writer = PageWriter(descriptor)
+    count = 0
+    while writer.add("x" * length, (), 1) is not None:
+        count += 1
+    assert count > 300
+    while writer.add("", (), 1) is not None:
+        count += 1
+    reader = PageReader(descriptor)
+    assert len(list(reader.read())) == count
+    assert len(list(reader.read())) == count
+
+
+def test_the_memory_is_all_there_and_cannot_be_cut(descriptor: int) -> None:
+    assert os.fstat(descriptor).st_blocks * 512 >= PAGE_BYTES
+    for size in (0, 2 * PAGE_BYTES):
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, size)
+
+
+def test_a_reader_cannot_write(descriptor: int) -> None:
+    PageWriter(descriptor).add("a", (), 1)
+    memory = PageReader(descriptor)._memory.obj
+    assert isinstance(memory, mmap.mmap)
+    with pytest.raises(TypeError):
+        memory[0] = 1
+
+
+def test_a_writer_without_a_page_counts_for_nobody() -> None:
+    writer = PageWriter()
+    assert writer.add("a", (), 1) == 0
+    writer.values[0] += 1.0
+    assert writer.values[0] == 1
+
+
+@pytest.fixture
+def hurry() -> Iterator[None]:
+    """Threads that change places as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_threads_of_a_writer_lose_nothing_to_each_other(descriptor: int) -> None:
+    writer = PageWriter(descriptor)
+    writer.add("shared", (), 1)
+
+    def work(number: int) -> None:
+        for _ in range(20_000):
+            writer.values[0] += 1.0
+        for index in range(50):
+            writer.add("own", (str(number), str(index)), 1)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    shared, *own = PageReader(descriptor).read()
+    assert shared.values == [80_000]
+    assert {series.labels for series in own} == {(str(a), str(b)) for a in range(4) for b in range(50)}

@@ -1,0 +1,188 @@
+"""Sums over workers are exact at every moment: while they write, when they are killed, and when others follow."""
+
+import contextlib
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.observability import metrics as m
+from gateway.observability.metrics import Metrics
+from gateway.observability.page import PageWriter
+from gateway.observability.totals import Totals
+
+ROOT = Path(__file__).parents[2]
+WORKER = """
+import mmap, sys
+from gateway.observability import metrics as m
+page, progress, limit = map(int, sys.argv[1:])
+metrics = m.Metrics(page)
+done = memoryview(mmap.mmap(progress, 8)).cast("q")
+metrics.move(m.IN_FLIGHT, 1)
+for number in range(1, limit + 1):
+    metrics.count(m.DISCONNECTS, "queued")
+    metrics.observe(m.QUEUE_WAIT, 0.25, "chat")
+    done[0] = number
+sys.stdin.read()
+"""
+ENOUGH = 10**9
+"""More than a worker can count before it is killed."""
+
+
+class Worker:
+    """A process that counts in a page, and says beside it how far it has come."""
+
+    def __init__(self, totals: Totals, limit: int) -> None:
+        self._scope = contextlib.ExitStack()
+        page = self._scope.enter_context(totals.page())
+        progress = os.memfd_create("progress")
+        os.ftruncate(progress, 8)
+        self._done = memoryview(mmap.mmap(progress, 8)).cast("q")
+        self.process = subprocess.Popen(  # noqa: S603 -- this interpreter, our own words
+            [sys.executable, "-c", WORKER, str(page), str(progress), str(limit)],
+            cwd=ROOT,
+            pass_fds=(page, progress),
+            stdin=subprocess.PIPE,
+        )
+        os.close(progress)
+
+    @property
+    def done(self) -> int:
+        """Rounds that it has finished; it may be in the midst of one more."""
+        return int(self._done[0])
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def bury(self) -> None:
+        """Let the totals know that it has ended."""
+        self._scope.close()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.bury()
+
+
+def counted(totals: Totals) -> float:
+    return sum(totals.sums().get(m.DISCONNECTS.name, {}).get(("queued",), [0.0]))
+
+
+def in_flight(totals: Totals) -> float:
+    return sum(totals.sums().get(m.IN_FLIGHT.name, {}).get((), [0.0]))
+
+
+def waits(totals: Totals) -> list[float]:
+    return totals.sums().get(m.QUEUE_WAIT.name, {}).get(("chat",), [0.0])
+
+
+def test_sums_are_exact_while_workers_write_and_are_killed() -> None:
+    totals = Totals()
+    with contextlib.ExitStack() as stack:
+        workers = [Worker(totals, limit) for limit in (20_000, 30_000, ENOUGH, ENOUGH)]
+        for worker in workers:
+            stack.callback(worker.end)
+        steady, victims = workers[:2], workers[2:]
+        seen = 0.0
+        while [worker.done for worker in steady] != [20_000, 30_000] or min(worker.done for worker in victims) < 5_000:
+            least = sum(worker.done for worker in workers)
+            now = counted(totals)
+            most = sum(worker.done + 1 for worker in workers)
+            assert max(least, seen) <= now <= most
+            seen = now
+        for victim in victims:
+            victim.kill()
+        done = sum(worker.done for worker in workers)
+        final = counted(totals)
+        total, *buckets = waits(totals)
+        assert done <= final <= done + len(victims)
+        assert done <= sum(buckets) <= done + len(victims)
+        assert done * 0.25 <= total <= (done + len(victims)) * 0.25
+        assert in_flight(totals) == 4
+        for victim in victims:
+            victim.bury()
+        assert counted(totals) == final
+        assert waits(totals) == [total, *buckets]
+        assert in_flight(totals) == 2
+    assert counted(totals) == final
+    assert in_flight(totals) == 0
+
+
+def test_however_many_workers_follow_each_other_nothing_is_lost_and_nothing_piles_up() -> None:
+    totals = Totals()
+    descriptors = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- procfs
+    for _ in range(300):
+        with totals.page() as page:
+            metrics = Metrics(page)
+            metrics.move(m.IN_FLIGHT, 1)
+            metrics.count(m.DISCONNECTS, "queued", amount=3)
+            metrics.observe(m.QUEUE_WAIT, 0.25, "chat")
+        del metrics
+    assert counted(totals) == 900
+    assert waits(totals)[0] == 75
+    assert in_flight(totals) == 0
+    assert totals._living == []
+    assert set(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208 -- procfs
+
+
+@pytest.fixture
+def hurry() -> Iterator[None]:
+    """Threads that change places as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_scrape_in_the_midst_of_a_departure_counts_it_once() -> None:
+    totals = Totals()
+    over = threading.Event()
+    wrong: list[tuple[float, float]] = []
+    born = 0
+
+    def scrape() -> None:
+        last = 0.0
+        while not over.is_set():
+            now = counted(totals)
+            if not last <= now <= born:
+                wrong.append((last, now))
+            last = now
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    for number in range(1, 301):
+        born = number
+        with totals.page() as page:
+            Metrics(page).count(m.DISCONNECTS, "queued")
+    over.set()
+    scraper.join()
+    assert wrong == []
+    assert counted(totals) == 300
+
+
+def test_a_page_is_departed_also_when_the_start_of_its_worker_failed() -> None:
+    totals = Totals()
+    with pytest.raises(OSError, match="no such program"), totals.page():
+        raise OSError("no such program")
+    assert totals._living == []
+
+
+def test_what_newer_code_counts_is_left_out() -> None:
+    totals = Totals()
+    with totals.page() as page:
+        writer = PageWriter(page)
+        writer.add("gateway_unheard_of", (), 1)
+        writer.add(m.QUEUE_WAIT.name, ("chat",), m.QUEUE_WAIT.width + 1)
+        writer.values[writer.add(m.DISCONNECTS.name, ("queued",), 1) or 0] += 1.0
+        assert totals.sums() == {**Totals().sums(), m.DISCONNECTS.name: {("queued",): [1.0]}}

@@ -1,0 +1,114 @@
+"""Prometheus reads the workers' figures as its own library would have written them."""
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.observability import metrics as m
+from gateway.observability.metrics import CATALOGUE, Family, Kind, Metrics
+from gateway.observability.totals import Totals
+from gateway.server.listening import CannotListenError
+from gateway.server.metrics import FleetCollector, MetricsExporter
+
+Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
+
+UPDATES: list[tuple[Family, tuple[str, ...], float]] = [
+    (m.REQUESTS, ("/v1/chat/completions", "chat", "200", "ok"), 1),
+    (m.REQUESTS, ("other", "", "404", 'quo"te\\\n'), 1),
+    (m.TOKENS, ("chat", "prompt"), 2.0**53),
+    (m.IN_FLIGHT, (), 3),
+    (m.QUEUE_WAIT, ("chat",), 0.005),
+    (m.QUEUE_WAIT, ("chat",), 0.3),
+    (m.QUEUE_WAIT, ("chat",), 99.0),
+    (m.DURATION, ("/v1", "chat"), 5400.0),
+]
+
+
+def update(metrics: Metrics) -> None:
+    for family, labels, value in UPDATES:
+        if family.kind is Kind.HISTOGRAM:
+            metrics.observe(family, value, *labels)
+        elif family.kind is Kind.GAUGE:
+            metrics.move(family, value)
+        else:
+            metrics.count(family, *labels, amount=value)
+
+
+def librarys_own() -> CollectorRegistry:
+    """The same families and updates, kept by prometheus_client itself."""
+    registry = CollectorRegistry()
+    for family in CATALOGUE:
+        updates = [(labels, value) for one, labels, value in UPDATES if one is family]
+        if family.kind is Kind.HISTOGRAM:
+            histogram = Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
+            for labels, value in updates:
+                histogram.labels(*labels).observe(value)
+        else:
+            kind = Gauge if family.kind is Kind.GAUGE else Counter
+            metric = kind(family.name, family.help, family.labels, registry=registry)
+            for labels, value in updates:
+                (metric.labels(*labels) if labels else metric).inc(value)
+    return registry
+
+
+def samples(text: str) -> Samples:
+    """Every sample but the times of creation, which a sum over workers cannot have."""
+    return {
+        (sample.name, frozenset(sample.labels.items()), sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def headers(text: str) -> set[str]:
+    return {line for line in text.splitlines() if line.startswith("#") and "_created" not in line}
+
+
+def test_the_text_is_what_the_library_would_write_for_one_process() -> None:
+    totals = Totals()
+    registry = CollectorRegistry()
+    registry.register(FleetCollector(totals))
+    with totals.page() as page:
+        update(Metrics(page))
+        ours, theirs = (generate_latest(one).decode() for one in (registry, librarys_own()))
+    assert samples(ours) == samples(theirs)
+    assert headers(ours) == headers(theirs)
+
+
+@pytest.fixture
+def exporter() -> Iterator[MetricsExporter]:
+    one = MetricsExporter()
+    yield one
+    one.close()
+
+
+def test_a_scrape_adds_up_the_living_and_the_dead(exporter: MetricsExporter) -> None:
+    port = exporter.serve("127.0.0.1", 0)
+
+    def scrape() -> dict[str, float]:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        return {name + "".join(sorted(dict(labels).values())): value for name, labels, value in samples(text)}
+
+    with exporter.page() as first:
+        update(Metrics(first))
+        with exporter.page() as second:
+            update(Metrics(second))
+            both = scrape()
+        one = scrape()
+    none = scrape()
+    assert [seen["gateway_in_flight_requests"] for seen in (both, one, none)] == [6, 3, 0]
+    for name in ("gateway_requests_total/v1/chat/completions200chatok", "gateway_queue_wait_seconds_bucket0.005chat"):
+        assert both[name] == one[name] == none[name] == 2
+    assert none["gateway_queue_wait_seconds_countchat"] == 6
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(exporter: MetricsExporter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotListenError, match=f"cannot serve metrics on 127.0.0.1:{port}: Address already in"):
+            exporter.serve("127.0.0.1", port)
