@@ -1,6 +1,8 @@
 """How does a line leave the process? Through a bounded buffer and a thread, so that a blocked pipe blocks nobody."""
 
+import fcntl
 import os
+import stat
 import threading
 import time
 from collections import deque
@@ -29,6 +31,7 @@ class LogWriter:
     def __init__(self, fd: int, on_drop: Callable[[], None]) -> None:
         self._fd = fd
         self._on_drop = on_drop
+        self._is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
         # Without a lock, which would cost more than the rest of a write: a deque's ends belong to any thread, and `+=`
         # on an attribute, with no call in it, has no point at which CPython's own lock changes hands.
         self._lines: deque[bytes] = deque()
@@ -75,18 +78,18 @@ class LogWriter:
                 lost = self._write_all(data)
             for _ in range(lost.count(b"\n")):
                 self._on_drop()
-        self._size -= len(data)
+        size = len(data)  # a call: between the look at `_size` and its store another thread could get in
+        self._size -= size
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the descriptor's lock, which ends with its process; where it cannot be locked, lines may mix."""
-        try:
-            os.lockf(self._fd, os.F_LOCK, 0)
-        except OSError:
+        """Hold the pipe's lock, which ends with its process; other descriptors take a write in one piece."""
+        if not self._is_pipe:
             yield
             return
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
         yield
-        os.lockf(self._fd, os.F_ULOCK, 0)
+        fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     def _write_all(self, data: bytes) -> bytes:
         """Write, as long as it takes; gives back what the descriptor refuses."""

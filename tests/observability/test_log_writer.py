@@ -132,7 +132,7 @@ def test_a_pipe_that_does_not_block_is_tried_again(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "mode"), [("/dev/full", os.O_WRONLY), ("/dev/null", os.O_RDONLY)], ids=["full", "neither lock nor write"]
+    ("path", "mode"), [("/dev/full", os.O_WRONLY), ("/dev/null", os.O_RDONLY)], ids=["full", "read only"]
 )
 def test_lines_that_a_descriptor_does_not_take_are_counted(path: str, mode: int) -> None:
     drops = Drops()
