@@ -24,9 +24,8 @@ class Clock(Protocol):
 class SystemClock:
     """The host's clocks."""
 
-    def monotonic(self) -> float:
-        """Seconds of CLOCK_MONOTONIC, which all processes of a host share."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """Seconds of CLOCK_MONOTONIC, which all processes of a host share; the function itself, as it is asked often."""
 
     def wall(self) -> float:
         """Seconds since 1970 UTC."""

@@ -53,9 +53,7 @@ class Forwarder:
             client = ClientSide(ctx, send, watchdog, self._clock)
             if ctx.streamed:
                 watchdog.expect_tokens()
-            pinger = Pinger(lambda: _ping(client), self._settings.stream_ping_secs, self._clock)
-            if ctx.streamed:
-                pinger.start()
+            pinger = self._pinger_for(ctx, client)
             try:
                 reply = await self._dispatcher.open(ctx, plan)
                 try:
@@ -63,9 +61,17 @@ class Forwarder:
                 finally:
                     reply.close()
             finally:
-                pinger.abandon()
+                if pinger is not None:
+                    pinger.abandon()
 
-    async def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger) -> None:
+    def _pinger_for(self, ctx: RequestContext, client: ClientSide) -> Pinger | None:
+        if not (ctx.streamed and self._settings.stream_ping_secs):
+            return None
+        pinger = Pinger(lambda: _ping(client), self._settings.stream_ping_secs, self._clock)
+        pinger.start()
+        return pinger
+
+    async def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> None:
         content_type = _content_type(reply)
         if reply.status != HTTPStatus.OK:
             await self._pass_error(ctx, reply, client, pinger)
@@ -89,9 +95,10 @@ class Forwarder:
             max_event_bytes=self._max_event_bytes,
         )
 
-    async def _pass_error(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger) -> None:
+    async def _pass_error(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> None:
         body = translate(reply.status, await read_bounded(reply), ctx.dialect, ctx.request_id)
-        await pinger.stop()
+        if pinger is not None:
+            await pinger.stop()
         ctx.outcome = f"backend_{reply.status}"
         if ctx.event_stream:
             raise BadGatewayError("The model server refused the request.")
@@ -105,4 +112,7 @@ async def _ping(client: ClientSide) -> None:
 
 
 def _content_type(reply: Reply) -> bytes:
-    return next((value for name, value in reply.headers if name == b"content-type"), b"")
+    for name, value in reply.headers:
+        if name == b"content-type":
+            return value
+    return b""

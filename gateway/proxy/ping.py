@@ -22,9 +22,8 @@ class Pinger:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; does nothing where the interval is 0."""
-        if self._interval:
-            self._task = asyncio.create_task(self._run())
+        """Begin."""
+        self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Return when no ping is being sent and none will be: what follows begins at an event's start."""

@@ -24,7 +24,7 @@ class StreamBrokenError(BadGatewayError):
 
 
 async def relay_stream(
-    ctx: RequestContext, reply: Reply, relay: StreamRelay, client: ClientSide, pinger: Pinger
+    ctx: RequestContext, reply: Reply, relay: StreamRelay, client: ClientSide, pinger: Pinger | None
 ) -> None:
     """Pass a stream on, each piece as it comes; return when it has ended as its dialect demands.
 
@@ -46,7 +46,8 @@ async def relay_stream(
                 tokens = relay.tokens
                 client.note_token()
             if piece:
-                await pinger.stop()
+                if pinger is not None:
+                    await pinger.stop()
                 told = relay.failure is not None and relay.failure.told
                 if told and not ctx.event_stream and (error := only_error(piece)):
                     raise error

@@ -94,13 +94,13 @@ async def test_an_abandoned_ping_does_no_more() -> None:
     assert (pings.begun, pings.done) == (1, 0)
 
 
-async def test_an_interval_of_nothing_makes_no_task() -> None:
-    pings = Pings(interval=0)
+async def test_a_pinger_that_never_began_ends_without_a_word() -> None:
+    pings = Pings()
     before = asyncio.all_tasks()
-    pings.pinger.start()
-    assert asyncio.all_tasks() == before
     await pings.pinger.stop()
     pings.pinger.abandon()
+    assert asyncio.all_tasks() == before
+    assert pings.begun == 0
 
 
 async def test_a_request_cut_while_it_stops_a_ping_leaves_no_task() -> None:
