@@ -94,9 +94,9 @@ def console_line(ctx: RequestContext, seconds: float, wall: float) -> bytes:
     first = "" if ctx.first_token_at is None else f"  first token {(ctx.first_token_at - ctx.started) * 1000:.0f} ms"
     tokens = "" if ctx.usage is None else f"  {ctx.usage.prompt_tokens}+{ctx.usage.completion_tokens} tokens"
     left = "" if ctx.disconnect_phase in {None, Phase.DONE} else f"  left while {ctx.disconnect_phase}"
-    # repr keeps a path's control characters from drawing on the operator's terminal.
+    # repr keeps a path's control characters from drawing on the operator's terminal, and its blanks from being columns.
     path = ctx.path[:MAX_LOGGED_PATH]
-    path = path if path.isprintable() else repr(path)
+    path = path if path.isprintable() and " " not in path else repr(path)
     return (
         f"{stamp} {ctx.status} {ctx.outcome:<12} {ctx.method} {path} {ctx.backend or '-'}"
         f"  {seconds * 1000:.0f} ms{first}{tokens}{left}  {ctx.client_ip} {ctx.request_id}\n"
