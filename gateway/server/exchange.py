@@ -83,25 +83,27 @@ class Exchange:
         "started",
     )
 
-    def __init__(self, wire: Wire, *, keep_alive: bool, chunks: bool, head_only: bool, expects_continue: bool) -> None:
+    def __init__(self, wire: Wire) -> None:
         self.body = b""
-        self.more_body = True
-        self.keep_alive = keep_alive
-        self.started = False
-        self.complete = False
-        self.gone = False
+        self.more_body = self.keep_alive = True
+        self.started = self.complete = self.gone = False
         self._wire = wire
         self._news: asyncio.Future[None] | None = None
         self._on_gone: Callable[[], None] | None = None
-        self._expects_continue = expects_continue
-        self._body_received = False
-        self._chunked = chunks
-        self._mute = head_only
+        self._expects_continue = self._body_received = False
+        self._chunked = True
+        self._mute = False
         """The answer has no body, whatever its headers say (HEAD, 204, 304)."""
         self._held = b""
         """The head of an answer of stated length: it leaves with the body, one packet and one system call for both."""
         self._left: int | None = None
         """Bytes of the stated content-length that are still to be written; None when none was stated."""
+
+    def adapt(self, *, chunks: bool, head_only: bool, expects_continue: bool) -> None:
+        """What is unusual about the request: HTTP/1.0 knows no chunks, a HEAD gets no body, a body may be asked for."""
+        self._chunked = chunks
+        self._mute = head_only
+        self._expects_continue = expects_continue
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Let the application answer; one that fails leaves a 500 or an incomplete answer, never a complete one."""
@@ -170,7 +172,9 @@ class Exchange:
         self._expects_continue = False
         while not (self.gone or self.complete):
             if not self._body_received and (self.body or not self.more_body):
-                return self._take_body()
+                body, self.body = self.body, b""
+                self._body_received = not self.more_body
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
             self._wire.resume_body()
             self._news = asyncio.get_running_loop().create_future()
             await self._news
@@ -194,11 +198,6 @@ class Exchange:
             self._start(message["status"], message.get("headers", ()))
         else:
             raise RuntimeError(f"{kind} has no place at this point of an answer")
-
-    def _take_body(self) -> Message:
-        body, self.body = self.body, b""
-        self._body_received = not self.more_body
-        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     def _start(self, status: int, headers: Headers) -> None:
         lines = []

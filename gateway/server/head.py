@@ -1,6 +1,5 @@
 """Is this a request's head that we answer? The rules that the HTTP parser leaves to its user."""
 
-import functools
 import re
 from typing import NamedTuple
 
@@ -73,18 +72,12 @@ def check_head(version: str, headers: Headers) -> None:
         raise BadRequestError("The request has more than one Host header.")
     if not hosts and version == "1.1":
         raise BadRequestError("The request has no Host header.")
-    if hosts and not _is_host(hosts[0]):
+    if hosts and not HOST.fullmatch(hosts[0]):
         raise BadRequestError("The Host header is no host name.")
     if encodings and version == "1.0":
         raise BadRequestError("HTTP/1.0 knows no Transfer-Encoding.")
     if encodings and (len(encodings) > 1 or encodings[0].lower() != b"chunked"):
         raise BadRequestError("The only Transfer-Encoding is `chunked`.")
-
-
-@functools.lru_cache(maxsize=64)
-def _is_host(value: bytes) -> bool:
-    """Kept for the few names that a server is called by."""
-    return HOST.fullmatch(value) is not None
 
 
 def check_size(url: bytes, headers: Headers, max_bytes: int) -> None:

@@ -59,6 +59,7 @@ class HttpProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_accepted",
         "_app",
         "_app_state",
         "_chunk",
@@ -128,6 +129,8 @@ class HttpProtocol(asyncio.Protocol):
         self._headers: Headers = []
         self._decisive: Headers = []
         """Those of the headers that decide how the request is read."""
+        self._accepted: Headers | None = None
+        """The last ones of HTTP/1.1 that `check_head` had nothing against: a proxy's connection repeats them."""
         self._chunk = b""
         """What is being parsed."""
         self._known_url = b""
@@ -298,7 +301,9 @@ class HttpProtocol(asyncio.Protocol):
         limit = self._limits.max_header_bytes
         if self._head_bytes + len(self._chunk) + MAX_HEADERS > limit:  # else it cannot be too long
             check_size(self._url, self._headers, limit)
-        check_head(version, self._decisive)
+        if version != "1.1" or self._decisive != self._accepted:
+            check_head(version, self._decisive)
+            self._accepted = self._decisive if version == "1.1" else None
         self._begin(version)
 
     def on_body(self, data: bytes) -> None:
@@ -327,14 +332,11 @@ class HttpProtocol(asyncio.Protocol):
             self._take_apart(self._url)
         path, query = self._target
         method = self._parser.get_method().decode("ascii")
-        modern = version == "1.1"
-        exchange = self._exchange = Exchange(
-            self,
-            keep_alive=modern and not self._draining and self._parser.should_keep_alive(),
-            chunks=modern,
-            head_only=method == "HEAD",
-            expects_continue=(len(self._decisive) > 1 or not modern) and self._expects_continue(),
-        )
+        exchange = self._exchange = Exchange(self)
+        if version != "1.1" or method == "HEAD" or len(self._decisive) > 1:
+            self._adapt(exchange, version, method)
+        if self._draining or not self._parser.should_keep_alive():
+            exchange.keep_alive = False
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -362,8 +364,11 @@ class HttpProtocol(asyncio.Protocol):
         self._target = target
         self._known_url = url
 
-    def _expects_continue(self) -> bool:
-        return any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._decisive)
+    def _adapt(self, exchange: Exchange, version: str, method: str) -> None:
+        modern = version == "1.1"
+        expected = [value.lower() for name, value in self._decisive if name == b"expect"]
+        exchange.adapt(chunks=modern, head_only=method == "HEAD", expects_continue=b"100-continue" in expected)
+        exchange.keep_alive = modern
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Read on as if `Upgrade` had not been asked for: the parser takes what follows for another protocol's.
