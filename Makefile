@@ -16,7 +16,7 @@ demo: install ## five simulated vLLM servers and the gateway, with examples to p
 	@$(BIN)/gateway demo
 
 test: install ## the whole test suite
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: install ## style, types, the floors of the house, unused dependencies
 	@$(BIN)/ruff check .

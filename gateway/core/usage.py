@@ -1,9 +1,9 @@
 """How many tokens did it cost? The figures a backend states in its `usage` object."""
 
-from typing import NamedTuple
+import msgspec
 
 
-class Usage(NamedTuple):
+class Usage(msgspec.Struct, frozen=True):
     """Token counts as the backend stated them."""
 
     prompt_tokens: int = 0

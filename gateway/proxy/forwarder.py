@@ -21,6 +21,8 @@ from gateway.upstream.protocol import Reply
 
 EVENT_STREAM = b"text/event-stream"
 JSON_HEAD = (b"content-type", b"application/json")
+MAY_HAVE_RUN = (b"x-should-retry", b"false")
+"""A backend that failed may have spent its GPU on the request: SDKs would otherwise repeat it at 500 and above."""
 
 
 class Forwarder:
@@ -102,7 +104,10 @@ class Forwarder:
         ctx.outcome = f"backend_{reply.status}"
         if ctx.event_stream:
             raise BadGatewayError("The model server refused the request.")
-        await client.begin(reply.status, [JSON_HEAD, (b"content-length", b"%d" % len(body))])
+        headers = [JSON_HEAD, (b"content-length", b"%d" % len(body))]
+        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            headers.append(MAY_HAVE_RUN)
+        await client.begin(reply.status, headers)
         await client.end(body)
 
 

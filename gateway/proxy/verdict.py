@@ -40,7 +40,8 @@ class StatedError(GatewayError):
     """A backend's own error, put into the caller's dialect with its status."""
 
     def __init__(self, status: int, kind: str, code: str, message: str, param: str | None) -> None:
-        super().__init__(message, param=param)
+        failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        super().__init__(message, param=param, should_retry=False if failed else None)
         self.status = status
         self.type = kind
         self.code = code

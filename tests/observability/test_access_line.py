@@ -1,8 +1,12 @@
 """A line is the same whether its shape was seen before or not, and a path cannot pass for another column of it."""
 
+from typing import Any
+
 import orjson
 import pytest
 
+from gateway.core.context import Phase
+from gateway.core.usage import Usage
 from gateway.observability import access_line
 from gateway.observability.access_line import JsonLine, console_line
 from tests.core.requests import CHAT, context
@@ -22,6 +26,29 @@ async def test_requests_of_one_shape_keep_their_own_figures() -> None:
     first, second = (orjson.loads(line(context(CHAT, bytes_in=size), 1.5, WALL)) for size in (1, 2))
     assert (first.pop("bytes_in"), second.pop("bytes_in")) == (1, 2)
     assert first == second
+
+
+async def test_whatever_differs_differs_in_the_line_also_after_another_shape() -> None:
+    line = JsonLine()
+    known: dict[str, Any] = {
+        **{"method": "PUT", "path": "/x", "group": "chat", "backend": "chat0", "attempts": 2, "status": 429},
+        **{"outcome": "full", "streamed": True, "client_ip": "203.0.113.7", "organization": "ip:203.0.113.7"},
+        **{"client_request_id": "mine", "request_id": "req2", "bytes_in": 3, "bytes_out": 4, "usage": Usage(5, 6)},
+        **{"queue_wait": 0.5, "first_token_at": 1000.5, "disconnect_phase": Phase.QUEUED},
+    }
+    line(context(), 1.5, WALL)
+    for name, value in known.items():
+        written = orjson.loads(line(context(**{name: value}), 1.5, WALL))
+        fresh = orjson.loads(JsonLine()(context(**{name: value}), 1.5, WALL))
+        assert written == fresh != orjson.loads(line(context(), 1.5, WALL))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"),
+    [(0.0, b"0.0"), (0.0123456, b"12.346"), (0.1 + 0.2, b"300.0"), (5400.0000004, b"5400000.0"), (1e-7, b"0.0")],
+)
+async def test_durations_are_milliseconds_to_the_microsecond(seconds: float, milliseconds: bytes) -> None:
+    assert b'"duration_ms":' + milliseconds + b"," in JsonLine()(context(), seconds, WALL)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,22 @@ def test_lines_that_a_descriptor_does_not_take_are_counted(path: str, mode: int)
     assert writer._size == 0
 
 
+def test_a_line_that_comes_while_others_are_written_is_not_left_behind() -> None:
+    drops = Drops()
+
+    def once_more() -> None:
+        drops()
+        if drops.count == 1:
+            writer.write(b"again\n")
+
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    writer = LogWriter(descriptor, once_more)
+    writer.write(b"lost\n")
+    wait_until(lambda: drops.count == 2)
+    writer.close()
+    os.close(descriptor)
+
+
 WORKER = """
 import sys
 from gateway.observability.log_writer import LogWriter

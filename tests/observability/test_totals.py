@@ -147,27 +147,24 @@ def hurry() -> Iterator[None]:
 @pytest.mark.usefixtures("hurry")
 def test_a_scrape_in_the_midst_of_a_departure_counts_it_once() -> None:
     totals = Totals()
-    over = threading.Event()
-    wrong: list[tuple[float, float]] = []
-    born = 0
+    scraped = threading.Condition()
+    seen = [0.0]
 
     def scrape() -> None:
-        last = 0.0
-        while not over.is_set():
-            now = counted(totals)
-            if not last <= now <= born:
-                wrong.append((last, now))
-            last = now
+        while seen[-1] < 300:
+            seen.append(counted(totals))
+            with scraped:
+                scraped.notify()
 
     scraper = threading.Thread(target=scrape)
     scraper.start()
     for number in range(1, 301):
-        born = number
         with totals.page() as page:
             Metrics(page).count(m.DISCONNECTS, "queued")
-    over.set()
+            with scraped:
+                assert scraped.wait_for(lambda: seen[-1] >= number, 10)  # noqa: B023 -- called here alone
     scraper.join()
-    assert wrong == []
+    assert seen == sorted(seen)
     assert counted(totals) == 300
 
 

@@ -169,6 +169,13 @@ async def test_behind_a_ping_a_backends_error_has_no_second_head() -> None:
     await way.settled()
 
 
+async def test_an_error_that_comes_before_the_first_ping_keeps_its_status() -> None:
+    way = Way(whole(ERROR, 400), stream_ping_secs=5)
+    await way.run(streamed=True)
+    assert (way.told.status, way.told.body) == (400, ERROR)
+    await way.settled()
+
+
 async def test_a_whole_answer_is_awaited_without_pings() -> None:
     way = Way(stream_ping_secs=5)
     task = asyncio.create_task(way.run())

@@ -10,7 +10,9 @@ from gateway.routing.registry import Registry
 CHAT = BackendGroup(
     "chat", ModelKind.CHAT, "qwen", ("Qwen/Qwen2.5-7B-Instruct",), (Backend("chat0", "http://c0:8000"),)
 )
-SQL = BackendGroup("text2sql", ModelKind.TEXT2SQL, "Snowflake/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),))
+SQL = BackendGroup(
+    "text2sql", ModelKind.TEXT2SQL, "Snowflake/SQL", ("text2sql",), (Backend("text2sql", "http://s:8000"),)
+)
 EMBED = BackendGroup("embed", ModelKind.EMBEDDING, "Snow/embed", ("arctic",), (Backend("embed", "http://e:8000"),))
 REGISTRY = Registry([CHAT, SQL, EMBED])
 POST = frozenset({"POST"})
