@@ -169,6 +169,13 @@ async def test_behind_a_ping_a_backends_error_has_no_second_head() -> None:
     await way.settled()
 
 
+@pytest.mark.parametrize(("status", "said"), [(400, None), (500, b"false")])
+async def test_an_engines_failure_may_have_cost_its_time_and_is_not_to_be_repeated(status: int, said: bytes) -> None:
+    way = Way(whole(ERROR, status, headers=[(b"date", b"now"), *whole(b"").headers]))
+    await way.run()
+    assert (way.told.status, way.told.header(b"x-should-retry")) == (status, said)
+
+
 async def test_an_error_that_comes_before_the_first_ping_keeps_its_status() -> None:
     way = Way(whole(ERROR, 400), stream_ping_secs=5)
     await way.run(streamed=True)
