@@ -31,10 +31,24 @@ async def test_requests_of_one_shape_keep_their_own_figures() -> None:
 async def test_whatever_differs_differs_in_the_line_also_after_another_shape() -> None:
     line = JsonLine()
     known: dict[str, Any] = {
-        **{"method": "PUT", "path": "/x", "group": "chat", "backend": "chat0", "attempts": 2, "status": 429},
-        **{"outcome": "full", "streamed": True, "client_ip": "203.0.113.7", "organization": "ip:203.0.113.7"},
-        **{"client_request_id": "mine", "request_id": "req2", "bytes_in": 3, "bytes_out": 4, "usage": Usage(5, 6)},
-        **{"queue_wait": 0.5, "first_token_at": 1000.5, "disconnect_phase": Phase.QUEUED},
+        "method": "PUT",
+        "path": "/x",
+        "group": "chat",
+        "backend": "chat0",
+        "attempts": 2,
+        "status": 429,
+        "outcome": "full",
+        "streamed": True,
+        "client_ip": "203.0.113.7",
+        "organization": "ip:203.0.113.7",
+        "client_request_id": "mine",
+        "request_id": "req2",
+        "bytes_in": 3,
+        "bytes_out": 4,
+        "usage": Usage(5, 6),
+        "queue_wait": 0.5,
+        "first_token_at": 1000.5,
+        "disconnect_phase": Phase.QUEUED,
     }
     line(context(), 1.5, WALL)
     for name, value in known.items():

@@ -1,8 +1,6 @@
 """Every update lands in its series, and what finds no room is counted as lost."""
 
 import os
-import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -87,37 +85,6 @@ def test_what_finds_no_room_is_counted_as_lost_and_remembered_by_nobody(
     assert len(seen) == 20
     assert len(metrics._figures) == 20
     assert len(metrics._distributions) == 0
-
-
-@pytest.fixture
-def hurry() -> Iterator[None]:
-    """Threads that change places as often as they can."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
-@pytest.mark.usefixtures("hurry")
-def test_threads_lose_no_update_to_each_other(descriptor: int) -> None:
-    metrics = Metrics(descriptor)
-    together = threading.Barrier(4)
-
-    def work() -> None:
-        together.wait()
-        for _ in range(20_000):
-            metrics.count(m.DISCONNECTS, "queued")
-            metrics.observe(m.QUEUE_WAIT, 0.25, "chat")
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seen = figures(descriptor)
-    total, *buckets = seen["gateway_queue_wait_seconds", "chat"]
-    assert seen["gateway_client_disconnects", "queued"] == [80_000]
-    assert (total, sum(buckets)) == (20_000, 80_000)
 
 
 def test_labels_that_a_family_does_not_have_are_a_mistake() -> None:

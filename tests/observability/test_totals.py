@@ -145,6 +145,29 @@ def hurry() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hurry")
+def test_threads_of_a_worker_lose_no_update_to_each_other() -> None:
+    totals = Totals()
+    together = threading.Barrier(4)
+
+    def work(metrics: Metrics) -> None:
+        together.wait()
+        for _ in range(20_000):
+            metrics.count(m.DISCONNECTS, "queued")
+            metrics.observe(m.QUEUE_WAIT, 0.25, "chat")
+
+    with totals.page() as page:
+        metrics = Metrics(page)
+        threads = [threading.Thread(target=work, args=(metrics,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        total, *buckets = waits(totals)
+        assert counted(totals) == 80_000
+        assert (total, sum(buckets)) == (20_000, 80_000)
+
+
+@pytest.mark.usefixtures("hurry")
 def test_a_scrape_in_the_midst_of_a_departure_counts_it_once() -> None:
     totals = Totals()
     scraped = threading.Condition()
