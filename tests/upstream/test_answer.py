@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.asgi import Headers
-from gateway.upstream.answer import HOP_BY_HOP, MAX_FIELDS, MAX_FRAMING_BYTES, Answer, BadAnswerError
+from gateway.upstream.answer import HOP_BY_HOP, MAX_FIELDS, MAX_FRAMING_BYTES, Answer, BadAnswerError, Parser
 
 
 @dataclass
@@ -106,6 +106,30 @@ def test_a_valid_answer_is_read_however_it_is_split(answer: tuple[bytes, Outcome
     data, expected = answer
     assert ours(data, cuts) == expected
     assert theirs(data) == expected
+
+
+@given(st.lists(answers(), min_size=2, max_size=4), CUTS)
+@settings(max_examples=200, deadline=None)
+def test_a_parser_that_ended_clean_reads_the_next_answer_as_a_fresh_one_would(
+    several: list[tuple[bytes, Outcome]], cuts: list[int]
+) -> None:
+    parser = Parser()
+    for data, expected in several:
+        answer = Answer(parser)
+        for piece in pieces_of(data, cuts):
+            answer.feed(piece)
+        if not answer.complete:
+            answer.eof()
+        assert Outcome(answer.status, answer.headers, answer.take(), answer.complete) == expected
+        assert answer.reusable <= parser.clean
+        if not answer.reusable:
+            parser = Parser()
+
+
+def test_a_parser_is_not_clean_after_a_head_without_its_body() -> None:
+    parser = Parser()
+    Answer(parser, b"HEAD").feed(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+    assert not parser.clean
 
 
 @st.composite

@@ -72,6 +72,18 @@ async def test_the_connection_used_last_is_used_first(open_client: Opener) -> No
         held.close()
 
 
+async def test_a_body_that_nobody_read_does_not_reach_the_next_request(open_client: Opener) -> None:
+    client = open_client()
+    with Backend(answers(OK)) as backend:
+        unread = await client.send(backend.address, POST)
+        assert await within(2, lambda: unread._answer.complete)
+        unread.close()
+        (await ask(client, backend.address)).close()
+        assert await unread.read() == b"ok"
+        assert await unread.read() == b""
+        assert backend.accepted == 1
+
+
 async def test_at_most_so_many_rest_and_the_oldest_goes(open_client: Opener) -> None:
     client = open_client(upstream_max_keepalive=2)
     with Backend(answers(OK)) as one, Backend(answers(OK)) as other:

@@ -1,0 +1,79 @@
+"""What a request's head says, and that what is remembered of the last one shows in no other."""
+
+import pytest
+
+from gateway.core.asgi import Headers
+from gateway.upstream.address import Address
+from gateway.upstream.head import HeadWriter
+from gateway.upstream.protocol import UpstreamRequest
+
+KEY = (b"authorization", b"Bearer one")
+START = b"POST /base/v1/x HTTP/1.1\r\nhost: chat0:8000\r\n"
+
+
+def writer() -> HeadWriter:
+    return HeadWriter(Address.parse("http://chat0:8000/base"))
+
+
+def post(*fields: tuple[bytes, bytes], path: bytes = b"/v1/x", body: bytes = b"{}") -> UpstreamRequest:
+    return UpstreamRequest(b"POST", path, list(fields), body)
+
+
+def test_a_head_repeats_the_last_one_but_for_its_own_field_and_length() -> None:
+    it = writer()
+    for number, body in ((b"1", b"{}"), (b"2", b"{   }"), (b"3", b"")):
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        fields = b"authorization: Bearer one\r\nx-request-id: " + number + b"\r\n"
+        assert it.head(post(KEY, (b"x-request-id", number), body=body)) == START + fields + length
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post((b"authorization", b"Bearer two"), (b"x-request-id", b"1")),
+        post((b"x-request-id", b"1")),
+        post(),
+        post(KEY, (b"x-request-id", b"1"), path=b"/v1/y"),
+        UpstreamRequest(b"PUT", b"/v1/x", [KEY, (b"x-request-id", b"1")], b"{}"),
+        UpstreamRequest(b"GET", b"/v1/x", [KEY, (b"x-request-id", b"1")]),
+        UpstreamRequest(b"GET", b"/v1/x"),
+    ],
+    ids=["another key", "fewer fields", "no fields", "another path", "another method", "no body", "nothing"],
+)
+def test_a_head_that_differs_is_written_as_if_it_were_the_first(request_: UpstreamRequest) -> None:
+    used = writer()
+    used.head(post(KEY, (b"x-request-id", b"0")))
+    assert used.head(request_) == writer().head(request_)
+    method, path = request_.method, request_.path
+    lines = [method + b" /base" + path + b" HTTP/1.1", b"host: chat0:8000"]
+    lines += [name + b": " + value for name, value in request_.headers]
+    lines += [b"content-length: 2"] if request_.body else []
+    assert used.head(request_) == b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+EVIL = [b"a\r\nx: y", b"a\n", b"\ra", b"a\0b"]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+@pytest.mark.parametrize("place", ["fixed value", "fixed name", "last value", "last name", "path"])
+def test_nothing_can_write_a_field_of_its_own(place: str, evil: bytes) -> None:
+    last = (b"x-request-id", b"1")
+    fields: dict[str, Headers] = {
+        "fixed value": [(b"x", evil), last],
+        "fixed name": [(evil, b"x"), last],
+        "last value": [KEY, (b"x", evil)],
+        "last name": [KEY, (evil, b"x")],
+        "path": [KEY, last],
+    }
+    request = post(*fields[place], path=b"/" + evil if place == "path" else b"/v1/x")
+    it = writer()
+    it.head(post(KEY, last))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="line break"):
+            it.head(request)
+    assert it.head(post(KEY, last)).startswith(START)
+
+
+def test_a_blank_does_not_end_the_path() -> None:
+    with pytest.raises(ValueError, match="blank"):
+        writer().head(post(path=b"/v1 HTTP/1.1"))
