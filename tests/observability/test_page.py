@@ -108,7 +108,7 @@ def test_a_writer_without_a_page_counts_for_nobody() -> None:
 
 def test_threads_may_name_series_side_by_side(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def slowly(words: Any) -> bytes:
-        time.sleep(0)  # lets another thread in
+        time.sleep(1e-5)  # lets another thread in
         return orjson.dumps(words)
 
     monkeypatch.setattr(page, "orjson", SimpleNamespace(dumps=slowly, loads=orjson.loads))
@@ -116,12 +116,14 @@ def test_threads_may_name_series_side_by_side(descriptor: int, monkeypatch: pyte
 
     def work(number: int) -> None:
         for index in range(300):
-            writer.add(str(number), (str(index),), 1)
+            slot = writer.add(str(number), (str(index),), 1)
+            assert slot is not None
+            writer.values[slot] += 1.0
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    names = [(series.family, *series.labels) for series in PageReader(descriptor).read()]
-    assert sorted(names) == sorted((str(a), str(b)) for a in range(4) for b in range(300))
+    expected = [Series(str(thread), (str(index),), [1.0]) for thread in range(4) for index in range(300)]
+    assert sorted(PageReader(descriptor).read()) == sorted(expected)
