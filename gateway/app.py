@@ -12,7 +12,7 @@ from gateway.api.openai import Handler
 from gateway.api.own import build_own
 from gateway.auth.address import AddressBook
 from gateway.auth.keyring import Keyring
-from gateway.backends.health import BackendHealth, Prober
+from gateway.backends.health import BackendHealth, Prober, State
 from gateway.backends.roster import build_roster
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import SystemClock
@@ -79,7 +79,10 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     client = Http11Client(settings)
 
     def tell_health(backend: str, health: BackendHealth) -> None:
-        log.info("backend changed", backend=backend, state=health.state, reason=health.reason, worker=worker.index)
+        # Every worker probes and finds the same; one of them says it.
+        if worker.index == 0:
+            tell = log.warning if health.state is State.DOWN else log.info
+            tell("backend changed", backend=backend, state=health.state, reason=health.reason)
 
     prober = Prober(roster, settings, clock, tell_health)
 

@@ -47,7 +47,7 @@ def encodable(fields: dict[str, Any]) -> bool:
     return True
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(objects.filter(encodable), st.dictionaries(st.sampled_from(NAMES), values), spellings, space)
 def test_a_splice_is_an_update(
     fields: dict[str, Any], update: dict[str, Any], spelling: Spelling, padding: str
@@ -57,7 +57,7 @@ def test_a_splice_is_an_update(
     assert json.loads(spliced) == {**fields, **update}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.fixed_dictionaries(
         {},
@@ -97,13 +97,13 @@ def survives(body: bytes) -> None:
     assert json.loads(splice(body, {"model": b'"x"'}).decode("utf-8", "replace"))["model"] == "x"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda inner: b'{"n":' + inner + b"}"))
 def test_arbitrary_bytes_are_read_or_refused(body: bytes) -> None:
     survives(body)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(objects.filter(encodable), st.data())
 def test_damaged_bodies_are_read_or_refused(fields: dict[str, Any], data: st.DataObject) -> None:
     body = bytearray(json.dumps(fields, separators=(",", ":")).encode())

@@ -1,6 +1,7 @@
 """How does a test get a real gateway? A supervisor and its workers as processes, on ports of the kernel's choice."""
 
 import os
+import random
 import select
 import signal
 import socket
@@ -26,11 +27,18 @@ RETURN_SECS = 2.0
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that was free a moment ago, below those that the kernel gives to outgoing connections.
+
+    Among the kernel's own it would be taken again, now and then, before the gateway has bound it.
+    """
+    while True:
+        port = random.randrange(12_000, 32_000)  # noqa: S311 -- no secret
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = RETURN_SECS, what: str = "") -> Any:
