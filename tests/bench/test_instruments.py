@@ -50,7 +50,9 @@ def received(port: int, request: bytes, until: bytes) -> bytes:
         client.sendall(request)
         data = b""
         while until not in data:
-            data += client.recv(65536)
+            piece = client.recv(65536)
+            assert piece, f"closed before {until!r} came: {data!r}"
+            data += piece
     return data
 
 
