@@ -39,6 +39,14 @@ async def test_a_request_becomes_a_scope_and_its_answer_an_answer() -> None:
     assert (b"x-thing", b"One") in scope["headers"]
 
 
+async def test_every_answer_states_the_date_of_its_own_time() -> None:
+    async with serving(Echo()) as door, client(door) as it:
+        for date in (b"Sat, 21 Nov 2026 01:00:00 GMT", b"Sat, 21 Nov 2026 01:00:01 GMT"):
+            door.state.default_headers = [(b"date", date)]
+            await it.send(request(body=b"hello"))
+            assert b"\r\ndate: " + date + b"\r\n" in await it.answer()
+
+
 async def test_an_answer_of_stated_length_leaves_in_one_piece() -> None:
     pieces = []
 

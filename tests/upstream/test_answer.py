@@ -180,6 +180,7 @@ def test_what_both_call_complete_is_the_same(data: bytes) -> None:
         b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/0.9 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/2.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"ICE/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"RTSP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 099 OK\r\n\r\n",
