@@ -11,7 +11,7 @@ import httptools
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Headers, Scope
+from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Headers
 from gateway.core.errors import BadRequestError, GatewayError
 from gateway.server.exchange import Exchange
 from gateway.server.head import DECISIVE, MAX_HEADERS, Target, check_head, check_size, split_target, too_long, too_many
@@ -33,6 +33,8 @@ FLUSH_SECS = 30.0
 LAST_IDLE_SECS = 1.0
 """How long an idle connection outlives the beginning of a drain: a request may be on its way, and is answered."""
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+REQUEST_KEYS = ("http_version", "method", "path", "raw_path", "query_string", "headers", "state", "extensions")
+"""What a scope says of its request; the rest is its connection's."""
 FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -63,7 +65,6 @@ class HttpProtocol(asyncio.Protocol):
         "_app",
         "_app_state",
         "_chunk",
-        "_client",
         "_date_fields",
         "_date_line",
         "_deaf",
@@ -78,13 +79,13 @@ class HttpProtocol(asyncio.Protocol):
         "_in_head",
         "_known_url",
         "_limits",
-        "_local",
         "_loop",
         "_parser",
         "_path",
         "_reading_paused",
         "_relief",
         "_replaying",
+        "_scope",
         "_server",
         "_target",
         "_transport",
@@ -110,8 +111,8 @@ class HttpProtocol(asyncio.Protocol):
         self._app = app
         self._limits = limits
         self._transport: asyncio.Transport
-        self._client: tuple[str, int] | None = None
-        self._local: tuple[str, int] | None = None
+        self._scope: dict[str, Any] = {}
+        """A scope with what all requests of this connection share, and room for the rest: a copy of it is cheap."""
         self._exchange: Exchange | None = None
         self._relief: asyncio.Future[None] | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -148,8 +149,15 @@ class HttpProtocol(asyncio.Protocol):
         self._server.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        self._client = address_of(transport.get_extra_info("peername"))
-        self._local = address_of(transport.get_extra_info("sockname"))
+        self._scope = {
+            **dict.fromkeys(REQUEST_KEYS),
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "scheme": "http",
+            "root_path": "",
+            "client": address_of(transport.get_extra_info("peername")),
+            "server": address_of(transport.get_extra_info("sockname")),
+        }
         self._head_timer = self._loop.call_later(self._limits.header_timeout, self._head_is_late)
 
     def data_received(self, data: bytes) -> None:
@@ -337,22 +345,15 @@ class HttpProtocol(asyncio.Protocol):
             self._adapt(exchange, version, method)
         if self._draining or not self._parser.should_keep_alive():
             exchange.keep_alive = False
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "method": method,
-            "scheme": "http",
-            "path": self._path,
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": self._headers,
-            "client": self._client,
-            "server": self._local,
-            "state": self._app_state.copy(),
-            "extensions": {CONNECTION_EXTENSION: exchange},
-        }
+        scope = self._scope.copy()
+        scope["http_version"] = version
+        scope["method"] = method
+        scope["path"] = self._path
+        scope["raw_path"] = path
+        scope["query_string"] = query
+        scope["headers"] = self._headers
+        scope["state"] = self._app_state.copy()
+        scope["extensions"] = {CONNECTION_EXTENSION: exchange}
         task = self._loop.create_task(exchange.run(self._app, scope))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
