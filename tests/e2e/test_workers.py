@@ -185,4 +185,4 @@ def test_counters_of_all_workers_add_up(chat_fleet: Fleet, make_gateway: MakeGat
     name = 'gateway_requests_total{model="chat",outcome="ok",path="/v1/chat/completions",status="200"}'
     assert samples[name] == 120
     assert samples['gateway_tokens_total{direction="completion",model="chat"}'] == 240
-    assert len([line for line in gateway.access_lines() if line["method"] == "POST"]) == 120
+    wait_until(lambda: len([line for line in gateway.access_lines() if line["method"] == "POST"]) == 120)

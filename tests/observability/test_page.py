@@ -118,12 +118,14 @@ def test_threads_may_name_series_side_by_side(descriptor: int, monkeypatch: pyte
         for index in range(300):
             slot = writer.add(str(number), (str(index),), 1)
             assert slot is not None
-            writer.values[slot] += 1.0
+            writer.values[slot] += 1000 * number + index
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    expected = [Series(str(thread), (str(index),), [1.0]) for thread in range(4) for index in range(300)]
+    expected = [
+        Series(str(thread), (str(index),), [1000.0 * thread + index]) for thread in range(4) for index in range(300)
+    ]
     assert sorted(PageReader(descriptor).read()) == sorted(expected)
