@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Iterable
+from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
+from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
+from gateway.elsewhere import ELSEWHERE, VOCABULARIES
 from gateway.limits.settings import LimitsSettings
 from gateway.middleware.settings import MiddlewareSettings
 from gateway.observability.settings import ObservabilitySettings
@@ -42,7 +47,11 @@ ROOMS = (
 """Every room's settings, in the order in which they are explained."""
 
 NEAR = 2
-"""So many edits away from a known name, an unknown one is taken for a slip."""
+"""So many edits away from a known name, a stranger's name in the environment is taken for a slip."""
+ALIKE = 0.6
+"""So much of a known name (difflib's ratio) an unknown one must share for that to be suggested."""
+OURS = "GATEWAY_"
+"""Nobody else's names begin with it."""
 MAX_SHOWN = 60
 """Characters of a refused value that are repeated to the operator."""
 BACKEND_FIELDS = ("chat_backends", "text2sql_backend", "embed_backend", "rerank_backend")
@@ -52,11 +61,11 @@ class ConfigurationError(Exception):
     """The configuration cannot be used.
 
     Attributes:
-        mistakes: one sentence each, naming the setting and never showing a secret.
+        mistakes: one sentence each, naming the setting and never showing a secret; none stands there twice.
     """
 
     def __init__(self, mistakes: Iterable[str]) -> None:
-        self.mistakes = tuple(mistakes)
+        self.mistakes = tuple(dict.fromkeys(mistakes))
         super().__init__("\n".join(self.mistakes))
 
 
@@ -89,6 +98,12 @@ class Settings(
         return value
 
     @model_validator(mode="after")
+    def _groups_are_apart(self) -> Self:
+        """A name or a server that two groups claim must not wait for the first worker either."""
+        build_roster(self)
+        return self
+
+    @model_validator(mode="after")
     def _one_truth_for_all_workers(self) -> Self:
         if self.limiter_store is StoreKind.MEMORY and self.gateway_workers > 1:
             raise ValueError(
@@ -107,14 +122,18 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:  #
     Raises:
         ConfigurationError: with one line for every mistake that was found.
     """
-    file_values = _read_env_file(env_file)
-    environment = {name.upper(): value for name, value in {**file_values, **os.environ}.items() if value}
-    config = environment.get("GATEWAY_CONFIG")
-    yaml_values, mistakes = _read_yaml(Path(config)) if config else ({}, [])
-    mistakes += [slip for name in environment if (slip := near_miss(name))]
-    below = {name: value for name, value in yaml_values.items() if name.upper() not in environment}
+    file_values, mistakes = _read_env_file(env_file)
+    stated = {name.upper(): value for name, value in os.environ.items() if value}
+    mistakes += [slip for name in stated if (slip := slip_in_environment(name))]
+    above = {**file_values, **stated}
+    config = above.get("GATEWAY_CONFIG")
+    yaml_values, wrong = _read_yaml(Path(config)) if config else ({}, [])
+    mistakes += wrong
+    below = {
+        name: value for name, value in {**yaml_values, **_fields(file_values)}.items() if name.upper() not in stated
+    }
     try:
-        settings = Settings(_env_file=env_file, **{**below, **overrides})
+        settings = Settings(**{**below, **overrides})
     except ValidationError as error:
         mistakes += [mistake(details) for details in error.errors()]
         raise ConfigurationError(mistakes) from None  # the cause would show the values, secrets among them
@@ -128,13 +147,34 @@ def names() -> tuple[str, ...]:
     return tuple(name.upper() for room in ROOMS for name in room.model_fields)
 
 
-def near_miss(name: str) -> str | None:
-    """A sentence about `name` when it is no setting, but nearly one; None for names that are ours or a stranger's."""
+def slip_in_environment(name: str) -> str | None:
+    """A sentence about a name of the process environment, where most are strangers'; None when it is no mistake.
+
+    What begins with GATEWAY_ must be known; of the others only what is nearly a setting's name is a slip.
+    """
     known = names()
+    if name in known or name in ELSEWHERE:
+        return None
+    if name.startswith(OURS) or any(distance(name, candidate) <= NEAR for candidate in known):
+        return _no_setting(name)
+    return None
+
+
+def slip_in_file(name: str) -> str | None:
+    """A sentence about a name in `.env`, which is ours and Compose's alone; None when it is no mistake."""
+    known = {*names(), *ELSEWHERE}
     if name in known:
         return None
-    nearest = min(known, key=lambda candidate: distance(name, candidate))
-    return f"{name} is no setting: is {nearest} meant?" if distance(name, nearest) <= NEAR else None
+    strangers = name.startswith(VOCABULARIES) and all(distance(name, candidate) > NEAR for candidate in known)
+    return None if strangers else _no_setting(name, *ELSEWHERE)
+
+
+def _no_setting(name: str, *others: str) -> str:
+    """What to say of an unknown name: the known one that it may stand for, or where all of them are listed."""
+    known = (*names(), *sorted(others))
+    near = min(known, key=lambda candidate: distance(name, candidate))
+    alike = [near] if distance(name, near) <= NEAR else get_close_matches(name, known, n=1, cutoff=ALIKE)
+    return f"{name} is no setting: " + (f"is {alike[0]} meant?" if alike else ".env.example lists them all")
 
 
 def distance(left: str, right: str) -> int:
@@ -166,8 +206,32 @@ def mistake(details: ErrorDetails) -> str:
     return sentence
 
 
-def _read_env_file(path: Path | None) -> dict[str, str | None]:
-    return dict(dotenv_values(path)) if path is not None and path.is_file() else {}
+def _read_env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
+    """The file's values that are not empty, by name in capitals, and what is wrong with the file."""
+    if path is None or not path.exists():
+        return {}, []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        return {}, [f"{path} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return {}, [f"{path} is not UTF-8"]
+    readable, mistakes = "", []
+    for part in parse_stream(StringIO(text)):
+        if part.error or (part.key and part.value is None):
+            blank = len(part.original.string) - len(part.original.string.lstrip())
+            line = part.original.line + part.original.string[:blank].count("\n")
+            mistakes.append(f"{path}, line {line}: not of the form NAME=value")
+        else:
+            readable += part.original.string
+    values = {name.upper(): value for name, value in dotenv_values(stream=StringIO(readable)).items() if value}
+    mistakes += [f"{path}: {slip}" for name in values if (slip := slip_in_file(name))]
+    return values, mistakes
+
+
+def _fields(values: dict[str, str]) -> dict[str, str]:
+    """The settings among them, by field name."""
+    return {name.lower(): value for name, value in values.items() if name.lower() in Settings.model_fields}
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -185,7 +249,13 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
     values = {str(name).lower(): value for name, value in content.items()}
     unknown = [name for name in values if name not in Settings.model_fields]
     known = ", ".join(sorted(Settings.model_fields))
-    mistakes = [f"{path}: {near_miss(name.upper()) or f'{name} is no setting'}" for name in unknown]
+    mistakes = [f"{path}: {_unknown_in_yaml(name)}" for name in unknown]
     if unknown:
         mistakes.append(f"{path}: the settings are {known}")
     return {name: value for name, value in values.items() if name not in unknown}, mistakes
+
+
+def _unknown_in_yaml(name: str) -> str:
+    if name.upper() in ELSEWHERE:
+        return f"{name} is no setting of the gateway: it is read from the environment or .env alone"
+    return _no_setting(name.upper())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import ROOMS, ConfigurationError, Settings, distance, load, names, near_miss
+from gateway.settings import ROOMS, ConfigurationError, Settings, distance, load, names, slip_in_environment
 
 KEYS = {"GATEWAY_API_KEY": "sk-first-key,sk-second-key", "BACKEND_API_KEY": "backend-key-1"}
 VALID = {**KEYS, "CHAT_BACKENDS": "http://chat0:8000,http://chat1:8000"}
@@ -142,14 +142,83 @@ def test_a_name_that_is_nearly_a_setting_is_taken_for_a_slip(environment: pytest
     assert mistakes() == ("MAX_RPS_PER_IPS is no setting: is MAX_RPS_PER_IP meant?",)
 
 
-def test_a_slip_in_the_env_file_is_found_too(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("QUEUE_TIMEOUT_SEC=1\n")
-    assert mistakes() == ("QUEUE_TIMEOUT_SEC is no setting: is QUEUE_TIMEOUT_SECS meant?",)
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("QUEUE_TIMEOUT_SEC=1", "QUEUE_TIMEOUT_SEC is no setting: is QUEUE_TIMEOUT_SECS meant?"),
+        ("QUEUE_TIMEOUT=1", "QUEUE_TIMEOUT is no setting: is QUEUE_TIMEOUT_SECS meant?"),
+        ("HTTPS_PORTS=1", "HTTPS_PORTS is no setting: is HTTPS_PORT meant?"),
+        ("HF_HOMES=1", "HF_HOMES is no setting: is HF_HOME meant?"),
+        ("COLOUR=blue", "COLOUR is no setting: .env.example lists them all"),
+    ],
+)
+def test_any_name_in_the_env_file_that_nobody_reads_is_refused(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / ".env").write_text(f"{line}\n")
+    assert mistakes() == (f".env: {words}",)
+
+
+def test_names_of_others_may_stand_in_the_env_file(tmp_path: Path) -> None:
+    others = ("HTTPS_PORT", "NGINX_OPERATORS", "COMPOSE_PROJECT_NAME", "VLLM_LOGGING_LEVEL", "HF_TOKEN", "TZ")
+    (tmp_path / ".env").write_text("".join(f"{name}=1\n" for name in others))
+    assert load().gateway_workers == 4
+
+
+def test_a_line_of_the_env_file_that_cannot_be_read_is_a_mistake_that_names_it_and_shows_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / ".env").write_text("# a comment\n\n\nGATEWAY API KEY = sk-secret\nLOG_LEVEL\nRPS_BURST=x\n")
+    first, second, third = mistakes()
+    assert first == ".env, line 4: not of the form NAME=value"
+    assert second == ".env, line 5: not of the form NAME=value"
+    assert "RPS_BURST" in third
+    assert caplog.text == ""
+
+
+def test_an_env_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"LOG_LEVEL=\xff\n")
+    assert mistakes() == (".env is not UTF-8",)
+
+
+def test_a_list_in_the_env_file_is_a_list(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in VALID:
+        environment.delenv(name)
+    lines = [f"{name}='{value}'\n" for name, value in VALID.items()]
+    (tmp_path / ".env").write_text("".join(lines) + "export TRUSTED_PROXIES=10.0.0.0/8,::1\nEMBED_ALIASES=a,b\n")
+    settings = load()
+    assert list(settings.chat_backends) == ["http://chat0:8000", "http://chat1:8000"]
+    assert (list(settings.trusted_proxies), list(settings.embed_aliases)) == (["10.0.0.0/8", "::1"], ["a", "b"])
+
+
+def test_a_name_of_ours_that_nobody_knows_is_refused_in_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GATEWAY_WORKER_COUNT", "2")
+    environment.setenv("GATEWAY_ENV_FILE", ".env")
+    environment.setenv("COLOUR", "blue")
+    assert mistakes() == ("GATEWAY_WORKER_COUNT is no setting: is GATEWAY_WORKERS meant?",)
+
+
+def test_the_same_mistake_is_told_once() -> None:
+    assert ConfigurationError(["a", "b", "a"]).mistakes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("TEXT2SQL_ALIASES", "qwen", "qwen is claimed by two groups, chat and text2sql: take it out of CHAT_MODEL"),
+        ("EMBED_BACKEND", "http://chat1:8000", "http://chat1:8000 is claimed by two groups, chat and embed"),
+    ],
+)
+def test_two_groups_that_claim_one_name_or_server_stop_the_start(
+    environment: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    environment.setenv("TEXT2SQL_BACKEND", "http://text2sql:8000")
+    environment.setenv(name, value)
+    (line,) = mistakes()
+    assert words in line
 
 
 @pytest.mark.parametrize("name", ["PATH", "HF_HOME", "GATEWAY_CONFIG", "HOSTNAME", "DEMO_PORT", "HTTPS_PORT"])
 def test_names_of_others_are_nobodys_slip(name: str) -> None:
-    assert near_miss(name) is None
+    assert slip_in_environment(name) is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +233,9 @@ def test_distance_counts_edits(left: str, right: str, edits: int) -> None:
     ("content", "words"),
     [
         ("max_rps_per_ips: 1", "is MAX_RPS_PER_IP meant?"),
-        ("colour: blue", "colour is no setting"),
+        ("colour: blue", "COLOUR is no setting"),
+        ("max_rps: 1", "is MAX_RPS_PER_IP meant?"),
+        ("https_port: 1", "https_port is no setting of the gateway"),
         ("- a\n- b", "name: value"),
         ("a: [", "no YAML"),
         ("gateway_workers: four", "GATEWAY_WORKERS"),

@@ -24,7 +24,13 @@ class Roster:
             for claim in (*group.model_names, *(backend.url for backend in group.backends)):
                 other = owners.setdefault(claim, group.name)
                 if other != group.name:
-                    raise ValueError(f"{claim} is claimed by two groups, {other} and {group.name}")
+                    names = [f"{name.upper()}_MODEL or {name.upper()}_ALIASES" for name in (other, group.name)]
+                    remedy = (
+                        "a server serves one model, so give each group servers of its own"
+                        if "://" in claim
+                        else f"take it out of {names[0]}, or out of {names[1]}"
+                    )
+                    raise ValueError(f"{claim} is claimed by two groups, {other} and {group.name}: {remedy}")
 
     def of_kind(self, kind: ModelKind) -> tuple[BackendGroup, ...]:
         """The groups whose model can do that."""

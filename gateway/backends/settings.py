@@ -20,6 +20,13 @@ def _split(value: object) -> object:
     return value
 
 
+def _without_v1(url: str) -> str:
+    """Refuse OpenAI's habit: the gateway puts /v1 before its paths itself, and /health has none."""
+    if url.lower().endswith("/v1"):
+        raise ValueError(f"{url} ends with /v1: leave that out, the gateway adds each path itself ({url[:-3]})")
+    return url
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A comma-separated list in the environment, a list or such a string in YAML."""
 
@@ -126,7 +133,7 @@ class BackendSettings(BaseModel):
             raise ValueError("CHAT_BACKENDS is not set: give the URLs of the chat servers, separated by commas")
         if len(set(urls)) < len(urls):
             raise ValueError("CHAT_BACKENDS names a URL twice")
-        return tuple(urls)
+        return tuple(_without_v1(url) for url in urls)
 
     @field_validator("text2sql_backend", "embed_backend", "rerank_backend")
     @classmethod
@@ -134,4 +141,4 @@ class BackendSettings(BaseModel):
         """These groups hold one server: a list would be a host name with a comma in it."""
         if "," in value:
             raise ValueError("takes one URL: only CHAT_BACKENDS may be a list")
-        return value.strip().rstrip("/")
+        return _without_v1(value.strip().rstrip("/"))

@@ -1,5 +1,7 @@
 """One probe: what each answer of a backend is taken for."""
 
+import asyncio
+import re
 import socket
 
 import httpx
@@ -86,8 +88,8 @@ async def test_a_closed_port_is_unreachable() -> None:
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
-        (httpx.ConnectError("refused"), Reason.UNREACHABLE),
-        (httpx.ConnectTimeout("dropped"), Reason.UNREACHABLE),
+        (httpx.ConnectError("no route to host"), Reason.NO_ROUTE),
+        (httpx.ConnectTimeout("dropped"), Reason.NO_ROUTE),
         (httpx.ReadTimeout("silent"), Reason.TIMEOUT),
         (httpx.RemoteProtocolError("garbage"), Reason.BAD_ANSWER),
         (httpx.ReadError("reset"), Reason.BAD_ANSWER),
@@ -102,6 +104,35 @@ async def test_a_failure_of_either_question_is_a_finding(failure: httpx.HTTPErro
     assert finding.reason is reason
 
 
+async def test_a_name_with_two_addresses_whose_ports_are_closed_is_unreachable_too() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        assert (await find(f"http://localhost:{port}")).reason is Reason.UNREACHABLE
+
+
+async def test_a_name_that_does_not_resolve_is_unresolved() -> None:
+    assert (await find("http://no-such-backend.invalid:8000")).reason is Reason.UNRESOLVED
+
+
+async def test_https_where_http_is_spoken_is_a_failed_handshake() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert (await find(f"https://127.0.0.1:{port}")).reason is Reason.TLS_FAILED
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models"])
+async def test_a_404_is_a_wrong_url(path: str) -> None:
+    with respx.mock(base_url="http://chat0:8000", assert_all_called=False) as fake:
+        fake.get("/health").respond(200)
+        fake.get(path).respond(404, json={"detail": "Not Found"})
+        assert (await find("http://chat0:8000")).reason is Reason.WRONG_URL
+
+
 async def test_a_redirect_is_not_followed() -> None:
     with respx.mock(base_url="http://chat0:8000") as fake:
         fake.get("/health").respond(302, headers={"location": "http://169.254.169.254/"})
@@ -110,3 +141,9 @@ async def test_a_redirect_is_not_followed() -> None:
 
 def test_every_reason_has_its_sentence() -> None:
     assert set(EXPLANATIONS) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.OK}))
+def test_the_sentence_of_whatever_is_wrong_says_what_to_do(reason: Reason) -> None:
+    advice = r"\b(ask again|wait|look at|see that|give|set|correct|start|restart)\b"
+    assert re.search(advice, EXPLANATIONS[reason], re.IGNORECASE)

@@ -52,6 +52,16 @@ def test_a_list_where_one_server_belongs_is_refused() -> None:
     assert "takes one URL" in refusal(rerank_backend="http://a:8000,http://b:8000")
 
 
+@pytest.mark.parametrize("url", ["http://chat0:8000/v1", "http://chat0:8000/base/v1/", "http://chat0:8000/V1"])
+@pytest.mark.parametrize("field", ["chat_backends", "text2sql_backend", "embed_backend", "rerank_backend"])
+def test_a_url_that_ends_with_v1_is_refused_and_the_sentence_says_what_to_leave_out(field: str, url: str) -> None:
+    assert "leave that out" in refusal(**{field: url})
+
+
+def test_a_url_with_another_path_is_taken() -> None:
+    assert build(embed_backend="http://proxy:80/embed/").embed_backend == "http://proxy:80/embed"
+
+
 def test_a_missing_key_is_refused() -> None:
     assert "BACKEND_API_KEY is not set" in refusal(backend_api_key="")
 

@@ -1,0 +1,65 @@
+"""Which names that are no settings may stand beside them? What Compose, nginx, vLLM and the demo read."""
+
+from typing import NamedTuple
+
+
+class Foreign(NamedTuple):
+    """A name in `.env` that the gateway does not read, its default and what it is for."""
+
+    name: str
+    default: str
+    description: str
+
+
+FOREIGN = (
+    Foreign("GATEWAY_CONFIG", "", "Path of a YAML file with further settings, one `name: value` a line."),
+    Foreign("DEMO_PORT", "9000", "Port of `gateway demo`. Read from the environment only, as the demo reads no .env."),
+    Foreign("DEMO_KEY", "sk-demo", "Key of `gateway demo`. Read from the environment only, as the demo reads no .env."),
+    Foreign("HUGGING_FACE_HUB_TOKEN", "", "Token for models that need one; Compose hands it on as HF_TOKEN."),
+    Foreign("HF_HOME", "./hf-cache", "Where Compose keeps the models."),
+    Foreign("CERTS_DIR", "./certs", "Folder with the certificate and key that nginx shows."),
+    Foreign("TLS_CERT", "fullchain.pem", "The certificate's file name in CERTS_DIR."),
+    Foreign("TLS_KEY", "privkey.pem", "The key's file name in CERTS_DIR."),
+    Foreign("PUBLISH_ADDRESS", "0.0.0.0", "Address of this host on which nginx is published."),  # noqa: S104 -- words
+    Foreign("HTTP_PORT", "80", "Port that redirects to HTTPS_PORT."),
+    Foreign("HTTPS_PORT", "443", "Port that clients use."),
+    Foreign("HSTS_SECONDS", "63072000", "How long a browser remembers to use HTTPS only; 0 is off."),
+    Foreign("EDGE_SUBNET", "10.199.0.0/24", "nginx' and the gateway's network; the gateway trusts exactly it."),
+    Foreign("NGINX_OPERATORS", "127.0.0.1 ::1", "Addresses or networks that see /metrics and /admin, by blanks."),
+    Foreign("NGINX_CONNECTIONS_PER_ADDRESS", "1000", "Requests in flight per client address; over it 429."),
+    Foreign("NGINX_TMPFS_SIZE", "2g", "Memory for request bodies over 128 KiB that wait to be passed on."),
+    Foreign("CHAT_VLLM_ARGS", "--quantization fp8 --max-num-seqs 64", "Further arguments of both chat servers."),
+    Foreign("TEXT2SQL_VLLM_ARGS", "--max-num-seqs 32", "Further arguments of the text-to-SQL server."),
+    Foreign("EMBED_VLLM_ARGS", "", "Further arguments of the embedding server."),
+    Foreign("RERANK_VLLM_ARGS", "", "Further arguments of the reranker."),
+    Foreign("VLLM_IMAGE", "vllm/vllm-openai:v0.32.0", "The model servers' image."),
+    Foreign("NGINX_IMAGE", "nginx:1.30-alpine", "nginx' image; 1.30 or newer."),
+    Foreign("PYTHON_IMAGE", "python:3.13-slim", "What the gateway's image is built on."),
+    Foreign("PROMETHEUS_IMAGE", "prom/prometheus:v3.5.3", "Prometheus' image."),
+    Foreign("PROMETHEUS_PORT", "9090", "Port of Prometheus on this host's loopback."),
+    Foreign("PROMETHEUS_RETENTION", "15d", "How long Prometheus keeps its figures."),
+    Foreign("GATEWAY_ENV_FILE", ".env", "The file that Compose gives to the gateway."),
+)
+"""What `.env.example` shows below the settings."""
+
+CONTAINERS_ONLY = (
+    *("VLLM_API_KEY", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "HF_HUB_OFFLINE", "HF_TOKEN"),
+    *("GATEWAY_UPSTREAM", "GATEWAY_METRICS_UPSTREAM", "NGINX_CERTS_DIR", "NGINX_RUN_DIR", "NGINX_ACCESS_LOG"),
+    *("NGINX_CLIENT_HEADER_TIMEOUT", "NGINX_CLIENT_BODY_TIMEOUT", "NGINX_SEND_TIMEOUT", "NGINX_RESOLVER"),
+    *("NGINX_ADDRESSES", "NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "NGINX_WORKERS", "NGINX_USER"),
+)
+"""Names that docker-compose.yml gives to a container, or that nginx/entrypoint.sh reads there."""
+
+EVERYBODYS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "TZ")
+
+ELSEWHERE = frozenset((*(foreign.name for foreign in FOREIGN), *CONTAINERS_ONLY, *EVERYBODYS))
+"""Every name that is no setting and no mistake."""
+
+VOCABULARIES = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "VLLM_", "HF_", "NVIDIA_", "CUDA_")
+"""Beginnings of names that other programs own and that nobody could list here."""
+
+COMPOSE_SETS = (
+    *("GATEWAY_HOST", "GATEWAY_PORT", "METRICS_HOST", "METRICS_PORT", "CHAT_BACKENDS", "TEXT2SQL_BACKEND"),
+    *("EMBED_BACKEND", "RERANK_BACKEND", "TRUSTED_PROXIES"),
+)
+"""Settings that docker-compose.yml gives to the gateway itself: what `.env` says of them does not count there."""
