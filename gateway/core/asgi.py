@@ -35,6 +35,7 @@ class ClientConnection(Protocol):
     def abort(self) -> None:
         """Close the socket after what was written, without ending the answer.
 
-        The client then sees an incomplete body, the one sign of failure that every HTTP client understands.
+        The client then sees an incomplete body, the one sign of failure that every HTTP client understands. Behind a
+        complete answer it drops what the client has not taken, and does nothing when it has taken all.
         """
         ...

@@ -48,6 +48,10 @@ class Wire(Protocol):
         """The answer is complete: keep the connection or close it, as `Exchange.keep_alive` says."""
         ...
 
+    def drop_untaken(self) -> None:
+        """Close at once, if a complete answer still waits for a client that does not take it."""
+        ...
+
     def hang_up(self, *, reset: bool) -> None:
         """Close after what was written; `reset` makes sure that the client cannot take it for a clean end."""
         ...
@@ -152,8 +156,11 @@ class Exchange:
         self._on_gone = None
 
     def abort(self) -> None:
-        """Close the socket after what was written, without ending the answer."""
-        if self.complete or self.gone:
+        """Close the socket after what was written, without ending the answer; drop a whole answer nobody takes."""
+        if self.complete:
+            self._wire.drop_untaken()
+            return
+        if self.gone:
             return
         if self._held:
             self._wire.write(self._held)

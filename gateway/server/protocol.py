@@ -259,6 +259,11 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._close_when_flushed()
 
+    def drop_untaken(self) -> None:
+        """Close at once, if a complete answer still waits for a client that does not take it."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+
     def hang_up(self, *, reset: bool) -> None:
         """Close after what was written; `reset` leaves the client no doubt that the answer is incomplete."""
         self._deaf = True

@@ -635,6 +635,35 @@ async def test_an_answer_that_a_client_does_not_take_does_not_outlive_it() -> No
         assert not door.state.connections
 
 
+async def test_a_complete_answer_that_a_client_does_not_take_can_be_dropped() -> None:
+    written = asyncio.Event()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        length = (b"content-length", b"%d" % (8 * 1024 * 1024))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        sending = asyncio.ensure_future(send({"type": "http.response.body", "body": b"x" * (8 * 1024 * 1024)}))
+        await asyncio.wait([sending], timeout=0.01)
+        connection_of(scope).abort()
+        await sending
+        written.set()
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        await asyncio.wait_for(written.wait(), 5)
+        await eventually(lambda: not door.state.connections)
+
+
+async def test_dropping_what_was_taken_keeps_the_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Echo()(scope, receive, send)
+        connection_of(scope).abort()
+
+    async with serving(app) as door, client(door) as it:
+        for body in (b"one", b"two"):
+            await it.send(request(body=body))
+            assert (await it.answer()).endswith(body)
+
+
 # The drain.
 
 
