@@ -182,7 +182,10 @@ class Supervisor:
         channel.settimeout(0)
         words = b""
         while not words.endswith(b"\n"):
-            part = await asyncio.get_running_loop().sock_recv(channel, 4096)
+            try:
+                part = await asyncio.get_running_loop().sock_recv(channel, 4096)
+            except ConnectionError:  # it was ended before it had read its assignment
+                return None
             if not part:
                 return None
             words += part
