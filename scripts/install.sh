@@ -16,6 +16,7 @@ if [ -x .venv/bin/gateway ] && [ "$(cat "$stamp" 2> /dev/null)" = "$wanted" ]; t
   exit 0
 fi
 
+echo "install: the tools and libraries of requirements/dev.lock into .venv (about a minute the first time)"
 rm -f "$stamp"
 if ! .venv/bin/python -c 'import pip' 2> /dev/null; then
   "$python" -m venv .venv || {
@@ -24,7 +25,6 @@ if ! .venv/bin/python -c 'import pip' 2> /dev/null; then
     exit 1
   }
 fi
-echo "install: the tools and libraries of requirements/dev.lock into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --allow-empty-requirements \
   requirements/uv.lock requirements/dev.lock

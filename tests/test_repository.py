@@ -124,7 +124,9 @@ def test_what_the_tests_import_is_asked_for_by_name() -> None:
     wanted = (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])
     declared = {re.split(r"[^A-Za-z0-9-]", line)[0].replace("-", "_") for line in wanted}
     distributions = {"yaml": "pyyaml", "dotenv": "python_dotenv"}
-    used = {name for file in tracked() if re.match(r"tests/.*\.py$", file) for name in imported(ROOT / file)}
+    # What lies in real_vllm runs in the environment that its own up.sh makes.
+    files = [name for name in tracked() if re.match(r"tests/(?!real_vllm/).*\.py$", name)]
+    used = {name for file in files for name in imported(ROOT / file)}
     strangers = used - set(sys.stdlib_module_names) - {"gateway", "tests", "bench"}
     assert {distributions.get(name, name) for name in strangers} - declared == set()
 

@@ -1,16 +1,19 @@
-"""`gateway check`: what does a configuration amount to? A table, the limits in words, and the time-outs in order."""
+"""`gateway check`: what does a configuration amount to? The limits in words, the time-outs in order, and a table."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from gateway.cli.env_file import written
+from gateway.elsewhere import COMPOSE_SETS
 from gateway.settings import ROOMS, ConfigurationError, Settings, is_secret, load
 
 MASKED = "********"
+COMPOSE_FILE = Path("docker-compose.yml")
 
 
-@click.command()
+@click.command(short_help="Validate and explain the configuration.")
 def check() -> None:
     """Validate the configuration and explain it, without starting anything."""
     try:
@@ -19,7 +22,8 @@ def check() -> None:
         for mistake in error.mistakes:
             click.echo(f"gateway: {mistake}", err=True)
         sys.exit(1)
-    click.echo("\n".join([*table(settings), "", *limits(settings), "", *time_outs(settings), *remarks(settings)]))
+    lines = [*limits(settings), "", *time_outs(settings), *remarks(settings), *compose(), "", *table(settings)]
+    click.echo("\n".join(line.rstrip() for line in lines))
 
 
 def table(settings: Settings) -> list[str]:
@@ -93,3 +97,10 @@ def remarks(settings: Settings) -> list[str]:
     ]
     found = [f"  {words}" for is_so, words in doubts if is_so]
     return ["", "Worth a second look:", *found] if found else []
+
+
+def compose() -> list[str]:
+    """What a configuration for Compose says in vain, where one is at hand."""
+    if not COMPOSE_FILE.is_file():
+        return []
+    return ["", f"{COMPOSE_FILE} sets these itself: {', '.join(COMPOSE_SETS)}."]

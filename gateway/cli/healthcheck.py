@@ -8,7 +8,7 @@ import httpx
 TIMEOUT_SECS = 5.0
 
 
-@click.command()
+@click.command(short_help="Ask a URL whether it answers.")
 @click.argument("url", default="http://127.0.0.1:9000/health")
 def healthcheck(url: str) -> None:
     """Exit with 0 when URL answers with a 2xx within 5 seconds, else with 1 and a reason."""

@@ -13,7 +13,7 @@ KEY_BYTES = 32
 PRIVATE = 0o600
 
 
-@click.command()
+@click.command(short_help="Write a .env with strong keys.")
 @click.option("--file", "path", type=click.Path(path_type=Path), default=".env", show_default=True)
 def init(path: Path) -> None:
     """Write a .env with strong random keys, readable by you alone; an existing file is left as it is."""

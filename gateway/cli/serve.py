@@ -15,7 +15,7 @@ from gateway.settings import ConfigurationError, Settings, load
 DEFAULT_FACTORY = "gateway.app:build"
 
 
-@click.command()
+@click.command(short_help="Start the gateway.")
 @click.option("--host", help="Address to listen on (GATEWAY_HOST).")
 @click.option("--port", type=int, help="Port to listen on; 0: any free one (GATEWAY_PORT).")
 @click.option("--workers", type=int, help="Worker processes (GATEWAY_WORKERS).")

@@ -39,6 +39,47 @@ def test_help_names_every_command(tmp_path: Path, environment: dict[str, str]) -
     result = run("--help", cwd=tmp_path, env=environment)
     for command in ("serve", "demo", "simulate", "init", "check", "healthcheck"):
         assert f"  {command} " in result.stdout
+    assert "..." not in result.stdout.partition("Commands:")[2], "a short help was cut"
+
+
+def test_check_explains_first_and_has_no_trailing_blanks(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    settings = {"STREAM_IDLE_TIMEOUT_SECS": "9000"}
+    lines = run("check", cwd=tmp_path, env={**environment, **settings}).stdout.splitlines()
+    starts = ["Limits of one", "Time-outs", "Worth a second", "Where the gateway listens", " * differs"]
+    found = [index for start in starts for index, line in enumerate(lines) if line.startswith(start)]
+    assert found == sorted(found)
+    assert len(found) == len(starts)
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_check_says_what_compose_sets_itself_where_there_is_a_compose_file(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    said = "docker-compose.yml sets these itself: GATEWAY_HOST, GATEWAY_PORT, METRICS_HOST, METRICS_PORT, CHAT_BACKENDS"
+    assert said not in run("check", cwd=tmp_path, env=environment).stdout
+    (tmp_path / "docker-compose.yml").touch()
+    assert said in run("check", cwd=tmp_path, env=environment).stdout
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_two_groups_with_one_name_are_a_mistake_before_anything_starts(
+    command: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    result = run(command, cwd=tmp_path, env={**environment, "TEXT2SQL_ALIASES": "qwen"})
+    (line,) = result.stderr.splitlines()
+    assert (result.returncode, line.partition(",")[0]) == (1, "gateway: qwen is claimed by two groups")
+
+
+def test_a_line_of_env_that_cannot_be_read_is_told_once(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    with (tmp_path / ".env").open("a") as file:
+        file.write("this is no line\n")
+    number = len((tmp_path / ".env").read_text().splitlines())
+    result = run("check", cwd=tmp_path, env=environment)
+    assert result.stderr == f"gateway: .env, line {number}: not of the form NAME=value\n"
 
 
 def test_an_unknown_command_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:

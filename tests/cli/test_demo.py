@@ -1,8 +1,10 @@
 """Test of the demo: what a newcomer sees, and that nothing of it stays."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.cli.demo.examples import SQL_QUESTION, examples
 from gateway.cli.demo.log_line import compact, parse
+from gateway.simulator.content.sql import answer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -29,6 +33,17 @@ def children_of(pid: int) -> set[int]:
 def alive(pids: set[int]) -> set[int]:
     """Those of them that still run."""
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def listeners_of(pids: set[int]) -> list[str]:
+    """The addresses on which they accept TCP connections, in the kernel's spelling (proc(5)): one for each socket."""
+    sockets = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):
+            sockets |= {str(handle.readlink()) for handle in Path(f"/proc/{pid}/fd").iterdir()}
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    listening = "0A"
+    return [row[1].partition(":")[0] for row in rows if row[3] == listening and f"socket:[{row[9]}]" in sockets]
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
@@ -54,15 +69,73 @@ def test_the_demo_shows_what_the_gateway_does_and_leaves_nothing_behind(end: sig
             assert line
         children = children_of(demo.pid)
         assert len(children) > 10
+        listening = listeners_of(children)
+        assert len(listening) >= 6
+        assert set(listening) == {"0100007F"}
         demo.send_signal(end)
         demo.stdout.read()
         assert demo.wait() == (0 if end == signal.SIGINT else -signal.SIGKILL)
     while alive(children):
         time.sleep(0.01)
+    assert "The models are stand-ins" in seen
     if end == signal.SIGINT:
         assert "SELECT" in seen
         assert re.search(r"\d+ x 200\n +\d+ x 429\n", seen)
         assert "The model `gpt-9` does not exist" in seen
+
+
+def demo_fails(folder: Path, **environment: str) -> list[str]:
+    """What a demo that does not start says; it must have started nothing."""
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "gateway", "demo"],
+        cwd=folder,
+        env={**os.environ, **environment},  # noqa: TID251 -- handed on
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    return result.stderr.splitlines()
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536", "9000.0", "٩"])
+def test_a_port_that_is_none_is_refused_in_a_line_that_names_it(port: str, tmp_path: Path) -> None:
+    (line,) = demo_fails(tmp_path, DEMO_PORT=port)
+    assert line.startswith("gateway: DEMO_PORT is ")
+
+
+def test_a_taken_port_is_refused_in_a_line_that_names_it(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        (line,) = demo_fails(tmp_path, DEMO_PORT=str(taken.getsockname()[1]))
+    assert line.startswith("gateway: DEMO_PORT is ")
+    assert "Address already in use" in line
+
+
+@pytest.mark.parametrize("key", ["short", "sk-example-1", "sk-'quoted'", "sk-one,sk-two", "sk-\u00e9t\u00e9-2026"])
+def test_a_key_that_cannot_be_pasted_or_used_is_refused_in_a_line_that_names_it(key: str, tmp_path: Path) -> None:
+    (line,) = demo_fails(tmp_path, DEMO_PORT="0", DEMO_KEY=key)
+    assert line.startswith("gateway: DEMO_KEY ")
+    assert key not in line
+
+
+def test_port_and_key_are_read_from_the_environment_only(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DEMO_PORT=nonsense\n")
+    (line,) = demo_fails(tmp_path, DEMO_PORT="0", DEMO_KEY="short")
+    assert "DEMO_KEY" in line
+
+
+def test_the_question_to_paste_is_one_that_the_stand_in_answers_with_sense() -> None:
+    pasted = dict(examples("http://127.0.0.1:1", "sk-demo"))["curl"]
+    assert f'"content": "{SQL_QUESTION}"' in pasted
+    assert "SELECT customer, SUM(total)\nFROM orders\nGROUP BY customer;" in answer(SQL_QUESTION, SQL_QUESTION)
+
+
+def test_the_first_word_needs_no_slow_import() -> None:
+    code = "import sys, gateway.cli.demo; print({'httpx', 'gateway.settings', 'uvloop'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 -- this interpreter, our own words
+    assert result.stdout == "set()\n"
 
 
 def test_a_line_about_a_request_is_compact_and_one_about_anything_else_only_shown_when_it_is_trouble() -> None:

@@ -1,162 +1,60 @@
-"""`gateway demo`: what is it like? Five simulated vLLM servers, the gateway, a tour, and every request as a line."""
+"""`gateway demo`: what is it like? Checks what it was given, says at once that it starts, and opens the stage."""
 
 import asyncio
-import os
-import secrets
-import signal
+import re
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import click
-import httpx
 
-from gateway.cli.demo.examples import examples
-from gateway.cli.demo.log_line import compact, parse
-from gateway.cli.demo.processes import ChildError, await_line, child, lines
-from gateway.cli.demo.tour import Tour, title
-from gateway.settings import names
+from gateway.auth.settings import refuse_weak_key
+from gateway.cli.demo.processes import ChildError
+from gateway.server.listening import CannotListenError, listen
 
-CHAT = (
-    "Qwen/Qwen2.5-7B-Instruct --served-model-name qwen Qwen/Qwen2.5-7B-Instruct --max-model-len 8192 "
-    "--enable-auto-tool-choice --tool-call-parser hermes"
-)
-SERVERS: Mapping[str, str] = {
-    "chat0": CHAT,
-    "chat1": CHAT,
-    "text2sql": "Snowflake/Arctic-Text2SQL-R1-7B --max-model-len 8192",
-    "embed": "Snowflake/snowflake-arctic-embed-l-v2.0 --runner pooling",
-    "rerank": "BAAI/bge-reranker-v2-m3 --runner pooling --max-model-len 8192",
-}
-"""The servers of docker-compose.yml and what `vllm serve` is told there."""
-READY_POLL_SECS = 0.1
-LOG_DELAY_SECS = 0.5
-"""The gateway gathers its log lines for 0.1 s."""
-CONNECTIONS = 40
-"""httpx' pool slows down with the number of its connections; these are enough to outrun the bucket."""
+HOST = "127.0.0.1"
+MAX_PORT = 65535
+KEY = re.compile(r"[A-Za-z0-9._~+/=-]+")
+"""What needs no quotes in any example that is printed."""
 
 
-@click.command()
-@click.option("--port", envvar="DEMO_PORT", default=9000, show_default=True, help="Port (DEMO_PORT); 0: any free one.")
+@click.command(short_help="Five simulated servers, the gateway, a tour.")
+@click.option("--port", envvar="DEMO_PORT", default="9000", show_default=True, help="1 to 65535; 0: any (DEMO_PORT).")
 @click.option("--key", envvar="DEMO_KEY", default="sk-demo", show_default=True, help="The clients' key (DEMO_KEY).")
 @click.option("--tour/--no-tour", default=True, help="Whether a few requests are sent and shown.")
-def demo(port: int, key: str, tour: bool) -> None:  # noqa: FBT001 -- click passes it by name
-    """Start five simulated vLLM servers and the gateway, show what it does, and stay up until Ctrl-C."""
+def demo(port: str, key: str, tour: bool) -> None:  # noqa: FBT001 -- click passes it by name
+    """Start five simulated vLLM servers and the gateway, show what it does, and stay up until Ctrl-C.
+
+    DEMO_PORT and DEMO_KEY are read from the environment only: the demo uses no .env.
+    """
+    mistakes = [line for line in (wrong_port(port), wrong_key(key)) if line]
+    for line in mistakes:
+        click.echo(f"gateway: {line}", err=True)
+    if mistakes:
+        sys.exit(1)
+    click.echo("Starting five simulated vLLM servers and the gateway with four workers ...")
+    from gateway.cli.demo import stage  # noqa: PLC0415 -- its imports take longer than a newcomer should see nothing
+
     try:
-        asyncio.run(_demo(port, key, tour=tour))
+        asyncio.run(stage.run(int(port), key, tour=tour))
     except ChildError as error:
         click.echo(str(error), err=True)
         sys.exit(1)
 
 
-async def _demo(port: int, key: str, *, tour: bool) -> None:
-    """Run until told to stop."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    main = asyncio.create_task(_show(port, key, tour=tour))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait((main, stopped), return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set():
-        click.echo("\nEnding five servers and the gateway.")
-    stopped.cancel()
-    main.cancel()
+def wrong_port(text: str) -> str | None:
+    """Why the demo cannot listen there, None when it can."""
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        return f"DEMO_PORT is {text!r}, but must be a number from 1 to {MAX_PORT} (0: any free port)"
     try:
-        await main
-    except asyncio.CancelledError:
-        click.echo("Nothing is left running.")
+        listen(HOST, int(text)).close()
+    except CannotListenError as error:
+        return f"DEMO_PORT is {text}, but the demo {error}; choose another, as DEMO_PORT=9009"
+    return None
 
 
-async def _show(port: int, key: str, *, tour: bool) -> None:
-    async with AsyncExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
-        click.echo("Starting five simulated vLLM servers and the gateway with four workers ...")
-        url, gateway = await stack.enter_async_context(_running(port, key, directory))
-        shown_url, shown_key = click.style(url, bold=True), click.style(key, bold=True)
-        click.echo(f"\n{shown_url}  with the key  {shown_key}   (documentation: {url}/docs)")
-        for name, text in examples(url, key):
-            title(f"To paste: {name}")
-            click.echo(text, nl=False)
-        if tour:
-            await _tour(url, key, gateway)
-        title("It is yours: paste a request in another terminal and see its line here. Ctrl-C ends everything.")
-        await _watch(gateway, quiet=False)
-        raise ChildError("The gateway has ended.")
-
-
-async def _tour(url: str, key: str, gateway: asyncio.subprocess.Process) -> None:
-    bearer = {"Authorization": f"Bearer {key}"}
-    limits = httpx.Limits(max_connections=CONNECTIONS)
-    async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=60, trust_env=False, limits=limits) as client:
-        watching = asyncio.create_task(_watch(gateway, quiet=True))
-        await Tour(client).run()
-        await asyncio.sleep(LOG_DELAY_SECS)  # noqa: TID251 -- the last lines are on their way in another process
-        watching.cancel()
-
-
-@asynccontextmanager
-async def _running(port: int, key: str, directory: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """The gateway's URL and process, with its servers behind it and ready."""
-    backend_key = secrets.token_urlsafe(16)
-    inherited = {name: value for name, value in os.environ.items() if name not in names()}  # noqa: TID251 -- handed on
-    python = (sys.executable, "-m")
-    async with AsyncExitStack() as stack:
-        simulators = {
-            name: await stack.enter_async_context(
-                child(
-                    (*python, "gateway.simulator", *arguments.split(), "--port", "0"),
-                    {**inherited, "VLLM_API_KEY": backend_key},
-                    directory,
-                )
-            )
-            for name, arguments in SERVERS.items()
-        }
-        urls = {name: (await await_line(process, "ready ")).split()[1] for name, process in simulators.items()}
-        settings = {
-            "GATEWAY_API_KEY": key,
-            "BACKEND_API_KEY": backend_key,
-            "CHAT_BACKENDS": f"{urls['chat0']},{urls['chat1']}",
-            "TEXT2SQL_BACKEND": urls["text2sql"],
-            "EMBED_BACKEND": urls["embed"],
-            "RERANK_BACKEND": urls["rerank"],
-            "GATEWAY_HOST": "127.0.0.1",
-            "GATEWAY_PORT": str(port),
-            "METRICS_PORT": "0",
-            "LIMITER_PATH": str(directory / "limits"),
-            "LOG_FORMAT": "json",
-            "DRAIN_SECS": "1",
-        }
-        gateway = await stack.enter_async_context(
-            child((*python, "gateway", "serve"), {**inherited, **settings}, directory)
-        )
-        url = await _listening(gateway)
-        await _ready(url)
-        yield url, gateway
-
-
-async def _listening(gateway: asyncio.subprocess.Process) -> str:
-    """The gateway's own word of where it listens."""
-    said = []
-    async for line in lines(gateway):
-        record = parse(line)
-        if record.get("event") == "listening":
-            return str(record["url"])
-        said.append(line)
-    raise ChildError("\n".join(said))
-
-
-async def _ready(url: str) -> None:
-    """Wait until the gateway has seen its servers."""
-    async with httpx.AsyncClient(trust_env=False) as client:
-        while not (await client.get(f"{url}/ready")).is_success:  # noqa: ASYNC110 -- another process has no event
-            await asyncio.sleep(READY_POLL_SECS)  # noqa: TID251 -- the same
-
-
-async def _watch(gateway: asyncio.subprocess.Process, *, quiet: bool) -> None:
-    """Print a line per request; `quiet` reads them away, as a pipe that nobody reads would hold the gateway up."""
-    async for line in lines(gateway):
-        shown = compact(parse(line))
-        if shown and not quiet:
-            click.echo(shown)
+def wrong_key(key: str) -> str | None:
+    """Why the key cannot be used, None when it can."""
+    try:
+        refuse_weak_key(key, "DEMO_KEY")
+    except ValueError as error:
+        return str(error).partition(":")[0]
+    return None if KEY.fullmatch(key) else "DEMO_KEY may hold letters, digits and ._~+/=- alone: it is to be pasted"

@@ -1,11 +1,13 @@
 """What can a newcomer paste? Requests for curl and for OpenAI's SDK, with the demo's own address and key."""
 
+SQL_QUESTION = "CREATE TABLE orders (id INT, customer TEXT, total INT); Total per customer?"
+
 CURL = """\
 curl -N {url}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
   -d '{{"model": "qwen", "stream": true, "messages": [{{"role": "user", "content": "Why is the sky blue?"}}]}}'
 
 curl {url}/v1/text2sql -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-  -d '{{"messages": [{{"role": "user", "content": "Table orders(id, customer, total). Total per customer?"}}]}}'
+  -d '{{"messages": [{{"role": "user", "content": "{question}"}}]}}'
 
 curl {url}/v1/rerank -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
   -d '{{"model": "bge-reranker-v2-m3", "query": "red fruit", "documents": ["a red apple", "a grey stone"]}}'
@@ -23,4 +25,5 @@ for chunk in client.chat.completions.create(model="qwen", messages=messages, str
 
 def examples(url: str, key: str) -> list[tuple[str, str]]:
     """Titles and texts, ready to paste."""
-    return [(title, text.format(url=url, key=key)) for title, text in (("curl", CURL), ("OpenAI's SDK", PYTHON))]
+    texts = (("curl", CURL), ("OpenAI's SDK", PYTHON))
+    return [(title, text.format(url=url, key=key, question=SQL_QUESTION)) for title, text in texts]
