@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fmt
+.PHONY: help install demo test lint fmt bench
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -28,3 +28,6 @@ lint: install ## style, types, the floors of the house, unused dependencies
 fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: install ## the gateway beside nginx and the Rust routers, where they are installed (see bench/README.md)
+	@$(BIN)/python -m bench.run $(BENCH_ARGS)
