@@ -23,7 +23,7 @@ def _split(value: object) -> object:
 def _without_v1(url: str) -> str:
     """Refuse OpenAI's habit: the gateway puts /v1 before its paths itself, and /health has none."""
     if url.lower().endswith("/v1"):
-        raise ValueError(f"{url} ends with /v1: leave that out, the gateway adds each path itself ({url[:-3]})")
+        raise ValueError("a URL ends with /v1: leave that out, as in http://chat0:8000; the gateway adds the paths")
     return url
 
 

@@ -103,4 +103,4 @@ def compose() -> list[str]:
     """What a configuration for Compose says in vain, where one is at hand."""
     if not COMPOSE_FILE.is_file():
         return []
-    return ["", f"{COMPOSE_FILE} sets these itself: {', '.join(COMPOSE_SETS)}."]
+    return ["", f"{COMPOSE_FILE} sets these itself: {', '.join(COMPOSE_SETS)}; other values count elsewhere only."]
