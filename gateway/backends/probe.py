@@ -142,13 +142,13 @@ async def probe(client: httpx.AsyncClient, backend: Backend, model: str, timeout
     except (TimeoutError, httpx.ReadTimeout):
         return Finding(Reason.TIMEOUT)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        return Finding(_why_not_connected(error))
+        return Finding(why_not_connected(error))
     except (httpx.HTTPError, httpx.InvalidURL):
         return Finding(Reason.BAD_ANSWER)
     return _read_models(answer, model, latency)
 
 
-def _why_not_connected(error: httpx.HTTPError) -> Reason:
+def why_not_connected(error: httpx.HTTPError) -> Reason:
     """What stood at the root: the library has one exception for a name, a closed port and a handshake."""
     roots = list(_causes(error))
     rows = (

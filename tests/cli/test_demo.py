@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -46,16 +47,28 @@ def listeners_of(pids: set[int]) -> list[str]:
     return [row[1].partition(":")[0] for row in rows if row[3] == listening and f"socket:[{row[9]}]" in sockets]
 
 
+@contextlib.contextmanager
+def killing(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A process that a failed test leaves is ended; one that has ended is left alone."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_the_demo_shows_what_the_gateway_does_and_leaves_nothing_behind(end: signal.Signals, tmp_path: Path) -> None:
     tour = "--tour" if end == signal.SIGINT else "--no-tour"
-    with subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
-        [sys.executable, "-P", "-m", "gateway", "demo", "--port", "0", "--key", "sk-of-a-newcomer", tour],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},  # noqa: TID251 -- handed on
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as demo:
+    with (
+        subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
+            [sys.executable, "-P", "-m", "gateway", "demo", "--port", "0", "--key", "sk-of-a-newcomer", tour],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # noqa: TID251 -- handed on
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as demo,
+        killing(demo),
+    ):
         assert demo.stdout is not None
         seen = ""
         while "It is yours" not in seen:
