@@ -1,5 +1,7 @@
 """What can go wrong for a caller? Failures as types that know their status, code and what a retry would bring."""
 
+from typing import Any
+
 from gateway.core.asgi import Headers
 
 
@@ -157,11 +159,14 @@ class ShuttingDownError(UnavailableError):
 
 
 class BadGatewayError(GatewayError):
-    """The backend's fault."""
+    """The backend's fault; its GPU may have worked, so a retry could pay twice and is advised against."""
 
     status = 502
     type = "server_error"
     code = "bad_gateway"
+
+    def __init__(self, message: str, *, should_retry: bool | None = False, **rest: Any) -> None:  # noqa: ANN401 -- the base's
+        super().__init__(message, should_retry=should_retry, **rest)
 
 
 class GatewayTimeoutError(GatewayError):

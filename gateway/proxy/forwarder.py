@@ -8,6 +8,7 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.planner import Plan
 from gateway.proxy.settings import ProxySettings
@@ -40,6 +41,7 @@ class Forwarder:
         self._max_event_bytes = max_event_bytes
         self._settings = settings
         self._clock = clock
+        self._identities = Identities()
 
     async def forward(self, ctx: RequestContext, send: Send) -> None:
         """Answer one request.
@@ -78,11 +80,11 @@ class Forwarder:
         if reply.status != HTTPStatus.OK:
             await self._pass_error(ctx, reply, client, pinger)
         elif ctx.streamed and content_type.startswith(EVENT_STREAM):
-            await relay_stream(ctx, reply, self._relay_for(ctx), client, pinger)
+            await relay_stream(ctx, reply, self._relay_for(ctx), client, pinger, self._identities)
         elif ctx.streamed:
             raise BadGatewayError("The model server answered with something that is no event stream.")
         else:
-            await relay_whole(ctx, reply, client, content_type)
+            await relay_whole(ctx, reply, client, content_type, self._identities)
 
     def _relay_for(self, ctx: RequestContext) -> StreamRelay:
         plan: Plan = ctx.plan
@@ -98,6 +100,8 @@ class Forwarder:
         )
 
     async def _pass_error(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> None:
+        if reply.status < HTTPStatus.BAD_REQUEST:
+            raise BadGatewayError("The model server answered with a status that no answer of a model has.")
         body = translate(reply.status, await read_bounded(reply), ctx.dialect, ctx.request_id)
         if pinger is not None:
             await pinger.stop()

@@ -6,6 +6,7 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.identity import Identities
 from gateway.proxy.ping import Pinger
 from gateway.proxy.verdict import only_error
 from gateway.streaming.relay import StreamRelay
@@ -24,18 +25,25 @@ class StreamBrokenError(BadGatewayError):
 
 
 async def relay_stream(
-    ctx: RequestContext, reply: Reply, relay: StreamRelay, client: ClientSide, pinger: Pinger | None
+    ctx: RequestContext,
+    reply: Reply,
+    relay: StreamRelay,
+    client: ClientSide,
+    pinger: Pinger | None,
+    identities: Identities,
 ) -> None:
     """Pass a stream on, each piece as it comes; return when it has ended as its dialect demands.
 
     The head waits for the first piece: a backend that breaks off before it costs a clean 502.
 
     Raises:
+        ForeignAnswerError: it is the answer to another request.
         StreamBrokenError: the stream failed; nothing that looks like a success was passed on.
         StatedError: an error came before anything else; the client gets it with its own status.
         MayHaveRun: the backend broke off.
     """
     tokens = 0
+    known = False
     try:
         while True:
             data = await reply.read()
@@ -51,6 +59,9 @@ async def relay_stream(
                 told = relay.failure is not None and relay.failure.told
                 if told and not ctx.event_stream and (error := only_error(piece)):
                     raise error
+                if not known and b"data:" in piece:
+                    identities.check(ctx, reply, piece)
+                    known = True
                 await client.begin_events()
                 ctx.failure_told = told
                 await (client.end(piece) if relay.ended else client.pass_on(piece))

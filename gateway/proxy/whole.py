@@ -1,11 +1,14 @@
 """How is a whole answer passed on? Small ones checked and sent at once, large ones piece by piece."""
 
+import msgspec
+
 from gateway.core.asgi import Headers
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
 from gateway.payload.answer import Answer, read_answer, rename_model
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.identity import Identities
 from gateway.proxy.planner import Plan
 from gateway.upstream.protocol import Reply
 
@@ -36,6 +39,9 @@ class BufferedReply:
     def close(self) -> None:
         """There is nothing to close."""
 
+    def discard(self) -> None:
+        """There is nothing to close."""
+
 
 async def read_bounded(reply: Reply) -> bytes:
     """The body up to HOLD_BYTES; what is larger is no error message and raises BadGatewayError."""
@@ -48,17 +54,22 @@ async def read_bounded(reply: Reply) -> bytes:
     return b"".join(parts)
 
 
-async def relay_whole(ctx: RequestContext, reply: Reply, client: ClientSide, content_type: bytes) -> None:
+async def relay_whole(
+    ctx: RequestContext, reply: Reply, client: ClientSide, content_type: bytes, identities: Identities
+) -> None:
     """Pass a 200 on: renamed, counted, and never cut off looking complete.
 
     Raises:
-        BadGatewayError: it is no answer (HTML in front of the server, an aborted generation).
+        BadGatewayError: it is no answer (HTML in front of the server, an aborted generation), or another request's.
         MayHaveRun: the backend broke off.
     """
     head, complete = await _read_head(reply)
     if content_type.startswith(JSON):
         answer = read_answer(head) if complete else Answer()
         _check(head, answer, complete=complete)
+        if complete and reply.content_length is None:
+            _check_end(head)
+        identities.check(ctx, reply, head)
         ctx.usage = plausible(answer.usage)
         plan: Plan = ctx.plan
         if plan.route.renamed:
@@ -88,6 +99,14 @@ async def _read_head(reply: Reply) -> tuple[bytes, bool]:
         if size > HOLD_BYTES:
             return b"".join(parts), False
     return b"".join(parts), True
+
+
+def _check_end(head: bytes) -> None:
+    """An answer of unstated length may have ended with its connection: only the JSON itself tells that it is whole."""
+    try:
+        msgspec.json.decode(head, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadGatewayError("The model server's answer has no end.") from None
 
 
 def _check(head: bytes, answer: Answer, *, complete: bool) -> None:

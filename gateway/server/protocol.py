@@ -179,7 +179,9 @@ class HttpProtocol(asyncio.Protocol):
             self._await_rest_of_head(len(data))
 
     def eof_received(self) -> None:
-        """A client that stops sending is taken as gone: the transport closes."""
+        """A client that stops sending is taken as gone: the transport closes, and not only when the rest was taken."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by whichever side; a running request is told at once."""

@@ -147,3 +147,9 @@ class Http11Reply:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.give_back(connection)
+
+    def discard(self) -> None:
+        """Close the socket at once, however clean the answer looks."""
+        if self._connection is not None:
+            self._connection.abort()
+        self.close()

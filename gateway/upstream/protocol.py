@@ -62,6 +62,10 @@ class Reply(Protocol):
         """Keep the connection when the answer is complete and clean, else close its socket at once; idempotent."""
         ...
 
+    def discard(self) -> None:
+        """Close the socket at once, however clean the answer looks; `close` then does nothing."""
+        ...
+
 
 class UpstreamClient(Protocol):
     """An HTTP client to the backends."""

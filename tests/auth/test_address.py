@@ -47,6 +47,17 @@ def test_an_organization_is_an_address_or_an_ipv6_subscriber(client: str, organi
     assert BOOK.organization_of(client) == organization
 
 
+def test_a_header_of_many_hops_is_read_from_its_end_alone() -> None:
+    hops = b", ".join([b"6.6.6.6"] + [b"10.9.0.3"] * 10_000)
+    assert BOOK.client_of("127.0.0.1", [(XFF, hops)]) == "10.9.0.3"
+
+
+def test_a_long_header_is_not_remembered() -> None:
+    book = AddressBook(["127.0.0.0/8"])
+    book.client_of("127.0.0.1", [(XFF, b"x" * 60_000 + b", 198.51.100.4")])
+    assert book._clients == {}
+
+
 def test_made_up_addresses_do_not_fill_memory() -> None:
     book = AddressBook(["127.0.0.0/8"])
     for number in range(3 * MAX_REMEMBERED):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Fleet, MakeGateway
-from tests.support.gateway import Gateway, RawClient, wait_until
+from tests.support.gateway import Gateway, RawClient, in_threads, wait_until
 
 PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "count"}], "max_tokens": 40}
@@ -138,6 +138,28 @@ def test_a_stray_second_answer_never_reaches_another_request(chat: Gateway, chat
             answer = client.post(PATH, json=BODY)
             assert answer.status_code == 200
             assert answer.headers["x-request-id"] in answer.json()["id"]
+
+
+@pytest.mark.parametrize("late", [0.0, 0.001, 0.005, 0.02])
+def test_a_late_stray_answer_is_shown_to_nobody(chat: Gateway, chat_fleet: Fleet, late: float) -> None:
+    with chat.client() as client:
+        for _ in range(8):  # both workers have seen that both backends repeat our ids
+            assert client.post(PATH, json=BODY).status_code == 200
+    fault_on_both(chat_fleet, "stray_second_answer", seconds=late)
+    shown: list[tuple[int, str, str]] = []
+
+    def ask(_: int) -> None:
+        with chat.client() as client:
+            for _ in range(25):
+                answer = client.post(PATH, json=BODY)
+                shown.append((answer.status_code, answer.headers["x-request-id"], answer.text))
+
+    with in_threads(6, ask) as failures:
+        pass
+    assert failures == []
+    assert {status for status, _, _ in shown} <= {200, 502}
+    assert [text for status, request_id, text in shown if status == 200 and request_id not in text] == []
+    assert not any("stray" in text for _, _, text in shown)
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])

@@ -43,6 +43,7 @@ class FakeReply:
         self.content_length = content_length
         self.hangs = hangs
         self.closed = 0
+        self.discarded = False
         self.reads = 0
         self.waits = asyncio.Event()
 
@@ -61,6 +62,9 @@ class FakeReply:
 
     def close(self) -> None:
         self.closed += 1
+
+    def discard(self) -> None:
+        self.discarded = True
 
 
 def whole(body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = (JSON_FIELD,)) -> FakeReply:

@@ -12,6 +12,7 @@ from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
 from gateway.proxy import stream
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import StreamBrokenError, relay_stream
@@ -64,7 +65,7 @@ class Relay:
         self.pinger.start()
         with self.dog:
             try:
-                await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger)
+                await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger, Identities())
             finally:
                 self.pinger.abandon()
 

@@ -9,6 +9,7 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import Usage
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.identity import Identities
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import HOLD_BYTES, BufferedReply, read_bounded, relay_whole
@@ -45,7 +46,7 @@ class Pass:
 
     async def run(self) -> Told:
         content_type = dict(self.reply.headers).get(b"content-type", b"")
-        await relay_whole(self.ctx, self.reply, self.client, content_type)
+        await relay_whole(self.ctx, self.reply, self.client, content_type, Identities())
         return self.told
 
 
@@ -96,6 +97,13 @@ async def test_a_large_answer_passes_piece_by_piece_once_it_is_too_large_to_hold
     assert [len(part) for part in told.parts[1:]] == [3, 0]
     assert orjson.loads(told.body)["model"] == ALIAS
     assert len(told.body) == sum(map(len, pieces)) + len(ALIAS) - len("qwen")
+
+
+async def test_an_answer_of_unstated_length_is_whole_only_as_json() -> None:
+    passed = Pass(FakeReply(b'{"id":"x","choices":[{"index":0}'))
+    with pytest.raises(BadGatewayError, match="no end"):
+        await passed.run()
+    assert passed.told.status == 0
 
 
 async def test_a_large_answer_that_breaks_off_has_no_end() -> None:

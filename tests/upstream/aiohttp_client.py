@@ -72,3 +72,6 @@ class AiohttpReply:
             self._response.release()
         else:
             self._response.close()
+
+    def discard(self) -> None:
+        self._response.close()

@@ -1,0 +1,42 @@
+"""An answer that is not to this request is shown to nobody."""
+
+import pytest
+
+from gateway.proxy.identity import ForeignAnswerError, Identities
+from tests.core.requests import context
+from tests.proxy.fakes import whole
+
+pytestmark = pytest.mark.anyio
+OTHERS = b'{"id":"chatcmpl-somebody-else","object":"chat.completion"}'
+
+
+async def test_a_backend_that_repeated_our_id_once_is_held_to_it() -> None:
+    identities, ctx = Identities(), context()
+    ctx.backend = "chat0"
+    identities.check(ctx, whole(b""), b'{"id":"chatcmpl-%b"}' % ctx.request_id.encode())
+    reply = whole(b"")
+    with pytest.raises(ForeignAnswerError):
+        identities.check(ctx, reply, OTHERS)
+    assert reply.discarded
+
+
+async def test_a_backend_that_never_repeated_an_id_is_believed() -> None:
+    identities, ctx = Identities(), context()
+    reply = whole(b"")
+    identities.check(ctx, reply, OTHERS)
+    assert not reply.discarded
+
+
+async def test_one_backends_habit_says_nothing_of_anothers() -> None:
+    identities, ctx = Identities(), context()
+    ctx.backend = "chat0"
+    identities.check(ctx, whole(b""), ctx.request_id.encode())
+    ctx.backend = "chat1"
+    identities.check(ctx, whole(b""), OTHERS)
+
+
+async def test_an_id_far_inside_a_text_is_none() -> None:
+    identities, ctx = Identities(), context()
+    identities.check(ctx, whole(b""), ctx.request_id.encode())
+    with pytest.raises(ForeignAnswerError):
+        identities.check(ctx, whole(b""), b"x" * 2000 + ctx.request_id.encode())
