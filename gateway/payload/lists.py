@@ -11,7 +11,8 @@ MAX_COUNTED: Final = 16_384
 """Items up to which a list is taken apart; longer ones are counted by their separators, and no further than this."""
 
 MAX_PARTS: Final = 4_096
-"""Objects up to which messages are taken apart in search of media, about 2 us each; more are the backend's to judge."""
+"""Objects up to which messages are taken apart in search of media, about 2 us each; more, or more commas than
+`MAX_COUNTED`, are the backend's to judge."""
 
 MEDIA_TYPES: Final = frozenset(
     {
@@ -37,9 +38,6 @@ MEDIA_TYPES: Final = frozenset(
 _MEDIA_HINTS: Final = (b'"image', b'"input_', b'"audio', b'"video', b'"file', b'"document')
 """Where none of these stands, there is no media part. A type spelled with escapes is missed, and the backend's to
 refuse: vLLM answers 400 to an image for a model that reads text."""
-
-_PART_LIST: Final = re.compile(rb'\[\s*\{\s*"')
-"""A list of objects. The raw quote is not found inside a string, so text that holds JSON does not look like one."""
 
 _SEPARATOR: Final = re.compile(rb'["\]}]\s*,\s*["\[{]')
 _MAX_DEPTH: Final = 2
@@ -94,12 +92,11 @@ def count_batch(raw: bytes) -> int:
 
 def has_media(raw: bytes) -> bool:
     """Whether a list of messages, or of a response's input items, holds a part that is no text."""
-    # From 1: the list of messages is a list of objects itself.
-    if not raw.startswith(b"[") or _PART_LIST.search(raw, 1) is None:
+    if not raw.startswith(b"[") or not any(hint in raw for hint in _MEDIA_HINTS):
         return False
-    if not any(hint in raw for hint in _MEDIA_HINTS):
+    if raw.count(b"{") > MAX_PARTS or raw.count(b",") > MAX_COUNTED:
         return False
-    return raw.count(b"{") <= MAX_PARTS and _holds_media(raw, 0)
+    return _holds_media(raw, 0)
 
 
 def _holds_media(raw: bytes, depth: int) -> bool:
