@@ -637,11 +637,12 @@ async def test_an_answer_that_a_client_does_not_take_does_not_outlive_it() -> No
 
 async def test_a_complete_answer_that_a_client_does_not_take_can_be_dropped() -> None:
     written = asyncio.Event()
+    size = 64 * 1024 * 1024  # more than a kernel holds for a reader that does not read
 
     async def app(scope: Scope, _: Receive, send: Send) -> None:
-        length = (b"content-length", b"%d" % (8 * 1024 * 1024))
+        length = (b"content-length", b"%d" % size)
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        sending = asyncio.ensure_future(send({"type": "http.response.body", "body": b"x" * (8 * 1024 * 1024)}))
+        sending = asyncio.ensure_future(send({"type": "http.response.body", "body": bytes(size)}))
         await asyncio.wait([sending], timeout=0.01)
         connection_of(scope).abort()
         await sending
