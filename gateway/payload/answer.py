@@ -7,7 +7,7 @@ import msgspec
 import orjson
 from msgspec import Raw
 
-from gateway.core.usage import Usage
+from gateway.core.usage import StatedUsage, Usage
 
 _HEAD: Final = re.compile(rb'\{(?:"(?:id|object)":"[^"\\]*",|"created":\d+,)*"model":"[^"\\]*"')
 """How vLLM's chat, completion, embedding, rerank and score answers begin, up to and with the model's name."""
@@ -25,15 +25,6 @@ class Answer(msgspec.Struct, frozen=True):
     aborted: bool = False
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-
-
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
@@ -43,7 +34,7 @@ class _Choices(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    usage: _Usage | None = None
+    usage: StatedUsage | None = None
     object: str | None = None
     type: str | None = None
     status: str | None = None
@@ -85,7 +76,7 @@ def read_answer(body: bytes) -> Answer:
     aborted = choices is not None and any(choice.finish_reason == "abort" for choice in choices)
     aborted |= answer.object == "response" and answer.status in {"cancelled", "failed"}
     aborted |= answer.type == "message" and answer.stop_reason is None
-    return Answer(_counts(answer.usage), aborted)
+    return Answer(None if answer.usage is None else answer.usage.counts(), aborted)
 
 
 def usage_of(body: bytes) -> Usage | None:
@@ -108,14 +99,3 @@ def rename_model(body: bytes, model: str) -> bytes:
         return body
     members["model"] = Raw(name)
     return msgspec.json.encode(members)
-
-
-def _counts(usage: _Usage | None) -> Usage | None:
-    if usage is None:
-        return None
-    if usage.prompt_tokens is not None:
-        return Usage(usage.prompt_tokens, usage.completion_tokens or 0)
-    if usage.input_tokens is None:
-        return None
-    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-    return Usage(usage.input_tokens + cached, usage.output_tokens or 0)

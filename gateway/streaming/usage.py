@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.usage import Usage
+from gateway.core.usage import StatedUsage, Usage
 
 
 class UsageCut(Enum):
@@ -44,33 +44,15 @@ def figures_end(block: bytes, mark: int, end: int) -> int:
     return 0 if match is None else match.end()
 
 
-class _Counts(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-
-
-_counts = msgspec.json.Decoder(_Counts)
+_counts = msgspec.json.Decoder(StatedUsage)
 
 
 def parse_usage(raw: bytes | msgspec.Raw) -> Usage | None:
-    """Read a `usage` object of any dialect; None when it is null, cannot be read or states nothing.
-
-    Anthropic's input tokens do not include those found in a cache; ours do.
-    """
+    """Read a `usage` object of any dialect; None when it is null, cannot be read or states nothing."""
     try:
-        counts = _counts.decode(raw)
+        return _counts.decode(raw).counts()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if counts.prompt_tokens is not None:
-        return Usage(counts.prompt_tokens, counts.completion_tokens or 0)
-    if counts.input_tokens is None:
-        return None
-    cached = (counts.cache_read_input_tokens or 0) + (counts.cache_creation_input_tokens or 0)
-    return Usage(counts.input_tokens + cached, counts.output_tokens or 0)
 
 
 class UsageTally:
