@@ -86,8 +86,3 @@ def find(path: str, raw_path: bytes) -> Endpoint | None:
     if row is None and path.startswith(_MODEL_PREFIX) and _MODEL_PATH.fullmatch(raw_path):
         return MODEL
     return row
-
-
-def allow(endpoint: Endpoint) -> tuple[bytes, bytes]:
-    """The `allow` field that a 405 must carry (RFC 9110, 15.5.6)."""
-    return b"allow", ", ".join(sorted(endpoint.methods)).encode("ascii")

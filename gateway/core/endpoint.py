@@ -61,3 +61,7 @@ class Endpoint:
     def relayed(self) -> bool:
         """Whether a backend answers."""
         return self.upstream_path is not None
+
+    def allow(self) -> tuple[bytes, bytes]:
+        """The `allow` field that a 405 must carry (RFC 9110, 15.5.6)."""
+        return b"allow", ", ".join(sorted(self.methods)).encode("ascii")

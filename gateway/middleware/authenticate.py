@@ -45,7 +45,7 @@ class Authenticate:
         if ctx.method not in endpoint.methods:
             raise MethodNotAllowedError(
                 f"{endpoint.path} takes {' or '.join(sorted(endpoint.methods))}.",
-                headers=[(b"allow", ", ".join(sorted(endpoint.methods)).encode())],
+                headers=[endpoint.allow()],
             )
         if endpoint.access is _KEY:
             try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import uvicorn
 
-from gateway.api.endpoints import allow, find
+from gateway.api.endpoints import find
 from gateway.api.own import build_own
 from gateway.backends.health import BackendHealth, BackendStatus, Readiness, State
 from gateway.backends.probe import Reason
@@ -71,7 +71,7 @@ def guarded(own: ASGIApp) -> ASGIApp:
             if endpoint is None:
                 raise NotFoundError("No such path.")
             if scope["method"] not in endpoint.methods:
-                raise MethodNotAllowedError("No such method.", headers=[allow(endpoint)])
+                raise MethodNotAllowedError("No such method.", headers=[endpoint.allow()])
             await own(scope, receive, send)
         except GatewayError as error:
             headers = [(b"content-type", b"application/json"), *error.headers, *error_headers(error)]

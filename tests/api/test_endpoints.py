@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from gateway.api.endpoints import ENDPOINTS, allow, find
+from gateway.api.endpoints import ENDPOINTS, find
 from gateway.core.endpoint import Access, Dialect, Endpoint, ModelKind
 
 RELAYED = {
@@ -186,4 +186,4 @@ def test_a_model_path_has_no_other_spelling(target: str) -> None:
 def test_the_allow_field_lists_the_methods_of_a_path() -> None:
     health = at("/health")
     assert health is not None
-    assert allow(health) == (b"allow", b"GET, HEAD")
+    assert health.allow() == (b"allow", b"GET, HEAD")
