@@ -1,18 +1,23 @@
 """How much stands in a body's lists, and is any of it no text? Answered within bounded work, whatever is sent."""
 
-import re
-from itertools import islice
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 MAX_COUNTED: Final = 16_384
-"""Items up to which a list is taken apart; longer ones are counted by their separators, and no further than this."""
+"""Items up to which any list is taken apart, and up to which any is counted."""
+
+UNCOUNTED: Final = MAX_COUNTED + 1
+"""What stands for more, and for a long list of items that are neither texts nor lists."""
 
 MAX_PARTS: Final = 4_096
 """Objects up to which messages are taken apart in search of media, about 2 us each; more, or more commas than
 `MAX_COUNTED`, are the backend's to judge."""
+
+SEARCHED_BYTES: Final = 65_536
+"""Messages up to this size are searched for the names of media first: six searches, which above it cost more than
+taking the messages apart."""
 
 MEDIA_TYPES: Final = frozenset(
     {
@@ -39,7 +44,6 @@ _MEDIA_HINTS: Final = (b'"image', b'"input_', b'"audio', b'"video', b'"file', b'
 """Where none of these stands, there is no media part. A type spelled with escapes is missed, and the backend's to
 refuse: vLLM answers 400 to an image for a model that reads text."""
 
-_SEPARATOR: Final = re.compile(rb'["\]}]\s*,\s*["\[{]')
 _MAX_DEPTH: Final = 2
 """Parts are a message's content, and the content of a tool's result is parts again."""
 
@@ -62,7 +66,8 @@ class _Part(msgspec.Struct):
 
 
 _items = msgspec.json.Decoder(list[Raw])
-_part = msgspec.json.Decoder(_Part)
+_texts = msgspec.json.Decoder(list[str])
+_parts = msgspec.json.Decoder(list[_Part])
 _string = msgspec.json.Decoder(str)
 
 
@@ -74,38 +79,62 @@ def as_bytes(value: Raw | UnsetType) -> bytes:
 def count_items(raw: bytes) -> int:
     """How many items a JSON list has, 0 for anything else.
 
-    Beyond `MAX_COUNTED` the answer is a bound: commas between texts, lists and objects, of which no more are counted.
+    A list of more than `MAX_COUNTED` is `UNCOUNTED`, and so is one of as many commas that holds neither texts alone nor
+    lists: nobody asks this fleet to embed, rank or complete anything else.
     """
     if not raw.startswith(b"["):
         return 0
-    if raw.count(b",") < MAX_COUNTED:
+    if len(raw) <= MAX_COUNTED or raw.count(b",") < MAX_COUNTED:
         return len(_items.decode(raw))
-    return 1 + sum(1 for _ in islice(_SEPARATOR.finditer(raw), MAX_COUNTED))
+    return min(_count_long(raw), UNCOUNTED)
 
 
 def count_batch(raw: bytes) -> int:
     """How many sequences a prompt or an input stands for: a text is one, and so is a list of token numbers."""
-    if raw.startswith(b"[") and raw[1:64].lstrip()[:1] not in b"-0123456789":
+    if raw.startswith(b"[") and _first(raw) not in b"-0123456789":
         return count_items(raw)
     return 1
 
 
 def has_media(raw: bytes) -> bool:
     """Whether a list of messages, or of a response's input items, holds a part that is no text."""
-    if not raw.startswith(b"[") or not any(hint in raw for hint in _MEDIA_HINTS):
+    if not raw.startswith(b"[") or _first(raw) != b"{":
+        return False
+    if len(raw) <= SEARCHED_BYTES and not any(hint in raw for hint in _MEDIA_HINTS):
         return False
     if raw.count(b"{") > MAX_PARTS or raw.count(b",") > MAX_COUNTED:
         return False
     return _holds_media(raw, 0)
 
 
+def _first(raw: bytes) -> bytes:
+    """The first byte of a list's first item; the closing bracket of an empty one."""
+    return (raw[1:64].lstrip() or raw[1:].lstrip())[:1]
+
+
+def _count_long(raw: bytes) -> int:
+    """A list of many commas, of which most may stand inside its items.
+
+    Each look is one pass of C over the bytes, and nothing is built before its number is bounded: the quote that opens
+    a text is never behind a backslash, so there are no more texts than other quotes. The decoder of texts stops at
+    the first item that is none, so that an item without such a sign is not built either.
+    """
+    first = _first(raw)
+    if first == b"[":  # of token numbers, which hold no bracket
+        return raw.count(b"[") - 1
+    if first != b'"' or raw.count(b'"') - raw.count(b'\\"') > 2 * MAX_COUNTED:
+        return UNCOUNTED
+    try:
+        return len(_texts.decode(raw))
+    except msgspec.ValidationError:
+        return UNCOUNTED
+
+
 def _holds_media(raw: bytes, depth: int) -> bool:
     if depth > _MAX_DEPTH or not raw.startswith(b"["):
         return False
-    for item in _items.decode(raw):
-        if not bytes(item).startswith(b"{"):
-            continue
-        part = _part.decode(item)
-        if part.is_media() or _holds_media(as_bytes(part.content), depth + 1):
-            return True
-    return False
+    try:
+        parts = _parts.decode(raw)
+    except msgspec.ValidationError:
+        return False  # not all of them are objects: no message of any dialect
+    return any(part.is_media() or _holds_media(as_bytes(part.content), depth + 1) for part in parts)

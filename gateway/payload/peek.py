@@ -4,6 +4,7 @@ The client's own bytes go on to the backend, so the reading must agree with the 
 wins, null counts as absent, escaped key names are the same names, and numbers in strings pass as numbers.
 """
 
+import itertools
 import re
 from typing import Final
 
@@ -24,6 +25,12 @@ MAX_WHOLE_CHARS: Final = 40
 
 _WHOLE: Final = re.compile(r"\s*[+-]?[0-9]{1,18}(?:\.0*)?\s*")
 
+LARGE_BYTES: Final = 1024 * 1024
+"""Bodies above it may have no more than `MAX_MEMBERS`, so that no time goes into looking each of millions up."""
+
+MAX_MEMBERS: Final = 256
+"""Members of a large body's object, repeated ones included; no dialect has a quarter of them."""
+
 _BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
@@ -41,7 +48,6 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
         inputs: how many inputs (embeddings), or items of a conversation (responses).
         documents: how many documents (rerank), or texts to compare (score).
         has_media: whether a message holds a part that is no text.
-        has_tools: whether tools are offered.
         previous_response_id: whether an earlier response is to be continued.
         background: whether the answer is to be made while nobody waits.
         store: whether the answer is to be kept.
@@ -57,7 +63,6 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     inputs: int = 1
     documents: int = 0
     has_media: bool = False
-    has_tools: bool = False
     previous_response_id: bool = False
     background: bool = False
     store: bool = False
@@ -86,7 +91,18 @@ class _Body(msgspec.Struct):
     text_2: Raw | UnsetType = UNSET
     queries: Raw | UnsetType = UNSET
     messages: Raw | UnsetType = UNSET
-    tools: Raw | UnsetType = UNSET
+
+
+_LISTS: Final = ("prompt", "input", "documents", "text_1", "text_2", "queries", "messages")
+"""The members of a body that are kept as they stand; all others decide by their value."""
+
+_SCALARS: Final = tuple(name for name in _Body.__struct_fields__ if name not in _LISTS)
+
+
+class _Name(str):
+    """A member's name that was counted."""
+
+    __slots__ = ()
 
 
 _body = msgspec.json.Decoder(_Body)
@@ -98,10 +114,10 @@ def peek(body: bytes) -> Peek:
     Raises:
         InvalidJsonError: `body` is no JSON object, is cut short, nests too deeply (about 1,000 levels), holds NaN or
             a lone surrogate, or a deciding text is not UTF-8.
-        BadRequestError: a deciding field has a wrong type; `param` names it.
+        BadRequestError: a deciding field has a wrong type, and `param` names it; or a large body has too many members.
     """
     try:
-        return _digest(_body.decode(body))
+        return _digest(_body.decode(body) if len(body) <= LARGE_BYTES else _decode_large(body))
     except msgspec.ValidationError as error:
         raise _wrong_type(error) from None
     except UnicodeDecodeError:
@@ -110,6 +126,25 @@ def peek(body: bytes) -> Peek:
         raise InvalidJsonError(f"The request body is not valid JSON: {error}.") from None
     except RecursionError:
         raise InvalidJsonError("The request body is nested too deeply.") from None
+
+
+def _decode_large(body: bytes) -> _Body:
+    """The same as `_body.decode` for an object of no more than `MAX_MEMBERS`; reading ends at the next one."""
+    count = itertools.count(1)
+
+    def counted(_: type, name: str) -> _Name:
+        if next(count) > MAX_MEMBERS:
+            raise BadRequestError(f"The request body's object may have {MAX_MEMBERS} members at the most.")
+        return _Name(name)
+
+    members = {
+        str(name): value for name, value in msgspec.json.decode(body, type=dict[_Name, Raw], dec_hook=counted).items()
+    }
+    fields = _body.decode(msgspec.json.encode({name: members[name] for name in _SCALARS if name in members}))
+    for name in _LISTS:
+        if name in members:
+            setattr(fields, name, members[name])
+    return fields
 
 
 def _digest(fields: _Body) -> Peek:
@@ -126,7 +161,6 @@ def _digest(fields: _Body) -> Peek:
         inputs=1 if fields.input is UNSET else count_batch(bytes(fields.input)),
         documents=_documents(fields),
         has_media=messages is not UNSET and has_media(bytes(messages)),
-        has_tools=fields.tools is not UNSET and count_items(bytes(fields.tools)) > 0,
         previous_response_id=bool(fields.previous_response_id),
         background=bool(fields.background),
         store=bool(fields.store),

@@ -1,9 +1,20 @@
 """Are lists counted and media found, within bounded work?"""
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from gateway.payload import lists
-from gateway.payload.lists import MAX_COUNTED, MAX_PARTS, count_batch, count_items, has_media
+from gateway.payload.lists import (
+    MAX_COUNTED,
+    MAX_PARTS,
+    SEARCHED_BYTES,
+    UNCOUNTED,
+    count_batch,
+    count_items,
+    has_media,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,46 +55,73 @@ def test_text_is_not_taken_for_media(messages: bytes) -> None:
 
 
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of what is decoded from now on."""
+    """How many items each decoding builds from now on; one that stops at an item of another type counts as none."""
     sizes: list[int] = []
-    decoder, part = lists._items, lists._part
 
-    class Items:
-        @staticmethod
-        def decode(raw: bytes) -> object:
-            found = decoder.decode(raw)
+    class Counted:
+        def __init__(self, decoder: msgspec.json.Decoder[list[Any]]) -> None:
+            self._decoder = decoder
+
+        def decode(self, raw: bytes) -> list[Any]:
+            found = self._decoder.decode(raw)
             sizes.append(len(found))
             return found
 
-    class Part:
-        @staticmethod
-        def decode(raw: bytes) -> object:
-            sizes.append(1)
-            return part.decode(raw)
-
-    monkeypatch.setattr(lists, "_items", Items)
-    monkeypatch.setattr(lists, "_part", Part)
+    for name in ("_items", "_texts", "_parts"):
+        monkeypatch.setattr(lists, name, Counted(getattr(lists, name)))
     return sizes
 
 
-def test_the_search_for_media_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", [b"", b"a" * SEARCHED_BYTES], ids=["short", "long"])
+def test_the_search_for_media_is_bounded(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
     sizes = counting(monkeypatch)
-    few = b'[{"content":[' + b",".join([b'{"type":"input_text"}'] * (MAX_PARTS - 1)) + b"]}]"
+    few = b'[{"content":[{"text":"' + text + b'"},' + b",".join([b'{"type":"input_text"}'] * (MAX_PARTS - 2)) + b"]}]"
     assert not has_media(few)
-    assert sum(sizes) <= 3 * MAX_PARTS
+    assert sum(sizes) <= MAX_PARTS
     sizes.clear()
-    many = b'[{"content":[' + b",".join([b'{"type":"image"}'] * (MAX_PARTS + 1)) + b"]}]"
-    assert not has_media(many)
+    for many in (b'{"type":"image"}', b'{},"a"', b'{"":0,"":0,"":0,"":0,"":0}'):
+        parts = b'{"type":"image"},{"text":"' + text + b'"},' + b",".join([many] * (MAX_PARTS + 1))
+        assert not has_media(b'[{"content":[' + parts + b"]}]")
     assert sizes == []
+
+
+def test_long_messages_are_taken_apart_without_a_search() -> None:
+    text = b"a" * SEARCHED_BYTES
+    assert has_media(b'[{"content":[{"type":"text","text":"%b"},{"type":"image_url"}]}]' % text)
+    assert has_media(b'[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%b"}}]}]' % text)
+    assert not has_media(b'[{"content":[{"type":"text","text":"%b \\"image_url\\""}]}]' % text)
 
 
 @pytest.mark.parametrize("separator", [b",", b" ,", b",\n\n  "])
-@pytest.mark.parametrize("item", [b'""', b'"a"', b"[1]", b"[]"])
+@pytest.mark.parametrize("item", [b'""', b'"a"', b"[1]", b"[]", rb'"\""', b'"\\\\"', b"{}", b'{"a":"b"}', b"null"])
 def test_long_lists_are_counted_up_to_a_bound(monkeypatch: pytest.MonkeyPatch, separator: bytes, item: bytes) -> None:
     sizes = counting(monkeypatch)
-    raw = b"[" + separator.join([item] * (MAX_COUNTED * 3)) + b"]"
-    assert count_batch(raw) == MAX_COUNTED + 1
+    raw = b"[" + b" " * 99 + separator.join([item] * (MAX_COUNTED * 3)) + b"]"
+    assert count_batch(raw) == UNCOUNTED
     assert sizes == []
+
+
+@pytest.mark.parametrize("rest", [b"1", b"[]", b"{}", b"null"])
+def test_a_long_list_that_begins_as_texts_is_read_no_further_than_that(
+    monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    sizes = counting(monkeypatch)
+    assert count_items(b'["a",' + b",".join([rest] * MAX_COUNTED) + b"]") == UNCOUNTED
+    assert sizes == []
+
+
+COMMAS = b"," * MAX_COUNTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [COMMAS, rb"\"," * 99_999, b"]]]" * 99_999, b"}}," * 99_999, b"\\\\", rb"c:\\ \\\", \\\\"],
+    ids=["commas", "quotes", "brackets", "braces", "one backslash", "backslashes"],
+)
+@pytest.mark.parametrize("texts", [1, 2, 2048])
+def test_texts_are_counted_exactly_whatever_stands_in_them(text: bytes, texts: int) -> None:
+    items = [b'"' + COMMAS + b'"', b'"' + text + b'"', *[b'"\\\\"'] * texts]
+    assert count_items(b"[" + b" , ".join(items) + b"]") == 2 + texts
 
 
 def test_many_token_numbers_and_commas_are_not_many_prompts() -> None:
@@ -91,6 +129,13 @@ def test_many_token_numbers_and_commas_are_not_many_prompts() -> None:
     assert count_batch(b"[" + b",".join([b"[" + tokens + b"]"] * 2000) + b"]") == 2000
     assert count_batch(b'["' + b"," * (MAX_COUNTED * 2) + b'","' + b'\\",\\"' * MAX_COUNTED + b'"]') == 2
     assert count_batch(b"[" + b",".join([b"1"] * (MAX_COUNTED * 2)) + b"]") == 1
+
+
+def test_blanks_before_the_first_item_hide_nothing() -> None:
+    assert count_batch(b"[" + b" " * 99 + b'"a","b"]') == 2
+    assert count_batch(b"[" + b" " * 99 + b"1,2]") == 1
+    assert count_batch(b"[" + b" " * 99 + b"]") == 0
+    assert has_media(b"[" + b" " * 99 + b'{"content":[{"type":"image"}]}]')
 
 
 def test_only_lists_have_items() -> None:
