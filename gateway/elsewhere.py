@@ -1,5 +1,6 @@
 """Which names that are no settings may stand beside them? What Compose, nginx, vLLM and the demo read."""
 
+import re
 from typing import NamedTuple
 
 
@@ -58,8 +59,19 @@ ELSEWHERE = frozenset((*(foreign.name for foreign in FOREIGN), *CONTAINERS_ONLY,
 VOCABULARIES = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "VLLM_", "HF_", "NVIDIA_", "CUDA_")
 """Beginnings of names that other programs own and that nobody could list here."""
 
+LINK = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|.+_ENV_.+")
+"""Names that Kubernetes, or a Docker link, puts into the environment for each service beside the gateway."""
+
+LINK_BY_VALUE = re.compile(r".+_PORT=(tcp|udp|sctp)://.*|.+_NAME=/.+/.+")
+"""The same, where the name may be ours: a service called `gateway` makes a GATEWAY_PORT."""
+
 COMPOSE_SETS = (
     *("GATEWAY_HOST", "GATEWAY_PORT", "METRICS_HOST", "METRICS_PORT", "CHAT_BACKENDS", "TEXT2SQL_BACKEND"),
     *("EMBED_BACKEND", "RERANK_BACKEND", "TRUSTED_PROXIES"),
 )
 """Settings that docker-compose.yml gives to the gateway itself: what `.env` says of them does not count there."""
+
+
+def is_link(name: str, value: str) -> bool:
+    """Whether an orchestrator put this into the environment to tell of a service, and no operator."""
+    return bool(LINK.fullmatch(name) or LINK_BY_VALUE.fullmatch(f"{name}={value}"))

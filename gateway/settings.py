@@ -12,13 +12,18 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
 from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
-from gateway.elsewhere import ELSEWHERE, VOCABULARIES
+from gateway.elsewhere import ELSEWHERE, VOCABULARIES, is_link
 from gateway.limits.settings import LimitsSettings
 from gateway.middleware.settings import MiddlewareSettings
 from gateway.observability.settings import ObservabilitySettings
@@ -54,6 +59,22 @@ OURS = "GATEWAY_"
 """Nobody else's names begin with it."""
 MAX_SHOWN = 60
 """Characters of a refused value that are repeated to the operator."""
+PLAIN_WORDS = {
+    **dict.fromkeys(("int_parsing", "int_parsing_size", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    **dict.fromkeys(("literal_error", "enum"), "must be {expected}"),
+    **dict.fromkeys(("list_type", "tuple_type"), "must be a list, or values separated by commas"),
+    **dict.fromkeys(("string_type", "path_type"), "must be text"),
+    "finite_number": "must be a finite number",
+    "string_too_short": "must not be empty",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+}
+"""What to say of a refused value, by the validation library's word for its fault; by its own sentence otherwise."""
+NO_USERINFO = "a URL must not hold a user name or password (it is not shown here); a backend's key is BACKEND_API_KEY"
 BACKEND_FIELDS = ("chat_backends", "text2sql_backend", "embed_backend", "rerank_backend")
 
 
@@ -86,15 +107,36 @@ class Settings(
 ):
     """All settings. A room takes its own base class of this; nobody but `load` makes one."""
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `load` hands in goes first, then the environment without what an orchestrator put there."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            found = env_settings.env_vars.items()
+            env_settings.env_vars = {name: value for name, value in found if not is_link(name.upper(), value or "")}
+        return init_settings, env_settings
 
     @field_validator(*BACKEND_FIELDS)
     @classmethod
     def _backends_are_addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         """A URL that is none, or that leads to a cloud's metadata service, must not wait for the first request."""
-        for url in (value,) if isinstance(value, str) else value:
-            if url:
+        urls = (value,) if isinstance(value, str) else value
+        try:
+            for url in filter(None, urls):
                 Address.parse(url)
+        except ValueError:
+            if any("@" in url for url in urls):  # all of it: a password may hold what ends a host, or a URL in a list
+                raise ValueError(NO_USERINFO) from None
+            raise
         return value
 
     @model_validator(mode="after")
@@ -123,7 +165,7 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:  #
         ConfigurationError: with one line for every mistake that was found.
     """
     file_values, mistakes = _read_env_file(env_file)
-    stated = {name.upper(): value for name, value in os.environ.items() if value}
+    stated = {name: value for name, value in _environment().items() if not is_link(name, value)}
     mistakes += [slip for name in stated if (slip := slip_in_environment(name))]
     above = {**file_values, **stated}
     config = above.get("GATEWAY_CONFIG")
@@ -135,16 +177,37 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:  #
     try:
         settings = Settings(**{**below, **overrides})
     except ValidationError as error:
-        mistakes += [mistake(details) for details in error.errors()]
+        mistakes += [mistake(details) for details in sorted(error.errors(), key=_place)]
         raise ConfigurationError(mistakes) from None  # the cause would show the values, secrets among them
     if mistakes:
         raise ConfigurationError(mistakes)
     return settings
 
 
+def _place(details: ErrorDetails) -> int:
+    """Where the setting at fault stands in the list; what concerns several comes last."""
+    return names().index(str(details["loc"][0]).upper()) if details["loc"] else len(names())
+
+
 def names() -> tuple[str, ...]:
     """Every setting's name in the environment, in the order in which they are explained."""
     return tuple(name.upper() for room in ROOMS for name in room.model_fields)
+
+
+def _environment() -> dict[str, str]:
+    """The process environment's values that are not empty, by name in capitals."""
+    return {name.upper(): value for name, value in os.environ.items() if value}
+
+
+def ignored() -> list[str]:
+    """A sentence for each setting whose value in the environment does not count, as no operator put it there."""
+    known = names()
+    return [
+        f"{name}={value} is ignored: Kubernetes (or a Docker link) puts that there for a service named "
+        f"{name.removesuffix('_PORT').lower()!r}; `enableServiceLinks: false` in the pod's spec keeps it out"
+        for name, value in _environment().items()
+        if name in known and is_link(name, value)
+    ]
 
 
 def slip_in_environment(name: str) -> str | None:
@@ -196,12 +259,16 @@ def is_secret(field: str) -> bool:
 
 def mistake(details: ErrorDetails) -> str:
     """One line about one refused value."""
-    message = details["msg"].removeprefix("Value error, ")
+    message = details["msg"].removeprefix("Value error, ").rstrip(".")
     if not details["loc"]:
         return message
     field = str(details["loc"][0])
-    sentence = message if message.startswith(field.upper()) else f"{field.upper()}: {message}"
-    if isinstance(details["input"], str | int | float) and details["type"] != "value_error" and not is_secret(field):
+    name = field.upper()
+    if details["type"] == "value_error":
+        return message if message.startswith(name) else f"{name}: {message}"
+    words = PLAIN_WORDS.get(details["type"])
+    sentence = f"{name} {words.format(**details.get('ctx', {}))}" if words else f"{name}: {message}"
+    if isinstance(details["input"], str | int | float) and not is_secret(field):
         return f"{sentence} (it is {str(details['input'])[:MAX_SHOWN]!r})"
     return sentence
 
@@ -241,7 +308,8 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
     except OSError as error:
         return {}, [f"GATEWAY_CONFIG names {path}, which cannot be read: {error.strerror}"]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return {}, [f"{path} is no YAML: {' '.join(str(error).split())}"]
+        mark = getattr(error, "problem_mark", None)  # the library's own text shows the line, which may hold a key
+        return {}, [f"{path}, line {mark.line + 1}: not YAML" if mark else f"{path} is no YAML"]
     if content is None:
         return {}, []
     if not isinstance(content, dict):

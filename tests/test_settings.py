@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import ROOMS, ConfigurationError, Settings, distance, load, names, slip_in_environment
+from gateway.elsewhere import ELSEWHERE, is_link
+from gateway.settings import ROOMS, ConfigurationError, Settings, distance, ignored, load, names, slip_in_environment
 
 KEYS = {"GATEWAY_API_KEY": "sk-first-key,sk-second-key", "BACKEND_API_KEY": "backend-key-1"}
 VALID = {**KEYS, "CHAT_BACKENDS": "http://chat0:8000,http://chat1:8000"}
@@ -97,18 +98,60 @@ def test_every_mistake_is_one_line_that_names_the_setting(environment: pytest.Mo
     assert all("\n" not in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ["GATEWAY_API_KEY", "BACKEND_API_KEY"])
-@pytest.mark.parametrize("value", [None, "change-me", "changeme", "your-key-here", "seven blanks", "kéy-of-seven"])
-def test_a_missing_or_placeholder_key_is_refused_without_being_shown(
-    environment: pytest.MonkeyPatch, name: str, value: str | None
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("GATEWAY_WORKERS", "four", "GATEWAY_WORKERS must be a whole number (it is 'four')"),
+        ("GATEWAY_WORKERS", "0", "GATEWAY_WORKERS must be 1 or more (it is '0')"),
+        ("GATEWAY_PORT", "65536", "GATEWAY_PORT must be 65535 or less (it is '65536')"),
+        ("MAX_REQUEST_SECS", "soon", "MAX_REQUEST_SECS must be a number (it is 'soon')"),
+        ("MAX_REQUEST_SECS", "inf", "MAX_REQUEST_SECS must be a finite number (it is 'inf')"),
+        ("RPS_WINDOW_SECS", "0", "RPS_WINDOW_SECS must be more than 0 (it is '0')"),
+        ("ACCESS_LOG", "perhaps", "ACCESS_LOG must be true or false (it is 'perhaps')"),
+        ("LIMITER_STORE", "redis", "LIMITER_STORE must be 'lmdb' or 'memory' (it is 'redis')"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT must be 'auto', 'json' or 'console' (it is 'xml')"),
+    ],
+)
+def test_a_refused_value_is_told_in_plain_words(
+    environment: pytest.MonkeyPatch, name: str, value: str, line: str
 ) -> None:
-    if value is None:
-        environment.delenv(name)
-    else:
-        environment.setenv(name, value)
-    (line,) = mistakes()
-    assert name in line
-    assert value is None or value not in line
+    environment.setenv(name, value)
+    assert mistakes() == (line,)
+
+
+def test_mistakes_stand_in_the_order_of_the_settings(environment: pytest.MonkeyPatch) -> None:
+    wrong = ("GATEWAY_PORT", "GATEWAY_API_KEY", "BACKEND_API_KEY", "MAX_RPS_PER_IP", "LOG_LEVEL")
+    for name in wrong:
+        environment.setenv(name, "x")
+    assert tuple(line.split()[0] for line in mistakes()) == wrong
+
+
+UNFIT_KEYS = [
+    None,
+    "change-me",
+    "your-key-here",
+    "todo-fill-in",
+    "sk-xxxx",
+    "<key>",
+    "seven blanks",
+    "kéy-of-seven",
+    "six-ch",
+]
+
+
+@pytest.mark.parametrize("value", UNFIT_KEYS)
+def test_an_unfit_key_is_refused_in_the_same_words_whosever_it_is_and_never_shown(
+    environment: pytest.MonkeyPatch, value: str | None
+) -> None:
+    for name in KEYS:
+        if value is None:
+            environment.delenv(name)
+        else:
+            environment.setenv(name, value)
+    client, backend = mistakes()
+    assert client.startswith("GATEWAY_API_KEY ")
+    assert backend == client.replace("GATEWAY_API_KEY", "BACKEND_API_KEY")
+    assert value is None or value not in client
 
 
 @pytest.mark.parametrize(
@@ -135,6 +178,73 @@ def test_a_backend_that_is_no_server_or_a_metadata_service_is_refused(
     environment.setenv(name, url)
     (line,) = mistakes()
     assert name in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://us3r:p4ss@chat0:8000",
+        "http://us3r:p4ss w0rd@chat0:8000",
+        "http://us3r:p4ss,w0rd@chat0:8000",
+        "http://us3r:p4ss/w0rd?#@chat0:8000",
+        "http://us3r:p4ss@[chat0",
+        "http://us3r:p4ss\\w0rd@chat0:8000/v1",
+        "us3r:p4ss@chat0:8000",
+        "http:/us3r:p4ss@chat0:8000",
+    ],
+)
+@pytest.mark.parametrize("name", ["CHAT_BACKENDS", "TEXT2SQL_BACKEND", "EMBED_BACKEND", "RERANK_BACKEND"])
+def test_nothing_of_a_user_name_or_password_in_a_url_is_shown(
+    environment: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    environment.setenv(name, url)
+    (line,) = mistakes()
+    assert name in line
+    assert not [secret for secret in ("us3r", "p4ss", "w0rd") if secret in line]
+
+
+KUBERNETES = {
+    "GATEWAY_SERVICE_HOST": "10.96.0.7",
+    "GATEWAY_SERVICE_PORT": "9000",
+    "GATEWAY_SERVICE_PORT_HTTP": "9000",
+    "GATEWAY_PORT": "tcp://10.96.0.7:9000",
+    "GATEWAY_PORT_9000_TCP": "tcp://10.96.0.7:9000",
+    "GATEWAY_PORT_9000_TCP_PROTO": "tcp",
+    "GATEWAY_PORT_9000_TCP_PORT": "9000",
+    "GATEWAY_PORT_9000_TCP_ADDR": "10.96.0.7",
+    "GATEWAY_METRICS_SERVICE_HOST": "10.96.0.8",
+    "GATEWAY_METRICS_PORT": "udp://10.96.0.8:53",
+}
+DOCKER = {
+    "GATEWAY_PORT": "tcp://172.17.0.5:9000",
+    "GATEWAY_PORT_9000_TCP": "tcp://172.17.0.5:9000",
+    "GATEWAY_NAME": "/web/gateway",
+    "GATEWAY_ENV_PYTHON_VERSION": "3.13",
+}
+
+
+@pytest.mark.parametrize("links", [KUBERNETES, DOCKER])
+def test_what_an_orchestrator_says_of_a_service_called_gateway_stops_no_start_and_sets_nothing(
+    environment: pytest.MonkeyPatch, tmp_path: Path, links: dict[str, str]
+) -> None:
+    for name, value in links.items():
+        environment.setenv(name, value)
+    assert load().gateway_port == 9000
+    (tmp_path / ".env").write_text("GATEWAY_PORT=9009\n")
+    assert load().gateway_port == 9009
+    (line,) = ignored()
+    assert line.startswith(f"GATEWAY_PORT={links['GATEWAY_PORT']} is ignored: ")
+    assert "service named 'gateway'" in line
+    assert "enableServiceLinks: false" in line
+
+
+def test_a_port_that_an_operator_sets_is_not_ignored(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GATEWAY_PORT", "9001")
+    assert (load().gateway_port, ignored()) == (9001, [])
+
+
+def test_no_name_that_anybody_reads_looks_like_a_link() -> None:
+    assert [name for name in (*names(), *ELSEWHERE) if is_link(name, "1")] == ["GATEWAY_ENV_FILE"]
 
 
 def test_a_name_that_is_nearly_a_setting_is_taken_for_a_slip(environment: pytest.MonkeyPatch) -> None:
@@ -237,7 +347,9 @@ def test_distance_counts_edits(left: str, right: str, edits: int) -> None:
         ("max_rps: 1", "is MAX_RPS_PER_IP meant?"),
         ("https_port: 1", "https_port is no setting of the gateway"),
         ("- a\n- b", "name: value"),
-        ("a: [", "no YAML"),
+        ("a: [", "gateway.yaml, line 1: not YAML"),
+        ("chat_model: ''", "CHAT_MODEL must not be empty (it is '')"),
+        ("embed_aliases: {a: b}", "EMBED_ALIASES must be a list, or values separated by commas"),
         ("gateway_workers: four", "GATEWAY_WORKERS"),
     ],
 )
@@ -258,6 +370,12 @@ def test_an_unknown_yaml_key_brings_the_list_of_the_known(environment: pytest.Mo
 def test_a_yaml_file_that_is_not_there_stops_the_start(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("GATEWAY_CONFIG", "missing.yaml")
     assert mistakes() == ("GATEWAY_CONFIG names missing.yaml, which cannot be read: No such file or directory",)
+
+
+def test_a_line_of_yaml_that_cannot_be_read_is_not_shown(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("log_level: info\ngateway_api_key: 'sk-f1rst, 's3cond'\n")
+    environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    assert mistakes() == ("gateway.yaml, line 2: not YAML",)
 
 
 def test_lists_in_yaml_are_lists(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,10 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-PLACEHOLDERS = ("change", "placeholder", "your-", "example", "secret-key", "xxx", "todo")
-"""Words that give away a key nobody has replaced."""
-MIN_KEY_LENGTH = 7
-"""`sk-demo` is the shortest key in use; anything shorter is a slip of the hand."""
+from gateway.core.keys import refuse_unfit
 
 
 def split_list(value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
@@ -19,23 +16,14 @@ def split_list(value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever
     return value
 
 
-def refuse_weak_key(key: str, name: str) -> None:
-    """Raise ValueError, without showing the key, when it is none that an operator chose."""
-    if len(key) < MIN_KEY_LENGTH or any(word in key.lower() for word in PLACEHOLDERS):
-        raise ValueError(
-            f"{name} holds a placeholder or a key of under {MIN_KEY_LENGTH} characters: run `gateway init`"
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError(f"{name} holds a character that cannot stand in an HTTP header")
-
-
 class AuthSettings(BaseModel):
     """Keys and the addresses that may speak for others."""
 
     gateway_api_key: Annotated[list[SecretStr], NoDecode] = Field(
         default=[],
         validate_default=True,
-        description="Keys that clients send as `Authorization: Bearer`; several, comma-separated, to rotate one.",
+        description="Keys that clients send as `Authorization: Bearer`; several, comma-separated, to rotate one. "
+        "Required.",
     )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default=["127.0.0.0/8", "::1/128"],
@@ -51,10 +39,8 @@ class AuthSettings(BaseModel):
     @field_validator("gateway_api_key")
     @classmethod
     def _keys(cls, keys: list[SecretStr]) -> list[SecretStr]:
-        if not keys:
-            raise ValueError("GATEWAY_API_KEY is missing: clients could not be told from strangers; run `gateway init`")
-        for key in keys:
-            refuse_weak_key(key.get_secret_value(), "GATEWAY_API_KEY")
+        for key in keys or [SecretStr("")]:
+            refuse_unfit(key.get_secret_value(), "GATEWAY_API_KEY")
         return keys
 
     @field_validator("trusted_proxies")

@@ -1,16 +1,11 @@
 """Which backends does the operator name, and how are they asked? The settings of this room."""
 
-import re
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-_PLACEHOLDER = re.compile(
-    r"(?i)change.?me|replace.?(?:me|this|with)|your.?(?:backend|api|key|secret|token)|placeholder|example|^x{3,}$"
-    r"|^(?:key|secret|password|token|todo|none|null)$|[<>]"
-)
-_KEY = re.compile(r"[\x21-\x7e]+")
+from gateway.core.keys import refuse_unfit
 
 
 def _split(value: object) -> object:
@@ -115,13 +110,7 @@ class BackendSettings(BaseModel):
     @classmethod
     def _backend_key_is_real(cls, value: SecretStr) -> SecretStr:
         """Refuse what would send every request to a 401, without repeating the value."""
-        key = value.get_secret_value()
-        if not key:
-            raise ValueError("BACKEND_API_KEY is not set: it must be the VLLM_API_KEY of the backends")
-        if _KEY.fullmatch(key) is None:
-            raise ValueError("BACKEND_API_KEY must be printable ASCII without blanks")
-        if _PLACEHOLDER.search(key):
-            raise ValueError("BACKEND_API_KEY is a placeholder: `gateway init` makes a strong one")
+        refuse_unfit(value.get_secret_value(), "BACKEND_API_KEY")
         return value
 
     @field_validator("chat_backends")

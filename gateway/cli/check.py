@@ -1,13 +1,14 @@
-"""`gateway check`: what does a configuration amount to? The limits in words, the time-outs in order, and a table."""
+"""`gateway check`: what does a configuration amount to? Limits and models in words, time-outs in order, a table."""
 
 import sys
 from pathlib import Path
 
 import click
 
+from gateway.backends.roster import build_roster
 from gateway.cli.env_file import written
 from gateway.elsewhere import COMPOSE_SETS
-from gateway.settings import ROOMS, ConfigurationError, Settings, is_secret, load
+from gateway.settings import ROOMS, ConfigurationError, Settings, ignored, is_secret, load
 
 MASKED = "********"
 COMPOSE_FILE = Path("docker-compose.yml")
@@ -22,7 +23,17 @@ def check() -> None:
         for mistake in error.mistakes:
             click.echo(f"gateway: {mistake}", err=True)
         sys.exit(1)
-    lines = [*limits(settings), "", *time_outs(settings), *remarks(settings), *compose(), "", *table(settings)]
+    lines = [
+        *limits(settings),
+        "",
+        *fleet(settings),
+        "",
+        *time_outs(settings),
+        *remarks(settings),
+        *compose(),
+        "",
+        *table(settings),
+    ]
     click.echo("\n".join(line.rstrip() for line in lines))
 
 
@@ -52,13 +63,25 @@ def limits(settings: Settings) -> list[str]:
     truth = f"over all {workers} workers together" if workers > 1 else "in its one worker"
     return [
         f"Limits of one organization (a client's address; IPv6 by /64), {truth}:",
-        f"  It may start {rate}; beyond that it hears 429 and when to come back.",
-        f"  {settings.max_inflight_per_ip} of its requests run at a time. {settings.max_queued_per_ip} more wait,",
+        f"  It may start {rate}.",
+        "  Beyond that it hears 429, and when to come back.",
+        f"  {settings.max_inflight_per_ip} of its requests run at a time, and {settings.max_queued_per_ip} more wait,",
         f"  first come first served, for {settings.queue_timeout_secs:g} s at the most; then they hear 429.",
         f"  A body may have {settings.max_request_body_bytes:,} bytes.",
-        f"  {settings.failed_auth_burst:g} wrong keys in a row, then {settings.failed_auth_per_sec:g} a second; beyond",
-        "  that its address hears 429 before its key is looked at.",
+        f"  It may send {settings.failed_auth_burst:g} wrong keys, and {settings.failed_auth_per_sec:g} a second;",
+        "  beyond that it hears 429 before its key is looked at.",
     ]
+
+
+def fleet(settings: Settings) -> list[str]:
+    """Which models there are, where, and what clients call them."""
+    groups = build_roster(settings).groups
+    width = max(len(group.name) for group in groups)
+    lines = []
+    for group in groups:
+        where = ", ".join(backend.url for backend in group.backends)
+        lines += [f"  {group.name:<{width}}  {where}", f"  {'':<{width}}  asked for as {', '.join(group.model_names)}"]
+    return ["Models, where they are served, and their names for clients:", *lines]
 
 
 def time_outs(settings: Settings) -> list[str]:
@@ -66,14 +89,17 @@ def time_outs(settings: Settings) -> list[str]:
     first = settings.first_token_timeout_secs
     rungs = [
         (settings.client_header_timeout_secs, "for a request's headers to arrive, or the connection is closed"),
-        (settings.client_body_timeout_secs, "without a byte of its body, then 408"),
+        (settings.client_body_timeout_secs, "without a byte of its body to come, then 408"),
         (settings.queue_timeout_secs, "in the queue for a slot, then 429"),
-        (settings.upstream_connect_timeout_secs, "to connect to a backend, then another replica or 503"),
+        (settings.upstream_connect_timeout_secs, "to connect to a backend, then another replica, else 503"),
         (first, "until the first token, then 504" if first else "until the first token: no limit of its own"),
         (settings.stream_idle_timeout_secs, "between two tokens of a stream, then it ends with an error"),
-        (settings.client_write_timeout_secs, "for a client that reads nothing of what is ready for it"),
-        (settings.max_request_secs, "for the whole request, however well it goes"),
-        (settings.drain_secs, "for running requests to finish after SIGTERM"),
+        (
+            settings.client_write_timeout_secs,
+            "for a client that takes nothing of its answer, then its connection is closed",
+        ),
+        (settings.max_request_secs, "for the whole request, however well it goes, then it ends with an error"),
+        (settings.drain_secs, "for running requests to finish after SIGTERM, then they are told and cut"),
     ]
     return ["Time-outs, in the order in which a request meets them:"] + [
         f"  {f'{seconds:g} s' if seconds else '-':>8}  {words}" for seconds, words in rungs
@@ -95,7 +121,7 @@ def remarks(settings: Settings) -> list[str]:
             "UPSTREAM_MAX_KEEPALIVE is more than UPSTREAM_MAX_CONNECTIONS",
         ),
     ]
-    found = [f"  {words}" for is_so, words in doubts if is_so]
+    found = [f"  {words}" for words in (*(words for is_so, words in doubts if is_so), *ignored())]
     return ["", "Worth a second look:", *found] if found else []
 
 

@@ -10,7 +10,7 @@ from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
 from gateway.server.listening import CannotListenError
 from gateway.server.supervisor import Endpoints, Supervisor, WorkerFailedError
-from gateway.settings import ConfigurationError, Settings, load
+from gateway.settings import ConfigurationError, Settings, ignored, load
 
 DEFAULT_FACTORY = "gateway.app:build"
 
@@ -35,6 +35,8 @@ def run(settings: Settings, app: str) -> None:
     """Supervise until told to stop, and log what happens to the workers."""
     writer = LogWriter(sys.stderr.fileno(), on_drop=lambda: None)
     logger = build_logger(settings, writer)
+    for sentence in ignored():
+        logger.warning("setting_ignored", why=sentence)
 
     def announce(endpoints: Endpoints) -> None:
         url = f"http://{endpoints.host}:{endpoints.port}"

@@ -62,22 +62,11 @@ def test_a_url_with_another_path_is_taken() -> None:
     assert build(embed_backend="http://proxy:80/embed/").embed_backend == "http://proxy:80/embed"
 
 
-def test_a_missing_key_is_refused() -> None:
-    assert "BACKEND_API_KEY is not set" in refusal(backend_api_key="")
-
-
-@pytest.mark.parametrize(
-    "key", ["changeme", "change-me", "your-backend-key", "sk-example", "<key>", "xxxx", "PLACEHOLDER"]
-)
-def test_a_placeholder_key_is_refused_without_repeating_it(key: str) -> None:
+@pytest.mark.parametrize("key", ["", "todo-ask-the-operators", "two words of it"])
+def test_an_unfit_key_is_refused_without_repeating_it(key: str) -> None:
     message = refusal(backend_api_key=key)
-    assert "BACKEND_API_KEY is a placeholder" in message
-    assert key not in message
-
-
-@pytest.mark.parametrize("key", ["two words", "tab\tin", "schlüssel", "line\n"])
-def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
-    assert "printable ASCII" in refusal(backend_api_key=key)
+    assert "BACKEND_API_KEY" in message
+    assert not key or key not in message
 
 
 @pytest.mark.parametrize("field", ["backend_probe_interval_secs", "backend_probe_timeout_secs"])

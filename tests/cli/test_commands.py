@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gateway.settings import names
@@ -46,7 +47,14 @@ def test_check_explains_first_and_has_no_trailing_blanks(tmp_path: Path, environ
     assert run("init", cwd=tmp_path, env=environment).returncode == 0
     settings = {"STREAM_IDLE_TIMEOUT_SECS": "9000"}
     lines = run("check", cwd=tmp_path, env={**environment, **settings}).stdout.splitlines()
-    starts = ["Limits of one", "Time-outs", "Worth a second", "Where the gateway listens", " * differs"]
+    starts = [
+        "Limits of one",
+        "Models, where",
+        "Time-outs",
+        "Worth a second",
+        "Where the gateway listens",
+        " * differs",
+    ]
     found = [index for start in starts for index, line in enumerate(lines) if line.startswith(start)]
     assert found == sorted(found)
     assert len(found) == len(starts)
@@ -61,6 +69,57 @@ def test_check_says_what_compose_sets_itself_where_there_is_a_compose_file(
     assert said not in run("check", cwd=tmp_path, env=environment).stdout
     (tmp_path / "docker-compose.yml").touch()
     assert said in run("check", cwd=tmp_path, env=environment).stdout
+
+
+def test_check_says_what_clients_call_each_model_and_where_it_is(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    said = run("check", cwd=tmp_path, env=environment).stdout
+    assert "  chat      http://chat0:8000, http://chat1:8000\n            asked for as qwen, Qwen/Qwen2.5-7B" in said
+    assert "asked for as Snowflake/Arctic-Text2SQL-R1-7B, text2sql\n" in said
+
+
+def test_a_kubernetes_service_called_gateway_is_told_of_and_does_not_count(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    link = {"GATEWAY_PORT": "tcp://10.96.0.7:9000"}
+    result = run("check", cwd=tmp_path, env={**environment, **link})
+    assert result.returncode == 0, result.stderr
+    assert "GATEWAY_PORT=tcp://10.96.0.7:9000 is ignored: " in result.stdout
+    assert "   GATEWAY_PORT                   9000\n" in result.stdout
+
+
+def test_serve_starts_beside_a_kubernetes_service_called_gateway_and_says_what_it_ignores(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    own = {"LIMITER_STORE": "memory", "GATEWAY_WORKERS": "1", "METRICS_PORT": "0", "LOG_FORMAT": "json"}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "gateway", "serve", "--port", "0"],
+        cwd=tmp_path,
+        env={**environment, **own, "GATEWAY_PORT": "tcp://10.96.0.7:9000"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        first, second = (orjson.loads(process.stderr.readline()) for _ in range(2))
+        process.terminate()
+        process.stderr.read()
+        assert process.wait(ENOUGH_SECS) == 0
+    assert (first["event"], first["level"]) == ("setting_ignored", "warning")
+    assert "tcp://10.96.0.7:9000 is ignored" in first["why"]
+    assert second["event"] == "listening"
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_nothing_of_a_password_in_a_backends_url_is_shown(
+    command: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    result = run(command, cwd=tmp_path, env={**environment, "EMBED_BACKEND": "http://us3r:p4ss w0rd@embed:8000"})
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("gateway: EMBED_BACKEND: a URL must not hold a user name or password")
+    assert not [secret for secret in ("us3r", "p4ss", "w0rd") if secret in result.stderr]
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])

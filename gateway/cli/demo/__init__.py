@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from gateway.auth.settings import refuse_weak_key
 from gateway.cli.demo.processes import ChildError
+from gateway.core.keys import why_unfit
 from gateway.server.listening import CannotListenError, listen
 
 HOST = "127.0.0.1"
@@ -53,8 +53,6 @@ def wrong_port(text: str) -> str | None:
 
 def wrong_key(key: str) -> str | None:
     """Why the key cannot be used, None when it can."""
-    try:
-        refuse_weak_key(key, "DEMO_KEY")
-    except ValueError as error:
-        return str(error).partition(":")[0]
+    if fault := why_unfit(key):
+        return f"DEMO_KEY {fault}"
     return None if KEY.fullmatch(key) else "DEMO_KEY may hold letters, digits and ._~+/=- alone: it is to be pasted"
