@@ -15,6 +15,8 @@ NUL, LINE_FEED, CARRIAGE_RETURN = b"\0\n\r"
 FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 """Fields of an answer that the server has an interest in."""
 STATUS_LINES = {status: status_line(status) for status in range(200, 600)}
+as_line = b": ".join
+"""A header field as it stands on the wire, without its line end."""
 BODILESS = frozenset({204, 304})
 """Statuses whose answers have no body and state no length (RFC 9110, section 8.6)."""
 
@@ -23,14 +25,14 @@ class Wire(Protocol):
     """What an exchange needs of its connection.
 
     Attributes:
-        date_line: the `date` header, made once a second for all answers.
         congested: whether the client takes what is written more slowly than it comes.
     """
 
-    @property
-    def date_line(self) -> bytes: ...  # noqa: D102 -- described above
-
     congested: bool
+
+    def date_line(self) -> bytes:
+        """The `date` header, without its line end."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the client."""
@@ -44,8 +46,8 @@ class Wire(Protocol):
         """The application wants more of the request's body."""
         ...
 
-    def answered(self) -> None:
-        """The answer is complete: keep the connection or close it, as `Exchange.keep_alive` says."""
+    def end(self, data: bytes) -> None:
+        """Queue the answer's last bytes, if any; keep the connection or close it, as `Exchange.keep_alive` says."""
         ...
 
     def drop_untaken(self) -> None:
@@ -67,6 +69,7 @@ class Exchange:
         started: whether the answer's head was written.
         complete: whether the answer's last byte was written.
         gone: whether the connection was lost before that.
+        task: what runs it.
     """
 
     __slots__ = (
@@ -85,12 +88,14 @@ class Exchange:
         "keep_alive",
         "more_body",
         "started",
+        "task",
     )
 
     def __init__(self, wire: Wire) -> None:
         self.body = b""
         self.more_body = self.keep_alive = True
         self.started = self.complete = self.gone = False
+        self.task: asyncio.Task[None] | None = None
         self._wire = wire
         self._news: asyncio.Future[None] | None = None
         self._on_gone: Callable[[], None] | None = None
@@ -109,8 +114,12 @@ class Exchange:
         self._mute = head_only
         self._expects_continue = expects_continue
 
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the application answer; one that fails leaves a 500 or an incomplete answer, never a complete one."""
+    async def run(self, app: ASGIApp, scope: Scope, running: "set[asyncio.Task[None]]") -> None:
+        """Let the application answer; one that fails leaves a 500 or an incomplete answer, never a complete one.
+
+        At its end it strikes its task from `running`: a callback of the task would cost 2,600 instructions more. One
+        that is cancelled before it began stays there, done.
+        """
         try:
             await app(scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -122,18 +131,23 @@ class Exchange:
             if not self.complete and not self.gone:
                 logger.error("the application returned before its answer was complete")
                 self._give_up()
+        finally:
+            assert self.task is not None  # noqa: S101 -- set before the task's first step
+            running.discard(self.task)
 
     # What the connection tells.
 
     def feed(self, data: bytes) -> None:
         """More of the request's body has come."""
         self.body = self.body + data if self.body else data
-        self._wake()
+        if self._news is not None:
+            self._wake()
 
     def end_of_body(self) -> None:
         """The request is complete."""
         self.more_body = False
-        self._wake()
+        if self._news is not None:
+            self._wake()
 
     def lost(self) -> None:
         """The client's socket is gone."""
@@ -207,35 +221,37 @@ class Exchange:
             raise RuntimeError(f"{kind} has no place at this point of an answer")
 
     def _start(self, status: int, headers: Headers) -> None:
-        lines = []
-        for field in headers:
-            name = field[0]
+        for name, value in headers:
             if name in FRAMING:
                 if name == b"content-length":
-                    self._left = int(field[1])
+                    self._left = int(value)
                 else:
-                    if name == b"connection" and field[1].lower() == b"close":
-                        self.keep_alive = False
-                    continue  # how the answer is framed, and what becomes of the connection, is ours to say
-            lines.append(b": ".join(field))
+                    headers = self._without_framing(headers)
+        lines = [*map(as_line, headers)]
         given = b"".join(lines)
         if LINE_FEED in given or CARRIAGE_RETURN in given or NUL in given:
             raise RuntimeError("a header of the answer holds a line break or a NUL")
         if self.more_body:
             self.keep_alive = False  # an early answer: the rest of the request is not worth reading
+        left = self._left
         self._mute = self._mute or status in BODILESS
-        self._chunked = self._chunked and self._left is None and not self._mute
+        self._chunked = self._chunked and left is None and not self._mute
         if self._chunked:
             lines.append(b"transfer-encoding: chunked")
         if not self.keep_alive:
             lines.append(b"connection: close")
-        lines.append(b"\r\n")
+        head = b"\r\n".join([STATUS_LINES[status], self._wire.date_line(), *lines, b"\r\n"])
         self.started = True
-        head = STATUS_LINES[status] + self._wire.date_line + b"\r\n".join(lines)
-        if self._left is None or self._mute:
+        if left is None or self._mute:
             self._wire.write(head)
         else:
             self._held = head
+
+    def _without_framing(self, headers: Headers) -> Headers:
+        """The other fields: how the answer is framed, and what becomes of the connection, is ours to say."""
+        if any(name == b"connection" and value.lower() == b"close" for name, value in headers):
+            self.keep_alive = False
+        return [field for field in headers if field[0] == b"content-length" or field[0] not in FRAMING]
 
     def _write_body(self, body: bytes, *, more: bool) -> None:
         left = self._left
@@ -245,13 +261,14 @@ class Exchange:
             data = b"" if self._mute else self._framed(body, more=more)
         if self._held:
             data, self._held = self._held + data, b""
-        if data:
-            self._wire.write(data)
-        if not more:
-            self.complete = True
-            if self._news is not None:
-                self._wake()
-            self._wire.answered()
+        if more:
+            if data:
+                self._wire.write(data)
+            return
+        self.complete = True
+        if self._news is not None:
+            self._wake()
+        self._wire.end(data)
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         if self._chunked:
@@ -269,8 +286,7 @@ class Exchange:
             return
         self.started = self.complete = True
         self.keep_alive = False
-        self._wire.write(refusal(GatewayError("The gateway failed to answer this request."), self._wire.date_line))
-        self._wire.answered()
+        self._wire.end(refusal(GatewayError("The gateway failed to answer this request."), self._wire.date_line()))
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

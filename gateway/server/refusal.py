@@ -11,8 +11,8 @@ PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 def status_line(status: int) -> bytes:
-    """`HTTP/1.1 404 Not Found` and its line end; a number that nobody registered has no phrase."""
-    return f"HTTP/1.1 {status} {PHRASES.get(status, '')}\r\n".encode()
+    """`HTTP/1.1 404 Not Found`, without its line end; a number that nobody registered has no phrase."""
+    return f"HTTP/1.1 {status} {PHRASES.get(status, '')}".encode()
 
 
 def refusal(error: GatewayError, date_line: bytes) -> bytes:
@@ -22,10 +22,12 @@ def refusal(error: GatewayError, date_line: bytes) -> bytes:
     lines = [
         status_line(error.status),
         date_line,
-        b"content-type: application/json\r\n",
-        b"content-length: %d\r\n" % len(body),
-        b"x-request-id: %b\r\n" % request_id.encode(),
-        *(b"%b: %b\r\n" % field for field in error_headers(error)),
-        b"connection: close\r\n\r\n",
+        b"content-type: application/json",
+        b"content-length: %d" % len(body),
+        b"x-request-id: %b" % request_id.encode(),
+        *(b"%b: %b" % field for field in error_headers(error)),
+        b"connection: close",
+        b"",
+        body,
     ]
-    return b"".join(lines) + body
+    return b"\r\n".join(lines)

@@ -17,7 +17,8 @@ import uvloop
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.worker import Drain, WorkerIdentity
 from gateway.server.channel import Assignment, receive_assignment, report_failure, report_ready
-from gateway.server.protocol import ConnectionLimits, HttpProtocol
+from gateway.server.connection import ConnectionLimits
+from gateway.server.protocol import HttpProtocol
 from gateway.server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class WorkerServer(uvicorn.Server):
     async def _idle_within(self, seconds: float) -> bool:
         """Whether the last request and the last connection ended within that time."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while self.server_state.tasks or self.server_state.connections:
+        while self.server_state.connections or not all(task.done() for task in self.server_state.tasks):
             if asyncio.get_running_loop().time() >= deadline:
                 return False
             await asyncio.sleep(POLL_SECS)  # noqa: TID251 -- once in a process's life, and real sockets keep real time

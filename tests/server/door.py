@@ -13,8 +13,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, ClientConnection, Receive, Scope, Send
+from gateway.server.connection import ConnectionLimits
 from gateway.server.listening import listen
-from gateway.server.protocol import ConnectionLimits, HttpProtocol
+from gateway.server.protocol import HttpProtocol
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PATIENCE_SECS = 10.0

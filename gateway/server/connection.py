@@ -1,0 +1,250 @@
+"""How does a client's connection live and end? What is written to it, how long it may wait, when it closes."""
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.server import ServerState
+
+from gateway.core.asgi import Headers
+from gateway.server.exchange import Exchange
+
+WRITE_BUFFER_BYTES = 65536
+"""This much of an answer waits for the client; then the application is made to wait."""
+TCP_NOTSENT_LOWAT = 25
+"""Linux's number; the socket module has no name for it."""
+UNSENT_BYTES = 131072
+"""This much more waits in the kernel, which would otherwise take megabytes for a client that reads nothing: its
+backend would not be slowed down, and nobody would notice that it does not read."""
+LINGER_SECS = 2.0
+"""How long a refused client may go on sending before its socket is cut."""
+FLUSH_SECS = 30.0
+"""How long a client may take to read the end of an answer on a connection that is to close."""
+LAST_IDLE_SECS = 1.0
+"""How long an idle connection outlives the beginning of a drain: a request may be on its way, and is answered."""
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What a client may take: seconds for a head, seconds of idleness, bytes of a head."""
+
+    header_timeout: float
+    keepalive: float
+    max_header_bytes: int
+
+
+class Connection(asyncio.Protocol):
+    """A client's socket without its HTTP; the `server.exchange.Wire` of the request that runs on it."""
+
+    __slots__ = (
+        "_date_fields",
+        "_date_line",
+        "_deaf",
+        "_draining",
+        "_exchange",
+        "_head_timer",
+        "_idle_since",
+        "_idle_timer",
+        "_in_head",
+        "_limits",
+        "_loop",
+        "_reading_paused",
+        "_relief",
+        "_server",
+        "_transport",
+        "congested",
+    )
+
+    def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
+        self.congested = False
+        self._server = server
+        self._loop = loop
+        self._limits = limits
+        self._transport: asyncio.Transport
+        self._exchange: Exchange | None = None
+        self._in_head = False
+        """A head has begun and is not complete."""
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._deaf = False
+        """What comes is thrown away, and reading goes on for the sake of noticing the client's departure."""
+        self._draining = False
+        self._reading_paused = False
+        self._relief: asyncio.Future[None] | None = None
+        self._date_fields: Headers = []
+        self._date_line = b""
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
+        """A client has connected; its first head is due."""
+        self._transport = transport
+        self._server.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._set_option(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        self._expect_head()
+
+    def eof_received(self) -> None:
+        """A client that stops sending is taken as gone: the transport closes, and not only when the rest was taken."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed, by whichever side; a running request is told at once."""
+        del exc
+        self._server.connections.discard(self)
+        for timer in (self._head_timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._deaf = True
+        self.resume_writing()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.lost()
+
+    def pause_writing(self) -> None:
+        """The client takes its answer slowly."""
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        """The client has taken enough."""
+        self.congested = False
+        if self._relief is not None and not self._relief.done():
+            self._relief.set_result(None)
+
+    # What uvicorn's Server asks for.
+
+    def shutdown(self) -> None:
+        """A drain begins: the running answer is the connection's last, an idle connection closes soon."""
+        self._draining = True
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+        else:
+            self._loop.call_later(LAST_IDLE_SECS, self._close_if_idle)
+
+    # server.exchange.Wire
+
+    def date_line(self) -> bytes:
+        """`date: ...` without a line end; Server makes it anew every second."""
+        fields = self._server.default_headers
+        if fields is not self._date_fields:
+            self._date_fields = fields
+            self._date_line = b"\r\n".join(map(b": ".join, fields))
+        return self._date_line
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the client."""
+        self._transport.write(data)
+        if self._transport.is_closing():
+            # The write found a dead socket and `connection_lost` is due: an application that writes without a pause
+            # must wait here, or the loop would never come to tell it.
+            self.congested = True
+
+    async def relieved(self) -> None:
+        """Wait until the client has taken enough of what was written, or has gone."""
+        self._relief = self._loop.create_future()
+        await self._relief
+
+    def resume_body(self) -> None:
+        """Read on, if a full buffer had stopped us."""
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def end(self, data: bytes) -> None:
+        """Queue the answer's last bytes, if there are any; then wait for the next request, or close."""
+        transport = self._transport
+        if data:
+            transport.write(data)
+        exchange, self._exchange = self._exchange, None
+        if exchange is None or transport.is_closing():
+            return
+        if exchange.keep_alive:
+            self._idle_since = self._loop.time()
+            if self._idle_timer is None:
+                self._idle_timer = self._loop.call_later(self._limits.keepalive, self._check_idleness)
+        elif exchange.more_body or self._deaf:
+            self._linger()
+        else:
+            self._close_when_flushed()
+
+    def drop_untaken(self) -> None:
+        """Close at once, if a complete answer still waits for a client that does not take it."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+
+    def hang_up(self, *, reset: bool) -> None:
+        """Close after what was written; `reset` leaves the client no doubt that the answer is incomplete."""
+        self._deaf = True
+        if reset:
+            self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self._close_when_flushed()
+
+    # For the protocol that reads HTTP.
+
+    def _expect_head(self) -> None:
+        """From now on the client has its time for a head."""
+        if self._head_timer is None:
+            self._head_timer = self._loop.call_later(self._limits.header_timeout, self._head_is_due)
+
+    def _head_is_there(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        """The time for a head is over."""
+        self._transport.abort()
+
+    def _hear_no_more(self) -> None:
+        """Throw away what comes from here on; the running answer, if there is one, is the connection's last."""
+        self._deaf = True
+        self.resume_body()
+        if self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    def _linger(self) -> None:
+        """Close so that the client can read what was written: closing upon unread bytes would reset the connection."""
+        self._hear_no_more()
+        self._transport.write_eof()
+        self._loop.call_later(LINGER_SECS, self._transport.abort)
+
+    # Our own.
+
+    def _set_option(self, *option: Any) -> None:  # noqa: ANN401 -- as socket.setsockopt takes them
+        self._transport.get_extra_info("socket").setsockopt(*option)
+
+    def _head_is_due(self) -> None:
+        self._head_timer = None
+        self._head_is_late()
+
+    def _close_when_flushed(self) -> None:
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(FLUSH_SECS, self._transport.abort)
+
+    def _close_if_idle(self) -> None:
+        if self._exchange is None and not self._in_head:
+            self._transport.close()
+
+    def _check_idleness(self) -> None:
+        """One timer per connection, set anew only when it fires: a timer per request would cost each a microsecond."""
+        self._idle_timer = None
+        if self._exchange is not None or self._in_head:
+            return
+        left = self._idle_since + self._limits.keepalive - self._loop.time()
+        if left <= 0:
+            self._transport.close()
+        else:
+            self._idle_timer = self._loop.call_later(left, self._check_idleness)
+
+
+def address_of(name: object) -> tuple[str, int] | None:
+    """Host and port of a TCP socket's name; a unix socket has none."""
+    if isinstance(name, tuple) and len(name) >= 2:  # noqa: PLR2004 -- IPv6 adds flow and scope
+        return str(name[0]), int(name[1])
+    return None

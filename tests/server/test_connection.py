@@ -1,0 +1,218 @@
+"""How long a client's connection lives: time-outs, slow readers and senders, the drain."""
+
+import asyncio
+
+import pytest
+
+from gateway.core.asgi import Receive, Scope, Send
+from tests.server.door import Echo, ask, client, connection_of, eventually, read_body, reply, request, serving
+
+pytestmark = pytest.mark.anyio
+
+HOST = b"Host: gateway.test\r\n"
+
+
+# What takes too long.
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "], ids=["silence", "half a head"])
+async def test_a_head_that_does_not_come_in_time_ends_the_connection(start: bytes) -> None:
+    async with serving(Echo(), header_timeout=0.05) as door:
+        assert await ask(door, start) == b""
+
+
+async def test_a_later_head_has_its_time_too() -> None:
+    async with serving(Echo(), header_timeout=0.05) as door, client(door) as it:
+        await it.send(request(body=b"one"))
+        await it.answer()
+        await it.send(b"POST / HT")
+        assert await it.rest() == b""
+
+
+async def test_the_time_of_a_head_is_not_the_time_of_a_body() -> None:
+    started = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        started.set()
+        await reply(send, await read_body(receive))
+
+    async with serving(app, header_timeout=0.05) as door, client(door) as it:
+        head, body = request(body=b"in its own time").split(b"\r\n\r\n")
+        await it.send(head + b"\r\n\r\n")
+        await started.wait()
+        await asyncio.sleep(0.1)  # noqa: TID251 -- longer than a head may take: what must not happen has no event
+        await it.send(body)
+        assert (await it.answer()).endswith(b"in its own time")
+
+
+async def test_an_idle_connection_is_closed_after_its_time() -> None:
+    async with serving(Echo(), keepalive=0.05) as door, client(door) as it:
+        await it.send(request(body=b"one"))
+        await it.answer()
+        assert await it.rest() == b""
+
+
+async def test_idleness_is_counted_from_the_last_answer() -> None:
+    proceed = asyncio.Event()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"] == "/wait":
+            await proceed.wait()
+        await reply(send, b"done")
+
+    async with serving(app, keepalive=0.05) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        await it.answer()
+        await it.send(request("GET", "/wait"))
+        await asyncio.sleep(0.1)  # noqa: TID251 -- longer than an idle connection lives: this one is not idle
+        proceed.set()
+        assert (await it.answer()).endswith(b"done")
+        assert await it.rest() == b""
+
+
+# Those who are slow, and those who do not listen.
+
+
+async def test_an_early_answer_reaches_a_client_that_is_still_sending() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await reply(send, b"too large", status=413)
+
+    async with serving(app) as door, client(door) as it:
+        it.writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 50000000\r\n\r\n" + b"x" * 5_000_000)
+        answer = await it.rest()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b"too large")
+
+
+async def test_a_slow_reader_makes_the_application_wait() -> None:
+    written = 0
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        nonlocal written
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _i in range(4000):
+            await send({"type": "http.response.body", "body": b"x" * 16384, "more_body": True})
+            written += 16384
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serving(app) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port, limit=1024)
+        writer.write(request("GET", "/"))
+        await reader.readexactly(1)
+        before = -1
+        while written != before:  # until nothing moves any more
+            before = written
+            await asyncio.sleep(0.1)  # noqa: TID251 -- what must not happen has no event
+        assert written < 16_000_000
+        total = 0
+        while b"\r\n0\r\n\r\n" not in (data := await reader.read(1 << 20)):
+            total += len(data)
+        assert total > 4000 * 16384 - 100_000
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_client_that_sends_more_than_is_read_is_made_to_wait() -> None:
+    proceed = asyncio.Event()
+    lengths = []
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await proceed.wait()
+        body = b""
+        while True:
+            message = await receive()
+            lengths.append(len(message["body"]))
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        await reply(send, b"%d" % len(body))
+
+    async with serving(app) as door, client(door) as it:
+        it.writer.write(request(body=b"x" * 30_000_000))
+        await eventually(lambda: door.state.tasks)
+        proceed.set()
+        assert (await it.answer()).endswith(b"\r\n\r\n30000000")
+    assert max(lengths) <= 65536 + 262144
+
+
+async def test_an_answer_that_a_client_does_not_take_does_not_outlive_it() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        await it.until(b"\r\n\r\n")
+        it.leave(reset=True)
+        await eventually(lambda: not door.state.connections)
+        for task in door.state.tasks:
+            task.cancel()
+        await eventually(lambda: not door.state.tasks)
+        assert not door.state.connections
+
+
+async def test_a_complete_answer_that_a_client_does_not_take_can_be_dropped() -> None:
+    written = asyncio.Event()
+    size = 64 * 1024 * 1024  # more than a kernel holds for a reader that does not read
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        length = (b"content-length", b"%d" % size)
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        sending = asyncio.ensure_future(send({"type": "http.response.body", "body": bytes(size)}))
+        await asyncio.wait([sending], timeout=0.01)
+        connection_of(scope).abort()
+        await sending
+        written.set()
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        await asyncio.wait_for(written.wait(), 5)
+        await eventually(lambda: not door.state.connections)
+
+
+async def test_dropping_what_was_taken_keeps_the_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Echo()(scope, receive, send)
+        connection_of(scope).abort()
+
+    async with serving(app) as door, client(door) as it:
+        for body in (b"one", b"two"):
+            await it.send(request(body=body))
+            assert (await it.answer()).endswith(body)
+
+
+# The drain.
+
+
+async def test_a_drain_lets_the_running_answer_finish_as_the_last() -> None:
+    proceed = asyncio.Event()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await proceed.wait()
+        await reply(send, b"done")
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        await eventually(lambda: door.state.tasks)
+        for connection in list(door.state.connections):
+            connection.shutdown()
+        proceed.set()
+        answer = await it.rest()
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b"done")
+
+
+async def test_a_drain_answers_a_request_that_was_on_its_way_and_then_closes() -> None:
+    async with serving(Echo()) as door, client(door) as it, client(door) as idle:
+        for each in (it, idle):
+            await each.send(request(body=b"one"))
+            await each.answer()
+        for connection in list(door.state.connections):
+            connection.shutdown()
+        await it.send(request(body=b"two"))
+        answer = await it.rest()
+        assert b"connection: close\r\n" in answer
+        assert answer.endswith(b"two")
+        assert await idle.rest() == b""
