@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import lmdb
 from gateway.store.doorbell import anybody_alive
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import LAYOUT
+from gateway.store.salvage import Record, SpoiltError, salvage
+
+log = logging.getLogger(__name__)
 
 RECORDS_BESIDE_BUCKETS = 40_000
 """Room for what runs or waits, over all organizations: two or three records for each request."""
@@ -52,28 +56,42 @@ def entered(directory: Path) -> Iterator[bool]:
 
 
 def open_environment(directory: Path, size: int, *, alone: bool) -> lmdb.Environment:
-    """The LMDB environment in an `entered` directory, fresh if nobody lives in it and it cannot be trusted.
+    """The LMDB environment in an `entered` directory.
+
+    Where nobody lives it is a new one, with what can be kept of the old; a file that somebody has mapped is never
+    touched but by its own transactions. Raises StoreUnavailableError when it belongs to another kind of gateway.
 
     Nothing is synced to a disk: the state need not outlive the host, and what a killed process had written stays in
     the page cache. The whole file is allocated now, because a write to a map without memory behind it is a SIGBUS.
     """
-    expected = f"layout {LAYOUT}, {size} bytes, boot {boot_id()}\n"
+    expected = f"layout {LAYOUT}, {size} bytes, boot {boot_id()}\n".encode()
     marker = directory / "layout"
-    if alone:
-        if not marker.is_file() or marker.read_text() != expected:
-            wipe(directory)
-        (directory / "lock.mdb").unlink(missing_ok=True)  # nobody has its mutex: a new one cannot be in a bad state
-    elif marker.read_text() != expected:
-        raise StoreUnavailableError(f"LIMITER_PATH {directory} is in use by a gateway with another layout or size")
-    try:
-        environment = opened(directory, size)
-    except lmdb.Error:
-        if not alone:
-            raise
-        wipe(directory)
-        environment = opened(directory, size)
-    marker.write_text(expected)
+    found = marker.read_bytes() if marker.is_file() else b""
+    if not alone:
+        if found != expected:
+            raise StoreUnavailableError(f"LIMITER_PATH {directory} is in use by a gateway with another layout or size")
+        return opened(directory, size)
+    kept = kept_records(directory) if found == expected else []
+    wipe(directory)
+    environment = opened(directory, size)
+    with environment.begin(write=True) as tree:
+        for key, value in kept:
+            tree.put(key, value, append=True)
+    marker.write_bytes(expected)  # last: what is left by a start that is broken off here is not kept
     return environment
+
+
+def kept_records(directory: Path) -> list[Record]:
+    """What an earlier gateway left that still counts; nothing, and a line in the log, if it cannot be read."""
+    try:
+        return salvage(directory)
+    except SpoiltError as error:
+        log.warning(
+            "the limits' state in LIMITER_PATH %s cannot be read (%s): it starts afresh, with every bucket full",
+            directory,
+            error,
+        )
+        return []
 
 
 def opened(directory: Path, size: int) -> lmdb.Environment:

@@ -75,8 +75,6 @@ class LmdbStore:
             try:
                 opened = environment.open_environment(directory, self._size, alone=alone)
                 self._env = cast("Environment", opened)
-                for dead in self._decide(ledger.workers) if alone else ():
-                    self._clear(dead)
                 self._worker = self._decide(ledger.join)
                 self._doorbell = Doorbell(directory, self._worker, self._waiters.wake)
             except (lmdb.Error, OSError) as error:
