@@ -24,6 +24,7 @@ from gateway.middleware.chain import build_chain
 from gateway.middleware.error_boundary import ErrorBoundary
 from gateway.middleware.rate_limit import RateLimit
 from gateway.middleware.read_body import ReadBody
+from gateway.middleware.refused import recording
 from gateway.middleware.request_scope import RequestScope
 from gateway.observability.live import LiveGauges
 from gateway.observability.log_writer import LogWriter
@@ -97,6 +98,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     forwarder = Forwarder(dispatcher, settings, settings.max_event_bytes, clock)
     planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
     recorder = Recorder(metrics, writer if settings.access_log else None, clock, console=wants_console(settings))
+    worker.refusals.listen(recording(recorder.record, clock))
     keyring = Keyring(key.get_secret_value() for key in settings.gateway_api_key)
     book = AddressBook(settings.trusted_proxies)
     failures = FailedAuthLimiter(settings, store)

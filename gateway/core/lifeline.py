@@ -35,8 +35,8 @@ class Lifeline:
 
     __slots__ = ("_pending", "_task", "reason")
 
-    def __init__(self, task: "asyncio.Task[Any]") -> None:
-        self._task: asyncio.Task[Any] | None = task
+    def __init__(self, task: "asyncio.Task[Any] | None") -> None:
+        self._task = task
         self._pending = 0
         self.reason: Cut | None = None
 

@@ -31,6 +31,38 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """What the server answered by itself: a head that is no request, too large or too late.
+
+    Attributes:
+        request_id: the id that the client was told.
+        status: of the answer.
+        outcome: the failure's word, from a bounded set.
+        peer: the address of the socket's other end.
+        target: the request's target as far as it came; anything may stand in it.
+        seconds: for how long the head was waited for; 0 when it came in one piece.
+    """
+
+    request_id: str
+    status: int
+    outcome: str
+    peer: str
+    target: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Who is told of what the server refuses; nobody, until somebody listens."""
+
+    tell: Callable[[Refused], None] = lambda _: None
+
+    def listen(self, tell: Callable[[Refused], None]) -> None:
+        """Call `tell` from the event loop, once for every refusal of a connection that is made from now on."""
+        self.tell = tell
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerIdentity:
     """One worker among its siblings.
 
@@ -38,10 +70,12 @@ class WorkerIdentity:
         index: 0 up to `workers - 1`; a worker that replaces a dead one takes over its index.
         workers: how many there are.
         drain: tells of this worker's end.
+        refusals: tells of what the server answered by itself.
         page: the inherited descriptor of the page that its metrics are counted in; None: nobody collects them.
     """
 
     index: int = 0
     workers: int = 1
     drain: Drain = field(default_factory=Drain)
+    refusals: Refusals = field(default_factory=Refusals)
     page: int | None = None

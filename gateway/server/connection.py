@@ -37,7 +37,7 @@ class ConnectionLimits:
 
 
 class Connection(asyncio.Protocol):
-    """A client's socket without its HTTP; the `server.exchange.Wire` of the request that runs on it."""
+    """A client's socket without its HTTP; the `server.wire.Wire` of the request that runs on it."""
 
     __slots__ = (
         "_date_fields",
@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         "_deaf",
         "_draining",
         "_exchange",
+        "_head_since",
         "_head_timer",
         "_idle_since",
         "_idle_timer",
@@ -68,6 +69,8 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         """A head has begun and is not complete."""
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_since = 0.0
+        """When the head that `_head_timer` times was first waited for."""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._deaf = False
@@ -126,7 +129,7 @@ class Connection(asyncio.Protocol):
         else:
             self._loop.call_later(LAST_IDLE_SECS, self._close_if_idle)
 
-    # server.exchange.Wire
+    # server.wire.Wire
 
     def date_line(self) -> bytes:
         """`date: ...` without a line end; Server makes it anew every second."""
@@ -189,7 +192,8 @@ class Connection(asyncio.Protocol):
     def _expect_head(self) -> None:
         """From now on the client has its time for a head."""
         if self._head_timer is None:
-            self._head_timer = self._loop.call_later(self._limits.header_timeout, self._head_is_due)
+            self._head_since = self._loop.time()
+            self._head_timer = self._loop.call_later(self._limits.header_timeout, self._head_is_late)
 
     def _head_is_there(self) -> None:
         if self._head_timer is not None:
@@ -197,7 +201,7 @@ class Connection(asyncio.Protocol):
             self._head_timer = None
 
     def _head_is_late(self) -> None:
-        """The time for a head is over."""
+        """The time for a head is over, and not a byte of it has come."""
         self._transport.abort()
 
     def _hear_no_more(self) -> None:
@@ -217,10 +221,6 @@ class Connection(asyncio.Protocol):
 
     def _set_option(self, *option: Any) -> None:  # noqa: ANN401 -- as socket.setsockopt takes them
         self._transport.get_extra_info("socket").setsockopt(*option)
-
-    def _head_is_due(self) -> None:
-        self._head_timer = None
-        self._head_is_late()
 
     def _close_when_flushed(self) -> None:
         self._transport.close()

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
-from typing import Protocol
 
 from gateway.core.asgi import ASGIApp, Headers, Message, Scope
 from gateway.core.errors import GatewayError
 from gateway.server.refusal import refusal, status_line
+from gateway.server.wire import Wire
 
 logger = logging.getLogger(__name__)
 
@@ -19,44 +20,6 @@ as_line = b": ".join
 """A header field as it stands on the wire, without its line end."""
 BODILESS = frozenset({204, 304})
 """Statuses whose answers have no body and state no length (RFC 9110, section 8.6)."""
-
-
-class Wire(Protocol):
-    """What an exchange needs of its connection.
-
-    Attributes:
-        congested: whether the client takes what is written more slowly than it comes.
-    """
-
-    congested: bool
-
-    def date_line(self) -> bytes:
-        """The `date` header, without its line end."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Queue bytes for the client."""
-        ...
-
-    async def relieved(self) -> None:
-        """Wait until the client has taken enough of what was written, or has gone."""
-        ...
-
-    def resume_body(self) -> None:
-        """The application wants more of the request's body."""
-        ...
-
-    def end(self, data: bytes) -> None:
-        """Queue the answer's last bytes, if any; keep the connection or close it, as `Exchange.keep_alive` says."""
-        ...
-
-    def drop_untaken(self) -> None:
-        """Close at once, if a complete answer still waits for a client that does not take it."""
-        ...
-
-    def hang_up(self, *, reset: bool) -> None:
-        """Close after what was written; `reset` makes sure that the client cannot take it for a clean end."""
-        ...
 
 
 class Exchange:
@@ -74,6 +37,7 @@ class Exchange:
 
     __slots__ = (
         "_body_received",
+        "_broken",
         "_chunked",
         "_expects_continue",
         "_held",
@@ -99,6 +63,8 @@ class Exchange:
         self._wire = wire
         self._news: asyncio.Future[None] | None = None
         self._on_gone: Callable[[], None] | None = None
+        self._broken: GatewayError | None = None
+        """Why the rest of the body will never come, though the client is there to be told."""
         self._expects_continue = self._body_received = False
         self._chunked = True
         self._mute = False
@@ -124,8 +90,9 @@ class Exchange:
             await app(scope, self.receive, self.send)
         except asyncio.CancelledError:
             self.abort()  # the client has gone or the drain is over: nothing more is coming
-        except Exception:
-            logger.exception("the application failed")
+        except Exception as error:
+            if error is not self._broken:
+                logger.exception("the application failed")
             self._give_up()
         else:
             if not self.complete and not self.gone:
@@ -148,6 +115,11 @@ class Exchange:
         self.more_body = False
         if self._news is not None:
             self._wake()
+
+    def break_off(self, error: GatewayError) -> None:
+        """The body cannot be read on: the application gets `error` for the rest of it, and may answer."""
+        self._broken = error
+        self._wake()
 
     def lost(self) -> None:
         """The client's socket is gone."""
@@ -187,7 +159,11 @@ class Exchange:
     # ASGI
 
     async def receive(self) -> Message:
-        """The next part of the body as it came; after the last one, `http.disconnect` once the client is gone."""
+        """The next part of the body as it came; after the last one, `http.disconnect` once the client is gone.
+
+        Raises:
+            GatewayError: what was to follow in the body is no HTTP.
+        """
         if self._expects_continue and not self.started and not self.gone:
             self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
@@ -196,6 +172,8 @@ class Exchange:
                 body, self.body = self.body, b""
                 self._body_received = not self.more_body
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
+            if self._broken is not None:
+                raise self._broken
             self._wire.resume_body()
             self._news = asyncio.get_running_loop().create_future()
             await self._news
@@ -286,7 +264,8 @@ class Exchange:
             return
         self.started = self.complete = True
         self.keep_alive = False
-        self._wire.end(refusal(GatewayError("The gateway failed to answer this request."), self._wire.date_line()))
+        error = self._broken or GatewayError("The gateway failed to answer this request.")
+        self._wire.end(refusal(error, secrets.token_hex(16), self._wire.date_line()))
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

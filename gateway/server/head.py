@@ -25,6 +25,14 @@ class HeadTooLargeError(GatewayError):
     code = "headers_too_large"
 
 
+class HeadTimeoutError(GatewayError):
+    """The head has begun and was not complete within CLIENT_HEADER_TIMEOUT_SECS."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "headers_timeout"
+
+
 class Target(NamedTuple):
     """The request's target, taken apart: bytes as they came, percent-encoding included."""
 

@@ -1,6 +1,8 @@
 """How do a client's bytes become requests? HTTP/1.1 on httptools, one request at a time."""
 
 import asyncio
+import secrets
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,9 +12,19 @@ from uvicorn.server import ServerState
 
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Headers
 from gateway.core.errors import BadRequestError, GatewayError
+from gateway.core.worker import Refused
 from gateway.server.connection import Connection, ConnectionLimits, address_of
 from gateway.server.exchange import Exchange
-from gateway.server.head import DECISIVE, MAX_HEADERS, check_head, check_size, split_target, too_long, too_many
+from gateway.server.head import (
+    DECISIVE,
+    MAX_HEADERS,
+    HeadTimeoutError,
+    check_head,
+    check_size,
+    split_target,
+    too_long,
+    too_many,
+)
 from gateway.server.refusal import refusal
 
 BODY_BUFFER_BYTES = 65536
@@ -20,6 +32,8 @@ BODY_BUFFER_BYTES = 65536
 REQUEST_KEYS = ("http_version", "method", "path", "raw_path", "query_string", "headers", "state", "extensions")
 """What a scope says of its request; the rest is its connection's."""
 FRAMING = (b"content-length", b"transfer-encoding")
+LINE_ENDS = b"\r\n"
+"""Some clients end a body with one too many; before a request line it is nothing (RFC 9112, section 2.2)."""
 UNREAD = b"\n"
 """Stands for a request line that nothing begins with."""
 
@@ -34,7 +48,8 @@ class HttpProtocol(Connection):
     It stands in for uvicorn's own protocol where a gateway's promises depend on it: a departure is told by callback
     the moment the socket is lost (`core.asgi.ClientConnection`); a head must arrive in time and within bounds; a
     second request pipelined behind a running one is not run, as its bytes would hide the departure; an `Upgrade` is
-    ignored without losing the body; an early answer is not lost to a reset; HTTP/1.0 gets no chunks.
+    ignored without losing the body; an early answer is not lost to a reset; HTTP/1.0 gets no chunks; what is refused
+    here is told to `refused`, as no application will ever count it.
     """
 
     __slots__ = (
@@ -48,6 +63,7 @@ class HttpProtocol(Connection):
         "_line",
         "_modern",
         "_parser",
+        "_refused",
         "_replaying",
         "_scope",
         "_url",
@@ -62,11 +78,13 @@ class HttpProtocol(Connection):
         *,
         app: ASGIApp,
         limits: ConnectionLimits,
+        refused: Callable[[Refused], None],
     ) -> None:
         del config
         super().__init__(server_state, _loop or asyncio.get_running_loop(), limits)
         self._app_state = app_state
         self._app = app
+        self._refused = refused
         self._parser = httptools.HttpRequestParser(self)
         self._replaying = False
         self._head_bytes = 0
@@ -105,8 +123,15 @@ class HttpProtocol(Connection):
         """Bytes have come: of a head, of a body, or nothing that we asked for."""
         if self._deaf:
             return
-        if self._exchange is not None and not self._exchange.more_body:
-            self._hear_no_more()  # nothing runs behind the running request
+        exchange = self._exchange
+        if exchange is None:
+            if data[0] in LINE_ENDS and not self._in_head:
+                data = data.lstrip(LINE_ENDS)
+                if not data:
+                    return
+        elif not exchange.more_body:
+            if data.strip(LINE_ENDS):
+                self._hear_no_more()  # nothing runs behind the running request
             return
         self._chunk = data
         try:
@@ -248,19 +273,28 @@ class HttpProtocol(Connection):
         else:
             self._expect_head()
 
-    def _stop_parsing(self, reason: BaseException | None) -> None:
-        if self._exchange is not None and not self._exchange.more_body:
-            self._hear_no_more()
-        elif isinstance(reason, GatewayError):
-            self._refuse(reason)
+    def _head_is_late(self) -> None:
+        if self._in_head:
+            self._refuse(HeadTimeoutError("The request's headers did not arrive in time."))
         else:
-            self._refuse(BadRequestError("The request is not valid HTTP/1.1."))
+            super()._head_is_late()
+
+    def _stop_parsing(self, reason: BaseException | None) -> None:
+        exchange = self._exchange
+        error = reason if isinstance(reason, GatewayError) else BadRequestError("The request is not valid HTTP/1.1.")
+        if exchange is None:
+            self._refuse(error)
+            return
+        self._hear_no_more()
+        if exchange.more_body:
+            exchange.break_off(error)  # the application says it, under the id that it knows the request by
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer in the application's stead, unless it has begun to; a running request is told that it is over."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is None or not exchange.started:
-            self._transport.write(refusal(error, self.date_line()))
-        if exchange is not None:
-            exchange.lost()
+        """Answer in the application's stead a head that it will never see."""
+        request_id = secrets.token_hex(16)
+        self._transport.write(refusal(error, request_id, self.date_line()))
+        waited = self._loop.time() - self._head_since if self._head_timer is not None else 0.0
+        peer, target = self._scope["client"], self._url.decode("ascii", "replace")
+        self._refused(Refused(request_id, error.status, error.outcome, peer[0] if peer else "", target, waited))
+        self._in_head = False
         self._linger()

@@ -1,6 +1,5 @@
 """What does a client hear whose request never reached the application? A whole answer, in OpenAI's envelope."""
 
-import secrets
 from http import HTTPStatus
 
 from gateway.core.endpoint import Dialect
@@ -15,9 +14,8 @@ def status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {PHRASES.get(status, '')}".encode()
 
 
-def refusal(error: GatewayError, date_line: bytes) -> bytes:
+def refusal(error: GatewayError, request_id: str, date_line: bytes) -> bytes:
     """The complete answer that states `error` and closes the connection."""
-    request_id = secrets.token_hex(16)
     body = error_body(error, Dialect.OPENAI, request_id)
     lines = [
         status_line(error.status),

@@ -159,7 +159,9 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
     )
     config = uvicorn.Config(
         startup,
-        http=functools.partial(HttpProtocol, app=app, limits=limits),  # type: ignore[arg-type]  # any maker will do
+        http=functools.partial(  # type: ignore[arg-type]  # any maker will do
+            HttpProtocol, app=app, limits=limits, refused=identity.refusals.tell
+        ),
         lifespan="on",
         interface="asgi3",
         log_config=None,

@@ -13,6 +13,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, ClientConnection, Receive, Scope, Send
+from gateway.core.worker import Refused
 from gateway.server.connection import ConnectionLimits
 from gateway.server.listening import listen
 from gateway.server.protocol import HttpProtocol
@@ -27,6 +28,7 @@ class Door:
 
     port: int
     state: ServerState
+    refused: list[Refused] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -37,11 +39,12 @@ async def serving(
     state = ServerState()
     state.default_headers = [(b"date", b"Sat, 21 Nov 2026 01:00:00 GMT")]
     limits = ConnectionLimits(header_timeout, keepalive, max_header_bytes)
-    make = functools.partial(HttpProtocol, Config(app), state, {}, app=app, limits=limits)
+    refused: list[Refused] = []
+    make = functools.partial(HttpProtocol, Config(app), state, {}, app=app, limits=limits, refused=refused.append)
     with listen("127.0.0.1", 0) as listener:
         server = await asyncio.get_running_loop().create_server(make, sock=listener)
         try:
-            yield Door(listener.getsockname()[1], state)
+            yield Door(listener.getsockname()[1], state, refused)
         finally:
             server.close()
             for task in state.tasks:

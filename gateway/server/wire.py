@@ -1,0 +1,41 @@
+"""What does a request need of the connection it came on?"""
+
+from typing import Protocol
+
+
+class Wire(Protocol):
+    """What an exchange needs of its connection.
+
+    Attributes:
+        congested: whether the client takes what is written more slowly than it comes.
+    """
+
+    congested: bool
+
+    def date_line(self) -> bytes:
+        """The `date` header, without its line end."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the client."""
+        ...
+
+    async def relieved(self) -> None:
+        """Wait until the client has taken enough of what was written, or has gone."""
+        ...
+
+    def resume_body(self) -> None:
+        """The application wants more of the request's body."""
+        ...
+
+    def end(self, data: bytes) -> None:
+        """Queue the answer's last bytes, if any; keep the connection or close it, as `Exchange.keep_alive` says."""
+        ...
+
+    def drop_untaken(self) -> None:
+        """Close at once, if a complete answer still waits for a client that does not take it."""
+        ...
+
+    def hang_up(self, *, reset: bool) -> None:
+        """Close after what was written; `reset` makes sure that the client cannot take it for a clean end."""
+        ...
