@@ -53,7 +53,7 @@ _FAILURES = (
     ModelNotFoundError("The model does not exist.", param="model"),
     BodyTimeoutError("The request's body did not arrive in time."),
     PayloadTooLargeError("The request's body is too large."),
-    UnsupportedEncodingError("The request's body is compressed, or no JSON."),
+    UnsupportedEncodingError("The request's body is compressed: send it plain."),
     RateLimitedError("Your own limit is reached: too many requests, or no free slot in time."),
     BadGatewayError("The backend failed."),
     UnavailableError("No backend takes work now."),

@@ -44,7 +44,10 @@ def probes_router(fleet: FleetView, clock: Clock) -> APIRouter:
 
     @router.get("/health/detailed")
     async def detailed_health(response: Response) -> HealthReport:
-        """Every backend with its state, the reason and the last probe's latency, as one worker sees them."""
+        """Every backend by its name, with its state, the reason and the last probe's latency, as one worker sees them.
+
+        Whoever has a client's key may ask: addresses of backends are not told.
+        """
         response.headers["cache-control"] = _UNCACHED
         verdict = fleet.ready()
         statuses = fleet.statuses()
@@ -64,7 +67,6 @@ def _report(status: BackendStatus, now: float) -> BackendReport:
     return BackendReport(
         name=status.backend.name,
         group=status.group.name,
-        url=status.backend.url,
         model=status.group.model,
         state=health.state.value,
         reason=health.reason,

@@ -59,6 +59,8 @@ def limits(settings: Settings) -> list[str]:
         if bucket
         else "requests at any rate"
     )
+    failures = settings.failed_auth_bucket()
+    wrong = f"; after {failures.capacity:g} in a row, and more than {failures.rate:g} a second, 429" if failures else ""
     workers = settings.gateway_workers
     truth = f"over all {workers} workers together" if workers > 1 else "in its one worker"
     return [
@@ -68,8 +70,7 @@ def limits(settings: Settings) -> list[str]:
         f"  {settings.max_inflight_per_ip} of its requests run at a time, and {settings.max_queued_per_ip} more wait,",
         f"  first come first served, for {settings.queue_timeout_secs:g} s at the most; then they hear 429.",
         f"  A body may have {settings.max_request_body_bytes:,} bytes.",
-        f"  It may send {settings.failed_auth_burst:g} wrong keys, and {settings.failed_auth_per_sec:g} a second;",
-        "  beyond that it hears 429 before its key is looked at.",
+        f"  A wrong key hears 401{wrong}. A right one always passes.",
     ]
 
 

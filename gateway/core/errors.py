@@ -117,7 +117,7 @@ class PayloadTooLargeError(GatewayError):
 
 
 class UnsupportedEncodingError(GatewayError):
-    """The body is compressed, or no JSON."""
+    """The body is compressed; what is no JSON is an `InvalidJsonError`."""
 
     status = 415
     type = "invalid_request_error"

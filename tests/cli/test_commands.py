@@ -180,6 +180,7 @@ def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, en
     assert "11 of its requests run at a time" in result.stdout
     assert "9000 s  between two tokens" in result.stdout
     assert "STREAM_IDLE_TIMEOUT_SECS is longer than MAX_REQUEST_SECS" in result.stdout
+    assert "A wrong key hears 401; after 20 in a row, and more than 1 a second, 429." in result.stdout
     assert "sk-of-a-client" not in result.stdout
     assert "of-the-backends" not in result.stdout
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -16,6 +17,9 @@ import uvloop
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import SystemClock
+from gateway.core.endpoint import ModelKind
+from gateway.core.fleet import Backend, BackendGroup
+from gateway.routing.policies import RoundRobin
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant
@@ -26,6 +30,10 @@ PROMPTLY = 30.0
 """Seconds for an answer on a busy machine; the tests measure what took place, not how long it took to be told."""
 
 READY, STORMING = 0, -1
+
+REPLICAS = BackendGroup(
+    "chat", ModelKind.CHAT, "qwen", (), (Backend("chat0", "http://chat0:8000"), Backend("chat1", "http://chat1:8000"))
+)
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["uvloop", "anyio", "gateway.store.lmdb"])
@@ -112,6 +120,11 @@ class Runner:
 
     async def turns(self, times: int) -> list[int]:
         return [await self.store.next_turn("shared") for _ in range(times)]
+
+    async def choices(self, times: int) -> dict[str, int]:
+        """How often each of two replicas was the first choice."""
+        order = RoundRobin(self.store.next_turn).order
+        return Counter([(await order(REPLICAS))[0].name for _ in range(times)])
 
     async def storm(self) -> NoReturn:
         """Nothing but write transactions, until it is killed."""

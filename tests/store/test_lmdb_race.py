@@ -1,6 +1,7 @@
 """Four processes, one truth: nothing is granted twice, nobody overtakes, and no kill leaves a slot behind."""
 
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_turns_are_counted_by_all_processes_together(directory: Path) -> None:
         asked = [(worker, worker.start("turns", times=500)) for worker in workers]
         turns = [turn for worker, number in asked for turn in worker.result(number)]
         assert sorted(turns) == list(range(2000))
+
+
+def test_ten_thousand_requests_of_four_processes_are_split_evenly_between_two_replicas(directory: Path) -> None:
+    shares = (2499, 2501, 2497, 2503)  # odd: workers that each counted for themselves would not come out even
+    with crew(directory, WORKERS) as workers:
+        asked = [(worker, worker.start("choices", times=share)) for worker, share in zip(workers, shares, strict=True)]
+        split = sum((worker.result(number) for worker, number in asked), Counter[str]())
+        assert split == {"chat0": 5000, "chat1": 5000}
 
 
 def test_a_datagram_wakes_whoever_got_the_slot(directory: Path) -> None:

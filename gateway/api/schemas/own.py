@@ -38,9 +38,10 @@ class Ready(BaseModel):
 class BackendReport(BaseModel):
     """One backend's state, as this worker's probes found it."""
 
-    name: str
+    name: str = Field(
+        description="As in logs and metrics: `chat0` is the first URL of CHAT_BACKENDS. Never an address."
+    )
     group: str
-    url: str
     model: str = Field(description="The name that the backend must serve.")
     state: Literal["loading", "healthy", "down"]
     reason: str = Field(description="What the last probe found, as a word.")
