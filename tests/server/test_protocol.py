@@ -62,6 +62,44 @@ async def test_an_aborted_answer_without_a_body_shows_its_head() -> None:
     assert answer.endswith(b"content-length: 9\r\n\r\n")
 
 
+@pytest.mark.parametrize("before", [b"", b"\r\n"], ids=["alone", "behind an empty line"])
+async def test_each_request_of_a_connection_is_read_by_its_own_line(before: bytes) -> None:
+    echo = Echo()
+    asked = [("POST", "/a"), ("POST", "/a"), ("POST", "/ab"), ("GET", "/a"), ("POST", "/a?x"), ("POST", "/a")]
+    async with serving(echo) as door, client(door) as it:
+        for method, path in asked:
+            await it.send(before + request(method, path, b"body"))
+            await it.answer()
+    read = [(scope["method"], (scope["raw_path"] + b"?" + scope["query_string"]).decode()) for scope in echo.scopes]
+    assert read == [(method, path if "?" in path else path + "?") for method, path in asked]
+
+
+async def test_a_line_that_comes_in_two_pieces_is_not_mistaken_for_its_second() -> None:
+    echo = Echo()
+    async with serving(echo) as door, client(door) as it:
+        for method in ("LOCK", "UNLOCK", "LOCK"):  # the one ends as the other stands
+            data = request(method, "/a", b"body")
+            if method == "UNLOCK":
+                await it.send(data[:2])
+                await turns()
+                data = data[2:]
+            await it.send(data)
+            await it.answer()
+        await it.send(b"UN")
+        await turns()
+        await it.send(request("LOCK", "/b", b"body"))
+        await it.answer()
+        await it.send(request("LOCK", "/b", b"body"))
+        await it.answer()
+    assert [scope["method"] for scope in echo.scopes] == ["LOCK", "UNLOCK", "LOCK", "UNLOCK", "LOCK"]
+
+
+async def turns() -> None:
+    """What was sent on the loopback is read within these turns of the loop."""
+    for _ in range(3):
+        await asyncio.sleep(0)  # noqa: TID251 -- no time passes
+
+
 async def test_a_connection_serves_one_request_after_another() -> None:
     async with serving(Echo()) as door, client(door) as it:
         for body in (b"one", b"two", b"three"):
@@ -141,8 +179,7 @@ async def test_a_late_empty_line_leaves_the_running_request_and_its_connection_a
         await it.send(request(body=b"one"))
         await begun.wait()
         await it.send(b"\r\n")
-        for _ in range(3):
-            await asyncio.sleep(0)  # noqa: TID251 -- turns of the loop: what was sent on the loopback has been read
+        await turns()
         proceed.set()
         answer = await it.answer()
         assert answer.endswith(b"\r\n\r\none")
