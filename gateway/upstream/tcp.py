@@ -16,11 +16,19 @@ PROBE_AFTER_SECS, PROBE_EVERY_SECS, PROBES = 15, 5, 4
 UNACKNOWLEDGED_MS = 45_000
 """Bytes that the backend's kernel does not take for that long end the connection; Linux alone would try for 15 min."""
 
+RECEIVE_BYTES = 160 * 1024
+"""What the kernel may take in for a reader that does not read; Linux counts its own overhead and grants twice as much.
+
+Left alone it grows a fast connection's buffer to megabytes and keeps them when its reader stops. The smallest figure
+that still fills 1 Gbit/s at 1 ms (record 49). Set once connected: nothing has been asked for, so nothing has come.
+"""
+
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def prepare(sock: socket.socket) -> None:
-    """Send at once, and notice a host that vanished."""
+    """Send at once, take in a bounded number of bytes, and notice a host that vanished."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_AFTER_SECS)

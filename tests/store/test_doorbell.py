@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from anyio.lowlevel import checkpoint
 
+from gateway.core.clock import SystemClock
 from gateway.store.doorbell import Doorbell, anybody_alive
+from gateway.store.lmdb import LmdbStore
+from gateway.store.settings import StoreKind, StoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -21,6 +24,41 @@ held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 held.bind(sys.argv[1])
 print("bound", flush=True)
 sys.stdin.read()
+"""
+
+WAIT_IN_THE_QUEUE = """
+import asyncio, pathlib, sys
+from gateway.core.clock import SystemClock
+from gateway.store import lmdb
+from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.waiters import Waiters
+
+lmdb.TICK_SECS = 3600  # it ticks once, at its start, and is patient: who is woken was rung
+counts = {"tick": 0, "wake": 0}
+
+def counted(kind, name):
+    original = getattr(kind, name)
+    def call(*args):
+        counts[name.strip("_")] += 1
+        return original(*args)
+    setattr(kind, name, call)
+
+async def main():
+    counted(lmdb.LmdbStore, "_tick")
+    counted(Waiters, "wake")
+    path = pathlib.Path(sys.argv[1])
+    store = lmdb.LmdbStore(StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=path), SystemClock())
+    await store.open()
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(store.acquire("organization", limit=1, max_queued=1, patience=3600))
+    while not store.counts().queued:
+        await asyncio.sleep(0)
+    print("ticked", counts["tick"], flush=True)
+    store.release(await waiting)
+    print(f"ticked {counts['tick']}, rung {counts['wake']}")
+    await store.close()
+
+asyncio.run(main())
 """
 
 
@@ -102,3 +140,25 @@ async def test_a_directory_is_inhabited_as_long_as_one_process_lives(directory: 
     assert anybody_alive(directory)
     bell.close()
     assert not anybody_alive(directory)
+
+
+async def test_a_slot_released_in_another_worker_is_heard_without_a_tick(directory: Path) -> None:
+    store = LmdbStore(StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=directory), SystemClock())
+    await store.open()
+    held = await store.acquire("organization", limit=1, max_queued=1, patience=0)
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 -- a script of our own, started once
+        [sys.executable, "-c", WAIT_IN_THE_QUEUE, str(directory)], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout
+        async with asyncio.timeout(20):
+            while not store.counts().queued:
+                await checkpoint()
+        assert await asyncio.to_thread(process.stdout.readline) == b"ticked 1\n"
+        store.release(held)
+        told, _ = await asyncio.to_thread(process.communicate, timeout=20)
+        assert told == b"ticked 1, rung 1\n"
+    finally:
+        process.kill()
+        process.wait()
+        await store.close()

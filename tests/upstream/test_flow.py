@@ -1,12 +1,14 @@
 """A reader that does not read holds a bounded number of bytes here, and its backend's send blocks."""
 
 import asyncio
+import socket
 
 import pytest
 
 from gateway.upstream.connection import HIGH_WATER_BYTES
 from gateway.upstream.http11 import Http11Reply
 from gateway.upstream.protocol import UpstreamRequest
+from gateway.upstream.tcp import RECEIVE_BYTES
 from tests.upstream.backend import STREAM, Backend, Peer, chunk
 from tests.upstream.conftest import Opener, within
 
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.anyio
 POST = UpstreamRequest(b"POST", b"/", [], b"{}")
 ONE_RECEIVE = 262_144
 """The most that an event loop hands over at once."""
+ONE_WRITE = 65_536
 TOTAL = 64 << 20
 
 
@@ -49,6 +52,36 @@ async def test_a_reader_that_does_not_read_stops_the_backend(open_client: Opener
         assert body == TOTAL
         reply.close()
         assert client.counts == (1, 1, 0)
+
+
+async def test_a_reader_that_stops_leaves_little_in_the_kernel(open_client: Opener) -> None:
+    """It read fast before, which is when a kernel lets a receive buffer grow without a bound of ours."""
+    sent = sends_up_to = 0
+
+    def floods(peer: Peer) -> None:
+        nonlocal sent, sends_up_to
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)
+        sends_up_to = peer.sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) + ONE_WRITE
+        peer.request()
+        peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % TOTAL)
+        while sent < TOTAL:
+            sent += peer.sock.send(b"x" * ONE_WRITE)
+
+    client = open_client()
+    with Backend(floods) as backend:
+        reply = await client.send(backend.address, POST)
+        assert isinstance(reply, Http11Reply)
+        read = 0
+        while read < TOTAL // 2:
+            read += len(await reply.read())
+        seen = -1
+        while seen != sent:
+            seen = sent
+            await within(0.2, lambda: sent == TOTAL)
+        held = sum(map(len, reply._answer.pieces))
+        assert held <= HIGH_WATER_BYTES + ONE_RECEIVE
+        assert sent - read - held <= 2 * RECEIVE_BYTES + sends_up_to
+        reply.close()
 
 
 async def test_a_stopped_connection_can_be_closed(open_client: Opener) -> None:

@@ -137,6 +137,38 @@ async def test_a_stale_connection_takes_all_older_ones_with_it(
             assert await exchange(client, backend) == b"ok"
 
 
+async def test_after_a_stale_connection_none_that_rested_longer_is_tried(
+    open_client: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older one is open: nothing but the failure of the newer one closes it."""
+    leave, left = threading.Event(), threading.Event()
+
+    def closes(peer: Peer) -> None:
+        leave.wait(PATIENCE_SECS)
+        peer.close()
+        left.set()
+
+    with Backend(answers(OK), answered_then(closes), answers(OK)) as backend:
+        client = open_client()
+        older = await client.send(backend.address, POST)
+        for _ in range(2):
+            assert await exchange(client, backend) == b"ok"
+        newer = await client.send(backend.address, POST)
+        for reply in (older, newer):
+            assert await reply.read() == b"ok"
+            reply.close()
+        assert (backend.accepted, client.counts) == (2, (2, 2, 0))
+        leave.set()
+        assert left.wait(PATIENCE_SECS)  # blocks the loop: it must not see the close before the request is written
+        with monkeypatch.context() as blind:
+            blind.setattr("gateway.upstream.tcp.has_news", lambda _: False)
+            with pytest.raises(NeverSent):
+                await exchange(client, backend)
+        assert client.counts[1] == 0
+        assert await exchange(client, backend) == b"ok"
+        assert backend.accepted == 3
+
+
 def read_then_reset(peer: Peer) -> None:
     peer.request()
     peer.reset()
