@@ -1,16 +1,23 @@
-"""What does a whole answer state? Its usage, whether it was aborted, and under which model name it goes out."""
+"""What does a whole answer state? Its usage, whether it failed or was aborted, and under which name it goes out."""
 
 import re
 from typing import Final
 
 import msgspec
 import orjson
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from gateway.core.usage import StatedUsage, Usage
 
 _HEAD: Final = re.compile(rb'\{(?:"(?:id|object)":"[^"\\]*",|"created":\d+,)*"model":"[^"\\]*"')
 """How vLLM's chat, completion, embedding, rerank and score answers begin, up to and with the model's name."""
+
+_NO_ERROR: Final = frozenset({b"null", b"false", b'""', b"{}"})
+"""Values of `error` that state none: a response that succeeded says null."""
+
+
+class UnreadableAnswerError(ValueError):
+    """The bytes are not one whole JSON value."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -19,69 +26,70 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         usage: the backend's token counts, None when it states none.
         aborted: the backend gave the generation up (a shutdown) and sent what it had with status 200.
+        failed: it is no answer but an error, whatever its status.
     """
 
     usage: Usage | None = None
     aborted: bool = False
+    failed: bool = False
 
 
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Choices(msgspec.Struct):
-    choices: list[_Choice] | None = None
-
-
 class _Answer(msgspec.Struct):
+    choices: list[_Choice] | None = None
     usage: StatedUsage | None = None
+    error: Raw | UnsetType = UNSET
     object: str | None = None
     type: str | None = None
     status: str | None = None
     stop_reason: str | None = None
 
 
-_ABORT: Final = b'"abort"'
-"""Without these bytes no choice was aborted, and the choices, most of an answer, need not be read."""
-
-_USAGE: Final = b',"usage":{"prompt_tokens":'
-_PLAIN: Final = re.compile(
-    rb',"usage":\{"prompt_tokens":(\d{1,9}),"total_tokens":\d{1,9}(?:,"completion_tokens":(\d{1,9}))?[,}]'
-)
-
 _answer = msgspec.json.Decoder(_Answer)
-_choices = msgspec.json.Decoder(_Choices)
+_anything = msgspec.json.Decoder(Raw)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
 def read_answer(body: bytes) -> Answer:
-    """Read usage and the signs of an abort; an answer that cannot be read states nothing.
+    """Read usage and the signs of a failure, going through the whole of it once.
 
-    The answers of chat, completions, embeddings and rerank are read from their last `usage` as vLLM writes it, without
-    going through the rest: a third of the cost. A quote before a key is never inside a JSON string, so no text that a
-    model writes can stand for it.
+    JSON of another shape (a list, a member of another type) states nothing. Aborts as vLLM spells them:
+    `finish_reason` "abort" of a choice, `status` "cancelled" or "failed" of a response, `stop_reason` null of a
+    message. Errors: a member `error`, or `"object": "error"` as vLLM spelled them before 0.10.
 
-    Aborts as vLLM spells them: `finish_reason` "abort" of a choice, `status` "cancelled" or "failed" of a response,
-    `stop_reason` null of a message.
+    Raises:
+        UnreadableAnswerError: it is no JSON, or not a whole one.
     """
-    if _ABORT not in body:
-        plain = _PLAIN.match(body, body.rfind(_USAGE))
-        if plain is not None:
-            return Answer(Usage(int(plain[1]), int(plain[2] or 0)))
     try:
         answer = _answer.decode(body)
-        choices = _choices.decode(body).choices if _ABORT in body else None
+    except msgspec.ValidationError:
+        return _of_another_shape(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Answer()
-    aborted = choices is not None and any(choice.finish_reason == "abort" for choice in choices)
-    aborted |= answer.object == "response" and answer.status in {"cancelled", "failed"}
-    aborted |= answer.type == "message" and answer.stop_reason is None
-    return Answer(None if answer.usage is None else answer.usage.counts(), aborted)
+        raise UnreadableAnswerError from None
+    aborted = False
+    if answer.choices is not None:
+        for choice in answer.choices:
+            if choice.finish_reason == "abort":
+                aborted = True
+    elif answer.object == "response":
+        aborted = answer.status in {"cancelled", "failed"}
+    elif answer.type == "message":
+        aborted = answer.stop_reason is None
+    failed = answer.object == "error" or (answer.error is not UNSET and bytes(answer.error) not in _NO_ERROR)
+    return Answer(None if answer.usage is None else answer.usage.counts(), aborted, failed)
 
 
-def usage_of(body: bytes) -> Usage | None:
-    """The token counts that an answer states, None when there are none."""
-    return read_answer(body).usage
+def _of_another_shape(body: bytes) -> Answer:
+    """The decoder stopped at a member of another type: what follows may be anything."""
+    try:
+        _anything.decode(body)
+        members = _members.decode(body) if body.lstrip().startswith(b"{") else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UnreadableAnswerError from None
+    return Answer(failed=bytes(members.get("error", b"null")) not in _NO_ERROR)
 
 
 def rename_model(body: bytes, model: str) -> bytes:

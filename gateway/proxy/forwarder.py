@@ -13,7 +13,7 @@ from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.planner import Plan
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import relay_stream
-from gateway.proxy.verdict import translate
+from gateway.proxy.verdict import stated, translate
 from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import read_bounded, relay_whole
 from gateway.streaming.relay import StreamRelay
@@ -79,7 +79,7 @@ class Forwarder:
         content_type = _content_type(reply)
         if reply.status != HTTPStatus.OK:
             await self._pass_error(ctx, reply, client, pinger)
-        elif ctx.streamed and content_type.startswith(EVENT_STREAM):
+        elif ctx.streamed and content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:
             await relay_stream(ctx, reply, self._relay_for(ctx), client, pinger, self._identities)
         elif ctx.streamed:
             raise BadGatewayError("The model server answered with something that is no event stream.")
@@ -102,12 +102,13 @@ class Forwarder:
     async def _pass_error(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> None:
         if reply.status < HTTPStatus.BAD_REQUEST:
             raise BadGatewayError("The model server answered with a status that no answer of a model has.")
-        body = translate(reply.status, await read_bounded(reply), ctx.dialect, ctx.request_id)
+        raw = await read_bounded(reply)
         if pinger is not None:
             await pinger.stop()
-        ctx.outcome = f"backend_{reply.status}"
         if ctx.event_stream:
-            raise BadGatewayError("The model server refused the request.")
+            raise stated(reply.status, raw)
+        body = translate(reply.status, raw, ctx.dialect, ctx.request_id)
+        ctx.outcome = f"backend_{reply.status}"
         headers = [JSON_HEAD, (b"content-length", b"%d" % len(body))]
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             headers.append(MAY_HAVE_RUN)

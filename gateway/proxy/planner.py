@@ -22,6 +22,7 @@ ALL_USAGE = b'{"include_usage":true,"continuous_usage_stats":true}'
 
 # Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
 _OPENAI = Dialect.OPENAI
+_RESPONSES = Dialect.RESPONSES
 
 
 class Plan(NamedTuple):
@@ -79,4 +80,7 @@ class Planner:
         counts = ctx.endpoint.streams and ctx.endpoint.dialect is _OPENAI
         if peeked.stream and counts and not (peeked.include_usage and peeked.continuous_usage):
             fields["stream_options"] = ALL_USAGE
+        if ctx.endpoint.dialect is _RESPONSES:
+            # Only here does vLLM take its answer's id from the body, and from it alone; see proxy.identity.
+            fields["request_id"] = b'"resp_%b"' % ctx.request_id.encode()
         return splice(ctx.body, fields) if fields else ctx.body

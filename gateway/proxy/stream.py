@@ -8,7 +8,8 @@ from gateway.core.usage import plausible
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import Pinger
-from gateway.proxy.verdict import only_error
+from gateway.proxy.verdict import StatedError, only_error, stated_inside
+from gateway.streaming.events import StreamFailure
 from gateway.streaming.relay import StreamRelay
 from gateway.upstream.errors import UpstreamError
 from gateway.upstream.protocol import Reply
@@ -39,7 +40,8 @@ async def relay_stream(
     Raises:
         ForeignAnswerError: it is the answer to another request.
         StreamBrokenError: the stream failed; nothing that looks like a success was passed on.
-        StatedError: an error came before anything else; the client gets it with its own status.
+        StatedError: an error came before anything else, and the client gets it with its own status; or it is spelled
+            as the dialect does not, and is said again.
         MayHaveRun: the backend broke off.
     """
     tokens = 0
@@ -66,12 +68,19 @@ async def relay_stream(
                 ctx.failure_told = told
                 await (client.end(piece) if relay.ended else client.pass_on(piece))
             if relay.failure is not None:
-                raise StreamBrokenError("The model server broke off this answer.", should_retry=False)
+                raise _broken(relay.failure)
             if relay.ended:
                 break
     finally:
         ctx.usage = plausible(relay.usage)
     await _read_tail(reply)
+
+
+def _broken(failure: StreamFailure) -> BadGatewayError | StatedError:
+    """What is said of it: the backend's own words where it had any that were not passed on."""
+    if failure.stated:
+        return stated_inside(failure.stated)
+    return StreamBrokenError("The model server broke off this answer.", should_retry=False)
 
 
 async def _read_tail(reply: Reply) -> None:

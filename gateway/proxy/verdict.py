@@ -9,8 +9,8 @@ from gateway.core.endpoint import Dialect
 from gateway.core.envelope import error_body
 from gateway.core.errors import BadGatewayError, GatewayError, UnavailableError
 
-DRAINING = b"cannot schedule new futures after shutdown"
-"""What a draining vLLM says, as a 500, to requests it will never run (seen on 0.32.0)."""
+DRAINING = "cannot schedule new futures after shutdown"
+"""What a draining vLLM says, word for word, as a 500, to requests it will never run (seen on 0.32.0)."""
 CREDENTIALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 REFUSALS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 BUSY_RETRY_SECS = 1.0
@@ -31,9 +31,24 @@ class _Inner(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
+    """An error in any of its forms; older releases of vLLM put the members of `error` beside `"object": "error"`."""
+
     error: _Inner | str | None = None
     detail: Any = "The model server gave no reason."
     type: str | None = None
+    object: str | None = None
+    message: str = ""
+    param: str | None = None
+    code: str | int | None = None
+
+    def inner(self) -> _Inner | str | None:
+        """What it says of the error, wherever it stands."""
+        if self.error is None and self.object == "error":
+            return _Inner(self.message, self.type, self.param, self.code)
+        return self.error
+
+
+_answer = msgspec.json.Decoder(_Answer)
 
 
 class StatedError(GatewayError):
@@ -54,7 +69,12 @@ class StatedError(GatewayError):
 
 def refused(status: int, body: bytes) -> bool:
     """Whether the backend states that it has not run the request and will not: another replica may."""
-    return status in REFUSALS or (status == HTTPStatus.INTERNAL_SERVER_ERROR and DRAINING in body)
+    if status in REFUSALS:
+        return True
+    if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return False
+    inner = _read(body).inner()
+    return (inner.message if isinstance(inner, _Inner) else inner) == DRAINING
 
 
 def busy() -> UnavailableError:
@@ -71,38 +91,57 @@ def translate(status: int, body: bytes, dialect: Dialect, request_id: str) -> by
     Raises:
         BadGatewayError: the backend refused our own key, or its answer is no error that could be shown.
     """
-    if status in CREDENTIALS:
-        raise BadGatewayError("The model server refused the gateway's credentials.", should_retry=False)
-    try:
-        answer = msgspec.json.decode(body, type=_Answer)
-    except UNREADABLE:
-        raise BadGatewayError(f"The model server answered {status} without a readable reason.") from None
+    answer = _readable(status, body)
     if isinstance(answer.error, _Inner) and (answer.type == "error") is (dialect is Dialect.ANTHROPIC):
         return body
     return error_body(_stated(status, answer), dialect, request_id)
 
 
-def only_error(piece: bytes) -> StatedError | None:
-    """The error that a stream consists of, None where another event came before it.
+def stated(status: int, body: bytes) -> StatedError:
+    """A backend's error answer as a failure, for a client that has its head already; raises what `translate` does."""
+    return _stated(status, _readable(status, body))
 
-    What only vLLM's engine refuses (too many logprobs) comes so, with a 200. Nothing has gone to the client yet, so it
-    can have the status that a request without streaming gets.
+
+def stated_inside(data: bytes) -> StatedError:
+    """The error that a body or an event of a 200 states, with the status that it states itself, or else 502.
+
+    What only vLLM's engine refuses (too many logprobs) comes so in a stream.
     """
-    data = [line[5:] for line in piece.split(b"\n") if line.startswith(b"data:")]
-    if len(data) != 1:
-        return None
-    try:
-        answer = msgspec.json.decode(data[0], type=_Answer)
-    except UNREADABLE:
-        answer = _Answer()
-    code = answer.error.code if isinstance(answer.error, _Inner) else None
+    answer = _read(data)
+    inner = answer.inner()
+    code = inner.code if isinstance(inner, _Inner) else None
     known = isinstance(code, int) and HTTPStatus.BAD_REQUEST <= code < MAX_STATUS and code not in NOT_THE_CALLERS
     return _stated(int(code) if known and code is not None else int(HTTPStatus.BAD_GATEWAY), answer)
 
 
+def only_error(piece: bytes) -> StatedError | None:
+    """The error that a stream consists of, None where another event came before it.
+
+    Nothing has gone to the client yet, so it can have the status that a request without streaming gets.
+    """
+    data = [line[5:] for line in piece.split(b"\n") if line.startswith(b"data:")]
+    return stated_inside(data[0]) if len(data) == 1 else None
+
+
+def _readable(status: int, body: bytes) -> _Answer:
+    if status in CREDENTIALS:
+        raise BadGatewayError("The model server refused the gateway's credentials.", should_retry=False)
+    try:
+        return _answer.decode(body)
+    except UNREADABLE:
+        raise BadGatewayError(f"The model server answered {status} without a readable reason.") from None
+
+
+def _read(body: bytes) -> _Answer:
+    try:
+        return _answer.decode(body)
+    except UNREADABLE:
+        return _Answer()
+
+
 def _stated(status: int, answer: _Answer) -> StatedError:
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    inner = answer.error
+    inner = answer.inner()
     if isinstance(inner, _Inner):
         return StatedError(status, inner.type or kind, str(inner.code or status), inner.message, inner.param)
     message = inner if isinstance(inner, str) else _text(answer.detail)

@@ -1,15 +1,15 @@
 """How is a whole answer passed on? Small ones checked and sent at once, large ones piece by piece."""
 
-import msgspec
-
 from gateway.core.asgi import Headers
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
-from gateway.payload.answer import Answer, read_answer, rename_model
+from gateway.payload.answer import UnreadableAnswerError, read_answer, rename_model
+from gateway.payload.passing import Passing, PassingBytes, PassingJson
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.planner import Plan
+from gateway.proxy.verdict import stated_inside
 from gateway.upstream.protocol import Reply
 
 HOLD_BYTES = 1024 * 1024
@@ -18,8 +18,10 @@ of half an answer. Beyond it (a batch of embeddings) memory counts more."""
 KEPT_HEADERS = frozenset({b"content-type", b"metadata"})
 """`metadata` describes vLLM's binary embeddings (`encoding_format: bytes`)."""
 JSON = b"application/json"
-CLOSES = {b"{": b"}", b"[": b"]"}
-"""How an answer begins, and ends: one without a stated length also comes to a clean end when its server dies."""
+BINARY = b"application/octet-stream"
+NO_JSON = "The model server answered with something that is no whole JSON."
+NO_END = "The model server's answer has no end."
+STOPPED = "The model server stopped in the middle of this answer."
 
 
 class BufferedReply:
@@ -60,32 +62,86 @@ async def relay_whole(
     """Pass a 200 on: renamed, counted, and never cut off looking complete.
 
     Raises:
+        StatedError: it states an error; the client gets it with its own status.
         BadGatewayError: it is no answer (HTML in front of the server, an aborted generation), or another request's.
         MayHaveRun: the backend broke off.
     """
     head, complete = await _read_head(reply)
-    if content_type.startswith(JSON):
-        answer = read_answer(head) if complete else Answer()
-        _check(head, answer, complete=complete)
-        if complete and reply.content_length is None:
-            _check_end(head)
+    is_json = content_type.startswith(JSON) or content_type.lower().startswith(JSON)
+    if is_json and complete:
+        head = _checked(ctx, reply, head, identities)
+    elif is_json or content_type.lower().startswith(BINARY):
+        passing = _json(ctx, reply) if is_json else PassingBytes(_metadata(reply))
+        _look(ctx, passing, head)
+        if not complete:
+            await _relay_large(ctx, reply, client, head, passing, identities)
+            return
+        _check_end(passing)
+    else:
+        raise BadGatewayError(NO_JSON)
+    await client.begin(reply.status, [*_kept(reply), (b"content-length", b"%d" % len(head))])
+    await client.end(head)
+
+
+async def _relay_large(
+    ctx: RequestContext, reply: Reply, client: ClientSide, head: bytes, passing: Passing, identities: Identities
+) -> None:
+    """Pass on what is not held: a failure that shows after the head went out leaves the answer without its end."""
+    if isinstance(passing, PassingJson):
         identities.check(ctx, reply, head)
-        ctx.usage = plausible(answer.usage)
-        plan: Plan = ctx.plan
-        if plan.route.renamed:
-            head = rename_model(head, plan.route.asked)
-    elif not content_type.startswith(b"application/octet-stream"):
-        raise BadGatewayError("The model server answered with something that is no JSON.")
-    headers = [(name, value) for name, value in reply.headers if name in KEPT_HEADERS]
-    if complete:
-        await client.begin(reply.status, [*headers, (b"content-length", b"%d" % len(head))])
-        await client.end(head)
-        return
-    await client.begin(reply.status, headers)
+        head = _renamed(ctx, head)
+    await client.begin(reply.status, _kept(reply))
     await client.pass_on(head)
     while data := await reply.read():
+        _look(ctx, passing, data)
         await client.pass_on(data)
+    _check_end(passing)
     await client.end()
+
+
+def _json(ctx: RequestContext, reply: Reply) -> PassingJson:
+    return PassingJson(ctx.dialect, framed=reply.content_length is not None)
+
+
+def _look(ctx: RequestContext, passing: Passing, data: bytes) -> None:
+    """Look at a piece before it goes out; what was stated so far is booked however the request ends."""
+    passing.feed(data)
+    ctx.usage = plausible(passing.usage)
+    if passing.broken:
+        raise BadGatewayError(STOPPED)
+
+
+def _check_end(passing: Passing) -> None:
+    if not passing.whole():
+        raise BadGatewayError(NO_END)
+
+
+def _checked(ctx: RequestContext, reply: Reply, body: bytes, identities: Identities) -> bytes:
+    """A whole JSON answer as the client may see it."""
+    try:
+        answer = read_answer(body)
+    except UnreadableAnswerError:
+        raise BadGatewayError(NO_JSON) from None
+    ctx.usage = plausible(answer.usage)
+    if answer.failed:
+        raise stated_inside(body)
+    if answer.aborted:
+        raise BadGatewayError(STOPPED)
+    identities.check(ctx, reply, body)
+    return _renamed(ctx, body)
+
+
+def _renamed(ctx: RequestContext, body: bytes) -> bytes:
+    plan: Plan = ctx.plan
+    return rename_model(body, plan.route.asked) if plan.route.renamed else body
+
+
+def _kept(reply: Reply) -> Headers:
+    return [(name, value) for name, value in reply.headers if name in KEPT_HEADERS]
+
+
+def _metadata(reply: Reply) -> bytes:
+    return next((value for name, value in reply.headers if name == b"metadata"), b"")
 
 
 async def _read_head(reply: Reply) -> tuple[bytes, bool]:
@@ -99,21 +155,3 @@ async def _read_head(reply: Reply) -> tuple[bytes, bool]:
         if size > HOLD_BYTES:
             return b"".join(parts), False
     return b"".join(parts), True
-
-
-def _check_end(head: bytes) -> None:
-    """An answer of unstated length may have ended with its connection: only the JSON itself tells that it is whole."""
-    try:
-        msgspec.json.decode(head, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadGatewayError("The model server's answer has no end.") from None
-
-
-def _check(head: bytes, answer: Answer, *, complete: bool) -> None:
-    close = CLOSES.get(head[:1])
-    if close is None:
-        raise BadGatewayError("The model server answered with something that is no JSON.")
-    if complete and not head.endswith(close) and not head.rstrip().endswith(close):
-        raise BadGatewayError("The model server's answer has no end.", should_retry=False)
-    if answer.aborted:
-        raise BadGatewayError("The model server stopped in the middle of this answer.", should_retry=False)

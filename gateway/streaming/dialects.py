@@ -75,12 +75,28 @@ class _Anything(msgspec.Struct):
     """No member of it is kept."""
 
 
+class _Fault(msgspec.Struct):
+    """What an event says when it is an error; older releases of vLLM say `"object": "error"`."""
+
+    error: Raw | UnsetType = UNSET
+    object: Raw | UnsetType = UNSET
+    type: Raw | UnsetType = UNSET
+
+    def is_stated(self) -> bool:
+        """Whether it is one; `"error": null` is none."""
+        return self.is_foreign() or (self.error is not UNSET and bytes(self.error) not in _NO_ERROR)
+
+    def is_foreign(self) -> bool:
+        """Whether it is one that no dialect spells so."""
+        return self.object is not UNSET and bytes(self.object) == _ERROR_NAME
+
+
 class _Choice(msgspec.Struct):
     index: int = 0
     finish_reason: str | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(_Fault):
     choices: list[_Choice] | None = None
     usage: Raw | UnsetType = UNSET
 
@@ -108,6 +124,7 @@ class _MessageStart(msgspec.Struct):
 
 
 _anything = msgspec.json.Decoder(_Anything)
+_fault = msgspec.json.Decoder(_Fault)
 _chunk = msgspec.json.Decoder(_Chunk)
 _response = msgspec.json.Decoder(_ResponseEvent)
 _message = msgspec.json.Decoder(_Message)
@@ -117,7 +134,8 @@ ABORT_MARK: Final = b'"finish_reason":"abort"'
 """What vLLM sends when it gives a choice up. Its raw quotes cannot stand inside a JSON string."""
 
 _DONE: Final = b"[DONE]"
-_OPENAI_ERROR: Final = b'{"error"'
+_ERROR_NAME: Final = b'"error"'
+_NO_ERROR: Final = frozenset({b"null", b"false", b'""', b"{}"})
 
 
 def _usage(raw: Raw | UnsetType) -> Usage | None:
@@ -134,13 +152,13 @@ def check_object(data: bytes) -> None:
 
 
 def judge_openai(event: Event) -> Ruling:
-    """Chat and completions: `[DONE]`, `{"error": ...}`, a choice that ends with "abort", the event of the totals."""
+    """Chat and completions: `[DONE]`, an `error`, a choice that ends with "abort", the event of the totals."""
     data = event.data
     if data == _DONE:
         return Ruling(Fate.LAST)
     chunk = _chunk.decode(data)
-    if data.startswith(_OPENAI_ERROR):
-        return Ruling(Fate.ERROR)
+    if chunk.is_stated():
+        return Ruling(Fate.FOREIGN_ERROR if chunk.is_foreign() else Fate.ERROR)
     if not chunk.choices:
         usage = _usage(chunk.usage)
         return Ruling(Fate.PASS) if usage is None else Ruling(Fate.TOTALS, usage=usage)
@@ -154,9 +172,9 @@ def judge_responses(event: Event) -> Ruling:
     name, data = event
     if data == _DONE:
         return Ruling(Fate.DROP)
-    check_object(data)
-    if name == b"error" or data.startswith(_OPENAI_ERROR):
-        return Ruling(Fate.ERROR)
+    fault = _fault.decode(data)
+    if name == b"error" or fault.is_stated():
+        return Ruling(Fate.FOREIGN_ERROR if fault.is_foreign() else Fate.ERROR)
     if name not in _RESPONSE_FATES:
         return Ruling(Fate.PASS, token=name.endswith(b".delta"))
     response = _response.decode(data).response or _Response()
@@ -182,9 +200,10 @@ def judge_anthropic(event: Event) -> Ruling:
     name, data = event
     if data == _DONE:
         return Ruling(Fate.DROP)
-    check_object(data)
-    if name == b"error" or data.startswith(_OPENAI_ERROR):
-        return Ruling(Fate.ERROR if data.startswith(b'{"type":"error"') else Fate.FOREIGN_ERROR)
+    fault = _fault.decode(data)
+    if name == b"error" or fault.is_stated():
+        ours = name == b"error" and fault.type is not UNSET and bytes(fault.type) == _ERROR_NAME
+        return Ruling(Fate.ERROR if ours else Fate.FOREIGN_ERROR)
     if name == b"message_start":
         start = _start.decode(data).message or _Message()
         return Ruling(Fate.PASS, usage=_usage(start.usage), holder="message")
@@ -211,13 +230,13 @@ GRAMMARS: Final = {
     ),
     Dialect.RESPONSES: Grammar(
         # Events of a part of the response have a second dot; those of the response as a whole are judged.
-        plain=re.compile(rb'event: response\.\w+\.[\w.]+\ndata: (\{(?!"error")' + _REST),
+        plain=re.compile(rb'event: response\.\w+\.[\w.]+\ndata: (\{(?!\s*"error")' + _REST),
         chunks=False,
         progress=b".delta\n",
         judge=judge_responses,
     ),
     Dialect.ANTHROPIC: Grammar(
-        plain=re.compile(rb'event: content_block_\w+\ndata: (\{(?!"error")' + _REST),
+        plain=re.compile(rb'event: content_block_\w+\ndata: (\{(?!\s*"error")' + _REST),
         chunks=False,
         progress=b"_delta\n",
         judge=judge_anthropic,

@@ -28,10 +28,12 @@ class StreamFailure(NamedTuple):
     Attributes:
         reason: what happened.
         told: the backend's own error event went to the client in the dialect's form; nothing more is to be said.
+        stated: the data of the backend's error event that was not passed on, for its words.
     """
 
     reason: FailureReason
     told: bool = False
+    stated: bytes = b""
 
 
 class Event(NamedTuple):

@@ -202,7 +202,8 @@ class StreamRelay:
         if ruling.fate is Fate.DROP or (ruling.fate is Fate.TOTALS and self._cuts_totals):
             return b""
         if ruling.fate in _FAILURES:
-            self._fail(_FAILURES[ruling.fate])
+            failure = _FAILURES[ruling.fate]
+            self._fail(failure._replace(stated=event.data) if ruling.fate is Fate.FOREIGN_ERROR else failure)
             if ruling.fate is not Fate.ERROR:
                 return b""
         self.ended = ruling.fate is Fate.LAST

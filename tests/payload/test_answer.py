@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from gateway.core.usage import Usage
-from gateway.payload.answer import Answer, read_answer, rename_model, usage_of
+from gateway.payload.answer import Answer, UnreadableAnswerError, read_answer, rename_model
 
 CHAT = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1795225026,"model":"qwen","choices":[{"index":0,"message":'
@@ -39,14 +39,42 @@ MESSAGE = (
         (b'{"usage":{}}', Answer()),
         (b'{"input_tokens":5}', Answer()),
         (b"[1]", Answer()),
-        (b"<html>", Answer()),
-        (b"\xff", Answer()),
-        pytest.param(b'{"a":%b}' % (b"[" * 10_000), Answer(), id="10,000 lists"),
+        (b'{"usage":{"prompt_tokens":"many"}}', Answer()),
+        (b'{"choices":{},"usage":{"prompt_tokens":5}}', Answer()),
+        (b'{"status":1,"error":null}', Answer()),
+        (b'{"status":1,"error":{"message":"x"}}', Answer(failed=True)),
+        (b'{"error":{"message":"x"}}', Answer(failed=True)),
+        (b'{ "error" : "x" }', Answer(failed=True)),
+        (b'{"type":"error","error":{"type":"api_error","message":"x"}}', Answer(failed=True)),
+        (b'{"object":"error","message":"x","code":400}', Answer(failed=True)),
+        (b'{"id":"x","choices":[],"error":{"code":1},"usage":{"prompt_tokens":5}}', Answer(Usage(5, 0), failed=True)),
+        (RESPONSE.replace(b"{", b'{"error":null,', 1) % b"completed", Answer(Usage(29, 2))),
+        (CHAT.replace(b"qwen", b'\\"error\\":{', 1), Answer(Usage(29, 2))),
     ],
 )
-def test_an_answer_states_its_usage_and_whether_it_was_given_up(body: bytes, answer: Answer) -> None:
+def test_an_answer_states_its_usage_and_whether_it_is_one(body: bytes, answer: Answer) -> None:
     assert read_answer(body) == answer
-    assert usage_of(body) == answer.usage
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"\xff",
+        b'{"a":1,,}',
+        CHAT.replace(b'"choices"', b',"choices"'),
+        CHAT[:-1],
+        CHAT + b"}",
+        b"[1, 2",
+        b'{"choices":{},"a":1,,}',
+        b'{"choices":[{"finish_reason":"\xff"}]}',
+        pytest.param(b'{"a":%b}' % (b"[" * 10_000), id="10,000 lists"),
+    ],
+)
+def test_what_is_no_whole_json_is_no_answer(body: bytes) -> None:
+    with pytest.raises(UnreadableAnswerError):
+        read_answer(body)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from gateway.proxy.ping import PING
 from gateway.proxy.retry import RetryBudget
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import StreamBrokenError
+from gateway.proxy.verdict import StatedError
 from gateway.routing.policies import RoundRobin
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.hand_time import HandTime
@@ -92,6 +93,13 @@ async def test_a_stream_passes_under_the_name_that_was_asked_for(name: str) -> N
     await way.settled()
 
 
+async def test_a_stream_is_one_in_any_letters() -> None:
+    way = Way(FakeReply(chunk("a"), DONE, headers=[(b"content-type", b"Text/Event-Stream; charset=utf-8")]))
+    await way.run(streamed=True, stream=True)
+    assert way.told.parts == [chunk("a"), DONE]
+    await way.settled()
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_backends_error_keeps_its_status_and_words(*, streamed: bool) -> None:
     way = Way(whole(ERROR, 400))
@@ -163,8 +171,9 @@ async def test_behind_a_ping_a_backends_error_has_no_second_head() -> None:
             return await super().read()
 
     way = Way(Late(ERROR, status=400), stream_ping_secs=5)
-    with pytest.raises(BadGatewayError, match="refused"):
+    with pytest.raises(StatedError, match="Too long") as failure:
         await way.run(streamed=True)
+    assert failure.value.outcome == "backend_400"
     assert (way.told.status, way.told.parts) == (200, [PING])
     await way.settled()
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.proxy.identity import ForeignAnswerError, Identities
-from tests.core.requests import context
+from tests.core.requests import POST, context
 from tests.proxy.fakes import whole
 
 pytestmark = pytest.mark.anyio
@@ -40,3 +41,15 @@ async def test_an_id_far_inside_a_text_is_none() -> None:
     identities.check(ctx, whole(b""), ctx.request_id.encode())
     with pytest.raises(ForeignAnswerError):
         identities.check(ctx, whole(b""), b"x" * 2000 + ctx.request_id.encode())
+
+
+COUNTS = Endpoint("/v1/tokenize", POST, upstream_path=b"/tokenize", kinds=(ModelKind.CHAT,))
+
+
+async def test_an_answer_with_an_id_is_none_to_a_request_for_a_count() -> None:
+    identities, ctx = Identities(), context(COUNTS)
+    identities.check(ctx, whole(b""), b'{"count":1,"max_model_len":8192,"tokens":[1]}')
+    reply = whole(b"")
+    with pytest.raises(ForeignAnswerError):
+        identities.check(ctx, reply, OTHERS)
+    assert reply.discarded

@@ -91,6 +91,12 @@ async def test_other_dialects_state_usage_by_themselves(endpoint: Endpoint) -> N
     assert ctx.streamed
 
 
+async def test_a_response_is_named_by_our_request_id_whatever_the_client_says() -> None:
+    for asked in ({}, {"request_id": "theirs"}, {"stream": True}):
+        ctx = await Desk().plan({"model": "qwen", "input": "x", **asked}, RESPONSES)
+        assert orjson.loads(ctx.plan.body)["request_id"] == f"resp_{ctx.request_id}"
+
+
 async def test_a_path_without_streams_does_not_stream_and_is_spliced_nothing_for_it() -> None:
     ctx = await Desk().plan({"model": "Snow/embed-l", "input": "x", "stream": True}, EMBEDDINGS)
     assert not ctx.streamed

@@ -217,6 +217,41 @@ async def test_pings_end_before_the_first_event_begins() -> None:
     assert relay.told.parts == [PING, PING]
 
 
+async def test_no_ping_follows_the_first_event() -> None:
+    relay = Relay(events(chunk("a"), hangs=True))
+    task = asyncio.create_task(relay.run())
+    await relay.reply.waits.wait()
+    assert relay.time.pending == []
+    relay.time.advance(50)
+    for _ in range(5):
+        await checkpoint()
+    assert relay.told.parts == [shown("a")]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+OLD_ERROR = b'data: {"object":"error","message":"Too many.","type":"BadRequestError","param":null,"code":400}\n\n'
+
+
+@pytest.mark.parametrize("before", [[], [chunk("a")]], ids=["first", "later"])
+async def test_an_error_that_the_dialect_does_not_know_is_said_in_the_backends_words(before: list[bytes]) -> None:
+    relay = Relay(events(*before, OLD_ERROR + DONE))
+    with pytest.raises(StatedError, match="Too many") as failure:
+        await relay.run()
+    assert (failure.value.status, relay.ctx.failure_told) == (400, False)
+    assert relay.told.parts == [shown("a")] * len(before)
+    assert not relay.told.complete
+
+
+async def test_an_error_with_blanks_in_it_is_no_content() -> None:
+    spaced = b'data: { "error" : {"message": "EngineCore", "code": 500}}\n\n'
+    relay = Relay(events(chunk("a"), spaced + DONE))
+    with pytest.raises(StreamBrokenError):
+        await relay.run()
+    assert relay.told.parts == [shown("a"), spaced]
+    assert relay.ctx.failure_told
+
+
 async def test_behind_a_ping_a_failure_has_no_status_of_its_own() -> None:
     relay = Relay(events(ERROR))
     await relay._ping()

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadGatewayError
-from gateway.proxy.verdict import StatedError, busy, only_error, refused, translate
+from gateway.proxy.verdict import StatedError, busy, only_error, refused, stated, translate
 
 OPENAI_FORM = b'{"error":{"message":"No such model.","type":"NotFoundError","param":"model","code":404}}'
 ANTHROPIC_FORM = b'{"type":"error","error":{"type":"invalid_request_error","message":"No such model."}}'
@@ -47,6 +47,7 @@ def test_anthropics_envelope_on_openais_paths_is_put_into_theirs(dialect: Dialec
         (b'{"detail":123456789012345678901234567890}', "123456789012345678901234567890"),
         (b"{}", "The model server gave no reason."),
         (b'{"error":null}', "The model server gave no reason."),
+        (b'{"object":"error","message":"Not here.","type":"NotFoundError","param":null,"code":404}', "Not here."),
     ],
 )
 @pytest.mark.parametrize("dialect", list(Dialect))
@@ -97,6 +98,12 @@ def test_a_refused_key_is_our_own_misconfiguration(status: int) -> None:
         (503, b"", True),
         (429, b"", True),
         (500, b'{"error":{"message":"cannot schedule new futures after shutdown"}}', True),
+        (500, b'{"type":"error","error":{"message":"cannot schedule new futures after shutdown"}}', True),
+        (500, b'{"object":"error","message":"cannot schedule new futures after shutdown","code":500}', True),
+        (500, b'{"error":"cannot schedule new futures after shutdown"}', True),
+        (500, b'{"error":{"message":"You wrote: cannot schedule new futures after shutdown"}}', False),
+        (500, b'{"error":{"message":"x","param":"cannot schedule new futures after shutdown"}}', False),
+        (500, b"cannot schedule new futures after shutdown", False),
         (500, b'{"error":{"message":"EngineCore encountered an issue"}}', False),
         (400, b"cannot schedule new futures after shutdown", False),
         (502, b"", False),
@@ -104,6 +111,15 @@ def test_a_refused_key_is_our_own_misconfiguration(status: int) -> None:
 )
 def test_only_what_a_backend_states_not_to_have_run_is_a_refusal(status: int, body: bytes, *, refusal: bool) -> None:
     assert refused(status, body) is refusal
+
+
+def test_an_error_answer_is_a_failure_too_for_a_client_that_has_its_head() -> None:
+    error = stated(404, OPENAI_FORM)
+    assert (error.status, error.type, error.message, error.param) == (404, "NotFoundError", "No such model.", "model")
+    with pytest.raises(BadGatewayError, match="credentials"):
+        stated(401, b'{"error":"Unauthorized"}')
+    with pytest.raises(BadGatewayError, match="without a readable reason"):
+        stated(500, b"<html>")
 
 
 def test_when_all_are_busy_it_is_the_fleets_state_with_a_time() -> None:

@@ -11,6 +11,7 @@ from gateway.core.usage import Usage
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.settings import ProxySettings
+from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import HOLD_BYTES, BufferedReply, read_bounded, relay_whole
 from gateway.upstream.errors import MayHaveRun
@@ -101,17 +102,113 @@ async def test_a_large_answer_passes_piece_by_piece_once_it_is_too_large_to_hold
 
 async def test_an_answer_of_unstated_length_is_whole_only_as_json() -> None:
     passed = Pass(FakeReply(b'{"id":"x","choices":[{"index":0}'))
-    with pytest.raises(BadGatewayError, match="no end"):
+    with pytest.raises(BadGatewayError, match="no whole JSON"):
         await passed.run()
     assert passed.told.status == 0
 
 
 async def test_a_large_answer_that_breaks_off_has_no_end() -> None:
-    passed = Pass(FakeReply(b"{" + b"x" * HOLD_BYTES, b"y", MayHaveRun("cut")))
+    passed = Pass(FakeReply(LARGE[:-9], LARGE[-9:], MayHaveRun("cut")))
     with pytest.raises(MayHaveRun):
         await passed.run()
     assert passed.told.status == 200
     assert not passed.told.complete
+
+
+LARGE = ANSWER.replace(b'"hi"', b'"' + b"x" * HOLD_BYTES + b'"')
+LARGE_BINARY = b"\x00" * (HOLD_BYTES + 4)
+PLACES = b'{"data": [{"end": %d}], "usage": {"prompt_tokens": 5}}' % len(LARGE_BINARY)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200, len(LARGE) - HOLD_BYTES])
+async def test_the_figures_of_a_large_answer_are_booked(cut: int) -> None:
+    passed = Pass(FakeReply(LARGE[:-cut], LARGE[-cut:]))
+    told = await passed.run()
+    assert (told.body, told.complete) == (LARGE, True)
+    assert passed.ctx.usage == Usage(5, 2)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [LARGE[:-2], LARGE[-2:-1]],
+        [LARGE[:-1], b" \n"],
+        [b"[" + LARGE[:-1], b"}"],
+        [LARGE.replace(b'"stop"', b'"abort"')[:-1], b"}"],
+        [LARGE[:-1], b',"error":{"message":"x"}}'],
+    ],
+    ids=["cut", "cut behind a blank", "half a list", "an abort", "an error"],
+)
+async def test_a_large_answer_that_is_none_has_no_end(pieces: list[bytes]) -> None:
+    passed = Pass(FakeReply(*pieces))
+    with pytest.raises(BadGatewayError):
+        await passed.run()
+    assert not passed.told.complete
+    assert passed.ctx.usage == Usage(5, 2)
+
+
+async def test_a_large_answer_that_begins_as_an_error_leaves_room_for_a_status() -> None:
+    passed = Pass(FakeReply(b'{"error":{"message":"' + b"x" * HOLD_BYTES, b'"}}'))
+    with pytest.raises(BadGatewayError):
+        await passed.run()
+    assert passed.told.status == 0
+
+
+@pytest.mark.parametrize("body", [LARGE_BINARY, LARGE_BINARY[:-1]], ids=["whole", "cut"])
+async def test_large_binary_embeddings_are_whole_when_they_are_as_long_as_they_say(body: bytes) -> None:
+    passed = Pass(
+        FakeReply(body[:-9], body[-9:], headers=((b"content-type", b"application/octet-stream"), (b"metadata", PLACES)))
+    )
+    if body is LARGE_BINARY:
+        await passed.run()
+    else:
+        with pytest.raises(BadGatewayError, match="no end"):
+            await passed.run()
+    assert passed.told.body == body
+    assert passed.told.complete is (body is LARGE_BINARY)
+    assert passed.ctx.usage == Usage(5, 0)
+
+
+async def test_binary_embeddings_that_are_cut_leave_room_for_a_status() -> None:
+    fields = ((b"content-type", b"application/octet-stream"), (b"metadata", b'{"data": [{"end": 8}]}'))
+    passed = Pass(FakeReply(b"1234567", headers=fields))
+    with pytest.raises(BadGatewayError, match="no end"):
+        await passed.run()
+    assert passed.told.status == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b'{"error":{"message":"Too many.","type":"BadRequestError","param":"n","code":400}}', 400, "Too many."),
+        (b'{ "error" : "It broke." }', 502, "It broke."),
+        (
+            b'{"object":"error","message":"Too many.","type":"BadRequestError","param":null,"code":400}',
+            400,
+            "Too many.",
+        ),
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"Busy."}}', 502, "Busy."),
+        (b'{"id":"x","choices":[],"error":{"message":"It broke.","code":500}}', 500, "It broke."),
+    ],
+)
+async def test_an_error_in_a_200_gets_the_status_that_it_states(body: bytes, status: int, message: str) -> None:
+    passed = Pass(whole(body))
+    with pytest.raises(StatedError) as failure:
+        await passed.run()
+    assert (failure.value.status, failure.value.message, passed.told.status) == (status, message, 0)
+
+
+async def test_an_aborted_answers_figures_are_booked() -> None:
+    passed = Pass(whole(ANSWER.replace(b'"stop"', b'"abort"')))
+    with pytest.raises(BadGatewayError, match="stopped"):
+        await passed.run()
+    assert passed.ctx.usage == Usage(5, 2)
+
+
+async def test_a_type_is_one_in_any_letters() -> None:
+    for body, kind in ((ANSWER, b"Application/JSON; charset=UTF-8"), (b"\x00", b"APPLICATION/octet-stream")):
+        told = await Pass(whole(body, headers=[(b"content-type", kind)])).run()
+        assert (told.status, told.body) == (200, body)
 
 
 async def test_a_small_answer_that_breaks_off_leaves_room_for_a_status() -> None:
@@ -131,8 +228,22 @@ async def test_a_small_answer_that_breaks_off_leaves_room_for_a_status() -> None
         whole(ANSWER.replace(b'"stop"', b'"abort"')),
         FakeReply(ANSWER[:-20]),
         FakeReply(b"[1, 2"),
+        whole(b'{"a":1,,}'),
+        whole(ANSWER.replace(b'"choices"', b',"choices"')),
+        whole(ANSWER + b"}"),
     ],
-    ids=["html as json", "html", "no type", "nothing", "an abort", "half an object", "half a list"],
+    ids=[
+        "html as json",
+        "html",
+        "no type",
+        "nothing",
+        "an abort",
+        "half an object",
+        "half a list",
+        "two commas",
+        "two commas in an answer",
+        "two ends",
+    ],
 )
 async def test_what_is_no_answer_is_not_shown(reply: FakeReply) -> None:
     passed = Pass(reply)

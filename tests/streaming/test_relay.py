@@ -333,6 +333,10 @@ def test_a_response_is_renamed_and_its_metadata_are_not(text: str) -> None:
         (typed("error", b'{"type":"error","message":"x"}'), StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
         (IN_BAND_ERROR, StreamFailure(FailureReason.BACKEND_ERROR, told=True)),
         (
+            typed("response.output_text.delta", b'{ "error":{"message":"x"}}'),
+            StreamFailure(FailureReason.BACKEND_ERROR, told=True),
+        ),
+        (
             typed("response.output_text.delta", b'{"error":{"message":"x"}}'),
             StreamFailure(FailureReason.BACKEND_ERROR, told=True),
         ),
@@ -383,10 +387,54 @@ def test_a_message_that_was_given_up_does_not_end() -> None:
 def test_an_error_in_another_dialects_form_is_left_to_the_gateway() -> None:
     subject = relay(Dialect.ANTHROPIC)
     assert fed(subject, message_start(), IN_BAND_ERROR) == message_start()
-    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=False)
+    data = IN_BAND_ERROR.removeprefix(b"data: ").removesuffix(b"\n\n")
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=False, stated=data)
     subject = relay(Dialect.ANTHROPIC)
     told = typed("error", b'{"type":"error","error":{"type":"internal_error","message":"x"}}')
     assert fed(subject, told + DONE) == told
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{ "error" : {"message": "x"}}',
+        b'{"error":"x"}',
+        b'{"id":"x","error":{"message":"x"}}',
+        b'{"id":"x","object":"chat.completion.chunk","choices":[],"error" : {"message":"x"}}',
+    ],
+)
+def test_an_error_is_one_however_it_is_spelled(data: bytes) -> None:
+    subject = relay()
+    assert fed(subject, chunk("a"), b"data:" + data + b"\n\n", DONE) == chunk("a") + b"data:" + data + b"\n\n"
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=True)
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_an_error_of_older_releases_is_one_and_is_left_to_the_gateway(dialect: Dialect) -> None:
+    data = b'{"object": "error", "message": "x", "type": "BadRequestError", "param": null, "code": 400}'
+    subject = relay(dialect)
+    assert fed(subject, b"data: " + data + b"\n\n", DONE) == b""
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=False, stated=data)
+
+
+@pytest.mark.parametrize("value", [b"null", b"false", b'""', b"{}"])
+def test_an_error_that_says_nothing_is_none(value: bytes) -> None:
+    event = b'data: {"choices": [], "error": ' + value + b"}\n\n"
+    subject = relay()
+    assert fed(subject, event, DONE) == event + DONE
+    assert subject.failure is None
+
+
+@pytest.mark.parametrize("name", ["", "message"])
+def test_an_error_without_its_name_is_none_that_a_messages_client_would_notice(name: str) -> None:
+    data = b'{"type": "error", "error": {"type": "api_error", "message": "x"}}'
+    event = typed(name, data) if name else b"data: " + data + b"\n\n"
+    subject = relay(Dialect.ANTHROPIC)
+    assert fed(subject, event) == b""
+    assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=False, stated=data)
+    subject = relay(Dialect.ANTHROPIC)
+    assert fed(subject, typed("error", data)) == typed("error", data)
     assert subject.failure == StreamFailure(FailureReason.BACKEND_ERROR, told=True)
 
 
