@@ -111,7 +111,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
             lambda app: ErrorBoundary(app, log),
             lambda app: Authenticate(app, book, keyring, failures),
             lambda app: RateLimit(app, RateLimiter(settings, store)),
-            lambda app: ReadBody(app, settings.max_request_body_bytes, settings.client_body_timeout_secs, planner.plan),
+            lambda app: ReadBody(app, settings, planner.plan),
             lambda app: Admission(app, Turnstile(settings, store), gauges),
         ],
         Handler(forwarder.forward, build_own(roster, DrainAware(prober, worker.drain), clock, version(DISTRIBUTION))),

@@ -5,18 +5,27 @@ from collections.abc import Awaitable, Callable
 
 from gateway.core.asgi import ASGIApp, Headers, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
-from gateway.core.errors import PayloadTooLargeError, UnsupportedEncodingError
-from gateway.core.lifeline import Cut
+from gateway.core.errors import PayloadTooLargeError, UnavailableError, UnsupportedEncodingError
+from gateway.middleware.arrivals import Arrivals
 from gateway.middleware.request_scope import leave
+from gateway.middleware.settings import MiddlewareSettings
 
 CLOSE = (b"connection", b"close")
 """What a client still sends after a refusal would be read as its next request."""
+
+RETRY_SECS = 1.0
+"""A refused body may find room again when a few others have been answered."""
 
 Plan = Callable[[RequestContext], Awaitable[None]]
 
 # Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
 _BODY = Phase.BODY
-_BODY_STALLED = Cut.BODY_STALLED
+
+
+class NoRoomError(UnavailableError):
+    """This worker holds MAX_HELD_BODY_BYTES of bodies already."""
+
+    code = "too_many_bodies"
 
 
 class ReadBody:
@@ -24,34 +33,41 @@ class ReadBody:
 
     Args:
         app: the rest of the chain.
-        max_bytes: the largest body that is read.
-        timeout: seconds that may pass without a byte of an incomplete body.
+        bounds: the largest body that is read, how many bytes of bodies are held in all, and how slowly one may come.
         plan: decides from the body where the request goes; raises what is wrong with it.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout: float, plan: Plan) -> None:
+    def __init__(self, app: ASGIApp, bounds: MiddlewareSettings, plan: Plan) -> None:
         self._app = app
-        self._max_bytes = max_bytes
-        self._timeout = timeout
+        self._max_bytes = bounds.max_request_body_bytes
+        self._max_held = bounds.max_held_body_bytes
+        self._held = 0
+        """Bytes of all bodies from their arrival to the end of their requests: a retry may need them until then."""
+        self._arrivals = Arrivals(bounds.client_body_timeout_secs, bounds.client_body_total_secs)
         self._plan = plan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and plan, then go on; own endpoints read for themselves.
 
-        A client that stalls is cut, which the error boundary answers with 408.
+        A client that stalls or drips is cut, which the error boundary answers with 408.
 
         Raises:
             PayloadTooLargeError: by its Content-Length before a byte is read, or when the bound is reached.
+            NoRoomError: the bodies held by this worker are too large together.
             UnsupportedEncodingError: the body is compressed.
         """
         ctx: RequestContext = scope[CONTEXT_KEY]
-        if ctx.endpoint.relayed:
-            ctx.phase = _BODY
-            self._check_head(scope["headers"])
+        if not ctx.endpoint.relayed:
+            await self._app(scope, receive, send)
+            return
+        ctx.phase = _BODY
+        self._check_head(scope["headers"])
+        try:
             ctx.body = await self._read(ctx, receive)
-            ctx.bytes_in = len(ctx.body)
             await self._plan(ctx)
-        await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+        finally:
+            self._held -= ctx.bytes_in
 
     def _check_head(self, headers: Headers) -> None:
         for name, value in headers:
@@ -61,27 +77,36 @@ class ReadBody:
                 raise UnsupportedEncodingError("Compressed request bodies are not accepted.", headers=[CLOSE])
 
     async def _read(self, ctx: RequestContext, receive: Receive) -> bytes:
-        loop = asyncio.get_running_loop()
         parts: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            # One timer a piece: asyncio.timeout would cost eight times as much on every request.
-            stall = loop.call_later(self._timeout, ctx.lifeline.cut, _BODY_STALLED)
-            try:
+        arrivals = self._arrivals
+        arrivals.begin(ctx)
+        try:
+            while True:
                 message = await receive()
-            finally:
-                stall.cancel()
-            if message["type"] == "http.disconnect":
-                # It left before anybody watched; a departure that is watched cuts `receive` itself.
-                leave(ctx)
-                await loop.create_future()
-            part, more = message["body"], message.get("more_body", False)
-            size += len(part)
-            if size > self._max_bytes:
-                raise self._too_large()
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+                if message["type"] == "http.disconnect":
+                    # It left before anybody watched; a departure that is watched cuts `receive` itself.
+                    leave(ctx)
+                    await asyncio.get_running_loop().create_future()
+                part = message["body"]
+                self._hold(ctx, len(part))
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return part if len(parts) == 1 else b"".join(parts)
+                if part:
+                    arrivals.advance(ctx)
+        finally:
+            arrivals.end(ctx)
+
+    def _hold(self, ctx: RequestContext, size: int) -> None:
+        """Count bytes that have come; what a client only announces takes no room from others."""
+        ctx.bytes_in += size
+        self._held += size
+        if ctx.bytes_in > self._max_bytes:
+            raise self._too_large()
+        if self._held > self._max_held:
+            raise NoRoomError(
+                "The gateway holds as many request bodies as it can.", retry_after=RETRY_SECS, headers=[CLOSE]
+            )
 
     def _too_large(self) -> PayloadTooLargeError:
         return PayloadTooLargeError(

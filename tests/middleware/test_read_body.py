@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 
-from gateway.core.asgi import Headers, Message
+from gateway.core.asgi import Headers, Message, Receive
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadRequestError, GatewayError, PayloadTooLargeError, UnsupportedEncodingError
 from gateway.core.lifeline import Cut
-from gateway.middleware.read_body import ReadBody
+from gateway.middleware.read_body import NoRoomError, ReadBody
+from gateway.middleware.settings import MiddlewareSettings
 from tests.core.requests import CHAT, MODELS, Told, context, nothing_to_receive, scope_of
 
 pytestmark = pytest.mark.anyio
@@ -40,22 +42,39 @@ class Upload:
 class Door:
     """The layer with a bound of ten bytes, what it planned and what passed it."""
 
-    def __init__(self, *, timeout: float = 30.0, mistake: GatewayError | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX,
+        held: int = 1000,
+        timeout: float = 30.0,
+        total: float = 3000.0,
+        mistake: GatewayError | None = None,
+    ) -> None:
         self.planned: list[bytes] = []
         self.passed = 0
-        self._mistake = mistake
-        self._layer = ReadBody(self._app, MAX, timeout, self._plan)
+        self.mistake = mistake
+        self.proceed: asyncio.Event | None = None
+        bounds = MiddlewareSettings.model_construct(  # smaller than an operator may choose them
+            max_request_body_bytes=max_bytes,
+            max_held_body_bytes=held,
+            client_body_timeout_secs=timeout,
+            client_body_total_secs=total,
+        )
+        self._layer = ReadBody(self._app, bounds, self._plan)
 
     async def _plan(self, ctx: RequestContext) -> None:
-        if self._mistake is not None:
-            raise self._mistake
+        if self.mistake is not None:
+            raise self.mistake
         self.planned.append(ctx.body)
 
     async def _app(self, *_: object) -> None:
         self.passed += 1
+        if self.proceed is not None:
+            await self.proceed.wait()
 
     async def visit(
-        self, upload: Upload, headers: Sequence[tuple[bytes, bytes]] = (), endpoint: Endpoint = CHAT
+        self, upload: Receive, headers: Sequence[tuple[bytes, bytes]] = (), endpoint: Endpoint = CHAT
     ) -> RequestContext:
         self.ctx = context(endpoint)
         scope = {**scope_of(headers=list(headers)), CONTEXT_KEY: self.ctx}
@@ -133,16 +152,110 @@ async def test_a_body_that_stalls_is_cut(parts: list[bytes]) -> None:
     assert upload.asked == len(parts) + 1
 
 
-async def test_no_timer_is_left_when_the_body_is_there() -> None:
-    ctx = await Door(timeout=0.01).visit(Upload(b"0", b"1"))
-    await asyncio.wait([asyncio.create_task(nothing_for(0.03))])
-    assert ctx.lifeline.reason is None
+class Drip:
+    """A client's body that comes byte by byte, each before it could be called stalled, and has no end."""
+
+    def __init__(self, pace: float) -> None:
+        self._pace = pace
+        self.sent = 0
+
+    async def __call__(self) -> Message:
+        await asyncio.sleep(self._pace)  # noqa: TID251 -- a slow client is slow in real time
+        self.sent += 1
+        return {"type": "http.request", "body": b"0", "more_body": True}
 
 
-async def nothing_for(seconds: float) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().create_future()
+async def test_a_body_that_drips_for_ever_is_cut_when_its_whole_time_is_over() -> None:
+    door, drip = Door(max_bytes=1000, total=0.05), Drip(0.005)
+    with pytest.raises(asyncio.CancelledError):
+        await door.visit(drip)
+    assert door.ctx.lifeline.reason is Cut.BODY_STALLED
+    assert door.ctx.lifeline.mended()
+    assert drip.sent > 1
+
+
+async def test_a_slow_body_that_goes_on_is_not_cut() -> None:
+    door = Door(timeout=0.5)
+
+    class Steady(Drip):
+        async def __call__(self) -> Message:
+            await super().__call__()
+            return {"type": "http.request", "body": b"0", "more_body": self.sent < 8}  # 0.8 s in all
+
+    await door.visit(Steady(0.1))
+    assert (door.planned, door.passed) == ([b"0" * 8], 1)
+
+
+async def test_a_request_is_not_cut_for_its_body_once_that_is_there() -> None:
+    door = Door(timeout=0.01)
+    door.proceed = asyncio.Event()
+    visit = asyncio.create_task(door.visit(Upload(b"0", b"1")))
+    other = asyncio.create_task(
+        Door(timeout=0.01).visit(Upload(ends=False))
+    )  # when it was cut, the first one's time is over
+    with pytest.raises(asyncio.CancelledError):
+        await other
+    await asyncio.wait([visit], timeout=0.03)
+    door.proceed.set()
+    assert (await visit).lifeline.reason is None
+
+
+# How much is held.
+
+
+async def test_the_body_that_goes_beyond_what_is_held_is_refused_with_503() -> None:
+    door = Door(held=15)
+    door.proceed = asyncio.Event()
+    first = asyncio.create_task(door.visit(Upload(b"0" * 10)))
+    await asyncio.sleep(0)  # noqa: TID251 -- a turn of the loop: the first body is held now
+    second = Upload(b"0" * 5, b"1", ends=False)
+    with pytest.raises(NoRoomError) as refusal:
+        await door.visit(second)
+    assert (refusal.value.status, refusal.value.code, refusal.value.retry_after) == (503, "too_many_bodies", 1.0)
+    assert (b"connection", b"close") in refusal.value.headers
+    assert (second.asked, door.passed) == (2, 1)
+    assert not first.done()
+    third = asyncio.create_task(door.visit(Upload(b"0" * 5)))
+    await asyncio.sleep(0)  # noqa: TID251 -- a turn of the loop: there was room for it
+    assert door.passed == 2
+    door.proceed.set()
+    await asyncio.gather(first, third)
+
+
+@pytest.mark.parametrize("end", ["answered", "refused", "mistaken", "too large", "stalled", "left"])
+async def test_what_was_held_is_free_again_however_a_request_ends(end: str) -> None:
+    door = Door(held=10, timeout=0.01, mistake=BadRequestError("No model.") if end == "mistaken" else None)
+    upload = {
+        "too large": Upload(b"0" * 10, b"1"),
+        "stalled": Upload(b"0" * 10, ends=False),
+        "left": Upload(b"0" * 10, ends=False, leaves=True),
+    }.get(end, Upload(b"0" * 10))
+    if end == "refused":
+        door.proceed = asyncio.Event()
+        running = asyncio.create_task(door.visit(Upload(b"0" * 10)))
+        await asyncio.sleep(0)  # noqa: TID251 -- a turn of the loop: the first body is held now
+        with pytest.raises(NoRoomError):
+            await door.visit(Upload(b"0" * 10))
+        door.proceed.set()
+        await running
+    else:
+        with suppress(GatewayError, asyncio.CancelledError):
+            await door.visit(upload)
+        assert door.ctx.lifeline.mended() or door.ctx.lifeline.reason is None
+    door.mistake = None
+    await door.visit(Upload(b"0" * 10))
+    assert door.planned[-1] == b"0" * 10
+
+
+async def test_what_is_only_announced_takes_no_room_from_others() -> None:
+    door = Door(held=10)
+    waiting = asyncio.create_task(door.visit(Upload(ends=False), [(b"content-length", b"10")]))
+    await asyncio.sleep(0)  # noqa: TID251 -- a turn of the loop: it waits for its body now
+    await door.visit(Upload(b"0" * 10))
+    assert door.passed == 1
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_a_client_that_left_is_a_departure_though_no_watcher_told_of_it() -> None:
