@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from gateway.cli.descriptors import occupy_standard
+
 COMMANDS = {
     "serve": "gateway.cli.serve",
     "demo": "gateway.cli.demo",
@@ -36,3 +38,4 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="inference-gateway", prog_name="gateway")
 def main() -> None:
     """An OpenAI-compatible gateway in front of a small fleet of vLLM servers."""
+    occupy_standard()
