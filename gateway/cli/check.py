@@ -69,7 +69,7 @@ def limits(settings: Settings) -> list[str]:
         "  Beyond that it hears 429, and when to come back.",
         f"  {settings.max_inflight_per_ip} of its requests run at a time, and {settings.max_queued_per_ip} more wait,",
         f"  first come first served, for {settings.queue_timeout_secs:g} s at the most; then they hear 429.",
-        f"  A body may have {settings.max_request_body_bytes:,} bytes.",
+        f"  A body may have {settings.max_request_body_bytes:,} bytes; beyond that it is answered with 413.",
         f"  A wrong key hears 401{wrong}. A right one always passes.",
     ]
 
@@ -89,8 +89,9 @@ def time_outs(settings: Settings) -> list[str]:
     """Every wait of a request's life, from the connection to the last byte."""
     first = settings.first_token_timeout_secs
     rungs = [
-        (settings.client_header_timeout_secs, "for a request's headers to arrive, or the connection is closed"),
-        (settings.client_body_timeout_secs, "without a byte of its body to come, then 408"),
+        (settings.client_header_timeout_secs, "for a request's headers to arrive, then 408"),
+        (settings.client_body_timeout_secs, "without a byte of its body, then 408"),
+        (settings.client_body_total_secs, "for its whole body, then 408"),
         (settings.queue_timeout_secs, "in the queue for a slot, then 429"),
         (settings.upstream_connect_timeout_secs, "to connect to a backend, then another replica, else 503"),
         (first, "until the first token, then 504" if first else "until the first token: no limit of its own"),

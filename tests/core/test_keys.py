@@ -12,7 +12,7 @@ from gateway.core.keys import refuse_unfit, why_unfit
     "key",
     [
         *("change-me", "CHANGEME", "please_change_it", "replace-with-yours", "PLACEHOLDER", "sk-example-1"),
-        *("your-backend-key", "YOUR_API_KEY", "yourkey-1", "sk-your-own", "todo-ask-ops", "sk-TODO", "xxx-xxx"),
+        *("your-backend-key", "YOUR_API_KEY", "yourkey-1", "sk-your-own", "todo-ask-ops", "sk-Todo", "xxx-xxx"),
         *("sk-xxxx", "sk-abcxxxxxxdef", "<the key>".replace(" ", "-"), "${GATEWAY_API_KEY}", "secret-key", "my-secret"),
         *("GATEWAY_API_KEY", "sk-password", "sk-null", "dummy-key", "00000000", "--------"),
     ],

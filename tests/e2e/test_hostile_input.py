@@ -198,7 +198,7 @@ def resident_kib(pid: int) -> int:
 
 
 def test_bodies_that_stall_are_408_and_hold_no_slot(make_gateway: MakeGateway, fleet: Fleet) -> None:
-    gateway = make_gateway(fleet, CLIENT_BODY_TIMEOUT_SECS=1, MAX_INFLIGHT_PER_IP=1, MAX_QUEUED_PER_IP=0)
+    gateway = make_gateway(fleet, CLIENT_BODY_TIMEOUT_SECS=1, MAX_INFLIGHT_PER_IP=1, MAX_QUEUED_PER_IP=1)
     head = f"POST {PATH} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 100\r\n\r\n{{"
     with ExitStack() as stack:
         stalled = [stack.enter_context(RawClient(gateway.port)).send(head.encode()) for _ in range(50)]
