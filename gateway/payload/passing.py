@@ -80,9 +80,9 @@ class PassingJson:
             self._begun = True
             self.broken = _ERROR_HEAD.match(data) is not None
         block = self._edge + data
-        at = block.rfind(_USAGE)
-        if at >= 0 and (figures := _FIGURES.match(block, at)):
-            self.usage = _read(figures[1]) or self.usage
+        if _USAGE in block:
+            for figures in _FIGURES.findall(block):
+                self.usage = _read(figures) or self.usage
         self.broken = self.broken or any(word in block and place.search(block) for word, place in self._signs)
         self._edge = block[-EDGE_BYTES:]
         if self._nesting is not None:

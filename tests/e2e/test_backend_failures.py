@@ -141,17 +141,22 @@ def test_a_stray_second_answer_never_reaches_another_request(chat: Gateway, chat
 
 
 @pytest.mark.parametrize("late", [0.0, 0.001, 0.005, 0.02])
-def test_a_late_stray_answer_is_shown_to_nobody(chat: Gateway, chat_fleet: Fleet, late: float) -> None:
-    with chat.client() as client:
-        for _ in range(8):  # both workers have seen that both backends repeat our ids
-            assert client.post(PATH, json=BODY).status_code == 200
+@pytest.mark.parametrize(
+    ("path", "body"), [(PATH, BODY), ("/v1/responses", {"model": "qwen", "input": "count", "max_output_tokens": 40})]
+)
+def test_a_late_stray_answer_is_shown_to_nobody(
+    chat: Gateway, chat_fleet: Fleet, path: str, body: dict[str, Any], late: float
+) -> None:
+    for _ in range(8):  # a connection each, so that both workers have seen that both backends repeat our ids
+        with chat.client() as client:
+            assert client.post(path, json=body).status_code == 200
     fault_on_both(chat_fleet, "stray_second_answer", seconds=late)
     shown: list[tuple[int, str, str]] = []
 
     def ask(_: int) -> None:
         with chat.client() as client:
             for _ in range(25):
-                answer = client.post(PATH, json=BODY)
+                answer = client.post(path, json=body)
                 shown.append((answer.status_code, answer.headers["x-request-id"], answer.text))
 
     with in_threads(6, ask) as failures:

@@ -79,9 +79,10 @@ def test_the_search_for_media_is_bounded(monkeypatch: pytest.MonkeyPatch, text: 
     assert not has_media(few)
     assert sum(sizes) <= MAX_PARTS
     sizes.clear()
-    for many in (b'{"type":"image"}', b'{},"a"', b'{"":0,"":0,"":0,"":0,"":0}'):
-        parts = b'{"type":"image"},{"text":"' + text + b'"},' + b",".join([many] * (MAX_PARTS + 1))
-        assert not has_media(b'[{"content":[' + parts + b"]}]")
+    many = b",".join([b'{"type":"image"}'] * (MAX_PARTS + 1))
+    wide = b"{" + b",".join([b'"type":"image"'] * (MAX_COUNTED + 1)) + b"}"
+    for parts in (many, wide):
+        assert not has_media(b'[{"content":[{"text":"' + text + b'"},' + parts + b"]}]")
     assert sizes == []
 
 
@@ -89,6 +90,7 @@ def test_long_messages_are_taken_apart_without_a_search() -> None:
     text = b"a" * SEARCHED_BYTES
     assert has_media(b'[{"content":[{"type":"text","text":"%b"},{"type":"image_url"}]}]' % text)
     assert has_media(b'[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,%b"}}]}]' % text)
+    assert has_media(b'[{"content":[{"type":"text","text":"%b"},{"type":"\\u0069mage"}]}]' % text)
     assert not has_media(b'[{"content":[{"type":"text","text":"%b \\"image_url\\""}]}]' % text)
 
 

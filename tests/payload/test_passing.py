@@ -35,9 +35,10 @@ def passed(body: bytes, step: int, dialect: Dialect = Dialect.OPENAI) -> Passing
         (MESSAGE, Dialect.ANTHROPIC, Usage(29, 0)),
         (CHAT.replace(FIGURES, b'"usage":null'), Dialect.OPENAI, None),
         (CHAT.replace(b"29", b"-"), Dialect.OPENAI, None),
+        (CHAT[:-1] + b',"usage":{}}', Dialect.OPENAI, Usage(29, 2)),
         (CHAT.replace(b"xxx", b'\\"usage\\":{\\"prompt_tokens\\":1}'), Dialect.OPENAI, Usage(29, 2)),
     ],
-    ids=["chat", "ranked", "blanks", "response", "message", "null", "unreadable", "in a text"],
+    ids=["chat", "ranked", "blanks", "response", "message", "null", "unreadable", "empty", "in a text"],
 )
 def test_figures_are_found_wherever_they_stand(body: bytes, dialect: Dialect, usage: Usage | None, step: int) -> None:
     passing = passed(body, step, dialect)

@@ -128,6 +128,11 @@ async def test_the_figures_of_a_large_answer_are_booked(cut: int) -> None:
     assert passed.ctx.usage == Usage(5, 2)
 
 
+async def test_a_large_answer_of_stated_length_is_not_gone_through_for_its_end() -> None:
+    passed = Pass(FakeReply(LARGE[:-9], LARGE[-9:-1], content_length=len(LARGE) - 1))
+    assert (await passed.run()).complete
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
