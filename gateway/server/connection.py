@@ -4,7 +4,6 @@ import asyncio
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 from uvicorn.server import ServerState
 
@@ -12,12 +11,7 @@ from gateway.core.asgi import Headers
 from gateway.server.exchange import Exchange
 
 WRITE_BUFFER_BYTES = 65536
-"""This much of an answer waits for the client; then the application is made to wait."""
-TCP_NOTSENT_LOWAT = 25
-"""Linux's number; the socket module has no name for it."""
-UNSENT_BYTES = 131072
-"""This much more waits in the kernel, which would otherwise take megabytes for a client that reads nothing: its
-backend would not be slowed down, and nobody would notice that it does not read."""
+"""This much of an answer waits for the client, beside what the kernel takes; then the application is made to wait."""
 LINGER_SECS = 2.0
 """How long a refused client may go on sending before its socket is cut."""
 FLUSH_SECS = 30.0
@@ -88,7 +82,6 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._server.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self._set_option(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self._expect_head()
 
     def eof_received(self) -> None:
@@ -184,7 +177,7 @@ class Connection(asyncio.Protocol):
         """Close after what was written; `reset` leaves the client no doubt that the answer is incomplete."""
         self._deaf = True
         if reset:
-            self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._close_when_flushed()
 
     # For the protocol that reads HTTP.
@@ -218,9 +211,6 @@ class Connection(asyncio.Protocol):
         self._loop.call_later(LINGER_SECS, self._transport.abort)
 
     # Our own.
-
-    def _set_option(self, *option: Any) -> None:  # noqa: ANN401 -- as socket.setsockopt takes them
-        self._transport.get_extra_info("socket").setsockopt(*option)
 
     def _close_when_flushed(self) -> None:
         self._transport.close()

@@ -5,7 +5,8 @@ import socket
 BACKLOG = 2048
 """Connections that may wait to be accepted; the kernel lowers it to net.core.somaxconn."""
 UNSENT_BYTES = 131072
-"""What a stuck reader may leave in the kernel: without a bound its send buffer grows to megabytes (tcp_wmem)."""
+"""What may wait in the kernel for a client that does not read. Without a bound it takes 4 MB (tcp_wmem): the backend
+would not be slowed down, and nobody would notice that the client does not read."""
 KEEPALIVE_IDLE_SECS = 60
 KEEPALIVE_INTERVAL_SECS = 15
 KEEPALIVE_PROBES = 4
