@@ -121,8 +121,9 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     async def lifespan() -> AsyncIterator[None]:
         await store.open()
         try:
-            async with prober:
-                yield
+            with gauges:
+                async with prober:
+                    yield
         finally:
             await client.aclose()
             await store.close()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Fields
 
 IPV6_PREFIX = 64
 """One subscriber holds a /64: counting single IPv6 addresses would count nobody."""
@@ -30,7 +30,7 @@ class AddressBook:
         self._clients: dict[tuple[str, bytes | None, bytes | None], str] = {}
         self._organizations: dict[str, str] = {}
 
-    def client_of(self, peer: str, headers: Headers) -> str:
+    def client_of(self, peer: str, fields: Fields) -> str:
         """The client's address in its canonical form.
 
         A trusted peer's X-Forwarded-For is read from the right, over the proxies that we trust, to the first
@@ -40,12 +40,7 @@ class AddressBook:
         canonical, trusted = known if known is not None else self._meet(peer)
         if not trusted:
             return canonical
-        forwarded = real = None
-        for name, value in headers:
-            if name == b"x-forwarded-for":
-                forwarded = value if forwarded is None else b"%b,%b" % (forwarded, value)
-            elif name == b"x-real-ip" and real is None:
-                real = value
+        forwarded, real = fields.get(b"x-forwarded-for"), fields.get(b"x-real-ip")
         if forwarded is None and real is None:
             return canonical
         if len(forwarded or b"") + len(real or b"") > MAX_REMEMBERED_BYTES:

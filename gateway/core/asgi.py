@@ -10,9 +10,21 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 """Header fields in the order of the wire; names in lower case, as ASGI wants them."""
+Fields = dict[bytes, bytes]
+"""Header fields by name; see `fields_of`."""
 
 CONNECTION_EXTENSION = "gateway.connection"
 """The key in ``scope["extensions"]`` under which our server puts the request's `ClientConnection`."""
+
+
+def fields_of(headers: Headers) -> Fields:
+    """Values by name; those of a name that occurs several times are joined with commas (RFC 9110, section 5.3)."""
+    fields = dict(headers)
+    if len(fields) != len(headers):
+        fields.clear()
+        for name, value in headers:
+            fields[name] = b"%b, %b" % (fields[name], value) if name in fields else value
+    return fields
 
 
 class ClientConnection(Protocol):

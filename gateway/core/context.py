@@ -1,10 +1,11 @@
 """What is known of this request? One object that goes with it from the door to the log line."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gateway.core.asgi import ClientConnection, Headers
+from msgspec import Struct, field
+
+from gateway.core.asgi import ClientConnection, Fields, Headers
 from gateway.core.endpoint import Dialect, Endpoint
 from gateway.core.lifeline import Lifeline
 from gateway.core.usage import Usage
@@ -26,8 +27,7 @@ class Phase(StrEnum):
     DONE = "done"
 
 
-@dataclass(slots=True, eq=False)
-class RequestContext:
+class RequestContext(Struct, eq=False):  # made per request: a dataclass takes six times as long
     """Everything the rooms learn about one request.
 
     Times are seconds on the monotonic clock. `outcome` is one word for logs and metrics: `ok`, an error's, the reason
@@ -41,6 +41,8 @@ class RequestContext:
     started: float
     method: str
     path: str
+    fields: Fields = {}
+    """The request's header fields by name."""
     peer: str = ""
     client_ip: str = ""
     client_request_id: str | None = None

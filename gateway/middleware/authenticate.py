@@ -36,8 +36,7 @@ class Authenticate:
             RateLimitedError: the address has sent too many wrong keys.
         """
         ctx: RequestContext = scope[CONTEXT_KEY]
-        headers = scope["headers"]
-        ctx.client_ip = self._book.client_of(ctx.peer, headers)
+        ctx.client_ip = self._book.client_of(ctx.peer, ctx.fields)
         ctx.organization = self._book.organization_of(ctx.client_ip)
         endpoint = ctx.endpoint
         if endpoint is UNKNOWN:
@@ -49,7 +48,7 @@ class Authenticate:
             )
         if endpoint.access is _KEY:
             try:
-                self._keyring.admit(headers, endpoint.dialect)
+                self._keyring.admit(ctx.fields, endpoint.dialect)
             except InvalidApiKeyError:
                 verdict = await self._failures.drain(ctx.organization)
                 if not verdict.granted:

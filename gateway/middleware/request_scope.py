@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 
-from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Message, Receive, Scope, Send
+from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Fields, Message, Receive, Scope, Send, fields_of
 from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Access, Endpoint
@@ -77,18 +77,21 @@ class RequestScope:
         assert task is not None  # noqa: S101 -- an ASGI server runs every request in a task
         client = scope.get("client")
         request_id = f"{self._prefix}{next(self._numbers)}"
+        path = scope["path"]
+        fields = fields_of(scope["headers"])
         ctx = scope[CONTEXT_KEY] = RequestContext(
             request_id=request_id,
-            endpoint=self._find(scope["path"], scope["raw_path"]) or UNKNOWN,
+            endpoint=self._find(path, scope["raw_path"]) or UNKNOWN,
             lifeline=Lifeline(task),
             connection=scope.get("extensions", {}).get(CONNECTION_EXTENSION),
             started=self._clock.monotonic(),
             method=scope["method"],
-            path=scope["path"],
+            path=path,
+            fields=fields,
             peer=client[0] if client else "",
-            client_request_id=_client_request_id(scope),
+            client_request_id=_client_request_id(fields) if b"x-request-id" in fields else None,
+            answer_headers=[(b"x-request-id", request_id.encode())],
         )
-        ctx.answer_headers.append((b"x-request-id", request_id.encode()))
         return ctx
 
 
@@ -105,7 +108,7 @@ def _answering(ctx: RequestContext, send: Send) -> Send:
         if message["type"] == "http.response.start":
             ctx.answer_started = True
             ctx.status = message["status"]
-            message["headers"] = [*message["headers"], *ctx.answer_headers]
+            message["headers"] = message["headers"] + ctx.answer_headers
         else:
             ctx.bytes_out += len(message.get("body", b""))
             ctx.answer_complete = not message.get("more_body", False)
@@ -123,8 +126,6 @@ def _conclude(ctx: RequestContext) -> None:
         ctx.phase = _DONE
 
 
-def _client_request_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            return value.decode("ascii") if CLIENT_REQUEST_ID.fullmatch(value) else None
-    return None
+def _client_request_id(fields: Fields) -> str | None:
+    value = fields[b"x-request-id"]
+    return value.decode("ascii") if CLIENT_REQUEST_ID.fullmatch(value) else None

@@ -1,33 +1,48 @@
 """How many are in it now? Gauges that move with every request but are written ten times a second at the most."""
 
 import asyncio
+from typing import Self
 
 from gateway.observability import metrics as m
 from gateway.observability.metrics import Metrics
 
 WRITE_SECS = 0.1
-"""A gauge's write costs as much as a counter's; nobody reads it more often than this."""
+"""Nobody reads gauges more often; a request moves them four times."""
 
 
 class LiveGauges:
-    """Counts of requests that wait for a slot and that hold one, in this worker."""
+    """Counts of requests in this worker; a scope around its life, in which they are written.
+
+    Attributes:
+        queued: requests that wait for a slot.
+        in_flight: requests that hold one.
+    """
+
+    __slots__ = ("_metrics", "_timer", "_written", "in_flight", "queued")
 
     def __init__(self, metrics: Metrics) -> None:
+        self.queued = 0
+        self.in_flight = 0
         self._metrics = metrics
-        self._counts = {m.QUEUED: 0, m.IN_FLIGHT: 0}
-        self._written = dict(self._counts)
-        self._due = False
+        self._written = (0, 0)
+        self._timer: asyncio.TimerHandle | None = None
 
-    def move(self, family: m.Family, by: int) -> None:
-        """Add to a count; it is written a moment later, together with what changes until then."""
-        self._counts[family] += by
-        if not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_later(WRITE_SECS, self._write)
+    def __enter__(self) -> Self:
+        self._timer = asyncio.get_running_loop().call_later(WRITE_SECS, self._tick)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write()
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WRITE_SECS, self._tick)
+        self._write()
 
     def _write(self) -> None:
-        self._due = False
-        for family, count in self._counts.items():
-            if count != self._written[family]:
-                self._metrics.move(family, count - self._written[family])
-                self._written[family] = count
+        now = (self.queued, self.in_flight)
+        if now != self._written:
+            self._metrics.move(m.QUEUED, now[0] - self._written[0])
+            self._metrics.move(m.IN_FLIGHT, now[1] - self._written[1])
+            self._written = now

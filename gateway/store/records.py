@@ -10,6 +10,7 @@ One tree holds everything, told apart by the first byte:
     n                           number of the newest worker
 """
 
+import functools
 import hashlib
 import struct
 from typing import NamedTuple
@@ -19,6 +20,9 @@ LAYOUT = "2"
 
 MAX_NAME_BYTES = 64
 """Longer names are cut and hashed, so that a record's size is bounded; addresses are 40 bytes at the most."""
+
+REMEMBERED_NAMES = 4096
+"""A request asks for its organization's name three times, and nearly always it was asked for a moment ago."""
 
 BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER = b"b", b"q", b"s", b"t", b"w", b"n"
 AFTER_BUCKETS = b"c"
@@ -37,6 +41,7 @@ class Claimant(NamedTuple):
     token: int
 
 
+@functools.lru_cache(maxsize=REMEMBERED_NAMES)
 def record_name(key: str) -> bytes:
     """The name under which `key` is kept, 64 bytes at the most; different keys have different names."""
     name = key.encode() if key.isascii() else key.encode("utf-8", "surrogatepass")

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.auth.keyring import Keyring, presented_keys
+from gateway.core.asgi import fields_of
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import InvalidApiKeyError
 
@@ -12,7 +13,7 @@ KEYRING = Keyring(["sk-first", "sk-second"])
 @pytest.mark.parametrize("key", [b"sk-first", b"sk-second"])
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
 def test_each_key_in_force_is_admitted(key: bytes, scheme: bytes) -> None:
-    KEYRING.admit([(b"authorization", scheme + b" " + key)], Dialect.OPENAI)
+    KEYRING.admit({b"authorization": scheme + b" " + key}, Dialect.OPENAI)
 
 
 @pytest.mark.parametrize(
@@ -33,18 +34,18 @@ def test_each_key_in_force_is_admitted(key: bytes, scheme: bytes) -> None:
 )
 def test_every_wrong_key_gets_the_same_answer(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(InvalidApiKeyError) as refusal:
-        KEYRING.admit(headers, Dialect.OPENAI)
+        KEYRING.admit(fields_of(headers), Dialect.OPENAI)
     with pytest.raises(InvalidApiKeyError) as missing:
-        KEYRING.admit([], Dialect.OPENAI)
+        KEYRING.admit({}, Dialect.OPENAI)
     assert refusal.value.message == missing.value.message
     assert refusal.value.code == missing.value.code
 
 
 def test_x_api_key_counts_on_anthropic_paths_only() -> None:
-    headers = [(b"x-api-key", b"sk-first")]
-    KEYRING.admit(headers, Dialect.ANTHROPIC)
-    assert presented_keys(headers, Dialect.RESPONSES) == []
+    fields = {b"x-api-key": b"sk-first"}
+    KEYRING.admit(fields, Dialect.ANTHROPIC)
+    assert presented_keys(fields, Dialect.RESPONSES) == []
 
 
 def test_a_valid_x_api_key_opens_beside_a_foreign_bearer() -> None:
-    KEYRING.admit([(b"authorization", b"Bearer other"), (b"x-api-key", b"sk-second")], Dialect.ANTHROPIC)
+    KEYRING.admit({b"authorization": b"Bearer other", b"x-api-key": b"sk-second"}, Dialect.ANTHROPIC)

@@ -13,7 +13,7 @@ from gateway.core.errors import QueueFullError, QueueTimeoutError
 from gateway.core.lifeline import Cut
 from gateway.middleware.admission import Admission
 from gateway.observability.live import LiveGauges
-from gateway.observability.metrics import IN_FLIGHT, QUEUED, Metrics
+from gateway.observability.metrics import Metrics
 from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreSettings
 from tests.core.hand_time import HandTime
@@ -50,7 +50,7 @@ class Door:
     @property
     def counted(self) -> tuple[int, int]:
         """What the gauges say: running, waiting."""
-        return self.gauges._counts[IN_FLIGHT], self.gauges._counts[QUEUED]
+        return self.gauges.in_flight, self.gauges.queued
 
     async def until(self, running: int, waiting: int) -> None:
         async with asyncio.timeout(5):

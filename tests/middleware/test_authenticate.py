@@ -4,7 +4,7 @@ import pytest
 
 from gateway.auth.address import AddressBook
 from gateway.auth.keyring import Keyring
-from gateway.core.asgi import Headers, Scope
+from gateway.core.asgi import Headers, Scope, fields_of
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError, RateLimitedError
@@ -39,7 +39,7 @@ class Door:
     async def visit(
         self, endpoint: Endpoint, headers: Headers, *, peer: str = "203.0.113.7", method: str = "POST"
     ) -> RequestContext:
-        ctx = context(endpoint, peer=peer, method=method)
+        ctx = context(endpoint, peer=peer, method=method, fields=fields_of(headers))
         await self._layer({**scope_of(headers=headers), CONTEXT_KEY: ctx}, nothing_to_receive, Told())
         return ctx
 

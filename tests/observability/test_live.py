@@ -22,22 +22,27 @@ def time(monkeypatch: pytest.MonkeyPatch) -> HandTime:
 
 def test_changes_are_written_together_a_moment_later(time: HandTime) -> None:
     metrics = CountedMetrics()
-    gauges = LiveGauges(metrics)
-    for _ in range(100):
-        gauges.move(QUEUED, 1)
-        gauges.move(QUEUED, -1)
-        gauges.move(IN_FLIGHT, 1)
-    assert metrics.counted == {}
-    assert len(time.pending) == 1
-    time.advance(0.1)
-    assert metrics.counted == {(IN_FLIGHT.name,): 100}
-    assert time.pending == []
-
-
-def test_the_gauge_comes_back_to_zero(time: HandTime) -> None:
-    metrics = CountedMetrics()
-    gauges = LiveGauges(metrics)
-    for by in (3, -1, -2):
-        gauges.move(IN_FLIGHT, by)
+    with LiveGauges(metrics) as gauges:
+        gauges.in_flight += 100
+        gauges.queued += 2
+        assert metrics.counted == {}
+        assert len(time.pending) == 1
         time.advance(0.1)
-    assert metrics.counted == {}
+        assert metrics.counted == {(IN_FLIGHT.name,): 100, (QUEUED.name,): 2}
+
+
+def test_a_gauge_comes_back_to_zero(time: HandTime) -> None:
+    metrics = CountedMetrics()
+    with LiveGauges(metrics) as gauges:
+        for by in (3, -1, -2):
+            gauges.in_flight += by
+            time.advance(0.1)
+        assert metrics.counted == {}
+
+
+def test_the_end_writes_what_is_left_and_leaves_no_timer(time: HandTime) -> None:
+    metrics = CountedMetrics()
+    with LiveGauges(metrics) as gauges:
+        gauges.in_flight += 1
+    assert metrics.counted == {(IN_FLIGHT.name,): 1}
+    assert time.pending == []

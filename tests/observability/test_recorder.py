@@ -1,10 +1,10 @@
 """One line and one set of figures for each request, whatever its path, its client or its backend made of it."""
 
-from dataclasses import fields
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import fields
 
 from gateway.api.endpoints import ENDPOINTS
 from gateway.core.context import Phase, RequestContext
