@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httptools
 
 from gateway.core.asgi import Headers
+from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualHead
 
 MAX_FRAMING_BYTES = 65_536
 """Bytes in a row that are no body: a head, interim answers, chunk extensions or trailers. More is refused."""
@@ -47,17 +48,21 @@ class BadAnswerError(Exception):
 
 
 class Parser:
-    """httptools' parser of one connection, and what it calls.
+    """What one connection's answers have in common: httptools' parser, what it calls, and the head they repeat.
 
-    It serves one answer after another, because making one costs a third of reading an answer. The connection passes
-    it on only when an answer ended by its own framing with nothing after it: it then stands where a fresh one would.
+    httptools' parser is made when an answer has a head that is not the usual one. It serves one answer after another,
+    because making one costs a third of reading an answer. The connection passes it on only when an answer ended by its
+    own framing with nothing after it: it then stands where a fresh one would.
+
+    Args:
+        usual: the head that the backend's answers repeat.
 
     Attributes:
         pieces: body bytes of the answer that is being read.
-        clean: that answer ended by its own framing: a next one may be read.
-        chunked: that answer's body comes in chunks.
+        clean: what was fed ended by its own framing: a next answer may be read.
+        chunked: the answer's body comes in chunks.
         head_only: its request was a HEAD.
-        usual: the answer's first bytes state HTTP/1.1, so that its final head need not be asked for its version.
+        recent: its first bytes state HTTP/1.1, so that its final head need not be asked for its version.
     """
 
     __slots__ = (
@@ -71,23 +76,39 @@ class Parser:
         "head_only",
         "on_body",
         "pieces",
+        "recent",
         "usual",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, usual: UsualHead | None = None) -> None:
+        self.usual = usual or UsualHead()
         self.pieces: list[bytes] = []
         self.on_body = self.pieces.append  # httptools calls the list itself: no Python frame per piece
-        self._llhttp = httptools.HttpResponseParser(self)
-        self.feed: Callable[[bytes], None] = self._llhttp.feed_data
+        self.clean = True
+        self.chunked = self.head_only = False
+        self._llhttp: httptools.HttpResponseParser | None = None
+        self.feed: Callable[[bytes], None]
         self._answer: Answer
 
     def begin(self, answer: "Answer", method: bytes) -> None:
         """Read into `answer`, to a request of that method, from now on."""
+        if self._llhttp is None:
+            self._llhttp = httptools.HttpResponseParser(self)
+            self.feed = self._llhttp.feed_data
         self._answer = answer
         self._named: list[bytes] | None = None
         self._interim = False
         self.head_only = method == b"HEAD"
-        self.chunked = self.usual = self.clean = False
+        self.chunked = self.recent = self.clean = False
+
+    def learn(self, data: bytes) -> None:
+        """Remember the head of an answer whose first bytes were `data`, when all it says is in that head."""
+        answer = self._answer
+        length = answer.content_length
+        if length is None or self.chunked or self._named is not None or not self.recent:
+            return
+        if answer.reusable and not (self.head_only or answer.status in NO_BODY):
+            self.usual.learn(data, answer.status, answer.headers, length)
 
     def on_message_begin(self) -> None:
         """An answer begins; the second one is nobody's."""
@@ -117,8 +138,9 @@ class Parser:
     def on_headers_complete(self) -> None:
         """A head is complete: an interim one is skipped, the final one decides how the body ends."""
         answer, llhttp = self._answer, self._llhttp
+        assert llhttp is not None  # noqa: S101 -- it is what calls this
         status = llhttp.get_status_code()
-        if not self.usual:
+        if not self.recent:
             self._check_version(llhttp.get_http_version())
         if status < FIRST_FINAL:
             self._skip_interim(status)
@@ -146,7 +168,8 @@ class Parser:
 
     def close(self) -> None:
         """Let go of httptools' parser, which holds us in a reference cycle; nothing may be fed any more."""
-        del self._llhttp, self.feed
+        if self._llhttp is not None:
+            del self._llhttp, self.feed
 
     def _check_version(self, version: str) -> None:
         if version not in VERSIONS or (self.chunked and version != "1.1"):
@@ -157,7 +180,7 @@ class Parser:
             raise BadAnswerError("malformed")  # nobody asked for another protocol
         self._interim = True
         self._named = None
-        self.chunked = self.usual = False  # what was seen of the first bytes does not speak for a second head
+        self.chunked = self.recent = False  # what was seen of the first bytes does not speak for a second head
         self._answer.headers = []
         self._answer.content_length = None
 
@@ -180,8 +203,9 @@ class Answer:
     """
 
     __slots__ = (
-        "_feed",
         "_framing",
+        "_left",
+        "_method",
         "_parser",
         "behind",
         "complete",
@@ -199,13 +223,12 @@ class Answer:
         self.headers: Headers = []
         self.content_length: int | None = None
         self.head_done = self.complete = self.touched = self.reusable = False
-        self.behind = self._framing = 0
+        self.behind = self._framing = self._left = 0
         if parser is None:
             parser = Parser()
-        parser.begin(self, method)
-        self._parser = parser
+        self._parser: Parser | None = parser
+        self._method = method
         self.pieces = parser.pieces
-        self._feed: Callable[[bytes], None] | None = parser.feed
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the socket.
@@ -213,17 +236,64 @@ class Answer:
         Raises:
             BadAnswerError: they are no answer; what was read before stays readable.
         """
-        feed = self._feed
-        if feed is None:  # complete: whatever comes now was not asked for
+        parser = self._parser
+        if parser is None:  # complete: whatever comes now was not asked for
             self.reusable = False
             return
-        if not self.touched:
-            self._begin(data)
         self.behind += len(data)
+        if self._left:
+            self._count(data)
+        elif self.touched:
+            self._read(parser, data)
+        elif not self._recognise(parser.usual, data):
+            self._begin(parser, data)
+            self._read(parser, data)
+            if self.head_done:
+                parser.learn(data)
+
+    def _recognise(self, usual: UsualHead, data: bytes) -> bool:
+        """Take in a usual head and what follows of its body; False when this is none, and nothing has been done."""
+        prefix = usual.prefix
+        if not data.startswith(prefix) or self._method == b"HEAD":
+            return False
+        digits, suffix, body = data[len(prefix) :].partition(usual.suffix)
+        if not (suffix and digits.isdigit() and len(digits) <= MAX_DIGITS):
+            return False
+        length = int(digits)
+        left = length - len(body)
+        if left < 0:
+            return False
+        self.status = usual.status
+        self.headers = [*usual.before, (LENGTH_NAME, digits), *usual.after]
+        self.content_length = length
+        self.touched = self.head_done = self.reusable = True
+        if body:
+            self.pieces.append(body)
+        if left:
+            self._left = left
+        else:
+            self.complete = True
+            self._parser = None
+        return True
+
+    def _count(self, data: bytes) -> None:
+        """Take in what follows of a body whose length is known."""
+        left = self._left - len(data)
+        if left < 0:
+            data = data[: self._left]
+            self.reusable = False
+        self.pieces.append(data)
+        self._left = max(left, 0)
+        if left <= 0:
+            self.complete = True
+            self.stop()
+
+    def _read(self, parser: Parser, data: bytes) -> None:
+        """Let llhttp read."""
         pieces = self.pieces
         before = len(pieces)
         try:
-            feed(data)
+            parser.feed(data)
         except httptools.HttpParserError as error:
             if not self.complete:
                 self.stop()
@@ -231,7 +301,7 @@ class Answer:
                 raise (cause if isinstance(cause, BadAnswerError) else BadAnswerError("malformed")) from None
             self.reusable = False
         if self.complete:
-            if pieces and self._parser.head_only:
+            if pieces and parser.head_only:
                 pieces.clear()  # a body where none may be
                 self.reusable = False
             self.stop()
@@ -252,7 +322,7 @@ class Answer:
         self.reusable = False
         if self.complete:
             return
-        chunked = self._feed is not None and self._parser.chunked
+        chunked = self._parser is not None and self._parser.chunked
         self.stop()
         if not self.head_done:
             raise BadAnswerError("closed")
@@ -270,14 +340,13 @@ class Answer:
 
     def stop(self) -> None:
         """Parse no more; lets go of the parser."""
-        if self._feed is not None:
-            self._feed = None
-            del self._parser
+        self._parser = None
 
-    def _begin(self, data: bytes) -> None:
-        if data[: len(USUAL_START)] == USUAL_START:
-            self._parser.usual = True
-        elif data[:1] != b"H":
+    def _begin(self, parser: Parser, data: bytes) -> None:
+        parser.begin(self, self._method)
+        if data.startswith(USUAL_START):
+            parser.recent = True
+        elif not data.startswith(b"H"):
             self.stop()
             raise BadAnswerError("malformed")  # llhttp would take RTSP and ICE too
         self.touched = True

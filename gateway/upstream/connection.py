@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import cast
 
 from gateway.upstream import tcp
-from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer, BadAnswerError, Parser
 from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
+from gateway.upstream.origin import Origin
 
 HIGH_WATER_BYTES = 65_536
 """A reader further behind than this stops the socket; with one receive of the loop (256,000 bytes) on top at most."""
@@ -41,16 +41,16 @@ class Connection(asyncio.Protocol):
         "_used",
         "_waiter",
         "_written",
-        "address",
         "closed",
+        "origin",
     )
 
     def __init__(
-        self, address: Address, loop: asyncio.AbstractEventLoop, on_lost: Callable[["Connection"], None]
+        self, origin: Origin, loop: asyncio.AbstractEventLoop, on_lost: Callable[["Connection"], None]
     ) -> None:
-        self.address = address
+        self.origin = origin
         self.closed = False
-        self._tls = address.tls
+        self._tls = origin.address.tls
         self._loop = loop
         self._on_lost = on_lost
         self._transport: asyncio.Transport
@@ -92,7 +92,9 @@ class Connection(asyncio.Protocol):
         if answer.behind > HIGH_WATER_BYTES and not (answer.complete or self._paused or self.closed):
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> bool:
         """The backend will send nothing more; the socket is closed, even if it still takes bytes."""
@@ -114,12 +116,16 @@ class Connection(asyncio.Protocol):
         """Whether a request may be written: open, and the kernel holds nothing that was not asked for."""
         return not self.closed and not tcp.has_news(self._news)
 
-    def ask(self, head: bytes, body: bytes, method: bytes) -> Answer:
-        """Write a request of that method; `news` tells when something of its answer has come."""
+    def parser(self) -> Parser:
+        """What the next answer is to be read with."""
         parser = self._parser
         if parser is None:
-            parser = self._parser = Parser()
-        answer = self._answer = Answer(parser, method)
+            parser = self._parser = Parser(self.origin.usual)
+        return parser
+
+    def ask(self, head: bytes, body: bytes, answer: Answer) -> None:
+        """Write a request; `news` tells when something of its answer has come."""
+        self._answer = answer
         self._acked_before = (tcp.acknowledged(self._sock) or 0) if self._tls else self._written
         self._written += len(head) + len(body)
         if len(body) <= ONE_WRITE_BYTES:
@@ -127,7 +133,6 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._transport.write(body)
-        return answer
 
     def news(self) -> asyncio.Future[None]:
         """To be awaited: done when something has come or nothing more will. Who is cancelled there must `abort`.

@@ -7,7 +7,7 @@ from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import Connection
 from gateway.upstream.errors import NeverSent
-from gateway.upstream.head import HeadWriter
+from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import UpstreamRequest
 from gateway.upstream.resolver import Lookup, Resolver, system_lookup
@@ -19,7 +19,7 @@ class Http11Client:
 
     def __init__(self, settings: UpstreamSettings, lookup: Lookup = system_lookup) -> None:
         self._pool = Pool(settings)
-        self._writers: dict[Address, HeadWriter] = {}
+        self._origins: dict[Address, Origin] = {}
         self._resolver = Resolver(settings.upstream_dns_secs, lookup)
         self._connect_secs = settings.upstream_connect_timeout_secs
         self._ca_file = settings.upstream_ca_file
@@ -35,41 +35,43 @@ class Http11Client:
 
     async def send(self, address: Address, request: UpstreamRequest) -> "Http11Reply":
         """Send one request and return when the answer's headers are there; see `protocol.UpstreamClient`."""
-        writer = self._writers.get(address)
-        if writer is None:
-            writer = self._writers[address] = HeadWriter(address)
-        head = writer.head(request)
+        origin = self._origins.get(address)
+        if origin is None:
+            origin = self._origins[address] = Origin(address)
+        head = origin.writer.head(request)
         pool = self._pool
-        connection = pool.take(address)
+        connection = pool.take(origin)
         if connection is None:
-            connection = await self._connected(address)
+            connection = await self._connected(origin)
         if request.on_connected is not None:
             request.on_connected()
+        reply = Http11Reply(connection.parser(), request.method)
+        reply.connection, reply.pool = connection, pool
         try:
-            answer = connection.ask(head, request.body, request.method)
-            while not answer.head_done:
+            connection.ask(head, request.body, reply)
+            while not reply.head_done:
                 await connection.news()
         except BaseException as error:
             pool.give_back(connection)
             if isinstance(error, NeverSent):
                 # The others have rested longer than this one did: their backend has closed them too.
-                pool.drop_idle(address)
+                pool.drop_idle(origin)
             raise
-        return Http11Reply(pool, connection, answer)
+        return reply
 
     async def aclose(self) -> None:
         """Close every connection, those in use included, and wait until their sockets are closed."""
         await self._pool.aclose()
 
-    async def _connected(self, address: Address) -> Connection:
+    async def _connected(self, origin: Origin) -> Connection:
         """A new connection, or an idle one that became free while this request waited for room."""
-        new = Connection(address, asyncio.get_running_loop(), self._pool.leave)
+        new = Connection(origin, asyncio.get_running_loop(), self._pool.leave)
         connection = await self._pool.enter(new)
         if connection is not new:
             if connection.usable():
                 return connection
             connection.abort()
-            return await self._connected(address)
+            return await self._connected(origin)
         try:
             async with asyncio.timeout(self._connect_secs):
                 await self._connect(new)
@@ -80,14 +82,14 @@ class Http11Client:
                 raise NeverSent("connect_timeout") from None
             raise
         # After a TLS handshake the backend's session tickets lie unread: they are no answer.
-        if not new.closed if address.tls else new.usable():
+        if not new.closed if origin.address.tls else new.usable():
             return new
         new.abort()  # the backend closed it, or spoke before it was asked
         raise NeverSent("closed")
 
     async def _connect(self, connection: Connection) -> None:
         """Try the host's addresses in the resolver's order."""
-        address = connection.address
+        address = connection.origin.address
         loop = asyncio.get_running_loop()
         tls, name = (self._context(), address.host) if address.tls else (None, None)
         failure = NeverSent("dns")
@@ -113,26 +115,24 @@ class Http11Client:
         return self._tls
 
 
-class Http11Reply:
-    """`Reply` on a connection of the pool."""
+class Http11Reply(Answer):
+    """`Reply` on a connection of the pool: the answer itself, which is one object less for each request.
 
-    __slots__ = ("_answer", "_connection", "_pool", "content_length", "headers", "status")
+    Attributes:
+        connection: what carries it; None once it is closed.
+        pool: where the connection goes then.
+    """
 
-    def __init__(self, pool: Pool, connection: Connection, answer: Answer) -> None:
-        self.status = answer.status
-        self.headers = answer.headers
-        self.content_length = answer.content_length
-        self._pool = pool
-        self._connection: Connection | None = connection
-        self._answer = answer
+    __slots__ = ("connection", "pool")
+    connection: Connection | None
+    pool: Pool
 
     async def read(self) -> bytes:
         """What has arrived since the last call; b"" at the clean end. See `protocol.Reply`."""
-        answer = self._answer
-        while not answer.pieces:
-            if answer.complete:
+        while not self.pieces:
+            if self.complete:
                 return b""
-            connection = self._connection
+            connection = self.connection
             if connection is None:
                 raise RuntimeError("the reply is closed")
             try:
@@ -140,16 +140,16 @@ class Http11Reply:
             except asyncio.CancelledError:
                 connection.abort()
                 raise
-        return answer.take()
+        return self.take()
 
     def close(self) -> None:
         """Keep the connection when the answer is complete and clean, else close its socket at once; idempotent."""
-        connection, self._connection = self._connection, None
+        connection, self.connection = self.connection, None
         if connection is not None:
-            self._pool.give_back(connection)
+            self.pool.give_back(connection)
 
     def discard(self) -> None:
         """Close the socket at once, however clean the answer looks."""
-        if self._connection is not None:
-            self._connection.abort()
+        if self.connection is not None:
+            self.connection.abort()
         self.close()

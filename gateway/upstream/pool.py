@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from gateway.upstream.address import Address
 from gateway.upstream.connection import Connection
 from gateway.upstream.errors import NeverSent, PoolExhausted
+from gateway.upstream.origin import Origin
 from gateway.upstream.settings import UpstreamSettings
 
 
@@ -23,15 +23,16 @@ class Pool:
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self._max = settings.upstream_max_connections
-        self._max_idle = settings.upstream_max_keepalive
+        self._max_idle = settings.upstream_max_keepalive if settings.upstream_keepalive_secs else 0
         self._wait_secs = settings.upstream_connect_timeout_secs
         self._idle_secs = settings.upstream_keepalive_secs
         self._open: set[Connection] = set()
-        self._idle: dict[Address, dict[Connection, float]] = {}
+        self._origins: set[Origin] = set()
         self._idle_count = 0
         self._waiters: deque[_Waiter] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
         return f"<Pool {len(self._open)} open, {self._idle_count} idle, {len(self._waiters)} waiting>"
@@ -41,12 +42,12 @@ class Pool:
         """Open connections (idle and connecting ones included), idle ones, requests that wait for one."""
         return len(self._open), self._idle_count, len(self._waiters)
 
-    def take(self, address: Address) -> Connection | None:
-        """The idle connection to `address` that was used last, or None."""
-        resting = self._idle.get(address)
+    def take(self, origin: Origin) -> Connection | None:
+        """The idle connection to a backend that was used last, or None."""
+        resting = origin.resting
         if not resting:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while resting:
             connection, expires = resting.popitem()
             self._idle_count -= 1
@@ -64,10 +65,12 @@ class Pool:
         """
         if self._emptied is not None:
             raise NeverSent("closing")
+        self._loop = asyncio.get_running_loop()
+        self._origins.add(connection.origin)
         if len(self._open) < self._max and not self._waiters:
             self._open.add(connection)
             return connection
-        waiter = _Waiter(connection, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(connection, self._loop.create_future())
         self._waiters.append(waiter)
         self._make_room()
         try:
@@ -89,16 +92,15 @@ class Pool:
         if connection not in self._open:
             return
         self._open.discard(connection)
-        resting = self._idle.get(connection.address)
-        if resting is not None and resting.pop(connection, None) is not None:
+        if connection.origin.resting.pop(connection, None) is not None:
             self._idle_count -= 1
         self._grant()
         if self._emptied is not None and not self._open:
             self._emptied.set()
 
-    def drop_idle(self, address: Address) -> None:
-        """Close every idle connection to `address`."""
-        resting = self._idle.pop(address, {})
+    def drop_idle(self, origin: Origin) -> None:
+        """Close every idle connection to a backend."""
+        resting, origin.resting = origin.resting, {}
         self._idle_count -= len(resting)
         for connection in resting:
             connection.abort()
@@ -124,26 +126,21 @@ class Pool:
         if self._waiters:
             self._grant_idle(connection)
             return
-        if self._emptied is not None or not self._max_idle or not self._idle_secs:
+        if self._emptied is not None or not self._max_idle:
             connection.abort()
             return
         if self._idle_count >= self._max_idle:
             self._close_oldest()
-        loop = asyncio.get_running_loop()
-        resting = self._idle.get(connection.address)
-        if resting is None:
-            resting = self._idle[connection.address] = {}
-        resting[connection] = loop.time() + self._idle_secs
+        connection.origin.resting[connection] = self._loop.time() + self._idle_secs
         self._idle_count += 1
         if self._sweeper is None:
-            self._sweeper = loop.call_later(self._idle_secs, self._sweep)
+            self._sweeper = self._loop.call_later(self._idle_secs, self._sweep)
 
     def _sweep(self) -> None:
         """Close what has rested for too long, and come again when the next one will have."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         self._sweeper = None
-        for address, resting in tuple(self._idle.items()):
+        for resting in self._shelves():
             while resting:
                 connection, expires = next(iter(resting.items()))
                 if expires > now:
@@ -151,15 +148,17 @@ class Pool:
                 del resting[connection]
                 self._idle_count -= 1
                 connection.abort()
-            if not resting:
-                del self._idle[address]
-        if self._idle:
-            due = min(next(iter(resting.values())) for resting in self._idle.values())
-            self._sweeper = loop.call_at(due, self._sweep)
+        due = min((next(iter(resting.values())) for resting in self._shelves()), default=None)
+        if due is not None:
+            self._sweeper = self._loop.call_at(due, self._sweep)
+
+    def _shelves(self) -> list[dict[Connection, float]]:
+        """The idle connections of each backend that has some."""
+        return [origin.resting for origin in self._origins if origin.resting]
 
     def _close_oldest(self) -> None:
         """Close the connection that has rested longest, of whatever backend."""
-        shelves = [resting for resting in self._idle.values() if resting]
+        shelves = self._shelves()
         if shelves:
             oldest = min(shelves, key=lambda resting: next(iter(resting.values())))
             connection = next(iter(oldest))
@@ -184,7 +183,7 @@ class Pool:
         """The first who waits gets this connection, or its place when it leads elsewhere."""
         while self._waiters and self._waiters[0].granted.done():
             self._waiters.popleft()
-        if self._waiters and self._waiters[0].connection.address == connection.address:
+        if self._waiters and self._waiters[0].connection.origin is connection.origin:
             self._waiters.popleft().granted.set_result(connection)
         else:
             connection.abort()

@@ -224,4 +224,4 @@ def test_what_connection_names_goes_and_content_length_stays(named: bytes) -> No
 def test_a_finished_answer_holds_no_parser() -> None:
     answer = Answer()
     answer.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-    assert not hasattr(answer, "_parser")
+    assert answer._parser is None

@@ -37,7 +37,7 @@ async def test_a_reader_that_does_not_read_stops_the_backend(open_client: Opener
     with Backend(floods) as backend:
         reply = await client.send(backend.address, POST)
         assert isinstance(reply, Http11Reply)
-        held = reply._answer
+        held = reply
         assert await within(5, lambda: held.behind > HIGH_WATER_BYTES)
         seen = -1
         while seen != len(sent):  # until the kernels' buffers are full too
@@ -78,7 +78,7 @@ async def test_a_reader_that_stops_leaves_little_in_the_kernel(open_client: Open
         while seen != sent:
             seen = sent
             await within(0.2, lambda: sent == TOTAL)
-        held = sum(map(len, reply._answer.pieces))
+        held = sum(map(len, reply.pieces))
         assert held <= HIGH_WATER_BYTES + ONE_RECEIVE
         assert sent - read - held <= 2 * RECEIVE_BYTES + sends_up_to
         reply.close()
@@ -95,7 +95,7 @@ async def test_a_stopped_connection_can_be_closed(open_client: Opener) -> None:
     with Backend(floods) as backend:
         reply = await client.send(backend.address, POST)
         assert isinstance(reply, Http11Reply)
-        held = reply._answer
+        held = reply
         assert await within(5, lambda: held.behind > HIGH_WATER_BYTES)
         reply.close()
         assert await within(2, lambda: client.counts == (0, 0, 0))

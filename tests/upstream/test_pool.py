@@ -64,11 +64,12 @@ async def test_the_connection_used_last_is_used_first(open_client: Opener) -> No
         replies = [await ask(client, backend.address) for _ in range(3)]
         for reply in replies:
             reply.close()
-        last = client._pool.take(backend.address)
+        origin = client._origins[backend.address]
+        last = client._pool.take(origin)
         assert last is not None
         client._pool._rest(last)
         held = await ask(client, backend.address)
-        assert last not in client._pool._idle[backend.address]
+        assert last not in origin.resting
         held.close()
 
 
@@ -76,7 +77,7 @@ async def test_a_body_that_nobody_read_does_not_reach_the_next_request(open_clie
     client = open_client()
     with Backend(answers(OK)) as backend:
         unread = await client.send(backend.address, POST)
-        assert await within(2, lambda: unread._answer.complete)
+        assert await within(2, lambda: unread.complete)
         unread.close()
         (await ask(client, backend.address)).close()
         assert await unread.read() == b"ok"
@@ -91,7 +92,7 @@ async def test_at_most_so_many_rest_and_the_oldest_goes(open_client: Opener) -> 
         for reply in replies:
             reply.close()
         assert await within(2, lambda: client.counts == (2, 2, 0))
-        assert client._pool.take(one.address) is None
+        assert client._pool.take(client._origins[one.address]) is None
 
 
 async def test_no_more_connections_than_allowed_and_waiters_are_served_in_turn(open_client: Opener) -> None:

@@ -1,0 +1,50 @@
+"""Is this head the last one again, but for its length? What llhttp has read once is recognised, not read again."""
+
+from typing import Final
+
+from gateway.core.asgi import Headers
+
+HEAD_END: Final = b"\r\n\r\n"
+LENGTH_NAME: Final = b"content-length"
+LENGTH_FIELD: Final = b"\r\ncontent-length: "
+MAX_DIGITS: Final = 15
+"""Of a length that is recognised; llhttp takes 20, as far as they fit 64 bits."""
+MAX_HEAD_BYTES: Final = 4096
+"""A longer head is not learned: an answer is compared with what was learned before it is looked at."""
+NOTHING: Final = b"\0"
+"""What no answer begins with."""
+
+
+class UsualHead:
+    """The head that one backend's whole answers repeat, learned from one that llhttp read.
+
+    A head is the same when it is that one byte for byte, with digits where that one had the digits of its length:
+    whatever llhttp found in the one it would find in the other. A server's date makes it a new one once a second.
+
+    Attributes:
+        prefix, suffix: the bytes before and after the digits, the blank line included.
+        status: what it states.
+        before, after: its fields as `protocol.Reply` has them, around its length.
+    """
+
+    __slots__ = ("after", "before", "prefix", "status", "suffix")
+
+    def __init__(self) -> None:
+        self.prefix = self.suffix = NOTHING
+        self.status = 0
+        self.before: Headers = []
+        self.after: Headers = []
+
+    def learn(self, data: bytes, status: int, headers: Headers, length: int) -> None:
+        """Take over a head that llhttp has read: the first bytes of an answer that ends by its content-length."""
+        head, end, _ = data.partition(HEAD_END)
+        digits = b"%d" % length
+        start = head.lower().find(LENGTH_FIELD) + len(LENGTH_FIELD)
+        rest = head[start + len(digits) :]
+        if len(head) > MAX_HEAD_BYTES or start < len(LENGTH_FIELD) or head[start:] != digits + rest:
+            return
+        if rest[:2] not in (b"", b"\r\n"):
+            return  # a blank after the digits: rare enough to be read each time
+        place = headers.index((LENGTH_NAME, digits))
+        self.prefix, self.suffix = head[:start], rest + end
+        self.status, self.before, self.after = status, headers[:place], headers[place + 1 :]

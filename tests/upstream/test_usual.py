@@ -1,0 +1,141 @@
+"""A head that repeats is recognised, and what is recognised is what llhttp would have read."""
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from gateway.upstream.answer import Answer, BadAnswerError, Parser
+from gateway.upstream.usual import MAX_HEAD_BYTES, UsualHead
+from tests.upstream.test_answer import CUTS, FIELDS, Outcome, pieces_of
+
+VLLM = (
+    b"HTTP/1.1 200 OK\r\ndate: Sat, 21 Nov 2026 04:00:00 GMT\r\nserver: uvicorn\r\n"
+    b"content-length: %d\r\ncontent-type: application/json\r\nvary: Origin\r\n\r\n"
+)
+SPOILERS = [b"", b"\r", b"\n", b"\r\n", b"0", b"7", b" ", b":", b"\0", b"\xff", b"\r\ncontent-length: 3", b"x" * 40]
+
+
+def answer_of(size: int, head: bytes = VLLM) -> bytes:
+    return head % size + b"x" * size
+
+
+def read(parser: Parser, data: bytes, cuts: list[int]) -> tuple[Outcome, bool]:
+    """What is told of these bytes, and whether their connection may be used again."""
+    answer = Answer(parser)
+    try:
+        for piece in pieces_of(data, cuts):
+            answer.feed(piece)
+        if not answer.complete:
+            answer.eof()
+    except BadAnswerError as error:
+        return Outcome(body=answer.take(), complete=False, status=hash(error.reason)), False
+    return Outcome(answer.status, answer.headers, answer.take(), answer.complete), answer.reusable
+
+
+def taught(data: bytes) -> UsualHead:
+    """What is remembered after one answer."""
+    usual = UsualHead()
+    Answer(Parser(usual)).feed(data)
+    return usual
+
+
+def recognised(usual: UsualHead, data: bytes, cuts: list[int] = []) -> bool:  # noqa: B006 -- never altered
+    """Whether this was read without llhttp."""
+    parser = Parser(usual)
+    read(parser, data, cuts)
+    return parser._llhttp is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 648, 100_000])
+def test_a_head_that_repeats_is_not_read_again(size: int) -> None:
+    usual, data = taught(answer_of(648)), answer_of(size)
+    at = data.index(b"\r\n\r\n") + 4
+    for cuts in ([], [at], [at + 1], [at, at + 1, max(at, len(data) - 1)]):
+        assert recognised(usual, data, cuts)
+        assert read(Parser(usual), data, cuts) == read(Parser(), data, cuts)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        VLLM.replace(b"04:00:00", b"04:00:01"),
+        VLLM.replace(b"200 OK", b"400 Bad Request"),
+        VLLM.replace(b"%d", b"0x%d"),
+        VLLM.replace(b"%d", b"%d "),
+        VLLM.replace(b"%d", b"-%d"),
+        VLLM.replace(b"%d", b"0000000000000%d"),
+        VLLM.replace(b"vary: Origin\r\n", b""),
+        VLLM.replace(b"vary: Origin", b"vary: Origin\r\nconnection: close"),
+        VLLM.replace(b"vary: Origin", b"vary: Origin\r\ntransfer-encoding: chunked"),
+        VLLM.replace(b"vary: Origin", b"vary: Origin\r\ncontent-length: 3"),
+        VLLM.replace(b"\r\n", b"\n"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + VLLM,
+    ],
+)
+def test_a_head_that_differs_is_read_as_if_it_were_the_first(head: bytes) -> None:
+    usual, data = taught(answer_of(648)), answer_of(123, head)
+    assert not recognised(usual, data)
+    assert read(Parser(taught(answer_of(648))), data, []) == read(Parser(), data, [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        answer_of(3, VLLM.replace(b"vary: Origin", b"connection: close")),
+        answer_of(3, VLLM.replace(b"vary: Origin", b"connection: vary")),
+        answer_of(3, VLLM.replace(b"HTTP/1.1", b"HTTP/1.0")),
+        answer_of(0, VLLM.replace(b"200 OK", b"204 No Content")),
+        answer_of(3, VLLM.replace(b"Origin", b"x" * MAX_HEAD_BYTES)),
+        answer_of(3, VLLM.replace(b"%d", b"%d ")),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + answer_of(3),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nuntil the end",
+        answer_of(3) + b"more",
+    ],
+)
+def test_what_says_more_than_its_length_is_not_remembered(data: bytes) -> None:
+    usual = taught(data)
+    assert usual.prefix == UsualHead().prefix
+
+
+def test_an_answer_to_head_is_neither_remembered_nor_recognised() -> None:
+    usual = UsualHead()
+    Answer(Parser(usual), b"HEAD").feed(VLLM % 5)
+    assert usual.prefix == UsualHead().prefix
+    answer = Answer(Parser(taught(answer_of(648))), b"HEAD")
+    answer.feed(VLLM % 5)
+    assert (answer.complete, answer.content_length) == (True, 0)
+
+
+@pytest.mark.parametrize("after", [b"HTTP/1.1 200 OK\r\n", b"x", b"\0"])
+@pytest.mark.parametrize("split", [False, True])
+def test_bytes_after_a_recognised_answer_spoil_the_connection_but_not_the_answer(after: bytes, *, split: bool) -> None:
+    answer = Answer(Parser(taught(answer_of(648))))
+    data = answer_of(9) + after
+    for piece in pieces_of(data, [len(data) - len(after) - 4] if split else []):
+        answer.feed(piece)
+    assert (answer.complete, answer.reusable, answer.take()) == (True, False, b"x" * 9)
+
+
+@given(
+    FIELDS, FIELDS, st.integers(0, 400), st.lists(st.tuples(st.integers(0, 700), st.integers(0, 3))), CUTS, st.data()
+)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([], [], 3, [], [], None)
+def test_who_has_learned_reads_like_who_has_not(
+    before: list[tuple[bytes, bytes]],
+    after: list[tuple[bytes, bytes]],
+    size: int,
+    wounds: list[tuple[int, int]],
+    cuts: list[int],
+    source: st.DataObject | None,
+) -> None:
+    """The same head, whole or with bytes deleted or replaced, in any pieces: the outcome is that of a fresh parser."""
+    lines = [b"%b: %b\r\n" % field for field in [*before, (b"content-length", b"%d"), *after]]
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(lines) + b"\r\n"
+    usual, data = taught(answer_of(648, head)), answer_of(size, head)
+    assert recognised(usual, data)
+    for at, length in wounds:
+        spoiler = source.draw(st.sampled_from(SPOILERS)) if source else b""
+        data = data[:at] + spoiler + data[at + length :]
+    assert read(Parser(usual), data, cuts) == read(Parser(), data, cuts)
