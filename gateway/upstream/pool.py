@@ -27,7 +27,7 @@ class Pool:
         self._wait_secs = settings.upstream_connect_timeout_secs
         self._idle_secs = settings.upstream_keepalive_secs
         self._open: set[Connection] = set()
-        self._origins: set[Origin] = set()
+        self._origins: dict[Origin, None] = {}  # in the order of their first connections
         self._idle_count = 0
         self._waiters: deque[_Waiter] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -66,7 +66,7 @@ class Pool:
         if self._emptied is not None:
             raise NeverSent("closing")
         self._loop = asyncio.get_running_loop()
-        self._origins.add(connection.origin)
+        self._origins[connection.origin] = None
         if len(self._open) < self._max and not self._waiters:
             self._open.add(connection)
             return connection
