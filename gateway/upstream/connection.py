@@ -29,9 +29,9 @@ class Connection(asyncio.Protocol):
         "_acked_before",
         "_answer",
         "_failure",
+        "_has_news",
         "_loop",
         "_made",
-        "_news",
         "_on_lost",
         "_parser",
         "_paused",
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
             return
         self._sock: socket.socket = transport.get_extra_info("socket")
         tcp.prepare(self._sock)
-        self._news = tcp.watcher(self._sock)
+        self._has_news = tcp.watcher(self._sock)
         self._written = tcp.acknowledged(self._sock) or 0
         self._made = True
 
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
 
     def usable(self) -> bool:
         """Whether a request may be written: open, and the kernel holds nothing that was not asked for."""
-        return not self.closed and not tcp.has_news(self._news)
+        return not (self.closed or self._has_news(0))
 
     def parser(self) -> Parser:
         """What the next answer is to be read with."""

@@ -14,15 +14,16 @@ NUL, LINE_FEED, CARRIAGE_RETURN, BLANK = b"\0\n\r "
 class HeadWriter:
     """Writes the heads of requests to one backend.
 
-    A head is the last one's again but for its last field, the request's id, and its length: what comes before is kept
-    as bytes, and compared, so that any other request is written just as well.
+    A head is the last one's again but for the value of its last field, the request's id, and its length: what comes
+    before is kept as bytes, and compared, so that any other request is written just as well.
     """
 
-    __slots__ = ("_address", "_fixed", "_method", "_path", "_start")
+    __slots__ = ("_address", "_fixed", "_method", "_name", "_path", "_start")
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._method = self._path = self._start = b""
+        self._name: bytes | None = None
         self._fixed: Headers = []
 
     def head(self, request: UpstreamRequest) -> bytes:
@@ -31,25 +32,24 @@ class HeadWriter:
         Raises:
             ValueError: a line break or a blank stands where none may be: a value would write fields of its own.
         """
-        headers, body = request.headers, request.body
+        headers, method, path, length = request.headers, request.method, request.path, len(request.body)
+        name, value = headers[-1] if headers else (None, b"")
         fixed = headers[:-1]
-        if request.path != self._path or request.method != self._method or fixed != self._fixed:
-            self._begin(request.method, request.path, fixed)
-        name, value = headers[-1] if headers else (b"", b"")
-        given = name + value
-        if LINE_FEED in given or CARRIAGE_RETURN in given or NUL in given:
+        if path != self._path or name != self._name or fixed != self._fixed or method != self._method:
+            self._begin(method, path, fixed, name)
+        if LINE_FEED in value or CARRIAGE_RETURN in value or NUL in value:
             raise ValueError("a line break or a NUL stands where it would end a field")
-        last = (self._start, name, b": ", value, b"\r\n") if headers else (self._start,)
-        if body or request.method not in BODILESS:
-            return b"".join((*last, b"content-length: %d\r\n\r\n" % len(body)))
-        return b"".join((*last, b"\r\n"))
+        if length or method not in BODILESS:
+            return b"".join((self._start, value, b"\r\ncontent-length: %d\r\n\r\n" % length))
+        return b"".join((self._start, value, b"\r\n\r\n"))
 
-    def _begin(self, method: bytes, path: bytes, fixed: Headers) -> None:
+    def _begin(self, method: bytes, path: bytes, fixed: Headers, name: bytes | None) -> None:
         address = self._address
-        lines = [b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (method, address.base, path, address.authority)]
-        lines += [b"%b: %b\r\n" % field for field in fixed]
-        start = b"".join(lines)
-        breaks = len(lines) + 1
+        lines = [b"%b %b%b HTTP/1.1" % (method, address.base, path), b"host: " + address.authority]
+        lines += [b"%b: %b" % field for field in fixed]
+        lines += [] if name is None else [name + b": "]
+        start = b"\r\n".join(lines)
+        breaks = len(lines) - 1
         if start.count(b"\n") != breaks or start.count(b"\r") != breaks or BLANK in path or NUL in start:
             raise ValueError("a line break or a blank stands where it would end a field")
-        self._method, self._path, self._fixed, self._start = method, path, fixed, start
+        self._method, self._path, self._fixed, self._name, self._start = method, path, fixed, name, start

@@ -5,6 +5,7 @@ import select
 import socket
 import struct
 import termios
+from collections.abc import Callable
 
 BYTES_ACKED = struct.Struct("=Q")
 BYTES_ACKED_OFFSET = 120
@@ -63,13 +64,8 @@ def drop_unsent(sock: socket.socket, buffered: int) -> None:
         pass  # closed already, by a cancelled connect or by uvloop's TLS
 
 
-def watcher(sock: socket.socket) -> "select.poll":
-    """A poll object for `has_news`."""
+def watcher(sock: socket.socket) -> Callable[[int], list[tuple[int, int]]]:
+    """A question to the kernel, asked with 0 (it does not wait): bytes, an end or an error not yet come round to?"""
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN | select.POLLRDHUP)
-    return poll
-
-
-def has_news(poll: "select.poll") -> bool:
-    """Whether the kernel holds bytes, an end or an error that the event loop has not come round to."""
-    return bool(poll.poll(0))
+    return poll.poll
