@@ -81,25 +81,30 @@ class Dispatcher:
                 self._metrics.count(m.RETRIES, ctx.group, "refused" if last_refused else "unreachable")
             last_refused = False
             try:
-                reply = await self._send(self._addresses[backend.name], request)
-            except NeverSent:
-                continue
-            taken = await self._unless_refused(reply) if reply.status in MAY_BE_REFUSAL else reply
-            if taken is not None:
-                return taken
+                reply = await self._client.send(self._addresses[backend.name], request)
+            except NeverSent as failure:
+                again = await self._send_again(self._addresses[backend.name], request, failure)
+                if again is None:
+                    continue
+                reply = again
+            if reply.status not in MAY_BE_REFUSAL:
+                return reply
+            held = await self._unless_refused(reply)
+            if held is not None:
+                return held
             some_refused = last_refused = True
         if some_refused:
             raise busy()
         raise UnavailableError("No model server could be reached.", retry_after=UNREACHABLE_RETRY_SECS)
 
-    async def _send(self, address: Address, request: UpstreamRequest) -> Reply:
-        """One exchange; a kept-alive connection that had died unnoticed is replaced without blaming the backend."""
+    async def _send_again(self, address: Address, request: UpstreamRequest, failure: NeverSent) -> Reply | None:
+        """A kept-alive connection that had died unnoticed is replaced, which blames no backend; None: it is down."""
+        if failure.reason != STALE:
+            return None
         try:
             return await self._client.send(address, request)
-        except NeverSent as failure:
-            if failure.reason != STALE:
-                raise
-        return await self._client.send(address, request)
+        except NeverSent:
+            return None
 
     def _request(self, ctx: RequestContext, plan: Plan) -> UpstreamRequest:
         path = ctx.endpoint.upstream_path

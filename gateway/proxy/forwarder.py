@@ -14,7 +14,7 @@ from gateway.proxy.planner import Plan
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import relay_stream
 from gateway.proxy.verdict import stated, translate
-from gateway.proxy.watchdog import Watchdog
+from gateway.proxy.watchdog import Rounds
 from gateway.proxy.whole import read_bounded, relay_whole
 from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
@@ -42,6 +42,7 @@ class Forwarder:
         self._settings = settings
         self._clock = clock
         self._identities = Identities()
+        self._rounds = Rounds(settings, clock)
 
     async def forward(self, ctx: RequestContext, send: Send) -> None:
         """Answer one request.
@@ -53,23 +54,25 @@ class Forwarder:
             GatewayError: no backend took it, a backend broke off, or its answer cannot be trusted.
         """
         plan: Plan = ctx.plan
-        with Watchdog(ctx, self._settings, self._clock) as watchdog:
+        watchdog = self._rounds.watch(ctx)
+        pinger = None
+        try:
             client = ClientSide(ctx, send, watchdog, self._clock)
             if ctx.streamed:
                 watchdog.expect_tokens()
-            pinger = self._pinger_for(ctx, client)
+                pinger = self._pinger_for(client)
+            reply = await self._dispatcher.open(ctx, plan)
             try:
-                reply = await self._dispatcher.open(ctx, plan)
-                try:
-                    await self._answer(ctx, reply, client, pinger)
-                finally:
-                    reply.close()
+                await self._answer(ctx, reply, client, pinger)
             finally:
-                if pinger is not None:
-                    pinger.abandon()
+                reply.close()
+        finally:
+            self._rounds.forget(watchdog)
+            if pinger is not None:
+                pinger.abandon()
 
-    def _pinger_for(self, ctx: RequestContext, client: ClientSide) -> Pinger | None:
-        if not (ctx.streamed and self._settings.stream_ping_secs):
+    def _pinger_for(self, client: ClientSide) -> Pinger | None:
+        if not self._settings.stream_ping_secs:
             return None
         pinger = Pinger(lambda: _ping(client), self._settings.stream_ping_secs, self._clock)
         pinger.start()

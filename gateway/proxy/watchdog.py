@@ -1,12 +1,16 @@
-"""Has it been silent for too long? One timer per request for all of its caps, moved lazily."""
+"""Has it been silent for too long? One timer of the worker looks at all its running requests, again and again."""
 
 import asyncio
-from typing import Self
 
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.lifeline import Cut
 from gateway.proxy.settings import ProxySettings
+
+ROUND_SECS = 1.0
+"""Between two looks at a request. Caps are minutes; a timer of its own would cost each request 14,000 instructions."""
+ROUNDS_PER_CAP = 20
+"""Rounds within the smallest cap, where that is small: no cut comes later than a twentieth of it."""
 
 # Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
 _SLOW_CLIENT = Cut.SLOW_CLIENT
@@ -16,106 +20,100 @@ _LIFETIME = Cut.LIFETIME
 
 
 class Watchdog:
-    """Cuts a request whose time is over; a scope around everything a backend does for it.
+    """What happened last in one request, in seconds of the monotonic clock.
 
-    Progress is one assignment, not a timer: when the timer fires it looks what has happened since, and either cuts or
-    sets itself to the next moment at which something could be due. While the client keeps us from reading, the idle
-    cap stands still and the client's own cap counts.
+    While the client keeps us from reading, the idle cap stands still and the client's own cap counts.
+
+    Attributes:
+        ctx: the request.
+        streaming_since: when the first token's cap began to count; None for whole answers.
+        token_at: when the last token came.
+        writing_since: when the write began that the client has not taken yet.
     """
 
-    __slots__ = (
-        "_armed_while_writing",
-        "_clock",
-        "_ctx",
-        "_handle",
-        "_loop",
-        "_settings",
-        "_started",
-        "_streaming",
-        "_tokens",
-        "_write_since",
-    )
+    __slots__ = ("_clock", "ctx", "streaming_since", "token_at", "writing_since")
 
-    def __init__(self, ctx: RequestContext, settings: ProxySettings, clock: Clock) -> None:
-        self._ctx = ctx
-        self._settings = settings
+    def __init__(self, ctx: RequestContext, clock: Clock) -> None:
+        self.ctx = ctx
+        self.streaming_since: float | None = None
+        self.token_at: float | None = None
+        self.writing_since: float | None = None
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._handle: asyncio.TimerHandle | None = None
-        self._streaming = False
-        self._started = 0.0
-        self._tokens: float | None = None
-        self._write_since: float | None = None
-        self._armed_while_writing = False
-
-    def __enter__(self) -> Self:
-        self._arm(self._clock.monotonic())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
 
     def expect_tokens(self) -> None:
         """From now on it is a stream: the first token's cap counts."""
-        self._streaming = True
-        self._started = self._clock.monotonic()
-        self._rearm()
+        self.streaming_since = self._clock.monotonic()
 
     def progress(self, now: float) -> None:
         """A token has come."""
-        first = self._tokens is None
-        self._tokens = now
-        if first:
-            self._rearm()
+        self.token_at = now
 
     def writing(self, now: float) -> None:
         """A write to the client begins."""
-        self._write_since = now
+        self.writing_since = now
 
     def written(self) -> None:
         """The client has room again; time spent waiting for it does not count against the backend."""
-        if self._write_since is not None and self._tokens is not None:
-            waited = self._clock.monotonic() - self._write_since
-            self._tokens = self._tokens + waited
-        self._write_since = None
-        if self._armed_while_writing:
-            self._rearm()
+        if self.token_at is not None and self.writing_since is not None:
+            self.token_at += self._clock.monotonic() - self.writing_since
+        self.writing_since = None
 
-    def due(self) -> tuple[float, Cut]:
+
+class Rounds:
+    """Cuts the requests whose time is over, at most one round late and never early.
+
+    Args:
+        settings: the caps.
+        clock: for all durations.
+    """
+
+    def __init__(self, settings: ProxySettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._watched: set[Watchdog] = set()
+        self._walking = False
+        caps = (settings.max_request_secs, settings.stream_idle_timeout_secs, settings.client_write_timeout_secs)
+        smallest = min(caps + ((first,) if (first := settings.first_token_timeout_secs) else ()))
+        self.every = min(ROUND_SECS, smallest / ROUNDS_PER_CAP)
+        """Seconds between two rounds."""
+
+    def watch(self, ctx: RequestContext) -> Watchdog:
+        """Look at the request from now on; `forget` it in a `finally`."""
+        dog = Watchdog(ctx, self._clock)
+        self._watched.add(dog)
+        if not self._walking:
+            self._walking = True
+            self._set_out()
+        return dog
+
+    def forget(self, dog: Watchdog) -> None:
+        """The request is over."""
+        self._watched.discard(dog)
+
+    def _set_out(self) -> None:
+        asyncio.get_running_loop().call_later(self.every, self._walk)
+
+    def _walk(self) -> None:
+        now = self._clock.monotonic()
+        for dog in tuple(self._watched):
+            due, reason = self._due(dog)
+            if now >= due:
+                self._watched.discard(dog)
+                dog.ctx.lifeline.cut(reason)
+        self._walking = bool(self._watched)
+        if self._walking:
+            self._set_out()
+
+    def _due(self, dog: Watchdog) -> tuple[float, Cut]:
         """When the request must be cut if nothing happens, and why."""
         settings = self._settings
-        end = self._ctx.started + settings.max_request_secs
-        if self._write_since is not None:
-            other, reason = self._write_since + settings.client_write_timeout_secs, _SLOW_CLIENT
-        elif self._tokens is not None:
-            other, reason = self._tokens + settings.stream_idle_timeout_secs, _IDLE
-        elif self._streaming and settings.first_token_timeout_secs:
-            other, reason = self._started + settings.first_token_timeout_secs, _FIRST_TOKEN
+        end = dog.ctx.started + settings.max_request_secs
+        if dog.writing_since is not None:
+            other, reason = dog.writing_since + settings.client_write_timeout_secs, _SLOW_CLIENT
+        elif dog.token_at is not None:
+            other, reason = dog.token_at + settings.stream_idle_timeout_secs, _IDLE
+        elif dog.streaming_since is not None and settings.first_token_timeout_secs:
+            other, reason = dog.streaming_since + settings.first_token_timeout_secs, _FIRST_TOKEN
         else:
             return end, _LIFETIME
         return (other, reason) if other < end else (end, _LIFETIME)
-
-    def _rearm(self) -> None:
-        if self._handle is None:
-            return  # it was cut, or has ended
-        self._handle.cancel()
-        self._arm(self._clock.monotonic())
-
-    def _arm(self, now: float) -> None:
-        moment, _ = self.due()
-        # A write that begins later may be due before what is due now; when a write ends, what stood still counts again.
-        horizon = now + self._settings.client_write_timeout_secs
-        self._armed_while_writing = self._write_since is not None
-        self._handle = self._loop.call_later(max(min(moment, horizon) - now, 0.0), self._fire)
-
-    def _fire(self) -> None:
-        now = self._clock.monotonic()
-        moment, reason = self.due()
-        # The loop's clock counts whole milliseconds and may be one early.
-        if now >= moment - 0.002:
-            self._handle = None
-            self._ctx.lifeline.cut(reason)
-        else:
-            self._arm(now)

@@ -7,7 +7,6 @@ from anyio.lowlevel import checkpoint
 
 from gateway.core.context import Phase
 from gateway.proxy.client_side import EVENT_STREAM_HEAD, ClientSide
-from gateway.proxy.settings import ProxySettings
 from gateway.proxy.watchdog import Watchdog
 from tests.core.hand_time import HandTime
 from tests.core.requests import Told, context
@@ -20,7 +19,7 @@ class Side:
         self.time = HandTime()
         self.ctx = context()
         self.told = told or Told()
-        self.dog = Watchdog(self.ctx, ProxySettings(), self.time)
+        self.dog = Watchdog(self.ctx, self.time)
         self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
 
 
@@ -51,19 +50,18 @@ async def test_a_write_is_under_way_until_the_client_has_room(*, last: bool) -> 
     task = asyncio.create_task(side.client.end(b"x") if last else side.client.pass_on(b"x"))
     await checkpoint()
     await checkpoint()
-    assert side.dog._write_since == side.time.now
+    assert side.dog.writing_since == side.time.now
     assert side.told.slow is not None
     side.told.slow.set()
     await task
-    assert side.dog._write_since is None
+    assert side.dog.writing_since is None
 
 
 async def test_the_first_tokens_time_is_the_first_ones() -> None:
     side = Side()
-    with side.dog:
-        side.time.advance(2)
-        side.client.note_token()
-        side.time.advance(2)
-        side.client.note_token()
+    side.time.advance(2)
+    side.client.note_token()
+    side.time.advance(2)
+    side.client.note_token()
     assert side.ctx.first_token_at == 1002.0
-    assert side.dog._tokens == 1004.0
+    assert side.dog.token_at == 1004.0

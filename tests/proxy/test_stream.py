@@ -14,7 +14,6 @@ from gateway.proxy import stream
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
-from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import StreamBrokenError, relay_stream
 from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
@@ -52,7 +51,7 @@ class Relay:
         self.time = HandTime()
         self.ctx: RequestContext = context(streamed=True)
         self.told = told or Told()
-        self.dog = Watchdog(self.ctx, ProxySettings(), self.time)
+        self.dog = Watchdog(self.ctx, self.time)
         self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
         self.pinger = Pinger(self._ping, 5, self.time)
 
@@ -63,11 +62,10 @@ class Relay:
     async def run(self) -> None:
         relay = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
         self.pinger.start()
-        with self.dog:
-            try:
-                await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger, Identities())
-            finally:
-                self.pinger.abandon()
+        try:
+            await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger, Identities())
+        finally:
+            self.pinger.abandon()
 
 
 async def test_pieces_pass_as_they_come_and_the_last_one_ends_the_answer() -> None:

@@ -10,7 +10,6 @@ from gateway.core.errors import BadGatewayError
 from gateway.core.usage import Usage
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
-from gateway.proxy.settings import ProxySettings
 from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import HOLD_BYTES, BufferedReply, read_bounded, relay_whole
@@ -43,7 +42,7 @@ class Pass:
         self.ctx: RequestContext = context(plan=plan_of(asked))
         self.told = Told()
         time = HandTime()
-        self.client = ClientSide(self.ctx, self.told, Watchdog(self.ctx, ProxySettings(), time), time)
+        self.client = ClientSide(self.ctx, self.told, Watchdog(self.ctx, time), time)
 
     async def run(self) -> Told:
         content_type = dict(self.reply.headers).get(b"content-type", b"")
