@@ -98,8 +98,8 @@ def count_batch(raw: bytes) -> int:
 
 def has_media(raw: bytes) -> bool:
     """Whether a list of messages, or of a response's input items, holds a part that is no text."""
-    if not raw.startswith(b"[") or _first(raw) != b"{":
-        return False
+    if not raw.startswith(b"[") or raw.find(b"[", 1) < 0 or _first(raw) != b"{":
+        return False  # parts stand in a list inside a message; where no other bracket is, all contents are texts
     if len(raw) <= SEARCHED_BYTES and not any(hint in raw for hint in _MEDIA_HINTS):
         return False
     if raw.count(b"{") > MAX_PARTS or raw.count(b",") > MAX_COUNTED:

@@ -152,18 +152,18 @@ def _digest(fields: _Body) -> Peek:
     messages = fields.messages if fields.messages is not UNSET else fields.input
     return Peek(
         model=fields.model or None,
-        stream=bool(fields.stream),
-        include_usage=options is not None and bool(options.include_usage),
-        continuous_usage=options is not None and bool(options.continuous_usage_stats),
+        stream=fields.stream is True,
+        include_usage=options is not None and options.include_usage is True,
+        continuous_usage=options is not None and options.continuous_usage_stats is True,
         max_tokens=_max_tokens(fields),
         n=1 if fields.n is None else _whole(fields.n, "n"),
         prompts=1 if fields.prompt is UNSET else count_batch(bytes(fields.prompt)),
         inputs=1 if fields.input is UNSET else count_batch(bytes(fields.input)),
-        documents=_documents(fields),
+        documents=0 if fields.documents is fields.text_1 is fields.queries is UNSET else _documents(fields),
         has_media=messages is not UNSET and has_media(bytes(messages)),
-        previous_response_id=bool(fields.previous_response_id),
-        background=bool(fields.background),
-        store=bool(fields.store),
+        previous_response_id=fields.previous_response_id is not None and fields.previous_response_id != "",
+        background=fields.background is True,
+        store=fields.store is True,
     )
 
 
@@ -177,25 +177,23 @@ def _wrong_type(error: msgspec.ValidationError) -> BadRequestError:
 
 def _documents(fields: _Body) -> int:
     """The longest list that a pooling request compares: each of its items is a run of the model."""
-    if fields.documents is UNSET and fields.text_1 is UNSET and fields.queries is UNSET:
-        return 0
     lists = (fields.documents, fields.text_1, fields.text_2, fields.queries)
     return max(count_items(as_bytes(value)) for value in lists)
 
 
 def _max_tokens(fields: _Body) -> int | None:
-    largest = None
-    for name in _BOUNDS:
-        value = getattr(fields, name)
-        if value is not None:
-            bound = _whole(value, name)
-            largest = bound if largest is None or bound > largest else largest
-    return largest
+    if fields.max_completion_tokens is None and fields.max_output_tokens is None:  # as nearly always
+        return None if fields.max_tokens is None else _whole(fields.max_tokens, "max_tokens")
+    stated = ((name, getattr(fields, name)) for name in _BOUNDS)
+    return max(_whole(value, name) for name, value in stated if value is not None)
 
 
 def _whole(value: float | str, param: str) -> int:
     """A whole number in any of the spellings that vLLM's lax validation takes."""
-    if isinstance(value, str):
+    if type(value) is int:
+        if -MAX_WHOLE <= value <= MAX_WHOLE:
+            return value
+    elif isinstance(value, str):
         if len(value) <= MAX_WHOLE_CHARS and _WHOLE.fullmatch(value):
             return int(value.partition(".")[0])
     elif abs(value) <= MAX_WHOLE and value == int(value):
