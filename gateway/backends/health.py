@@ -115,6 +115,7 @@ class Prober:
         self._loading_until = now + settings.backend_loading_secs
         unknown = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=now)
         self._health = {backend.name: unknown for _, backend in roster.backends()}
+        self._lengths: dict[str, int] = {}  # each group's, as every request asks for it
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run(), name="backend prober")
@@ -153,8 +154,7 @@ class Prober:
 
     def max_model_len(self, group: BackendGroup) -> int | None:
         """The context length of a group's model in tokens: the least any replica states, None when none has yet."""
-        known = [self._health[backend.name].max_model_len for backend in group.backends]
-        return min((length for length in known if length is not None), default=None)
+        return self._lengths.get(group.name)
 
     async def probe_all(self) -> None:
         """Probe every backend once, all at the same time; each verdict counts as soon as it is there."""
@@ -168,8 +168,15 @@ class Prober:
         before = self._health[backend.name]
         after = judge(before, finding, self._clock.monotonic(), self._loading_until)
         self._health[backend.name] = after
+        self._learn_length(group)
         if self._on_change is not None and (after.state, after.reason) != (before.state, before.reason):
             self._on_change(backend.name, after)
+
+    def _learn_length(self, group: BackendGroup) -> None:
+        known = (self._health[backend.name].max_model_len for backend in group.backends)
+        stated = [length for length in known if length is not None]
+        if stated:
+            self._lengths[group.name] = min(stated)
 
     async def _run(self) -> None:
         while True:
