@@ -53,7 +53,9 @@ def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued:
     else:
         line = list(LINE_SHAPES[len(value)].unpack(value))
         line[LIMIT] = limit
-    called = call_heads(tree, name, line) if line[QUEUED] else NOBODY
+    called = NOBODY
+    if line[QUEUED]:
+        called = call_heads(tree, name, line)
     entry = STARTED
     if may_start(line[IN_FLIGHT], line[QUEUED], limit):
         add_slot(line, who[0])
@@ -71,15 +73,26 @@ def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued:
 
 def leave(tree: Tree, name: bytes, worker: int) -> Called:
     """Give up a slot of a worker, if it has one: whoever may start now."""
-    line = read_line(tree, name)
+    key = LINE + name
+    value = tree.get(key)
+    if value is None:
+        return NOBODY
+    shape = LINE_SHAPES[len(value)]
+    line = list(shape.unpack(value))
     place = place_of(line, worker)
     if not place or not line[place]:
         return NOBODY
     line[place] -= 1
     line[IN_FLIGHT] -= 1
-    called = call_heads(tree, name, line) if line[QUEUED] else NOBODY
-    write_line(tree, name, line)
-    return called
+    if line[QUEUED]:
+        called = call_heads(tree, name, line)
+        write_line(tree, name, line)
+        return called
+    if line[IN_FLIGHT]:
+        tree.put(key, shape.pack(*line))
+    else:
+        tree.delete(key)
+    return NOBODY
 
 
 def settle(tree: Tree, ticket: bytes) -> bool:
