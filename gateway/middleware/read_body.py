@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.core.asgi import ASGIApp, Headers, Receive, Scope, Send
+from gateway.core.asgi import ASGIApp, Fields, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.errors import PayloadTooLargeError, UnavailableError, UnsupportedEncodingError
 from gateway.middleware.arrivals import Arrivals
@@ -15,6 +15,8 @@ CLOSE = (b"connection", b"close")
 
 RETRY_SECS = 1.0
 """A refused body may find room again when a few others have been answered."""
+
+UNCOMPRESSED = frozenset({b"", b"identity"})
 
 Plan = Callable[[RequestContext], Awaitable[None]]
 
@@ -61,7 +63,7 @@ class ReadBody:
             await self._app(scope, receive, send)
             return
         ctx.phase = _BODY
-        self._check_head(scope["headers"])
+        self._check_head(ctx.fields)
         try:
             ctx.body = await self._read(ctx, receive)
             await self._plan(ctx)
@@ -69,12 +71,11 @@ class ReadBody:
         finally:
             self._held -= ctx.bytes_in
 
-    def _check_head(self, headers: Headers) -> None:
-        for name, value in headers:
-            if name == b"content-length" and int(value) > self._max_bytes:
-                raise self._too_large()
-            if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-                raise UnsupportedEncodingError("Compressed request bodies are not accepted.", headers=[CLOSE])
+    def _check_head(self, fields: Fields) -> None:
+        if int(fields.get(b"content-length", b"0")) > self._max_bytes:
+            raise self._too_large()
+        if fields.get(b"content-encoding", b"").lower() not in UNCOMPRESSED:
+            raise UnsupportedEncodingError("Compressed request bodies are not accepted.", headers=[CLOSE])
 
     async def _read(self, ctx: RequestContext, receive: Receive) -> bytes:
         parts: list[bytes] = []

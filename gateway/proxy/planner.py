@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Dialect
@@ -25,7 +25,7 @@ _OPENAI = Dialect.OPENAI
 _RESPONSES = Dialect.RESPONSES
 
 
-class Plan(NamedTuple):
+class Plan(Struct, frozen=True):
     """One relayed request, decided.
 
     Attributes:

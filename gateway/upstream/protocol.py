@@ -1,15 +1,15 @@
 """What does a caller need of an HTTP client? One request out, one answer back, and a close that always works."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from gateway.core.asgi import Headers
 from gateway.upstream.address import Address
 
 
-@dataclass(slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct):
     """One request to a backend.
 
     Attributes:

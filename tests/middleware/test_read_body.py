@@ -6,14 +6,14 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.core.asgi import Headers, Message, Receive
+from gateway.core.asgi import Headers, Message, Receive, fields_of
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadRequestError, GatewayError, PayloadTooLargeError, UnsupportedEncodingError
 from gateway.core.lifeline import Cut
 from gateway.middleware.read_body import NoRoomError, ReadBody
 from gateway.middleware.settings import MiddlewareSettings
-from tests.core.requests import CHAT, MODELS, Told, context, nothing_to_receive, scope_of
+from tests.core.requests import CHAT, MODELS, Told, context, nothing_to_receive
 
 pytestmark = pytest.mark.anyio
 
@@ -76,9 +76,8 @@ class Door:
     async def visit(
         self, upload: Receive, headers: Sequence[tuple[bytes, bytes]] = (), endpoint: Endpoint = CHAT
     ) -> RequestContext:
-        self.ctx = context(endpoint)
-        scope = {**scope_of(headers=list(headers)), CONTEXT_KEY: self.ctx}
-        await self._layer(scope, upload, Told())
+        self.ctx = context(endpoint, fields=fields_of(list(headers)))
+        await self._layer({CONTEXT_KEY: self.ctx}, upload, Told())
         return self.ctx
 
 
