@@ -30,7 +30,9 @@ class ServerSettings(BaseModel):
         description="Seconds that running requests may take to finish after SIGTERM; then they are cut (0: at once).",
     )
     client_header_timeout_secs: float = Field(
-        10.0, gt=0, description="Seconds a client may take to send a request's headers; then it is disconnected."
+        10.0,
+        gt=0,
+        description="Seconds a client may take to send a request's headers; then 408, and the connection is closed.",
     )
     client_keepalive_secs: float = Field(
         75.0,
