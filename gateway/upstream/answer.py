@@ -105,7 +105,7 @@ class Parser:
         """Remember the head of an answer whose first bytes were `data`, when all it says is in that head."""
         answer = self._answer
         length = answer.content_length
-        if length is None or self.chunked or self._named is not None or not self.recent:
+        if length is None or self._named is not None or not self.recent:
             return
         if answer.reusable and not (self.head_only or answer.status in NO_BODY):
             self.usual.learn(data, answer.status, answer.headers, length)

@@ -41,10 +41,10 @@ class UsualHead:
         digits = b"%d" % length
         start = head.lower().find(LENGTH_FIELD) + len(LENGTH_FIELD)
         rest = head[start + len(digits) :]
-        if len(head) > MAX_HEAD_BYTES or start < len(LENGTH_FIELD) or head[start:] != digits + rest:
+        if len(head) > MAX_HEAD_BYTES or start < len(LENGTH_FIELD):
             return
         if rest[:2] not in (b"", b"\r\n"):
-            return  # a blank after the digits: rare enough to be read each time
+            return  # leading zeros, a blank after the digits: rare enough to be read each time
         place = headers.index((LENGTH_NAME, digits))
         self.prefix, self.suffix = head[:start], rest + end
         self.status, self.before, self.after = status, headers[:place], headers[place + 1 :]

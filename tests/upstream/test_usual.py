@@ -87,7 +87,10 @@ def test_a_head_that_differs_is_read_as_if_it_were_the_first(head: bytes) -> Non
         answer_of(0, VLLM.replace(b"200 OK", b"204 No Content")),
         answer_of(3, VLLM.replace(b"Origin", b"x" * MAX_HEAD_BYTES)),
         answer_of(3, VLLM.replace(b"%d", b"%d ")),
+        answer_of(3, VLLM.replace(b"%d", b"00%d")),
+        b"HTTP/1.1 200 Sure3\r\ncontent-length:3\r\n\r\nabc",
         b"HTTP/1.1 100 Continue\r\n\r\n" + answer_of(3),
+        b"HTTP/1.1 100 Continue\r\ncontent-length: 3\r\n\r\n" + answer_of(3),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nuntil the end",
         answer_of(3) + b"more",
@@ -130,7 +133,7 @@ def test_who_has_learned_reads_like_who_has_not(
     cuts: list[int],
     source: st.DataObject | None,
 ) -> None:
-    """The same head, whole or with bytes deleted or replaced, in any pieces: the outcome is that of a fresh parser."""
+    """The same head, whole or with bytes deleted or replaced, in any pieces, tells what it tells a fresh parser."""
     lines = [b"%b: %b\r\n" % field for field in [*before, (b"content-length", b"%d"), *after]]
     head = b"HTTP/1.1 200 OK\r\n" + b"".join(lines) + b"\r\n"
     usual, data = taught(answer_of(648, head)), answer_of(size, head)
@@ -138,4 +141,6 @@ def test_who_has_learned_reads_like_who_has_not(
     for at, length in wounds:
         spoiler = source.draw(st.sampled_from(SPOILERS)) if source else b""
         data = data[:at] + spoiler + data[at + length :]
-    assert read(Parser(usual), data, cuts) == read(Parser(), data, cuts)
+    (learned, reusable), (fresh, anew) = read(Parser(usual), data, cuts), read(Parser(), data, cuts)
+    assert learned == fresh
+    assert reusable <= anew  # llhttp forgives a line break behind the end, which a count of bytes does not
