@@ -13,7 +13,7 @@ class Cut(StrEnum):
     SLOW_CLIENT = "slow_client"
     """The client took nothing for CLIENT_WRITE_TIMEOUT_SECS."""
     BODY_STALLED = "body_stalled"
-    """No byte of an incomplete body for CLIENT_BODY_TIMEOUT_SECS."""
+    """No byte of an incomplete body for CLIENT_BODY_TIMEOUT_SECS, or no end of it in CLIENT_BODY_TOTAL_SECS."""
     LIFETIME = "lifetime"
     """MAX_REQUEST_SECS are over."""
     FIRST_TOKEN = "first_token"  # noqa: S105 -- a reason's name, no secret
