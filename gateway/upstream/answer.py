@@ -67,6 +67,7 @@ class Parser:
 
     __slots__ = (
         "_answer",
+        "_first",
         "_interim",
         "_llhttp",
         "_named",
@@ -90,8 +91,8 @@ class Parser:
         self.feed: Callable[[bytes], None]
         self._answer: Answer
 
-    def begin(self, answer: "Answer", method: bytes) -> None:
-        """Read into `answer`, to a request of that method, from now on."""
+    def begin(self, answer: "Answer", method: bytes, first: bytes) -> None:
+        """Read into `answer`, to a request of that method, from now on; `first` is what has come of it."""
         if self._llhttp is None:
             self._llhttp = httptools.HttpResponseParser(self)
             self.feed = self._llhttp.feed_data
@@ -99,16 +100,9 @@ class Parser:
         self._named: list[bytes] | None = None
         self._interim = False
         self.head_only = method == b"HEAD"
-        self.chunked = self.recent = self.clean = False
-
-    def learn(self, data: bytes) -> None:
-        """Remember the head of an answer whose first bytes were `data`, when all it says is in that head."""
-        answer = self._answer
-        length = answer.content_length
-        if length is None or self._named is not None or not self.recent:
-            return
-        if answer.reusable and not (self.head_only or answer.status in NO_BODY):
-            self.usual.learn(data, answer.status, answer.headers, length)
+        self.chunked = self.clean = False
+        self.recent = first.startswith(USUAL_START)
+        self._first = first
 
     def on_message_begin(self) -> None:
         """An answer begins; the second one is nobody's."""
@@ -158,6 +152,9 @@ class Parser:
         if self.head_only or status in NO_BODY:
             answer.content_length = 0
             answer.complete = True
+        elif answer.content_length is not None:
+            self._learn(answer, answer.content_length)
+        self._first = b""
 
     def on_message_complete(self) -> None:
         """An answer has ended."""
@@ -170,6 +167,12 @@ class Parser:
         """Let go of httptools' parser, which holds us in a reference cycle; nothing may be fed any more."""
         if self._llhttp is not None:
             del self._llhttp, self.feed
+
+    def _learn(self, answer: "Answer", length: int) -> None:
+        """Remember a head that came at once and says no more than its fields and its length."""
+        at_once = answer.behind == len(self._first)
+        if at_once and self.recent and self._named is None and answer.reusable:
+            self.usual.learn(self._first, answer.status, answer.headers, length)
 
     def _check_version(self, version: str) -> None:
         if version not in VERSIONS or (self.chunked and version != "1.1"):
@@ -237,59 +240,14 @@ class Answer:
             BadAnswerError: they are no answer; what was read before stays readable.
         """
         parser = self._parser
-        if parser is None:  # complete: whatever comes now was not asked for
-            self.reusable = False
+        if parser is None:
+            self._count(data)
             return
         self.behind += len(data)
-        if self._left:
-            self._count(data)
-        elif self.touched:
-            self._read(parser, data)
-        elif not self._recognise(parser.usual, data):
+        if not self.touched:
+            if self._recognise(parser.usual, data):
+                return
             self._begin(parser, data)
-            self._read(parser, data)
-            if self.head_done:
-                parser.learn(data)
-
-    def _recognise(self, usual: UsualHead, data: bytes) -> bool:
-        """Take in a usual head and what follows of its body; False when this is none, and nothing has been done."""
-        prefix = usual.prefix
-        if not data.startswith(prefix) or self._method == b"HEAD":
-            return False
-        digits, suffix, body = data[len(prefix) :].partition(usual.suffix)
-        if not (suffix and digits.isdigit() and len(digits) <= MAX_DIGITS):
-            return False
-        length = int(digits)
-        left = length - len(body)
-        if left < 0:
-            return False
-        self.status = usual.status
-        self.headers = [*usual.before, (LENGTH_NAME, digits), *usual.after]
-        self.content_length = length
-        self.touched = self.head_done = self.reusable = True
-        if body:
-            self.pieces.append(body)
-        if left:
-            self._left = left
-        else:
-            self.complete = True
-            self._parser = None
-        return True
-
-    def _count(self, data: bytes) -> None:
-        """Take in what follows of a body whose length is known."""
-        left = self._left - len(data)
-        if left < 0:
-            data = data[: self._left]
-            self.reusable = False
-        self.pieces.append(data)
-        self._left = max(left, 0)
-        if left <= 0:
-            self.complete = True
-            self.stop()
-
-    def _read(self, parser: Parser, data: bytes) -> None:
-        """Let llhttp read."""
         pieces = self.pieces
         before = len(pieces)
         try:
@@ -312,6 +270,41 @@ class Answer:
             if self._framing > MAX_FRAMING_BYTES:
                 self.stop()
                 raise BadAnswerError("malformed" if self.head_done else "head_too_large")
+
+    def _recognise(self, usual: UsualHead, data: bytes) -> bool:
+        """Take in a usual head and what follows of its body; False when this is none, and nothing has been done."""
+        prefix = usual.prefix
+        if not data.startswith(prefix) or self._method == b"HEAD":
+            return False
+        digits, suffix, body = data[len(prefix) :].partition(usual.suffix)
+        if not (suffix and digits.isdigit() and len(digits) <= MAX_DIGITS):
+            return False
+        length = int(digits)
+        left = length - len(body)
+        if left < 0:
+            return False
+        self.status = usual.status
+        self.headers = [*usual.before, (LENGTH_NAME, digits), *usual.after]
+        self.content_length = length
+        self.touched = self.head_done = self.reusable = True
+        if body:
+            self.pieces.append(body)
+        self._left = left
+        self.complete = not left
+        self._parser = None
+        return True
+
+    def _count(self, data: bytes) -> None:
+        """Take in what follows a usual head, or notice what follows an end: that was not asked for."""
+        left = self._left
+        if len(data) > left:
+            self.reusable = False
+            data = data[:left]
+        if left:
+            self.behind += len(data)
+            self.pieces.append(data)
+            self._left = left - len(data)
+            self.complete = not self._left
 
     def eof(self) -> None:
         """The backend has ended the connection: the clean end of a body without a length, else a cut.
@@ -343,10 +336,8 @@ class Answer:
         self._parser = None
 
     def _begin(self, parser: Parser, data: bytes) -> None:
-        parser.begin(self, self._method)
-        if data.startswith(USUAL_START):
-            parser.recent = True
-        elif not data.startswith(b"H"):
+        parser.begin(self, self._method, data)
+        if not parser.recent and not data.startswith(b"H"):
             self.stop()
             raise BadAnswerError("malformed")  # llhttp would take RTSP and ICE too
         self.touched = True

@@ -93,11 +93,21 @@ def test_a_head_that_differs_is_read_as_if_it_were_the_first(head: bytes) -> Non
         b"HTTP/1.1 100 Continue\r\ncontent-length: 3\r\n\r\n" + answer_of(3),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nuntil the end",
-        answer_of(3) + b"more",
     ],
 )
 def test_what_says_more_than_its_length_is_not_remembered(data: bytes) -> None:
     usual = taught(data)
+    assert usual.prefix == UsualHead().prefix
+
+
+def test_heads_that_take_turns_do_not_push_each_other_out_each_time() -> None:
+    usual, other = taught(answer_of(648)), answer_of(1, VLLM.replace(b"200 OK", b"400 Bad Request"))
+    assert sum(recognised(usual, data) for data in [other, answer_of(1)] * 30) >= 25
+
+
+def test_a_head_that_comes_in_two_pieces_is_not_remembered() -> None:
+    usual = UsualHead()
+    read(Parser(usual), answer_of(3), [20])
     assert usual.prefix == UsualHead().prefix
 
 
