@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.upstream.answer import Answer, BadAnswerError, Parser
-from gateway.upstream.usual import MAX_HEAD_BYTES, UsualHead
+from gateway.upstream.usual import LEARNED_EVERY, MAX_HEAD_BYTES, UsualHead
 from tests.upstream.test_answer import CUTS, FIELDS, Outcome, pieces_of
 
 VLLM = (
@@ -105,10 +105,28 @@ def test_heads_that_take_turns_do_not_push_each_other_out_each_time() -> None:
     assert sum(recognised(usual, data) for data in [other, answer_of(1)] * 30) >= 25
 
 
-def test_a_head_that_comes_in_two_pieces_is_not_remembered() -> None:
-    usual = UsualHead()
-    read(Parser(usual), answer_of(3), [20])
-    assert usual.prefix == UsualHead().prefix
+def test_a_head_that_stays_is_learned_soon() -> None:
+    usual, tomorrow = taught(answer_of(648)), answer_of(3, VLLM.replace(b"21 Nov", b"22 Nov"))
+    known = [recognised(usual, tomorrow) for _ in range(LEARNED_EVERY + 1)]
+    assert known == [False] * LEARNED_EVERY + [True]
+
+
+def test_a_head_that_comes_in_two_pieces_is_neither_remembered_nor_recognised() -> None:
+    data, usual = answer_of(34), taught(answer_of(648))
+    for cut in range(1, data.index(b"\r\n\r\n") + 4):
+        new = UsualHead()
+        read(Parser(new), data, [cut])
+        assert new.prefix == UsualHead().prefix
+        assert not recognised(usual, data, [cut])
+        assert read(Parser(usual), data, [cut]) == read(Parser(), data, [cut])
+
+
+def test_who_does_not_read_a_recognised_answer_is_as_far_behind() -> None:
+    answer, data = Answer(Parser(taught(answer_of(648)))), answer_of(1000)
+    for piece in pieces_of(data, [300, 600, 900]):
+        answer.feed(piece)
+    assert answer.behind == len(data)
+    assert (answer.take(), answer.behind) == (b"x" * 1000, 0)
 
 
 def test_an_answer_to_head_is_neither_remembered_nor_recognised() -> None:
