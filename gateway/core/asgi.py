@@ -44,6 +44,17 @@ class ClientConnection(Protocol):
         """Forget the watcher; nothing happens when there is none."""
         ...
 
+    def push(self, data: bytes) -> bool:
+        """Write a further piece of the answer's body, as `send` does, at once; whether the client has room for more.
+
+        When it has none, wait for `room` before the next piece.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        ...
+
     def abort(self) -> None:
         """Close the socket after what was written, without ending the answer.
 

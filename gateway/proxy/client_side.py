@@ -51,6 +51,26 @@ class ClientSide:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self._watchdog.written()
 
+    @property
+    def can_push(self) -> bool:
+        """Whether the server has a way to send without waiting."""
+        return self._ctx.connection is not None
+
+    def push(self, data: bytes) -> bool:
+        """Send a piece at once, where the server has such a way; False: wait for `room` before the next one."""
+        connection = self._ctx.connection
+        assert connection is not None  # noqa: S101 -- `can_push` was asked
+        self._ctx.bytes_out += len(data)
+        return connection.push(data)
+
+    async def room(self) -> None:
+        """Wait until the client takes more; meanwhile its own cap counts."""
+        connection = self._ctx.connection
+        assert connection is not None  # noqa: S101 -- as in `push`
+        self._watchdog.writing(self._clock.monotonic())
+        await connection.room()
+        self._watchdog.written()
+
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece and complete the answer."""
         self._watchdog.writing(self._clock.monotonic())

@@ -44,17 +44,11 @@ async def relay_stream(
             as the dialect does not, and is said again.
         MayHaveRun: the backend broke off.
     """
-    tokens = 0
     known = False
+    incoming = _Incoming(reply, relay, client)
     try:
         while True:
-            data = await reply.read()
-            piece = relay.feed(data)
-            if not data:
-                relay.finish()
-            if relay.tokens != tokens:
-                tokens = relay.tokens
-                client.note_token()
+            piece = await incoming.next()
             if piece:
                 if pinger is not None:
                     await pinger.stop()
@@ -67,6 +61,7 @@ async def relay_stream(
                 await client.begin_events()
                 ctx.failure_told = told
                 await (client.end(piece) if relay.ended else client.pass_on(piece))
+                incoming.pours = known and client.can_push
             if relay.failure is not None:
                 raise _broken(relay.failure)
             if relay.ended:
@@ -74,6 +69,63 @@ async def relay_stream(
     finally:
         ctx.usage = plausible(relay.usage)
     await _read_tail(reply)
+
+
+class _Incoming:
+    """The pieces of a stream that its loop has to look at.
+
+    Attributes:
+        pours: the head is out and nothing is left to be decided: what needs no look goes on in the call that brought
+            it from the backend, which costs half of waking the loop for it.
+    """
+
+    __slots__ = ("_client", "_full", "_kept", "_relay", "_reply", "_tokens", "pours")
+
+    def __init__(self, reply: Reply, relay: StreamRelay, client: ClientSide) -> None:
+        self._reply = reply
+        self._relay = relay
+        self._client = client
+        self._tokens = 0
+        self._full = False
+        self._kept: bytes | None = None
+        self.pours = False
+
+    async def next(self) -> bytes:
+        """What may go out now, possibly nothing; the relay says whether it is the last."""
+        if not self.pours:
+            data = await self._reply.read()
+            if data:
+                return self._read(data)
+            self._relay.finish()
+            return b""
+        while True:
+            await self._reply.pour(self._take)
+            if self._kept is not None:
+                return self._kept
+            if not self._full:
+                self._relay.finish()
+                return b""
+            self._full = False
+            await self._client.room()
+
+    def _read(self, data: bytes) -> bytes:
+        piece = self._relay.feed(data)
+        if self._relay.tokens != self._tokens:
+            self._tokens = self._relay.tokens
+            self._client.note_token()
+        return piece
+
+    def _take(self, data: bytes) -> bool:
+        """Pass a piece on at once, unless it is the stream's end or failure; whether more may come."""
+        piece = self._read(data)
+        relay = self._relay
+        if relay.ended or relay.failure is not None:
+            self._kept = piece
+            return False
+        if not piece or self._client.push(piece):
+            return True
+        self._full = True
+        return False
 
 
 def _broken(failure: StreamFailure) -> BadGatewayError | StatedError:

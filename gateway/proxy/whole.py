@@ -10,7 +10,7 @@ from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.planner import Plan
 from gateway.proxy.verdict import stated_inside
-from gateway.upstream.protocol import Reply
+from gateway.upstream.protocol import Reply, Take
 
 HOLD_BYTES = 1024 * 1024
 """Answers up to this size are held until they are complete: a backend that breaks off then costs a clean 502 instead
@@ -37,6 +37,10 @@ class BufferedReply:
         """The whole body, then nothing."""
         body, self._body = self._body, b""
         return body
+
+    async def pour(self, take: Take) -> None:
+        """The whole body at once."""
+        take(await self.read())
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -141,6 +141,22 @@ class Exchange:
         """Forget the watcher."""
         self._on_gone = None
 
+    def push(self, data: bytes) -> bool:
+        """Write a further piece of the body; whether there is room for more. See `core.asgi.ClientConnection`."""
+        if self.gone:
+            return False
+        if not self.started or self.complete:
+            raise RuntimeError("a piece of the body has no place at this point of an answer")
+        self._write_body(data, more=True)
+        return not self._wire.congested
+
+    async def room(self) -> None:
+        """Wait until the client has taken enough, or has gone."""
+        if self.gone:
+            await asyncio.sleep(0)  # noqa: TID251 -- as in `send`
+        elif self._wire.congested:
+            await self._wire.relieved()
+
     def abort(self) -> None:
         """Close the socket after what was written, without ending the answer; drop a whole answer nobody takes."""
         if self.complete:

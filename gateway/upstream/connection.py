@@ -10,6 +10,7 @@ from gateway.upstream import tcp
 from gateway.upstream.answer import Answer, BadAnswerError, Parser
 from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
 from gateway.upstream.origin import Origin
+from gateway.upstream.protocol import Take
 
 HIGH_WATER_BYTES = 65_536
 """A reader further behind than this stops the socket; with one receive of the loop (256,000 bytes) on top at most."""
@@ -36,6 +37,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_sock",
+        "_take",
         "_tls",
         "_transport",
         "_used",
@@ -58,7 +60,8 @@ class Connection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._parser: Parser | None = None
         self._failure: UpstreamError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+        self._take: Take | None = None
         self._paused = False
         self._used = False
         self._written = 0
@@ -89,12 +92,14 @@ class Connection(asyncio.Protocol):
         except BadAnswerError as error:
             self._failure = MayHaveRun(error.reason)
             self.abort()
-        if answer.behind > HIGH_WATER_BYTES and not (answer.complete or self._paused or self.closed):
+        waiter = self._waiter
+        if waiter is not None and self._take is not None and not (self.closed or waiter.done()):
+            if self._hand_over(answer, self._take, waiter):
+                return
+        elif answer.behind > HIGH_WATER_BYTES and not (answer.complete or self._paused or self.closed):
             self._paused = True
             self._transport.pause_reading()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wake()
 
     def eof_received(self) -> bool:
         """The backend will send nothing more; the socket is closed, even if it still takes bytes."""
@@ -134,8 +139,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(body)
 
-    def news(self) -> asyncio.Future[None]:
+    def news(self, take: Take | None = None) -> asyncio.Future[bool]:
         """To be awaited: done when something has come or nothing more will. Who is cancelled there must `abort`.
+
+        With `take`, pieces are given to it instead, and it is done when that returned False (which is then its
+        result), raised, or nothing more will come.
 
         Raises:
             NeverSent, MayHaveRun: nothing more will come, and that is not the answer's clean end.
@@ -145,6 +153,7 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
+        self._take = take
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
@@ -171,10 +180,21 @@ class Connection(asyncio.Protocol):
         tcp.drop_unsent(self._sock, self._transport.get_write_buffer_size())
         self._transport.abort()
 
+    def _hand_over(self, answer: Answer, take: Take, waiter: "asyncio.Future[bool]") -> bool:
+        """Give what has come to whoever takes pieces; whether the wait for more goes on."""
+        try:
+            wants_more = not answer.pieces or take(answer.take())
+        except Exception as error:  # noqa: BLE001 -- it is raised where `news` is awaited
+            waiter.set_exception(error)
+            return False
+        if not wants_more:
+            waiter.set_result(False)
+        return wants_more and not (answer.complete or self.closed)
+
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(True)
 
     def _drop_parser(self) -> None:
         if self._parser is not None:

@@ -9,7 +9,7 @@ from gateway.upstream.connection import Connection
 from gateway.upstream.errors import NeverSent
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
-from gateway.upstream.protocol import UpstreamRequest
+from gateway.upstream.protocol import Take, UpstreamRequest
 from gateway.upstream.resolver import Lookup, Resolver, system_lookup
 from gateway.upstream.settings import UpstreamSettings
 
@@ -141,6 +141,25 @@ class Http11Reply(Answer):
                 connection.abort()
                 raise
         return self.take()
+
+    async def pour(self, take: Take) -> None:
+        """Give each piece to `take` as it comes. See `protocol.Reply`."""
+        while True:
+            if self.pieces:
+                if not take(self.take()):
+                    return
+                continue
+            if self.complete:
+                return
+            connection = self.connection
+            if connection is None:
+                raise RuntimeError("the reply is closed")
+            try:
+                if not await connection.news(take):
+                    return
+            except asyncio.CancelledError:
+                connection.abort()
+                raise
 
     def close(self) -> None:
         """Keep the connection when the answer is complete and clean, else close its socket at once; idempotent."""

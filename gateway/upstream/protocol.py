@@ -28,6 +28,10 @@ class UpstreamRequest(Struct):
     on_connected: Callable[[], None] | None = None
 
 
+Take = Callable[[bytes], bool]
+"""Takes a piece of a body; False when it wants no more for now."""
+
+
 class Reply(Protocol):
     """An answer whose headers are there and whose body may still be on its way."""
 
@@ -55,6 +59,14 @@ class Reply(Protocol):
 
         Raises:
             MayHaveRun: the body ended before its end, or is not HTTP. What came before is given first.
+        """
+        ...
+
+    async def pour(self, take: Take) -> None:
+        """Give each piece to `take` in the very call that brings it, until it returns False or the body has ended.
+
+        That spares the caller's task a wake-up per piece. What `take` raises is raised here; otherwise as `read`, of
+        which it is the faster form.
         """
         ...
 

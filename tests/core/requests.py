@@ -42,10 +42,12 @@ class FakeConnection:
     Attributes:
         aborted: the gateway closed it without ending the answer.
         on_gone: the watcher, while there is one.
+        told: what was told so far, if pieces can be pushed too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: "Told | None" = None) -> None:
         self.aborted = False
+        self.told = told
         self.on_gone: Callable[[], None] | None = None
 
     def watch(self, on_gone: Callable[[], None]) -> None:
@@ -56,6 +58,19 @@ class FakeConnection:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def push(self, data: bytes) -> bool:
+        assert self.told is not None
+        assert self.told.status, "a body before its head"
+        assert not self.told.complete, "a piece behind the answer's end"
+        self.told.parts.append(data)
+        self.told.sending.set()
+        return self.told.slow is None or self.told.slow.is_set()
+
+    async def room(self) -> None:
+        assert self.told is not None
+        if self.told.slow is not None:
+            await self.told.slow.wait()
 
     def leave(self) -> None:
         on_gone, self.on_gone = self.on_gone, None

@@ -10,7 +10,7 @@ from gateway.payload.peek import Peek
 from gateway.proxy.planner import Plan
 from gateway.routing.registry import Route
 from gateway.upstream.address import Address
-from gateway.upstream.protocol import UpstreamRequest
+from gateway.upstream.protocol import Take, UpstreamRequest
 
 JSON_FIELD = (b"content-type", b"application/json")
 EVENTS_FIELD = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -59,6 +59,11 @@ class FakeReply:
             self.waits.set()
             await asyncio.get_running_loop().create_future()
         return b""
+
+    async def pour(self, take: Take) -> None:
+        while data := await self.read():
+            if not take(data):
+                return
 
     def close(self) -> None:
         self.closed += 1

@@ -21,7 +21,7 @@ from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
 from gateway.upstream.errors import MayHaveRun
 from tests.core.hand_time import HandTime
-from tests.core.requests import Told, context
+from tests.core.requests import FakeConnection, Told, context
 from tests.proxy.fakes import FakeReply, events
 
 pytestmark = pytest.mark.anyio
@@ -46,11 +46,12 @@ ERROR = b'data: {"error": {"message": "EngineCore", "type": "InternalServerError
 class Relay:
     """One stream on its way; the ping's interval is five seconds by hand."""
 
-    def __init__(self, reply: FakeReply, told: Told | None = None) -> None:
+    def __init__(self, reply: FakeReply, told: Told | None = None, *, pushes: bool = True) -> None:
         self.reply = reply
         self.time = HandTime()
         self.ctx: RequestContext = context(streamed=True)
         self.told = told or Told()
+        self.ctx.connection = FakeConnection(self.told) if pushes else None
         self.dog = Watchdog(self.ctx, self.time)
         self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
         self.pinger = Pinger(self._ping, 5, self.time)
@@ -68,8 +69,9 @@ class Relay:
             self.pinger.abandon()
 
 
-async def test_pieces_pass_as_they_come_and_the_last_one_ends_the_answer() -> None:
-    relay = Relay(events(chunk("a"), chunk("b"), DONE))
+@pytest.mark.parametrize("pushes", [True, False], ids=["pushed", "sent"])
+async def test_pieces_pass_as_they_come_and_the_last_one_ends_the_answer(*, pushes: bool) -> None:
+    relay = Relay(events(chunk("a"), chunk("b"), DONE), pushes=pushes)
     await relay.run()
     assert relay.told.parts == [shown("a"), shown("b"), DONE]
     assert relay.told.complete
@@ -274,3 +276,34 @@ async def test_figures_that_cannot_be_true_are_not_counted() -> None:
     await relay.run()
     assert relay.told.complete
     assert relay.ctx.usage is None
+
+
+class Narrow(FakeConnection):
+    """A client's socket that takes one piece at a time."""
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay.told)
+        self._relay = relay
+        self.waited_since: list[float | None] = []
+
+    def push(self, data: bytes) -> bool:
+        super().push(data)
+        return False
+
+    async def room(self) -> None:
+        self.waited_since.append(self._relay.dog.writing_since)
+
+
+async def test_a_client_without_room_is_waited_for_under_its_own_cap() -> None:
+    relay = Relay(events(chunk("a"), chunk("b"), chunk("c"), DONE))
+    relay.ctx.connection = narrow = Narrow(relay)
+    await relay.run()
+    assert relay.told.parts == [shown("a"), shown("b"), shown("c"), DONE]
+    assert narrow.waited_since == [1000.0, 1000.0]
+    assert relay.dog.writing_since is None
+
+
+async def test_bytes_that_are_pushed_are_counted() -> None:
+    relay = Relay(events(chunk("a"), chunk("b"), chunk("c"), DONE))
+    await relay.run()
+    assert relay.ctx.bytes_out == len(shown("b") + shown("c"))  # the others are counted where they are sent

@@ -247,3 +247,81 @@ async def test_every_part_leaves_when_it_is_sent() -> None:
         assert (await it.until(b"one\r\n")).endswith(b"\r\n\r\n3\r\none\r\n")
         proceed.set()
         assert await it.until(b"0\r\n\r\n") == b"3\r\ntwo\r\n0\r\n\r\n"
+
+
+async def test_a_pushed_piece_leaves_at_once_and_tells_of_room() -> None:
+    rooms: list[bool] = []
+
+    async def app(scope: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        connection = connection_of(scope)
+        rooms.append(connection.push(b"one"))
+        await connection.room()
+        rooms.append(connection.push(b"two"))
+        await send({"type": "http.response.body", "body": b"three"})
+        with pytest.raises(RuntimeError):
+            connection.push(b"behind the end")
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        answer = await it.until(b"0\r\n\r\n")
+    assert answer.endswith(b"3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n")
+    assert rooms == [True, True]
+
+
+async def test_a_piece_pushed_before_the_head_is_refused() -> None:
+    refused = asyncio.Event()
+
+    async def app(scope: Scope, __: Receive, send: Send) -> None:
+        with pytest.raises(RuntimeError):
+            connection_of(scope).push(b"one")
+        refused.set()
+        await reply(send, b"")
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        await refused.wait()
+
+
+async def test_a_client_that_left_has_no_room_and_keeps_nobody_from_being_cancelled() -> None:
+    turns = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal turns
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        connection = connection_of(scope)
+        while not connection.push(b"to nobody"):
+            turns += 1
+            await connection.room()
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        it.leave()
+        await eventually(lambda: turns > 3)
+
+
+async def test_a_slow_reader_leaves_no_room() -> None:
+    pushed = 0
+    full = asyncio.Event()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        nonlocal pushed
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        connection = connection_of(scope)
+        while connection.push(b"x" * 16384):
+            pushed += 16384
+        full.set()
+        await connection.room()
+        await send({"type": "http.response.body", "body": b"the end"})
+
+    async with serving(app) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port, limit=1024)
+        writer.write(request("GET", "/"))
+        await full.wait()
+        assert pushed < 16_000_000
+        while b"the end" not in await reader.read(1 << 20):
+            pass
+        writer.close()
+        await writer.wait_closed()

@@ -10,7 +10,7 @@ from gateway.core.asgi import Headers
 from gateway.upstream.address import Address
 from gateway.upstream.answer import HOP_BY_HOP
 from gateway.upstream.errors import MayHaveRun, NeverSent
-from gateway.upstream.protocol import UpstreamRequest
+from gateway.upstream.protocol import Take, UpstreamRequest
 from gateway.upstream.settings import UpstreamSettings
 
 
@@ -66,6 +66,11 @@ class AiohttpReply:
             return await self._response.content.readany()
         except aiohttp.ClientError as error:
             raise MayHaveRun("cut") from error
+
+    async def pour(self, take: Take) -> None:
+        while data := await self.read():
+            if not take(data):
+                return
 
     def close(self) -> None:
         if self._response.content.at_eof():

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,34 @@ pytestmark = pytest.mark.anyio
 POST = UpstreamRequest(b"POST", b"/v1/x?a=b", [(b"content-type", b"application/json"), (b"x-a", b"1")], b'{"a": 1}')
 
 
-@pytest.fixture(params=[Http11Client, AiohttpClient], ids=["ours", "aiohttp"])
+class PouringReply:
+    """A reply that is read by pouring, a piece at a time."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reply, name)
+
+    async def read(self) -> bytes:
+        taken: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            taken.append(data)
+            return False
+
+        await self._reply.pour(take)
+        return b"".join(taken)
+
+
+class PouringClient(Http11Client):
+    """Ours, with replies that are read by pouring."""
+
+    async def send(self, address: Address, request: UpstreamRequest) -> Any:
+        return PouringReply(await super().send(address, request))
+
+
+@pytest.fixture(params=[Http11Client, PouringClient, AiohttpClient], ids=["ours", "ours poured", "aiohttp"])
 async def client(request: pytest.FixtureRequest) -> AsyncIterator[UpstreamClient]:
     made: UpstreamClient = request.param(UpstreamSettings())
     yield made
