@@ -13,6 +13,9 @@ Headers = list[tuple[bytes, bytes]]
 Fields = dict[bytes, bytes]
 """Header fields by name; see `fields_of`."""
 
+CLOSE = (b"connection", b"close")
+"""A field of an answer that leaves some of the request's body unread: the rest would be taken for the next request."""
+
 CONNECTION_EXTENSION = "gateway.connection"
 """The key in ``scope["extensions"]`` under which our server puts the request's `ClientConnection`."""
 

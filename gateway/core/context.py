@@ -15,7 +15,11 @@ CONTEXT_KEY = "gateway.context"
 
 
 class Phase(StrEnum):
-    """How far a request has come; a disconnect is logged with the phase that it hit."""
+    """How far a request has come; a disconnect is logged with the phase that it hit.
+
+    On CPython 3.11 a look at an enum's member is a call of Python's own and costs 0.2 us. Modules on a request's way
+    look once, as they are imported, and keep the member under a name of theirs: `_DONE = Phase.DONE`.
+    """
 
     ARRIVED = "arrived"
     BODY = "body"

@@ -124,6 +124,14 @@ class UnsupportedEncodingError(GatewayError):
     code = "unsupported_media_type"
 
 
+class HeadTooLargeError(GatewayError):
+    """The request line and headers are over CLIENT_MAX_HEADER_BYTES, or too many."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "headers_too_large"
+
+
 class RateLimitedError(GatewayError):
     """The caller's own limit; never the fleet's state."""
 

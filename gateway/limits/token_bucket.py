@@ -7,15 +7,13 @@ from msgspec import Struct
 from gateway.core.asgi import Headers
 from gateway.core.errors import RateLimitedError
 from gateway.limits.settings import LimitsSettings
-from gateway.store.protocol import BucketState, LimiterStore
+from gateway.store.protocol import LimiterStore
 
 FAILED_AUTH_PREFIX = "failed-auth "
 """Keeps an address's failures apart from the requests of the organization of the same name."""
 
 SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
-
-WITHOUT_LIMIT = BucketState(granted=True, remaining=math.inf, retry_after=0.0, reset_after=0.0)
 
 
 class RateVerdict(Struct, frozen=True):
@@ -29,6 +27,9 @@ class RateVerdict(Struct, frozen=True):
     def error(self) -> RateLimitedError:
         """The refusal to raise when it was not granted."""
         return RateLimitedError(self.complaint, retry_after=self.retry_after)
+
+
+WITHOUT_LIMIT = RateVerdict(granted=True, retry_after=0.0, headers=[], complaint="")
 
 
 class RateLimiter:
@@ -48,7 +49,7 @@ class RateLimiter:
         full.
         """
         if self._bucket is None:
-            return RateVerdict(granted=True, retry_after=0.0, headers=[], complaint="")
+            return WITHOUT_LIMIT
         state = await self._store.take(organization, self._bucket)
         headers = [
             self._limit,
@@ -65,24 +66,13 @@ class FailedAuthLimiter:
         self._store = store
         self._bucket = settings.failed_auth_bucket()
 
-    async def check(self, address: str) -> RateVerdict:
-        """Is there a failure left for this address? Takes nothing; ask before the key is looked at."""
-        state = await self._ask(address, cost=0.0)
-        return self._verdict(state, granted=not state.retry_after)
-
     async def drain(self, address: str) -> RateVerdict:
         """Count one failure; not granted when the address had none left."""
-        state = await self._ask(address, cost=1.0)
-        return self._verdict(state, granted=state.granted)
-
-    async def _ask(self, address: str, cost: float) -> BucketState:
         if self._bucket is None:
             return WITHOUT_LIMIT
-        return await self._store.take(FAILED_AUTH_PREFIX + address, self._bucket, cost)
-
-    def _verdict(self, state: BucketState, *, granted: bool) -> RateVerdict:
-        complaint = "" if granted else "Too many failed authentications from this address."
-        return RateVerdict(granted, state.retry_after, [], complaint)
+        state = await self._store.take(FAILED_AUTH_PREFIX + address, self._bucket)
+        complaint = "" if state.granted else "Too many failed authentications from this address."
+        return RateVerdict(state.granted, state.retry_after, [], complaint)
 
 
 def duration(seconds: float) -> bytes:

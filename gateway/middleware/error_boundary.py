@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
-from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.asgi import CLOSE, ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.envelope import error_body, error_event, error_headers
 from gateway.core.errors import (
@@ -18,8 +18,6 @@ from gateway.core.errors import (
 )
 from gateway.core.lifeline import Cut
 
-CLOSE = (b"connection", b"close")
-"""The rest of a late body would be read as the next request."""
 FAREWELL_SECS = 2.0
 """How long a request waits for its client to take its last words; the server goes on trying to deliver them."""
 FAREWELLS: dict[Cut, Callable[[], GatewayError]] = {
@@ -51,7 +49,7 @@ class ErrorBoundary:
                 raise
             await self._end_cut(ctx, send)
         except Exception:  # noqa: BLE001 -- the boundary: a bug costs its own request an answer, nobody else anything
-            self._log.exception("request failed unexpectedly", request_id=ctx.request_id)
+            self._log.exception("request_failed", request_id=ctx.request_id)
             await self._tell(ctx, GatewayError("The gateway met an unexpected condition."), send)
 
     async def _end_cut(self, ctx: RequestContext, send: Send) -> None:

@@ -5,7 +5,7 @@ from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Access
 from gateway.limits.token_bucket import RateLimiter
 
-# Read once: on CPython 3.11 every look at an enum's member costs 0.2 us.
+# Read once: see core/context.py.
 _OPEN = Access.OPEN
 
 

@@ -89,19 +89,18 @@ def _ordinary(peek: Peek) -> bool:
     return not (peek.previous_response_id or peek.background or peek.store)
 
 
-def check_model_fit(peek: Peek, *, media: bool, context: int | None) -> None:
-    """Refuse what the chosen model cannot do.
+def check_model_fit(peek: Peek, *, context: int | None) -> None:
+    """Refuse what the chosen model cannot do; every model of this gateway reads text alone.
 
     Args:
         peek: what the request asks for.
-        media: whether the model takes other parts than text.
         context: the model's context length in tokens (`max_model_len` of its `/v1/models` row), None when unknown.
 
     Raises:
-        UnsupportedFeatureError: images, audio, video or files for a model that reads text.
+        UnsupportedFeatureError: images, audio, video or files.
         BadRequestError: an answer longer than the model's context, which vLLM refuses too.
     """
-    if peek.has_media and not media:
+    if peek.has_media:
         raise UnsupportedFeatureError("This model reads text only: images, audio, video and files are not supported.")
     if context is not None and peek.max_tokens is not None and peek.max_tokens > context:
         message = f"At most {context} tokens fit this model's context, {peek.max_tokens} were asked for."

@@ -1,13 +1,12 @@
 """How does a client's connection live and end? What is written to it, how long it may wait, when it closes."""
 
 import asyncio
-import socket
-import struct
 from dataclasses import dataclass
 
 from uvicorn.server import ServerState
 
 from gateway.core.asgi import Headers
+from gateway.core.sockets import reset_on_close
 from gateway.server.exchange import Exchange
 
 WRITE_BUFFER_BYTES = 65536
@@ -18,7 +17,6 @@ FLUSH_SECS = 30.0
 """How long a client may take to read the end of an answer on a connection that is to close."""
 LAST_IDLE_SECS = 1.0
 """How long an idle connection outlives the beginning of a drain: a request may be on its way, and is answered."""
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ class Connection(asyncio.Protocol):
         """Close after what was written; `reset` leaves the client no doubt that the answer is incomplete."""
         self._deaf = True
         if reset:
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            reset_on_close(self._transport.get_extra_info("socket"))
         self._close_when_flushed()
 
     # For the protocol that reads HTTP.

@@ -81,8 +81,7 @@ class Http11Client:
             if isinstance(error, TimeoutError):
                 raise NeverSent("connect_timeout") from None
             raise
-        # After a TLS handshake the backend's session tickets lie unread: they are no answer.
-        if not new.closed if origin.address.tls else new.usable():
+        if _is_fit_when_new(new):
             return new
         new.abort()  # the backend closed it, or spoke before it was asked
         raise NeverSent("closed")
@@ -172,3 +171,13 @@ class Http11Reply(Answer):
         if self.connection is not None:
             self.connection.abort()
         self.close()
+
+
+def _is_fit_when_new(connection: Connection) -> bool:
+    """Whether a connection that was just made can carry a request.
+
+    `usable` takes unread bytes for an answer that nobody asked for; after a TLS handshake they are session tickets.
+    """
+    if connection.origin.address.tls:
+        return not connection.closed
+    return connection.usable()

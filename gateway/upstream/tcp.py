@@ -7,6 +7,8 @@ import struct
 import termios
 from collections.abc import Callable
 
+from gateway.core.sockets import reset_on_close
+
 BYTES_ACKED = struct.Struct("=Q")
 BYTES_ACKED_OFFSET = 120
 """Place of `tcpi_bytes_acked` in `struct tcp_info` (linux/tcp.h, since Linux 4.1)."""
@@ -23,8 +25,6 @@ RECEIVE_BYTES = 160 * 1024
 Left alone it grows a fast connection's buffer to megabytes and keeps them when its reader stops. The smallest figure
 that still fills 1 Gbit/s at 1 ms (record 49). Set once connected: nothing has been asked for, so nothing has come.
 """
-
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def prepare(sock: socket.socket) -> None:
@@ -59,7 +59,7 @@ def drop_unsent(sock: socket.socket, buffered: int) -> None:
     try:
         queued: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
         if buffered or queued:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            reset_on_close(sock)
     except (OSError, ValueError):
         pass  # closed already, by a cancelled connect or by uvloop's TLS
 

@@ -55,19 +55,18 @@ def test_a_long_conversation_is_no_batch() -> None:
     check_request(Peek(inputs=5000), Dialect.RESPONSES, LIMITS)
 
 
-def test_media_are_refused_by_models_that_read_text() -> None:
+def test_media_are_refused_as_every_model_reads_text() -> None:
     with pytest.raises(UnsupportedFeatureError):
-        check_model_fit(Peek(has_media=True), media=False, context=None)
-    check_model_fit(Peek(has_media=True), media=True, context=None)
+        check_model_fit(Peek(has_media=True), context=None)
 
 
 def test_an_answer_cannot_be_longer_than_the_context() -> None:
     with pytest.raises(BadRequestError) as caught:
-        check_model_fit(Peek(max_tokens=8193), media=False, context=8192)
+        check_model_fit(Peek(max_tokens=8193), context=8192)
     assert caught.value.param == "max_tokens"
-    check_model_fit(Peek(max_tokens=8192), media=False, context=8192)
-    check_model_fit(Peek(max_tokens=8193), media=False, context=None)
-    check_model_fit(Peek(), media=False, context=8192)
+    check_model_fit(Peek(max_tokens=8192), context=8192)
+    check_model_fit(Peek(max_tokens=8193), context=None)
+    check_model_fit(Peek(), context=8192)
 
 
 @pytest.mark.parametrize("field", [{"max_choices": 0}, {"max_batch": 0}, {"max_batch": 16_385}])
