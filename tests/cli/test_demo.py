@@ -97,6 +97,32 @@ def test_the_demo_shows_what_the_gateway_does_and_leaves_nothing_behind(end: sig
         assert "The model `gpt-9` does not exist" in seen
 
 
+def test_an_interrupt_in_the_middle_of_the_tour_ends_everything_without_a_traceback(tmp_path: Path) -> None:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "gateway", "demo", "--port", "0"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # noqa: TID251 -- handed on
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as demo,
+        killing(demo),
+    ):
+        assert demo.stdout is not None
+        while "Chat, streamed" not in (line := demo.stdout.readline()):
+            assert line
+        assert demo.stdout.read(6).strip(), "no piece of the streamed answer"
+        children = children_of(demo.pid)
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+        assert demo.wait() == 0, rest
+    assert "Traceback" not in rest
+    assert "It is yours" not in rest
+    assert rest.endswith("Ending five servers and the gateway.\nNothing is left running.\n")
+    assert alive(children) == set()
+
+
 def demo_fails(folder: Path, **environment: str) -> list[str]:
     """What a demo that does not start says; it must have started nothing."""
     result = subprocess.run(
@@ -124,6 +150,7 @@ def test_a_taken_port_is_refused_in_a_line_that_names_it(tmp_path: Path) -> None
         (line,) = demo_fails(tmp_path, DEMO_PORT=str(taken.getsockname()[1]))
     assert line.startswith("gateway: DEMO_PORT is ")
     assert "Address already in use" in line
+    assert line.endswith("choose another; DEMO_PORT=0 takes any free one")
 
 
 @pytest.mark.parametrize("key", ["short", "sk-example-1", "sk-'quoted'", "sk-one,sk-two", "sk-\u00e9t\u00e9-2026"])

@@ -47,7 +47,7 @@ def wrong_port(text: str) -> str | None:
     try:
         listen(HOST, int(text)).close()
     except CannotListenError as error:
-        return f"DEMO_PORT is {text}, but the demo {error}; choose another, as DEMO_PORT=9009"
+        return f"DEMO_PORT is {text}, but the demo {error}; choose another; DEMO_PORT=0 takes any free one"
     return None
 
 

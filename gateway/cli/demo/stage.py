@@ -92,9 +92,12 @@ async def _tour(url: str, key: str, gateway: asyncio.subprocess.Process) -> None
     limits = httpx.Limits(max_connections=CONNECTIONS)
     async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=60, trust_env=False, limits=limits) as client:
         watching = asyncio.create_task(_watch(gateway, quiet=True))
-        await Tour(client).run()
-        await asyncio.sleep(LOG_DELAY_SECS)  # noqa: TID251 -- the last lines are on their way in another process
-        watching.cancel()
+        try:
+            await Tour(client).run()
+            await asyncio.sleep(LOG_DELAY_SECS)  # noqa: TID251 -- the last lines are on their way in another process
+        finally:
+            watching.cancel()
+            await asyncio.wait((watching,))  # a pipe has one reader at a time, and the gateway's end reads it too
 
 
 @asynccontextmanager

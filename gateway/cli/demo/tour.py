@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 BURST = 400
-"""Enough that some must hear 429 even where the requests take seconds: the bucket refills meanwhile."""
+"""Enough that some are answered 429 even where the requests take seconds: the bucket refills meanwhile."""
 WIDTH = 96
 SENTENCES = ("A cat sleeps on the sofa.", "A kitten sleeps on the couch.", "The stock market fell on Monday.")
 DOCUMENTS = (
