@@ -41,6 +41,14 @@ def test_every_wrong_key_gets_the_same_answer(headers: list[tuple[bytes, bytes]]
     assert refusal.value.code == missing.value.code
 
 
+def test_a_refusal_names_every_field_that_the_path_takes_a_key_from() -> None:
+    for dialect in Dialect:
+        with pytest.raises(InvalidApiKeyError, match="Missing or incorrect API key") as refusal:
+            KEYRING.admit({}, dialect)
+        assert "`Authorization: Bearer <key>`" in refusal.value.message
+        assert ("`x-api-key: <key>`" in refusal.value.message) == (dialect is Dialect.ANTHROPIC)
+
+
 def test_x_api_key_counts_on_anthropic_paths_only() -> None:
     fields = {b"x-api-key": b"sk-first"}
     KEYRING.admit(fields, Dialect.ANTHROPIC)

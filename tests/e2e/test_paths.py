@@ -149,7 +149,7 @@ def test_without_a_key_there_is_one_and_the_same_401(
     assert answer.status_code == 401
     assert answer.json() == {
         "error": {
-            "message": "Incorrect API key provided. Send a valid key as `Authorization: Bearer <key>`.",
+            "message": "Missing or incorrect API key. Send a valid one as `Authorization: Bearer <key>`.",
             "type": "authentication_error",
             "param": None,
             "code": "invalid_api_key",

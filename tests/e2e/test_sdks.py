@@ -144,7 +144,7 @@ async def test_chat_async_streamed(async_client: openai.AsyncOpenAI) -> None:
 def test_a_wrong_key_is_an_authentication_error(gateway: Gateway) -> None:
     with (
         openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk-wrong") as client,
-        pytest.raises(openai.AuthenticationError, match="Incorrect API key") as refusal,
+        pytest.raises(openai.AuthenticationError, match="incorrect API key") as refusal,
     ):
         client.models.list()
     assert refusal.value.code == "invalid_api_key"
