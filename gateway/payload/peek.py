@@ -112,8 +112,8 @@ def peek(body: bytes) -> Peek:
     """Read the deciding fields of a request body.
 
     Raises:
-        InvalidJsonError: `body` is no JSON object, is cut short, nests too deeply (about 1,000 levels), holds NaN or
-            a lone surrogate, or a deciding text is not UTF-8.
+        InvalidJsonError: `body` is empty, no JSON object or cut short, nests too deeply (about 1,000 levels), holds NaN
+            or a lone surrogate, or a deciding text is not UTF-8.
         BadRequestError: a deciding field has a wrong type, and `param` names it; or a large body has too many members.
     """
     try:
@@ -123,6 +123,8 @@ def peek(body: bytes) -> Peek:
     except UnicodeDecodeError:
         raise InvalidJsonError("The request body is not valid UTF-8.") from None
     except msgspec.DecodeError as error:
+        if not body.strip():
+            raise InvalidJsonError("The request body is empty.") from None
         raise InvalidJsonError(f"The request body is not valid JSON: {error}.") from None
     except RecursionError:
         raise InvalidJsonError("The request body is nested too deeply.") from None

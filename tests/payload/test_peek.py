@@ -93,6 +93,12 @@ def test_a_wrong_type_names_its_field(body: bytes, param: str) -> None:
     assert len(caught.value.message) < 200
 
 
+@pytest.mark.parametrize("body", [b"", b" \r\n"])
+def test_an_empty_body_is_called_so(body: bytes) -> None:
+    with pytest.raises(InvalidJsonError, match=r"^The request body is empty\.$"):
+        peek(body)
+
+
 @pytest.mark.parametrize(
     "body",
     [
