@@ -18,12 +18,13 @@ def models_router(roster: Roster, fleet: FleetView, created: int) -> APIRouter:
     groups = {name: group for group in roster.groups for name in group.model_names}
 
     def card(name: str, group: BackendGroup) -> Model:
-        owner, slash, _ = group.model.partition("/")
+        root = hub_name(group)
+        owner, slash, _ = root.partition("/")
         return Model(
             id=name,
             created=created,
             owned_by=owner if slash else "vllm",
-            root=group.model,
+            root=root,
             max_model_len=fleet.max_model_len(group),
         )
 
@@ -43,3 +44,12 @@ def models_router(roster: Roster, fleet: FleetView, created: int) -> APIRouter:
         return card(model_id, group)
 
     return router
+
+
+def hub_name(group: BackendGroup) -> str:
+    """The first of a group's names that says `owner/model`, as vLLM's own `root` does; else what its backends call it.
+
+    A backend may serve its model under a short name alone, as the chat servers do: the same model then stands among the
+    names for clients.
+    """
+    return next((name for name in group.model_names if "/" in name), group.model)

@@ -9,8 +9,8 @@ from tests.api.served import FleetByHand
 pytestmark = pytest.mark.anyio
 
 NAMES = {
-    "qwen": "qwen",
-    "Qwen/Qwen2.5-7B-Instruct": "qwen",
+    "qwen": "Qwen/Qwen2.5-7B-Instruct",
+    "Qwen/Qwen2.5-7B-Instruct": "Qwen/Qwen2.5-7B-Instruct",
     "text2sql": "Snowflake/Arctic-Text2SQL-R1-7B",
     "Snowflake/Arctic-Text2SQL-R1-7B": "Snowflake/Arctic-Text2SQL-R1-7B",
     "snowflake-arctic-embed": "Snowflake/snowflake-arctic-embed-l-v2.0",
@@ -32,7 +32,7 @@ async def test_the_owner_is_the_organization_in_the_models_name(client: httpx.As
     cards = (await client.get("/v1/models")).json()["data"]
     owners = {card["id"]: card["owned_by"] for card in cards}
     assert owners["text2sql"] == "Snowflake"
-    assert owners["qwen"] == "vllm"
+    assert owners["qwen"] == owners["Qwen/Qwen2.5-7B-Instruct"] == "Qwen"
 
 
 async def test_the_context_length_is_told_as_soon_as_it_is_known(client: httpx.AsyncClient, fleet: FleetByHand) -> None:

@@ -11,8 +11,8 @@ class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int = Field(description="When this gateway started, in seconds since 1970 UTC.")
-    owned_by: str = Field(description="The organization in the model's name, `vllm` where it has none.")
-    root: str = Field(description="The model's name at its backends.")
+    owned_by: str = Field(description="The organization in `root`, `vllm` where it has none.")
+    root: str = Field(description="The model behind the name: `owner/model`, or what its backends call it.")
     max_model_len: int | None = Field(default=None, description="Context in tokens; absent until a backend told it.")
 
 
