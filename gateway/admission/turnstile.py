@@ -39,6 +39,6 @@ class Turnstile:
             ) from None
         except NoSlotError:
             raise QueueTimeoutError(
-                f"{self._limit} requests are running and none ended within {self._patience:g} s.",
+                f"{self._limit} requests are running and no slot came free for this one within {self._patience:g} s.",
                 retry_after=max(self._patience, MIN_RETRY_AFTER_SECS),
             ) from None

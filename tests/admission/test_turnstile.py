@@ -75,7 +75,7 @@ async def test_a_full_queue_is_the_callers_limit_and_says_so_at_once(store: Memo
 async def test_a_wait_that_is_over_is_the_callers_limit(store: MemoryStore) -> None:
     gate = turnstile(store, patience=0.01)
     async with slot(gate):
-        with pytest.raises(QueueTimeoutError) as caught:
+        with pytest.raises(QueueTimeoutError, match=r"no slot came free for this one within 0\.01 s") as caught:
             await gate.enter(ADDRESS)
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "queue_timeout", 1)
     assert store.counts() == (0, 0, 0, ())
