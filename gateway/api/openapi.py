@@ -20,7 +20,9 @@ from gateway.core.errors import (
     BodyTimeoutError,
     GatewayError,
     GatewayTimeoutError,
+    HeadTooLargeError,
     InvalidApiKeyError,
+    MethodNotAllowedError,
     ModelNotFoundError,
     PayloadTooLargeError,
     RateLimitedError,
@@ -34,7 +36,8 @@ _REF = "#/components/schemas/{model}"
 _INTRODUCTION = """\
 One address for a small fleet of language models. OpenAI's and Anthropic's SDKs work with `base_url` set to this host.
 
-- **Key**: `Authorization: Bearer ...` on every path but the probes and these pages; use *Authorize* to try them here.
+- **Key**: `Authorization: Bearer ...` on every path but the probes and these pages; `/v1/messages` and what is below it
+  take `x-api-key: ...` as well. Use *Authorize* to try them here.
 - **Request id**: every answer carries `x-request-id`; name it when you report a problem.
 - **Fields**: what a schema does not name is passed to vLLM as it came.
 - **Streams**: server-sent events. One that fails after its start ends with an `error` event and without its end mark.
@@ -51,18 +54,26 @@ _FAILURES = (
     BadRequestError("The request is at fault: no JSON object, a field of a wrong type, a feature this fleet lacks."),
     InvalidApiKeyError("The API key is missing or wrong."),
     ModelNotFoundError("The model does not exist.", param="model"),
+    MethodNotAllowedError("The path has no such method; `allow` names those it has."),
     BodyTimeoutError("The request's body did not arrive in time."),
     PayloadTooLargeError("The request's body is too large."),
     UnsupportedEncodingError("The request's body is compressed: send it plain."),
+    HeadTooLargeError("The request's headers are too long or too many."),
     RateLimitedError("Your own limit is reached: too many requests, or no free slot in time."),
+    GatewayError("A defect of the gateway: report it with its `x-request-id`."),
     BadGatewayError("The backend failed."),
     UnavailableError("No backend takes work now."),
     GatewayTimeoutError("The backend was silent for too long."),
 )
 _RETRY_LATER = frozenset({RateLimitedError.status, UnavailableError.status})
-_OWN_FAILURES = ("401", "429")
+_KEY_FAILURES = ("401", "429")
+_COMMON_FAILURES = ("405", "431", "500")
+"""What any path may answer, the open ones too."""
+_BEFORE_THE_PATH = frozenset({HeadTooLargeError.status})
+"""Refused before the path is known, so in OpenAI's words on every path."""
 
 _HEADERS: dict[str, JsonObject] = {
+    "Allow": {"description": "The path's methods, comma-separated.", "schema": {"type": "string"}},
     "RequestId": {"description": "The request's id in this gateway.", "schema": {"type": "string"}},
     "RetryAfter": {"description": "Seconds until a retry may succeed, 60 at the most.", "schema": {"type": "integer"}},
 }
@@ -110,7 +121,6 @@ def _relayed(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
     answers: JsonObject = {"application/json": {"schema": _schema(row.answer)}}
     if endpoint.streams:
         answers["text/event-stream"] = {"schema": {"type": "string"}, "example": row.stream}
-    family = _family(endpoint.dialect)
     return {
         "tags": [row.tag],
         "summary": row.summary,
@@ -131,9 +141,14 @@ def _relayed(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
                 "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
                 "content": answers,
             },
-            **{status: {"$ref": f"#/components/responses/{family}Error{status}"} for status in map(_status, _FAILURES)},
+            **{str(error.status): {"$ref": _response(error, endpoint.dialect)} for error in _FAILURES},
         },
     }
+
+
+def _response(error: GatewayError, dialect: Dialect) -> str:
+    family = "" if error.status in _BEFORE_THE_PATH else _family(dialect)
+    return f"#/components/responses/{family}Error{error.status}"
 
 
 def _examples(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
@@ -152,8 +167,9 @@ def _finish_own(operation: JsonObject, endpoint: Endpoint) -> None:
     operation["security"] = _security(endpoint)
     answers = operation["responses"]
     answers.pop("422", None)
+    answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _COMMON_FAILURES}
     if endpoint.access is Access.KEY:
-        answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _OWN_FAILURES}
+        answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _KEY_FAILURES}
     if endpoint.path == "/v1/models/{id}":
         answers["404"] = {"$ref": "#/components/responses/Error404"}
     if endpoint.path == "/ready":
@@ -169,20 +185,19 @@ def _security(endpoint: Endpoint) -> list[JsonObject]:
 
 def _failures(dialect: Dialect, envelope: type[BaseModel]) -> JsonObject:
     """Every failure of a relayed path as a reusable response, rendered as the error boundary renders it."""
-    return {f"{_family(dialect)}Error{error.status}": _failure(error, dialect, envelope) for error in _FAILURES}
+    rendered = [error for error in _FAILURES if dialect is Dialect.OPENAI or error.status not in _BEFORE_THE_PATH]
+    return {f"{_family(dialect)}Error{error.status}": _failure(error, dialect, envelope) for error in rendered}
 
 
 def _failure(error: GatewayError, dialect: Dialect, envelope: type[BaseModel]) -> JsonObject:
     headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
     if error.status in _RETRY_LATER:
         headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
+    if error.status == MethodNotAllowedError.status:
+        headers["allow"] = {"$ref": "#/components/headers/Allow"}
     example = orjson.loads(error_body(error, dialect, "5f0c6a3e9d21b784000000000000002a"))
     content = {"application/json": {"schema": _schema(envelope), "example": example}}
     return {"description": error.message, "headers": headers, "content": content}
-
-
-def _status(error: GatewayError) -> str:
-    return str(error.status)
 
 
 def _family(dialect: Dialect) -> str:

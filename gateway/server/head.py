@@ -6,7 +6,7 @@ from typing import NamedTuple
 import httptools
 
 from gateway.core.asgi import Headers
-from gateway.core.errors import BadRequestError, GatewayError
+from gateway.core.errors import BadRequestError, GatewayError, HeadTooLargeError
 
 MAX_HEADERS = 128
 """Browsers and SDKs send 10 to 30; vLLM's own server stops at 256."""
@@ -15,14 +15,6 @@ FIELD_OVERHEAD = 4
 DECISIVE = frozenset({b"host", b"transfer-encoding", b"expect"})
 """Fields that decide how a request is read and answered; of the others the server knows nothing."""
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-
-
-class HeadTooLargeError(GatewayError):
-    """The request line and headers are over CLIENT_MAX_HEADER_BYTES, or too many."""
-
-    status = 431
-    type = "invalid_request_error"
-    code = "headers_too_large"
 
 
 class HeadTimeoutError(GatewayError):

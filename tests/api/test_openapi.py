@@ -102,6 +102,22 @@ async def test_relayed_paths_state_their_failures_in_their_dialect(document: dic
         assert set(references(answers["200"])) >= {"#/components/headers/RequestId"}
 
 
+async def test_every_path_states_what_any_request_may_meet(document: dict[str, Any]) -> None:
+    for row, operation in operations(document):
+        answers = operation["responses"]
+        assert set(answers) >= {"405", "431", "500"}, row.path
+        assert "allow" in resolve(document, answers["405"]["$ref"])["headers"]
+        too_large = resolve(document, answers["431"]["$ref"])["content"]["application/json"]["example"]
+        assert too_large["error"]["code"] == "headers_too_large", row.path
+        defect = resolve(document, answers["500"]["$ref"])["content"]["application/json"]["example"]
+        assert ("type" in defect) == (row.dialect is Dialect.ANTHROPIC), row.path
+
+
+async def test_the_introduction_names_both_ways_to_send_a_key(document: dict[str, Any]) -> None:
+    assert "`Authorization: Bearer ...`" in document["info"]["description"]
+    assert "`x-api-key: ...`" in document["info"]["description"]
+
+
 async def test_streaming_paths_offer_events(document: dict[str, Any]) -> None:
     for row, operation in operations(document):
         media = operation["responses"]["200"]["content"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.core.errors import BadRequestError
-from gateway.server.head import HeadTooLargeError, check_head, check_size, split_target
+from gateway.core.errors import BadRequestError, HeadTooLargeError
+from gateway.server.head import check_head, check_size, split_target
 
 
 @pytest.mark.parametrize(
