@@ -1,11 +1,20 @@
 """Whose turn is it? Balancing policies: each orders a group's backends for one request, the first choice first."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from gateway.core.fleet import Backend, BackendGroup
 
 NextTurn = Callable[[str], Awaitable[int]]
 """Counts 0, 1, 2, ... per name over all workers together."""
+
+
+class Policy(Protocol):
+    """Chooses among the backends of one group."""
+
+    async def order(self, group: BackendGroup) -> Sequence[Backend]:
+        """Backends of `group` in the order in which one request may try them: the first choice first, no two alike."""
+        ...
 
 
 class RoundRobin:
