@@ -18,7 +18,7 @@ demo: install ## five simulated vLLM servers and the gateway, with examples to p
 test: install ## the whole test suite
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-lint: install ## style, types, the floors of the house, unused dependencies
+lint: install ## style, types, which package may import which, unused dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

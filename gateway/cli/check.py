@@ -1,4 +1,4 @@
-"""`gateway check`: what does a configuration amount to? Limits and models in words, time-outs in order, a table."""
+"""`gateway check`: what does a configuration amount to? Limits, models, time-outs, a table, doubts."""
 
 import sys
 from pathlib import Path
@@ -29,10 +29,10 @@ def check() -> None:
         *fleet(settings),
         "",
         *time_outs(settings),
-        *remarks(settings),
         *compose(),
         "",
         *table(settings),
+        *remarks(settings),
     ]
     click.echo("\n".join(line.rstrip() for line in lines))
 
@@ -66,11 +66,11 @@ def limits(settings: Settings) -> list[str]:
     return [
         f"Limits of one organization (a client's address; IPv6 by /64), {truth}:",
         f"  It may start {rate}.",
-        "  Beyond that it hears 429, and when to come back.",
+        "  Beyond that it is answered with 429, which says when to come back.",
         f"  {settings.max_inflight_per_ip} of its requests run at a time, and {settings.max_queued_per_ip} more wait,",
-        f"  first come first served, for {settings.queue_timeout_secs:g} s at the most; then they hear 429.",
+        f"  first come first served, for {settings.queue_timeout_secs:g} s at the most; then 429.",
         f"  A body may have {settings.max_request_body_bytes:,} bytes; beyond that it is answered with 413.",
-        f"  A wrong key hears 401{wrong}. A right one always passes.",
+        f"  A wrong key is answered with 401{wrong}. A right one always passes.",
     ]
 
 
@@ -109,11 +109,12 @@ def time_outs(settings: Settings) -> list[str]:
 
 
 def remarks(settings: Settings) -> list[str]:
-    """What is allowed, but probably not meant."""
+    """What is allowed, but probably not meant; told last, where a terminal still shows it."""
     longest = settings.max_request_secs
+    in_vain = "is longer than MAX_REQUEST_SECS, which ends a request first"
     doubts = [
-        (settings.stream_idle_timeout_secs > longest, "STREAM_IDLE_TIMEOUT_SECS is longer than MAX_REQUEST_SECS"),
-        (settings.first_token_timeout_secs > longest, "FIRST_TOKEN_TIMEOUT_SECS is longer than MAX_REQUEST_SECS"),
+        (settings.stream_idle_timeout_secs > longest, f"STREAM_IDLE_TIMEOUT_SECS {in_vain}"),
+        (settings.first_token_timeout_secs > longest, f"FIRST_TOKEN_TIMEOUT_SECS {in_vain}"),
         (
             settings.upstream_keepalive_secs >= 5,  # noqa: PLR2004 -- said in the sentence
             "UPSTREAM_KEEPALIVE_SECS is not below the 5 s after which vLLM closes an idle connection",

@@ -7,7 +7,7 @@ import click
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
-    short_help="Behave as `vllm serve` does.",
+    short_help="A vLLM server without a GPU.",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def simulate(arguments: tuple[str, ...]) -> None:

@@ -14,8 +14,19 @@ Kind = Literal["chat", "text2sql", "embed", "rerank"]
 MAX_LEN: Mapping[Kind, int] = {"chat": 32_768, "text2sql": 32_768, "embed": 8_192, "rerank": 8_194}
 """Context lengths of the models this gateway is made for, when --max-model-len does not say otherwise."""
 
+_DESCRIPTION = """\
+Run a vLLM server without a GPU: the same HTTP, errors and load signals, with stand-ins for the models. It takes the
+command line of `vllm serve` unchanged; the flags below change what a client sees, all others of vLLM's are taken and
+have no effect.
+"""
 _MAX_NUM_SEQS = 256
 _CONTROL_AUTO = "auto"
+_SWITCHES: Mapping[str, str] = {
+    "enable-auto-tool-choice": "answer tools, with --tool-call-parser",
+    "enable-force-include-usage": "tell usage in every stream, asked for or not",
+    "enable-request-id-headers": "send x-request-id with every answer",
+    "enable-server-load-tracking": "count at /load",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +67,11 @@ class Options:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse under vLLM's name: `vllm serve: error: ...` and exit status 2."""
+    """argparse with vLLM's answer to what it does not know: the usage, one line, exit status 2."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage()
-        self.exit(2, f"vllm serve: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {message}\n")
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
@@ -104,8 +115,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
 
 
 def _build_parser(environ: Mapping[str, str]) -> _Parser:
-    parser = _Parser(prog="vllm serve")
-    parser.add_argument("model_tag", nargs="?", metavar="model")
+    parser = _Parser(prog="gateway simulate", usage="%(prog)s [model] [flag ...]", description=_DESCRIPTION)
+    parser.add_argument(
+        "model_tag", nargs="?", metavar="model", help="its name says the kind: sql, embed, rerank, else chat"
+    )
     typed = _add_flags_that_matter(parser)
     for flag in sorted(flags.SWITCHES - typed):
         parser.add_argument(*_names(flag), action="store_true", help=argparse.SUPPRESS)
@@ -119,29 +132,28 @@ def _build_parser(environ: Mapping[str, str]) -> _Parser:
 
 def _add_flags_that_matter(parser: _Parser) -> set[str]:
     """The flags whose values change what a client sees; returned so that the rest can be accepted and ignored."""
-    parser.add_argument("--model", default="Qwen/Qwen3-0.6B")
-    parser.add_argument("--host")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--api-key", nargs="+")
-    parser.add_argument("--served-model-name", nargs="+")
-    parser.add_argument("--max-model-len", type=_human_int)
-    parser.add_argument("--max-num-seqs", type=int)
-    parser.add_argument("--max-num-queued-reqs", type=int)
-    parser.add_argument("--runner", choices=("auto", "draft", "generate", "pooling"), default="auto")
-    parser.add_argument("--scheduling-policy", choices=("fcfs", "priority"), default="fcfs")
-    parser.add_argument("--tool-call-parser")
-    parser.add_argument("--stream-interval", type=int, default=1)
-    parser.add_argument("--sse-keep-alive-interval", type=int, default=0)
-    parser.add_argument("--shutdown-timeout", type=int, default=0)
-    parser.add_argument("--hf-overrides", default="")
-    switches = (
-        "enable-auto-tool-choice",
-        "enable-force-include-usage",
-        "enable-request-id-headers",
-        "enable-server-load-tracking",
+    add = parser.add_argument
+    add("--model", default="Qwen/Qwen3-0.6B", help="the same as the model in front")
+    add("--host", help="address to listen on; every one unless told otherwise, as vLLM does")
+    add("--port", type=int, default=8000, help="0 lets the kernel choose one")
+    add("--api-key", nargs="+", help="keys that /v1 and /v2 ask for; without it that of VLLM_API_KEY, if set")
+    add("--served-model-name", nargs="+", help="names of the model for clients; the first stands in answers")
+    add("--max-model-len", type=_human_int, help="context in tokens, as 8192, 8k or 8K")
+    add("--max-num-seqs", type=int, help=f"requests that run at a time ({_MAX_NUM_SEQS}); further ones wait")
+    add("--max-num-queued-reqs", type=int, help="requests in flight beyond which a 503 is the answer")
+    add(
+        "--runner", choices=("auto", "draft", "generate", "pooling"), default="auto", help="pooling: vectors and scores"
     )
-    for switch in switches:
-        parser.add_argument(f"--{switch}", action=argparse.BooleanOptionalAction, default=False)
+    add(
+        "--scheduling-policy", choices=("fcfs", "priority"), default="fcfs", help="in what order waiting requests start"
+    )
+    add("--tool-call-parser", help="any name; together with --enable-auto-tool-choice tools are answered")
+    add("--stream-interval", type=int, default=1, help="tokens in one chunk of a stream")
+    add("--sse-keep-alive-interval", type=int, default=0, help="seconds between comments in a stream; 0: none")
+    add("--shutdown-timeout", type=int, default=0, help="seconds that running requests get at the end; 0: aborted")
+    add("--hf-overrides", default="", help="JSON; matryoshka_dimensions states the lengths an embedding may have")
+    for switch, words in _SWITCHES.items():
+        add(f"--{switch}", action=argparse.BooleanOptionalAction, default=False, help=words)
     return {option for action in parser._actions for option in action.option_strings}  # noqa: SLF001 -- argparse offers no list
 
 

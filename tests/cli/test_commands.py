@@ -43,7 +43,9 @@ def test_help_names_every_command(tmp_path: Path, environment: dict[str, str]) -
     assert "..." not in result.stdout.partition("Commands:")[2], "a short help was cut"
 
 
-def test_check_explains_first_and_has_no_trailing_blanks(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_check_explains_first_doubts_last_and_has_no_trailing_blanks(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     assert run("init", cwd=tmp_path, env=environment).returncode == 0
     settings = {"STREAM_IDLE_TIMEOUT_SECS": "9000"}
     lines = run("check", cwd=tmp_path, env={**environment, **settings}).stdout.splitlines()
@@ -51,9 +53,9 @@ def test_check_explains_first_and_has_no_trailing_blanks(tmp_path: Path, environ
         "Limits of one",
         "Models, where",
         "Time-outs",
-        "Worth a second",
         "Where the gateway listens",
         " * differs",
+        "Worth a second",
     ]
     found = [index for start in starts for index, line in enumerate(lines) if line.startswith(start)]
     assert found == sorted(found)
@@ -172,17 +174,27 @@ def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, en
         "MAX_RPS_PER_IP": "7",
         "RPS_BURST": "3",
         "MAX_INFLIGHT_PER_IP": "11",
-        "STREAM_IDLE_TIMEOUT_SECS": "9000",
+        "STREAM_IDLE_TIMEOUT_SECS": "150",
     }
     result = run("check", cwd=tmp_path, env={**environment, **settings})
     assert result.returncode == 0, result.stderr
     assert "7 requests a second on average and 7 at once" in result.stdout
     assert "11 of its requests run at a time" in result.stdout
-    assert "9000 s  between two tokens" in result.stdout
-    assert "STREAM_IDLE_TIMEOUT_SECS is longer than MAX_REQUEST_SECS" in result.stdout
-    assert "A wrong key hears 401; after 20 in a row, and more than 1 a second, 429." in result.stdout
+    assert "150 s  between two tokens" in result.stdout
+    assert "Worth a second look" not in result.stdout
+    assert "A wrong key is answered with 401; after 20 in a row, and more than 1 a second, 429." in result.stdout
     assert "sk-of-a-client" not in result.stdout
     assert "of-the-backends" not in result.stdout
+
+
+@pytest.mark.parametrize("name", ["STREAM_IDLE_TIMEOUT_SECS", "FIRST_TOKEN_TIMEOUT_SECS"])
+def test_check_doubts_a_cap_that_a_shorter_one_always_comes_before(
+    name: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    said = f"Worth a second look:\n  {name} is longer than MAX_REQUEST_SECS, which ends a request first\n"
+    assert run("check", cwd=tmp_path, env={**environment, name: "99999"}).stdout.endswith(said)
+    assert said not in run("check", cwd=tmp_path, env={**environment, name: "5400"}).stdout
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])
@@ -200,8 +212,20 @@ def test_a_wrong_configuration_is_one_line_per_mistake(
 def test_simulate_hands_its_arguments_on_untouched(tmp_path: Path, environment: dict[str, str]) -> None:
     result = run("simulate", "a-model", "--no-such-flag", cwd=tmp_path, env=environment)
     assert result.returncode == 2
-    assert "--no-such-flag" in result.stderr
-    assert run("simulate", "--help", cwd=tmp_path, env=environment).stdout.startswith("usage: vllm serve")
+    assert "gateway simulate: error: unrecognized arguments: --no-such-flag" in result.stderr
+
+
+def test_simulate_explains_itself_and_every_flag_that_it_lists(tmp_path: Path, environment: dict[str, str]) -> None:
+    words = run("simulate", "--help", cwd=tmp_path, env=environment).stdout
+    assert words.startswith("usage: gateway simulate [")
+    assert "a vLLM server without a GPU" in " ".join(words.split())
+    flags = words.partition("options:")[2].splitlines()
+    bare = [
+        line.strip()
+        for line, following in zip(flags, [*flags[1:], ""], strict=True)
+        if line.startswith("  --") and "  " not in line.strip() and not following.startswith(" " * 20)
+    ]
+    assert bare == []
 
 
 @pytest.fixture
