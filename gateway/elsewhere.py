@@ -26,7 +26,13 @@ FOREIGN = (
     Foreign("HTTPS_PORT", "443", "Port that clients use."),
     Foreign("HSTS_SECONDS", "63072000", "How long a browser remembers to use HTTPS only; 0 is off."),
     Foreign("EDGE_SUBNET", "10.199.0.0/24", "nginx' and the gateway's network; the gateway trusts exactly it."),
-    Foreign("NGINX_OPERATORS", "127.0.0.1 ::1", "Addresses or networks that see /metrics and /admin, by blanks."),
+    Foreign(
+        "NGINX_OPERATORS",
+        "127.0.0.1 ::1",
+        "Addresses or networks, separated by blanks, to which nginx shows /metrics, as nginx sees them: its own "
+        "container by default; the Docker host is EDGE_SUBNET's first address (10.199.0.1). /admin is reserved for "
+        "them too: there is nothing yet.",
+    ),
     Foreign("NGINX_CONNECTIONS_PER_ADDRESS", "1000", "Requests in flight per client address; over it 429."),
     Foreign("NGINX_TMPFS_SIZE", "2g", "Memory for request bodies over 128 KiB that wait to be passed on."),
     Foreign("CHAT_VLLM_ARGS", "--quantization fp8 --max-num-seqs 64", "Further arguments of both chat servers."),
