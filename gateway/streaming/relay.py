@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.dialects import ABORT_MARK, GRAMMARS, Fate, Ruling, check_object
+from gateway.streaming.dialects import GRAMMARS, Fate, Ruling
 from gateway.streaming.events import (
     FailureReason,
     MalformedEventError,
@@ -30,6 +30,9 @@ _MARK: Final = len(MARK)
 _AFTER_FIGURES: Final = b"}\n\n"
 _NEVER: Final = b"\r"
 """Begins no data that is looked at for its beginning."""
+
+_UNSOUND: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises."""
 
 _FAILURES: Final = {
     Fate.ERROR: StreamFailure(FailureReason.BACKEND_ERROR, told=True),
@@ -54,6 +57,7 @@ class StreamRelay:
     __slots__ = (
         "_after_cr",
         "_bound",
+        "_check",
         "_cuts_events",
         "_cuts_totals",
         "_grammar",
@@ -88,6 +92,7 @@ class StreamRelay:
             max_event_bytes: the largest event, without its blank line, that is held for its end.
         """
         self._grammar = GRAMMARS[dialect]
+        self._check = self._grammar.check
         self._name = None if model is None else json_name(model)
         self._cuts_events = cut_usage is not UsageCut.NOTHING
         self._cuts_totals = cut_usage is UsageCut.ALL
@@ -175,11 +180,11 @@ class StreamRelay:
         return b"".join(out)
 
     def _pass_plain(self, event: re.Match[bytes]) -> bytes:
-        """Pass an event of the usual spelling; that it is whole is all that is read of it."""
+        """Pass an event of the usual spelling; that it is whole and states no failure is all that is read of it."""
         try:
-            check_object(event[1])
-        except (msgspec.DecodeError, RecursionError):
-            return self._fail(StreamFailure(FailureReason.MALFORMED))
+            self._check(event[1])
+        except _UNSOUND:
+            return self._pass_odd(event[0][:-2])
         grammar = self._grammar
         if grammar.chunks:
             self._learn(event)
@@ -205,14 +210,12 @@ class StreamRelay:
         if data[-1] != _LF or data[-3] != _CLOSE:
             return self._pass_each(self._whole_events(data))
         try:
-            check_object(data[_DATA:-2])
-        except (msgspec.DecodeError, RecursionError):
-            return self._fail(StreamFailure(FailureReason.MALFORMED))
+            self._check(data[_DATA:-2])
+        except _UNSOUND:
+            return self._pass_odd(data[:-2])
         mark = data.rfind(MARK)
         # The first brace behind the mark is the last but one of the event: the figures end it, and hold no object.
         if mark < 0 or not self._cuts_events or data.find(_CLOSE, mark + _MARK) != end - 4:
-            return self._pass_chunk(data, 0, end)
-        if data.find(ABORT_MARK) >= 0:
             return self._pass_chunk(data, 0, end)
         self.tokens += 1
         self._tally.note(self._usual_index, data, mark + _MARK - 1, end - 3)
@@ -229,8 +232,6 @@ class StreamRelay:
             self._tally.note(self._usual_index, block, mark + len(MARK) - 1, stop)
             if self._cuts_events:
                 kept, rest = mark + 2, stop
-        if block.find(ABORT_MARK, start, end) >= 0:
-            return self._fail(_FAILURES[Fate.ABORT])
         if self._name is None:
             return block[start:kept] + block[rest:end]
         return self._usual_out + block[start + self._usual_length : kept] + block[rest:end]
@@ -244,7 +245,7 @@ class StreamRelay:
                 return raw + _END if is_comment(raw) else b""
             ruling = self._grammar.judge(event)
             changed = self._rewrite(event.data, ruling)
-        except (MalformedEventError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (MalformedEventError, *_UNSOUND):
             return self._fail(StreamFailure(FailureReason.MALFORMED))
         self._book(ruling)
         if ruling.fate is Fate.DROP or (ruling.fate is Fate.TOTALS and self._cuts_totals):

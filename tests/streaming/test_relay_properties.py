@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.events import StreamFailure
+from gateway.streaming.events import FailureReason, StreamFailure
 from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
 from tests.streaming.wire import (
@@ -67,6 +67,11 @@ oddities = st.sampled_from(
         chunk("x" * BOUND),
         chunk().replace(b',"logprobs"', b',\r"logprobs"'),
         chunk(finish="abort", usage=figures(1, 1)),
+        chunk(finish="abort").replace(b'"abort"', b' "abort"'),
+        chunk().replace(b"}\n\n", b',"error":{"code":500}}\n\n'),
+        chunk().replace(b"}\n\n", b',"error":null}\n\n'),
+        response_delta("a").replace(b"}\n\n", b',"error":"engine died"}\n\n'),
+        message_text("a").replace(b"}\n\n", b',"error":{}}\n\n'),
         totals(3, 4),
         role_chunk(figures(3, 0)),
         response_event("created", status="in_progress"),
@@ -102,6 +107,49 @@ def test_no_split_changes_output_or_verdict(stream: bytes, cuts: list[int], dial
 def test_byte_by_byte_is_no_different(stream: bytes, dialect: Dialect, cut: UsageCut) -> None:
     bytewise = [stream[at : at + 1] for at in range(len(stream))]
     assert passed(dialect, cut, bytewise) == passed(dialect, cut, [stream])
+
+
+faults = st.sampled_from(
+    [
+        b'"error":{"message":"engine died","code":500}',
+        b'"error" : "engine died"',
+        b'"\\u0065rror":{"code":500}',
+        b'"error":true',
+        b'"object":"error"',
+    ]
+)
+aborts = st.sampled_from([b'"finish_reason":"abort"', b'"finish_reason" : "abort"', b'"finish_reason":"\\u0061bort"'])
+delta_parts = st.builds(response_delta, texts) | st.builds(message_text, texts)
+
+
+def with_members(event: bytes, *members: bytes) -> bytes:
+    """An event of the usual spelling with more members at its end, between blanks or not."""
+    return event.removesuffix(b"}\n\n") + b"".join([b"," + member for member in members]) + b"}\n\n"
+
+
+@settings(max_examples=300, deadline=None)
+@given(chunks | delta_parts, chunks | delta_parts, faults, st.sampled_from(UsageCut), st.lists(st.integers(0, 999)))
+def test_an_error_is_one_wherever_it_stands_in_an_event_of_usual_spelling(
+    before: bytes, event: bytes, fault: bytes, cut: UsageCut, cuts: list[int]
+) -> None:
+    dialect = Dialect.OPENAI
+    if not event.startswith(b"data:"):
+        dialect = Dialect.ANTHROPIC if event.startswith(b"event: content") else Dialect.RESPONSES
+    stream = before + with_members(event, fault, b'"usage":{"prompt_tokens":1}')
+    out, failure, _, _ = passed(dialect, cut, pieces(stream + event + DONE, [len(before), *cuts]))
+    assert failure is not None
+    assert failure.reason is FailureReason.BACKEND_ERROR
+    assert out.count(b"\n\n") <= 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(chunks, aborts, st.sampled_from(UsageCut), st.lists(st.integers(0, 999)))
+def test_an_abort_is_one_however_it_is_spelled(before: bytes, abort: bytes, cut: UsageCut, cuts: list[int]) -> None:
+    given_up = chunk().replace(b'"finish_reason":null', abort)
+    out, failure, _, tokens = passed(Dialect.OPENAI, cut, pieces(before + given_up + DONE, [len(before), *cuts]))
+    assert failure == StreamFailure(FailureReason.ABORTED)
+    assert tokens == 2
+    assert len(objects(out)) == 1
 
 
 def objects(stream: bytes) -> list[dict[str, Any]]:

@@ -40,6 +40,17 @@ SECONDS = {
     + b"}\n\n",
     "given up": HEAD + b'0,"delta":{},"finish_reason":"abort"}],' + MORE_FIGURES + b"}\n\n",
     "given up, no figures": HEAD + b'0,"delta":{},"finish_reason":"abort"}]}\n\n',
+    "given up, with blanks": HEAD + b'0,"delta":{},"finish_reason": "abort"}],' + MORE_FIGURES + b"}\n\n",
+    "given up, behind the figures": HEAD
+    + b'0,"delta":{}}],'
+    + MORE_FIGURES
+    + b',"choices":[{"index":0,"finish_reason":"abort"}]}\n\n',
+    "an error behind the choices": HEAD + b'0,"delta":{}}],"error":{"message":"engine died"}}\n\n',
+    "an error before the figures": HEAD + b'0,"delta":{}}],"error":{"code":500},"usage":{"prompt_tokens":3}}\n\n',
+    "an error that is none": HEAD + b'0,"delta":{"content":"b"}}],"error":null,' + MORE_FIGURES + b"}\n\n",
+    "an empty error": HEAD + b'0,"delta":{"content":"b"}}],"error":{},' + MORE_FIGURES + b"}\n\n",
+    "an error's name": HEAD + b'0,"delta":{}}],"object":"error"}\n\n',
+    "an end that nobody knows": HEAD + b'0,"delta":{},"finish_reason":"tired"}],' + MORE_FIGURES + b"}\n\n",
     "broken inside": HEAD + b'0,"delta":{"content":b},"finish_reason":null}],' + MORE_FIGURES + b"}\n\n",
     "broken at its end": HEAD + b'0,"delta":{"content":"b"}\n\n',
     "two objects": HEAD + b'0,"delta":{}}]}{}\n\n',
