@@ -71,7 +71,8 @@ class ReadBody:
     def _check_head(self, fields: Fields) -> None:
         if int(fields.get(b"content-length", b"0")) > self._max_bytes:
             raise self._too_large()
-        if fields.get(b"content-encoding", b"").strip().lower() not in UNCOMPRESSED:
+        encodings = fields.get(b"content-encoding")
+        if encodings is not None and not UNCOMPRESSED.issuperset(map(bytes.strip, encodings.lower().split(b","))):
             raise UnsupportedEncodingError("Compressed request bodies are not accepted.", headers=[CLOSE])
 
     async def _read(self, ctx: RequestContext, receive: Receive) -> bytes:

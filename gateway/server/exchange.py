@@ -26,7 +26,7 @@ class Exchange:
     """One request and its answer; also the request's `core.asgi.ClientConnection`.
 
     Attributes:
-        body: what has come of the request's body and was not yet received by the application.
+        waiting: bytes that have come of the request's body and were not yet received by the application.
         more_body: whether more of it is to come.
         keep_alive: whether the connection outlives the answer.
         started: whether the answer's head was written.
@@ -45,22 +45,25 @@ class Exchange:
         "_mute",
         "_news",
         "_on_gone",
+        "_parts",
         "_wire",
-        "body",
         "complete",
         "gone",
         "keep_alive",
         "more_body",
         "started",
         "task",
+        "waiting",
     )
 
     def __init__(self, wire: Wire) -> None:
-        self.body = b""
+        self.waiting = 0
         self.more_body = self.keep_alive = True
         self.started = self.complete = self.gone = False
         self.task: asyncio.Task[None] | None = None
         self._wire = wire
+        self._parts: list[bytes] = []
+        """What `waiting` counts: joined when it is received, as a body may come in a thousand parts at once."""
         self._news: asyncio.Future[None] | None = None
         self._on_gone: Callable[[], None] | None = None
         self._broken: GatewayError | None = None
@@ -106,7 +109,8 @@ class Exchange:
 
     def feed(self, data: bytes) -> None:
         """More of the request's body has come."""
-        self.body = self.body + data if self.body else data
+        self._parts.append(data)
+        self.waiting += len(data)
         if self._news is not None:
             self._wake()
 
@@ -184,8 +188,9 @@ class Exchange:
             self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
         while not (self.gone or self.complete):
-            if not self._body_received and (self.body or not self.more_body):
-                body, self.body = self.body, b""
+            if not self._body_received and (self.waiting or not self.more_body):
+                parts, self._parts, self.waiting = self._parts, [], 0
+                body = parts[0] if len(parts) == 1 else b"".join(parts)
                 self._body_received = not self.more_body
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
             if self._broken is not None:

@@ -15,6 +15,7 @@ FIELD_OVERHEAD = 4
 DECISIVE = frozenset({b"host", b"transfer-encoding", b"expect"})
 """Fields that decide how a request is read and answered; of the others the server knows nothing."""
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+SCHEMES = frozenset({b"http", b"https"})
 
 
 class HeadTimeoutError(GatewayError):
@@ -35,6 +36,8 @@ class Target(NamedTuple):
 def split_target(url: bytes) -> Target:
     """The path and query of a request target in origin form (`/v1/models?x`) or absolute form (`http://host/v1`).
 
+    The host of an absolute form is not looked at: whoever comes here means this server.
+
     Raises:
         BadRequestError: for anything else, a fragment among it.
     """
@@ -43,6 +46,8 @@ def split_target(url: bytes) -> Target:
             parsed = httptools.parse_url(url)
         except httptools.HttpParserInvalidURLError as error:
             raise BadRequestError("The request's target is no path.") from error
+        if parsed.schema is None or parsed.schema.lower() not in SCHEMES:
+            raise BadRequestError("The request's target is no path.")
         return Target(parsed.path or b"/", parsed.query or b"")
     if b"#" in url:
         raise BadRequestError("The request's target holds a fragment.")

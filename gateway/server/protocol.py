@@ -29,6 +29,10 @@ from gateway.server.refusal import refusal
 
 BODY_BUFFER_BYTES = 65536
 """This much of a request's body waits for the application; then the client is made to wait."""
+PARSED_BYTES = 65536
+"""So much is parsed before it is judged: chunks of one byte each cost 0.5 us a chunk."""
+CONTENT_PER_FRAMING = 4
+"""Bytes of content for which a body may hold one that is none: chunks of 24 bytes and more."""
 REQUEST_KEYS = ("http_version", "method", "path", "raw_path", "query_string", "headers", "state", "extensions")
 """What a scope says of its request; the rest is its connection's."""
 FRAMING = (b"content-length", b"transfer-encoding")
@@ -56,6 +60,7 @@ class HttpProtocol(Connection):
         "_accepted",
         "_app",
         "_app_state",
+        "_allowance",
         "_chunk",
         "_decisive",
         "_head_bytes",
@@ -97,9 +102,12 @@ class HttpProtocol(Connection):
         """The last ones of HTTP/1.1 that `check_head` had nothing against: a proxy's connection repeats them."""
         self._chunk = b""
         """What is being parsed."""
+        self._allowance = 0
+        """Bytes of chunk lines and trailers that may still come before more of the running body's content does; a body
+        of stated length has none."""
         self._line = UNREAD
-        """The last request line, if the parser read it from the start of a chunk: what the scope says of it holds for
-        any later request that begins with the same bytes."""
+        """The last request line: what the scope says of it holds for any later request that begins with the same bytes.
+        Of a head that comes in pieces, those up to the one that ends its line."""
         self._modern = True
         """That line's version is HTTP/1.1."""
         self._scope: dict[str, Any] = {}
@@ -121,9 +129,14 @@ class HttpProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a head, of a body, or nothing that we asked for."""
+        if len(data) > PARSED_BYTES:
+            for begin in range(0, len(data), PARSED_BYTES):
+                self.data_received(data[begin : begin + PARSED_BYTES])
+            return
         if self._deaf:
             return
         exchange = self._exchange
+        waiting = 0
         if exchange is None:
             if data[0] in LINE_ENDS and not self._in_head:
                 data = data.lstrip(LINE_ENDS)
@@ -133,6 +146,8 @@ class HttpProtocol(Connection):
             if data.strip(LINE_ENDS):
                 self._hear_no_more()  # nothing runs behind the running request
             return
+        else:
+            waiting = exchange.waiting
         self._chunk = data
         try:
             self._parser.feed_data(data)
@@ -141,8 +156,11 @@ class HttpProtocol(Connection):
         except httptools.HttpParserError as error:
             self._stop_parsing(error.__context__)
         self._chunk = b""
-        if self._in_head and not self._deaf:
-            self._await_rest_of_head(len(data))
+        if exchange is not None:
+            if exchange.more_body:
+                self._judge_framing(len(data), exchange.waiting - waiting)
+        elif self._in_head and not self._deaf:
+            self._await_rest_of_head(data)
 
     # httptools' callbacks
 
@@ -198,7 +216,7 @@ class HttpProtocol(Connection):
         if exchange is None:
             return
         exchange.feed(data)
-        if len(exchange.body) > BODY_BUFFER_BYTES and not self._reading_paused:
+        if exchange.waiting > BODY_BUFFER_BYTES and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
 
@@ -215,8 +233,11 @@ class HttpProtocol(Connection):
 
     def _read_line(self) -> None:
         """Ask the parser what it read in a request line that is not the last one's, and judge the head by it."""
+        read = self._line + self._chunk if self._head_bytes else self._chunk
         self._line = UNREAD
-        version = self._parser.get_http_version()
+        line = read[: read.index(b"\n") + 1]
+        # To the parser, RTSP/1.0 and ICE/1.0 are versions as good as HTTP/1.0.
+        version = self._parser.get_http_version() if line.rpartition(b" ")[2].startswith(b"HTTP/") else ""
         self._modern = version == "1.1"
         self._check_head(version)
         target = split_target(self._url)
@@ -227,8 +248,7 @@ class HttpProtocol(Connection):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = target.path
         scope["query_string"] = target.query
-        if not self._head_bytes:
-            self._line = self._chunk[: self._chunk.index(b"\n") + 1]
+        self._line = line
 
     def _check_head(self, version: str) -> None:
         check_head(version, self._decisive)
@@ -249,6 +269,7 @@ class HttpProtocol(Connection):
         running.add(task)
 
     def _adapt(self, exchange: Exchange, method: str) -> None:
+        self._allowance = self._limits.max_header_bytes
         expected = [value.lower() for name, value in self._decisive if name == b"expect"]
         exchange.adapt(chunks=self._modern, head_only=method == "HEAD", expects_continue=b"100-continue" in expected)
         exchange.keep_alive = self._modern
@@ -266,8 +287,23 @@ class HttpProtocol(Connection):
         if rest:
             self.data_received(rest)
 
-    def _await_rest_of_head(self, received: int) -> None:
-        self._head_bytes += received
+    def _judge_framing(self, came: int, content: int) -> None:
+        """Break off a body that is hardly one: chunks of a byte, endless extensions, a trailer that does not end.
+
+        Each chunk costs the same, however little it holds; and the parser joins the pieces of an unfinished field
+        anew with each that comes, which made 60 MB of it cost 4.8 s.
+        """
+        limit = self._limits.max_header_bytes
+        self._allowance = min(limit, self._allowance - came + content + content // CONTENT_PER_FRAMING)
+        if self._allowance < 0 and not self._deaf:
+            self._stop_parsing(BadRequestError("The request's body is more framing than content."))
+
+    def _await_rest_of_head(self, data: bytes) -> None:
+        if not self._head_bytes:
+            self._line = data
+        elif b"\n" not in self._line:
+            self._line += data
+        self._head_bytes += len(data)
         if self._head_bytes > self._limits.max_header_bytes:
             self._refuse(too_long(self._limits.max_header_bytes))
         else:

@@ -121,7 +121,7 @@ async def test_a_compressed_body_is_refused_before_a_byte_is_read(coding: bytes)
     assert (b"connection", b"close") in refusal.value.headers
 
 
-@pytest.mark.parametrize("coding", [b"", b" Identity "])
+@pytest.mark.parametrize("coding", [b"", b" Identity ", b"identity, Identity"])
 async def test_an_encoding_that_is_none_passes(coding: bytes) -> None:
     door = Door()
     await door.visit(Upload(b"0"), [(b"content-encoding", coding)])

@@ -36,6 +36,10 @@ MALFORMED = {
     "another version": b"GET / HTTP/2.0\r\n" + HOST + b"\r\n",
     "HTTP/2's preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a tunnel": b"CONNECT other:443 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "another protocol's version": b"GET / RTSP/1.0\r\n" + HOST + b"\r\n",
+    "another protocol's 1.1": b"DESCRIBE / RTSP/1.1\r\n" + HOST + b"\r\n",
+    "another protocol's method": b"SOURCE / ICE/1.0\r\n" + HOST + b"\r\n",
+    "another protocol's target": b"GET ftp://evil/v1/models HTTP/1.1\r\n" + HOST + b"\r\n",
     "a fragment": b"GET /a#b HTTP/1.1\r\n" + HOST + b"\r\n",
     "a byte that no URL has": b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n",
     "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -80,6 +84,62 @@ async def test_a_head_without_end_is_refused_when_it_passes_the_bound() -> None:
         for _ in range(9):
             await it.send(b"X: " + b"a" * 497)
         assert b" 431 " in await it.rest()
+
+
+async def test_another_protocol_is_known_though_its_line_comes_in_pieces() -> None:
+    echo = Echo()
+    async with serving(echo) as door, client(door) as it:
+        for byte in b"GET / RTSP/1.0\r\n" + HOST + b"\r\n":
+            await it.send(bytes([byte]))
+        assert b" 400 " in await it.rest()
+    assert not echo.scopes
+
+
+CHUNKED = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"2\r\n{}\r\n0\r\nx: ", b"a" * 4096),
+        (b"2\r\n{}\r\n0\r\n", b"a" * 4096),
+        (b"2\r\n{}\r\n0\r\n", b"a: b\r\n" * 500),
+        (b"2;a=", b"a" * 4096),
+        (b"", b"1\r\na\r\n" * 500),
+        (b"", b"5\r\naaaaa\r\n" * 500),
+    ],
+    ids=["a trailer", "a trailer's name", "trailers", "an extension", "chunks of a byte", "chunks of five bytes"],
+)
+async def test_a_body_of_framing_alone_is_broken_off_when_it_passes_the_bound_of_a_head(
+    begin: bytes, more: bytes
+) -> None:
+    sent = 0
+    async with serving(Echo(), max_header_bytes=16384) as door, client(door) as it:
+        await it.send(CHUNKED + begin)
+        answering = asyncio.ensure_future(it.rest())
+        while not answering.done() and sent < 10_000_000:
+            await it.send(more)
+            sent += len(more)
+            await asyncio.sleep(0)  # noqa: TID251 -- no time passes: the answer may come
+        answer = await answering
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more framing than content" in answer
+
+
+@pytest.mark.parametrize("size", [24, 1000])
+async def test_small_chunks_are_no_offence(size: int) -> None:
+    count = 2_000_000 // size
+    async with serving(Echo(), max_header_bytes=1024) as door, client(door) as it:
+        answering = asyncio.ensure_future(it.answer())
+        await it.send(CHUNKED + (b"%x\r\n" % size + b"a" * size + b"\r\n") * count + b"0\r\nx: " + b"a" * 900)
+        await it.send(b"\r\n\r\n")
+        assert (await answering).endswith(b"\r\n\r\n" + b"a" * (size * count))
+
+
+async def test_content_does_not_pay_for_a_long_trailer() -> None:
+    async with serving(Echo(), max_header_bytes=16384) as door, client(door) as it:
+        await it.send(CHUNKED + b"%x\r\n" % 1_000_000 + b"a" * 1_000_000 + b"\r\n0\r\nx: " + b"a" * 100_000)
+        assert (await it.rest()).startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_broken_body_is_the_applications_to_answer_under_its_own_id() -> None:
