@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 
+from structlog.typing import FilteringBoundLogger
+
 from gateway.admission.turnstile import Turnstile
 from gateway.api.endpoints import find
 from gateway.api.fleet import DrainAware
@@ -13,9 +15,9 @@ from gateway.api.own import build_own
 from gateway.auth.address import AddressBook
 from gateway.auth.keyring import Keyring
 from gateway.backends.health import BackendHealth, Prober, State
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster, build_roster
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
-from gateway.core.clock import SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.worker import WorkerIdentity
 from gateway.limits.token_bucket import FailedAuthLimiter, RateLimiter
 from gateway.middleware.admission import Admission
@@ -39,6 +41,7 @@ from gateway.routing.policies import RoundRobin
 from gateway.routing.registry import Registry
 from gateway.settings import Settings
 from gateway.store.factory import open_store
+from gateway.store.protocol import LimiterStore
 from gateway.upstream.address import Address
 from gateway.upstream.http11 import Http11Client
 
@@ -75,19 +78,59 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     metrics = Metrics(worker.page)
     writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))
     log = build_logger(settings, writer)
+    recorder = Recorder(metrics, writer if settings.access_log else None, clock, console=wants_console(settings))
+    worker.refusals.listen(recording(recorder.record, clock))
+    gauges = LiveGauges(metrics)
+
     store = open_store(settings)
+    keyring = Keyring(key.get_secret_value() for key in settings.gateway_api_key)
+    book = AddressBook(settings.trusted_proxies)
+    failures = FailedAuthLimiter(settings, store)
+
     roster = build_roster(settings)
+    prober = Prober(roster, settings, clock, health_teller(log, worker))
     client = Http11Client(settings)
+    dispatcher = build_dispatcher(settings, roster, client, store, metrics, clock)
+    forwarder = Forwarder(dispatcher, settings, settings.max_event_bytes, clock)
+    planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
+    own = build_own(roster, DrainAware(prober, worker.drain), clock, version(DISTRIBUTION))
 
-    def tell_health(backend: str, health: BackendHealth) -> None:
-        # Every worker probes and finds the same; one of them says it.
-        if worker.index == 0:
-            tell = log.warning if health.state is State.DOWN else log.info
-            tell("backend changed", backend=backend, state=health.state, reason=health.reason)
+    # A request's way through the door, from the outside in.
+    chain = build_chain(
+        [
+            lambda app: RequestScope(app, find, recorder.record, clock, worker),
+            lambda app: ErrorBoundary(app, log),
+            lambda app: Authenticate(app, book, keyring, failures),
+            lambda app: RateLimit(app, RateLimiter(settings, store)),
+            lambda app: ReadBody(app, settings, planner.plan),
+            lambda app: Admission(app, Turnstile(settings, store), gauges),
+        ],
+        Handler(forwarder.forward, own),
+    )
+    return Application(chain, lambda: opened(store, gauges, prober, client, writer))
 
-    prober = Prober(roster, settings, clock, tell_health)
 
-    dispatcher = Dispatcher(
+@asynccontextmanager
+async def opened(
+    store: LimiterStore, gauges: LiveGauges, prober: Prober, client: Http11Client, writer: LogWriter
+) -> AsyncIterator[None]:
+    """From a worker's start to its end: the rooms that hold something are open; the log is the last to close."""
+    await store.open()
+    try:
+        with gauges:
+            async with prober:
+                yield
+    finally:
+        await client.aclose()
+        await store.close()
+        writer.close()
+
+
+def build_dispatcher(
+    settings: Settings, roster: Roster, client: Http11Client, store: LimiterStore, metrics: Metrics, clock: Clock
+) -> Dispatcher:
+    """The room that opens a reply at one backend of a group; workers share the turns, each has a budget of its own."""
+    return Dispatcher(
         client,
         RoundRobin(store.next_turn),
         {backend.name: Address.parse(backend.url) for _, backend in roster.backends()},
@@ -95,38 +138,14 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         budget=RetryBudget(clock),
         metrics=metrics,
     )
-    forwarder = Forwarder(dispatcher, settings, settings.max_event_bytes, clock)
-    planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
-    recorder = Recorder(metrics, writer if settings.access_log else None, clock, console=wants_console(settings))
-    worker.refusals.listen(recording(recorder.record, clock))
-    keyring = Keyring(key.get_secret_value() for key in settings.gateway_api_key)
-    book = AddressBook(settings.trusted_proxies)
-    failures = FailedAuthLimiter(settings, store)
-    gauges = LiveGauges(metrics)
 
-    # A request's way through the door, from the outside in.
-    chain = build_chain(
-        [
-            lambda app: RequestScope(app, find, recorder.record, clock, worker.drain),
-            lambda app: ErrorBoundary(app, log),
-            lambda app: Authenticate(app, book, keyring, failures),
-            lambda app: RateLimit(app, RateLimiter(settings, store)),
-            lambda app: ReadBody(app, settings, planner.plan),
-            lambda app: Admission(app, Turnstile(settings, store), gauges),
-        ],
-        Handler(forwarder.forward, build_own(roster, DrainAware(prober, worker.drain), clock, version(DISTRIBUTION))),
-    )
 
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        await store.open()
-        try:
-            with gauges:
-                async with prober:
-                    yield
-        finally:
-            await client.aclose()
-            await store.close()
-            writer.close()
+def health_teller(log: FilteringBoundLogger, worker: WorkerIdentity) -> Callable[[str, BackendHealth], None]:
+    """Who logs that a backend came or went: every worker probes and finds the same, the first one says it."""
 
-    return Application(chain, lifespan)
+    def tell_health(backend: str, health: BackendHealth) -> None:
+        if worker.index == 0:
+            tell = log.warning if health.state is State.DOWN else log.info
+            tell("backend_changed", backend=backend, state=health.state, reason=health.reason)
+
+    return tell_health

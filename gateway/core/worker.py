@@ -1,5 +1,6 @@
 """Which worker is it, and is it going away? What a worker process tells the application it runs."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -62,6 +63,14 @@ class Refusals:
         self.tell = tell
 
 
+def new_request_ids() -> str:
+    """What the ids of one worker's requests begin with: unique over workers and restarts, it need not be a secret.
+
+    vLLM makes the id part of its own, so that two requests with one id would be one to it.
+    """
+    return f"{secrets.token_hex(8)}-"
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
     """One worker among its siblings.
@@ -72,6 +81,7 @@ class WorkerIdentity:
         drain: tells of this worker's end.
         refusals: tells of what the server answered by itself.
         page: the inherited descriptor of the page that its metrics are counted in; None: nobody collects them.
+        request_ids: what the ids of its requests begin with; the supervisor's log ties it to the worker.
     """
 
     index: int = 0
@@ -79,3 +89,4 @@ class WorkerIdentity:
     drain: Drain = field(default_factory=Drain)
     refusals: Refusals = field(default_factory=Refusals)
     page: int | None = None
+    request_ids: str = field(default_factory=new_request_ids)

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import re
-import secrets
 from collections.abc import Callable
 
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Fields, Message, Receive, Scope, Send, fields_of
@@ -11,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Access, Endpoint
 from gateway.core.lifeline import Cut, Lifeline
-from gateway.core.worker import Drain
+from gateway.core.worker import WorkerIdentity
 
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """What a client's own id may hold to be worth logging; anything else is ignored, so no log line can be forged."""
@@ -36,19 +35,18 @@ class RequestScope:
         find: the allow-list's look-up.
         record: called exactly once per request, after its last byte or its cut.
         clock: for durations.
-        drain: when its time is over, every request that still runs is cut.
+        worker: what ids begin with; when its drain's time is over, every request that still runs is cut.
     """
 
-    def __init__(self, app: ASGIApp, find: Find, record: Record, clock: Clock, drain: Drain) -> None:
+    def __init__(self, app: ASGIApp, find: Find, record: Record, clock: Clock, worker: WorkerIdentity) -> None:
         self._app = app
         self._find = find
         self._record = record
         self._clock = clock
-        # vLLM makes the id part of its own: it must be unique over workers and restarts, it need not be a secret.
-        self._prefix = f"{secrets.token_hex(8)}-"
+        self._prefix = worker.request_ids
         self._numbers = itertools.count(1)
         self._live: set[RequestContext] = set()
-        drain.on_deadline(self._end_all)
+        worker.drain.on_deadline(self._end_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one HTTP request through the chain."""

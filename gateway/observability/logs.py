@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -13,6 +14,9 @@ from gateway.observability.settings import LogFormat, ObservabilitySettings
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 STEP = logging.INFO - logging.DEBUG
 """Between two levels; a library may have levels of its own between ours."""
+OWN = "gateway"
+"""Loggers below this name are ours: a room without a structlog logger names an event to one, its fields as `extra`."""
+OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class _WriterLogger:
@@ -39,14 +43,16 @@ def build_logger(settings: ObservabilitySettings, writer: LogWriter) -> structlo
     """The process's event logger, and the standard library's records routed into it."""
     renderer: Any
     if wants_console(settings):
+        stamp: Any = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True)
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     else:
+        stamp = _stamped
         renderer = structlog.processors.JSONRenderer(serializer=_dumps)
     logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         _WriterLogger(writer),
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            stamp,
             structlog.processors.format_exc_info,
             renderer,
         ],
@@ -54,6 +60,12 @@ def build_logger(settings: ObservabilitySettings, writer: LogWriter) -> structlo
     )
     _route_standard_library(logger, LEVELS[settings.log_level])
     return logger
+
+
+def _stamped(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the time as an access line spells it, `2026-11-21T01:04:02.250+00:00`."""
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return event
 
 
 def _dumps(event: MutableMapping[str, Any], **_: Any) -> bytes:  # noqa: ANN401 -- structlog's serializer protocol
@@ -71,9 +83,17 @@ class _Forward(logging.Handler):
         """Pass it on; a library's broken log call must not break the library's caller."""
         level = min(record.levelno // STEP * STEP, logging.CRITICAL)
         try:
-            self._logger.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+            fields = fields_of(record)
+            self._logger.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info, **fields)
         except Exception:  # noqa: BLE001 -- whatever a library's arguments raise when they are written out
             self.handleError(record)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """The `extra` of a record of ours; what a library adds to its own would be no field that we promise."""
+    if not record.name.startswith(f"{OWN}."):
+        return {}
+    return {name: value for name, value in vars(record).items() if name not in OF_EVERY_RECORD}
 
 
 def _route_standard_library(logger: structlog.typing.FilteringBoundLogger, level: int) -> None:
@@ -81,3 +101,4 @@ def _route_standard_library(logger: structlog.typing.FilteringBoundLogger, level
     root.handlers = [_Forward(logger)]
     # httpx says every probe at INFO, uvicorn every start step: an operator asked for the gateway's own words.
     root.setLevel(max(level, logging.WARNING))
+    logging.getLogger(OWN).setLevel(level)

@@ -20,6 +20,7 @@ class Assignment:
         settings: the supervisor's own, so that a worker started later cannot differ from its siblings.
         index: the worker's number, from 0.
         workers: how many there are.
+        request_ids: what the ids of its requests begin with; no other worker ever had it.
         page: the inherited descriptor of the page that the worker's metrics are counted in.
     """
 
@@ -27,6 +28,7 @@ class Assignment:
     settings: Any
     index: int
     workers: int
+    request_ids: str
     page: int | None = None
 
 

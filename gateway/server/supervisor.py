@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from gateway.core.worker import new_request_ids
 from gateway.server.channel import FAILED, READY, Assignment, send_assignment
 from gateway.server.listening import listen
 from gateway.server.metrics import MetricsExporter
@@ -21,8 +22,34 @@ STEADY_SECS = 10.0
 """A worker that lived this long is replaced at once when it dies; one that did not may be crashing in a loop."""
 BACKOFF_SECS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """The wait before the next try, by the number of quick deaths in a row."""
+AS_TOLD = frozenset({0, -signal.SIGTERM})
+"""Exit codes of a worker that was told to end: by itself, or before it had learned what SIGTERM means."""
 KILL_MARGIN_SECS = 5.0
 """How long a worker may outlive the end of its own farewells before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One worker process from its start to its end.
+
+    Attributes:
+        index: the worker's number.
+        pid: the process's.
+        request_ids: what the ids of its requests begin with.
+        code: its exit status; negative: the signal that killed it.
+        failure: why it could not start, if it said so.
+    """
+
+    index: int
+    pid: int
+    request_ids: str
+    code: int | None
+    failure: str | None
+
+    def as_fields(self) -> dict[str, str | int]:
+        """What a log line says of it: a request that left no line of its own is found by what its id begins with."""
+        how = self.failure or how_it_ended(self.code)
+        return {"worker": self.index, "pid": self.pid, "how": how, "request_ids": self.request_ids}
 
 
 class WorkerFailedError(Exception):
@@ -81,8 +108,11 @@ class Supervisor:
     def stop(self) -> None:
         """Begin the end; the second call does not wait for the requests."""
         if self._stop.is_set():
+            logger.warning("drain_abandoned", extra={"workers": len(self._processes)})
             for process in self._processes.values():
                 process.kill()
+            return
+        logger.info("drain_began", extra={"workers": len(self._processes), "drain_secs": self._settings.drain_secs})
         self._stop.set()
 
     @contextlib.contextmanager
@@ -116,6 +146,7 @@ class Supervisor:
         for error in [keeper.exception() for keeper in keepers]:
             if error is not None:
                 raise error
+        logger.info("stopped")
 
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
         for process in self._processes.values():
@@ -123,8 +154,8 @@ class Supervisor:
         patience = self._settings.drain_secs + 2 * FAREWELL_SECS + KILL_MARGIN_SECS
         _, late = await asyncio.wait(keepers, timeout=patience)
         if late:
-            logger.error("%d workers did not end in time and were killed", len(late))
-            for process in self._processes.values():
+            for index, process in self._processes.items():
+                logger.error("worker_overdue", extra={"worker": index, "pid": process.pid, "killed_after": patience})
                 process.kill()
             await asyncio.wait(keepers)
 
@@ -138,22 +169,22 @@ class Supervisor:
         quick_deaths = 0
         while not self._stop.is_set():
             born = loop.time()
-            process, failure = await self._live(index, listener, exporter)
+            life = await self._live(index, listener, exporter)
             if self._stop.is_set():
+                if self._all_ready.is_set() and life.code not in AS_TOLD:
+                    logger.error("worker_died", extra=life.as_fields())
                 return
-            words = failure or f"worker {index} (pid {process.pid}) {how_it_ended(process.returncode)}"
             if index in self._waiting_for:
-                raise WorkerFailedError(words)
+                raise WorkerFailedError(life.failure or f"worker {index} (pid {life.pid}) {how_it_ended(life.code)}")
             quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
             delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
-            logger.error("%s; the next one starts in %g s", words, delay)
+            logger.error("worker_died", extra={**life.as_fields(), "next_in_secs": delay})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), delay)
 
-    async def _live(
-        self, index: int, listener: socket.socket, exporter: MetricsExporter
-    ) -> tuple[asyncio.subprocess.Process, str | None]:
-        """One worker's life, from its start to its end; and why it could not start, if it said so."""
+    async def _live(self, index: int, listener: socket.socket, exporter: MetricsExporter) -> Life:
+        """Start a worker, and be there until it has ended."""
+        request_ids = new_request_ids()
         ours, theirs = socket.socketpair()
         with ours, exporter.page() as page:
             with theirs:
@@ -167,15 +198,15 @@ class Supervisor:
             if self._stop.is_set():
                 process.terminate()
             try:
-                failure = await self._hear(
-                    ours, Assignment(self._factory, self._settings, index, self._settings.gateway_workers, page)
-                )
+                workers = self._settings.gateway_workers
+                assignment = Assignment(self._factory, self._settings, index, workers, request_ids, page)
+                failure = await self._hear(ours, assignment, process.pid)
                 await process.wait()
             finally:
                 del self._processes[index]
-        return process, failure
+        return Life(index, process.pid, request_ids, process.returncode, failure)
 
-    async def _hear(self, channel: socket.socket, assignment: Assignment) -> str | None:
+    async def _hear(self, channel: socket.socket, assignment: Assignment, pid: int) -> str | None:
         """Assign the work and wait for the worker's word; why it cannot start, if that is what it says."""
         with contextlib.suppress(ConnectionError):
             send_assignment(channel, assignment)
@@ -191,6 +222,10 @@ class Supervisor:
             words += part
         if words != READY:
             return words.removeprefix(FAILED).decode().strip()
+        logger.info(
+            "worker_serving",
+            extra={"worker": assignment.index, "pid": pid, "request_ids": assignment.request_ids},
+        )
         self._waiting_for.discard(assignment.index)
         if not self._waiting_for:
             self._all_ready.set()

@@ -6,6 +6,7 @@ import functools
 import gc
 import importlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -15,13 +16,13 @@ import uvicorn
 import uvloop
 
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
-from gateway.core.worker import Drain, WorkerIdentity
+from gateway.core.worker import WorkerIdentity
 from gateway.server.channel import Assignment, receive_assignment, report_failure, report_ready
 from gateway.server.connection import ConnectionLimits
 from gateway.server.protocol import HttpProtocol
 from gateway.server.settings import ServerSettings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("gateway.server.worker")  # by name: this module runs as `__main__`
 
 FAREWELL_SECS = 3.0
 """How long cut requests may take to say why; then their sockets are closed."""
@@ -63,9 +64,9 @@ class Startup:
 class WorkerServer(uvicorn.Server):
     """uvicorn's server, with an end that refuses at once and lets requests finish."""
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, drain_secs: float) -> None:
+    def __init__(self, config: uvicorn.Config, worker: WorkerIdentity, drain_secs: float) -> None:
         super().__init__(config)
-        self._drain = drain
+        self._worker = worker
         self._drain_secs = drain_secs
         self.on_started: Callable[[], None] = lambda: None
 
@@ -86,7 +87,8 @@ class WorkerServer(uvicorn.Server):
         if self.should_exit:
             return
         self.should_exit = True
-        self._drain.begin()
+        self._worker.drain.begin()
+        logger.info("worker_drain_began", extra=self._situation())
         if self.started:
             for server in self.servers:
                 server.close()
@@ -99,13 +101,18 @@ class WorkerServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._idle_within(self._drain_secs):
-            logger.warning("%d requests were cut: DRAIN_SECS are over", len(self.server_state.tasks))
-            self._drain.end()
+            logger.warning("requests_cut", extra={**self._situation(), "drain_secs": self._drain_secs})
+            self._worker.drain.end()
             if not await self._idle_within(FAREWELL_SECS):
                 for task in self.server_state.tasks:
                     task.cancel()
                 await self._idle_within(FAREWELL_SECS)
         await self.lifespan.shutdown()
+
+    def _situation(self) -> dict[str, int]:
+        """Who we are and how many requests run here, as a log line's fields."""
+        running = sum(not task.done() for task in self.server_state.tasks)
+        return {"worker": self._worker.index, "pid": os.getpid(), "requests": running}
 
     async def _idle_within(self, seconds: float) -> bool:
         """Whether the last request and the last connection ended within that time."""
@@ -149,7 +156,9 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         StartError: the application refused to start.
     """
     settings: ServerSettings = assignment.settings
-    identity = WorkerIdentity(assignment.index, assignment.workers, page=assignment.page)
+    identity = WorkerIdentity(
+        assignment.index, assignment.workers, page=assignment.page, request_ids=assignment.request_ids
+    )
     app = load_factory(assignment.factory)(settings, identity)
     startup = Startup(app)
     limits = ConnectionLimits(
@@ -170,7 +179,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         server_header=False,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it has to say is told by us
-    server = WorkerServer(config, identity.drain, settings.drain_secs)
+    server = WorkerServer(config, identity, settings.drain_secs)
     loop = asyncio.get_running_loop()
 
     def orphaned() -> None:
@@ -194,7 +203,7 @@ def main(arguments: list[str]) -> int:
         report_failure(channel, str(error))
         return 1
     except Exception as error:
-        logger.exception("the worker failed")
+        logger.exception("worker_failed")
         report_failure(channel, f"{type(error).__name__}: {error}")
         return 1
     return 0

@@ -186,3 +186,38 @@ def test_counters_of_all_workers_add_up(chat_fleet: Fleet, make_gateway: MakeGat
     assert samples[name] == 120
     assert samples['gateway_tokens_total{direction="completion",model="chat"}'] == 240
     wait_until(lambda: len([line for line in gateway.access_lines() if line["method"] == "POST"]) == 120)
+
+
+def test_a_request_of_a_killed_worker_is_tied_to_it_by_the_log(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
+    gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2)
+    for name in BOTH:
+        chat_fleet[name].set_pace(token_ms=20)
+    with RawClient(gateway.port) as client:
+        client.post(PATH, {**BODY, "stream": True}).until(b"data: ")
+        request_id = client.received.lower().split(b"x-request-id: ")[1].split(b"\r\n")[0].decode()
+        victim = serving(gateway, client)
+        kill(victim)
+        client.rest()
+    death = wait_until(lambda: gateway.events("worker_died"), 10)[0]
+    assert (death["pid"], death["how"]) == (victim, "was killed by SIGKILL")
+    assert request_id.startswith(death["request_ids"])
+    assert request_id not in {line["request_id"] for line in gateway.access_lines()}
+
+
+def test_a_stop_is_told_from_its_beginning_to_its_end(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
+    gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=1, DRAIN_SECS=0.5)
+    for name in BOTH:
+        chat_fleet[name].set_pace(token_ms=20)
+    (pid,) = gateway.worker_pids()
+    with RawClient(gateway.port) as client:
+        client.post(PATH, {**BODY, "stream": True}).until(b"data: ")
+        gateway.signal(signal.SIGTERM)
+        client.rest()
+    assert gateway.wait(10) == 0
+    (began,) = gateway.events("drain_began")
+    assert (began["workers"], began["drain_secs"]) == (1, 0.5)
+    for name in ("worker_drain_began", "requests_cut"):
+        (event,) = gateway.events(name)
+        assert (event["worker"], event["pid"], event["requests"]) == (0, pid, 1)
+        assert event["logger"] == "gateway.server.worker"
+    assert len(gateway.events("stopped")) == 1

@@ -15,7 +15,7 @@ from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadGatewayError, GatewayError, RateLimitedError
 from gateway.core.lifeline import Cut
-from gateway.core.worker import Drain
+from gateway.core.worker import WorkerIdentity
 from gateway.middleware import error_boundary
 from gateway.middleware.error_boundary import ErrorBoundary
 from gateway.middleware.request_scope import RequestScope, leave
@@ -58,7 +58,7 @@ class Visit:
             await work(scope[CONTEXT_KEY], send)
 
         boundary = ErrorBoundary(app, structlog.wrap_logger(self.log, processors=[]))
-        door = RequestScope(boundary, lambda *_: endpoint, self.records.append, HandTime(), Drain())
+        door = RequestScope(boundary, lambda *_: endpoint, self.records.append, HandTime(), WorkerIdentity())
         connection = self.connection if connected else None
         await door(scope_of(connection=connection), nothing_to_receive, self.told)
         (record,) = self.records

@@ -9,7 +9,7 @@ from gateway.api.endpoints import find
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.lifeline import Cut
-from gateway.core.worker import Drain
+from gateway.core.worker import Drain, WorkerIdentity
 from gateway.middleware.request_scope import UNKNOWN, RequestScope
 from tests.core.hand_time import HandTime
 from tests.core.requests import FakeConnection, Told, nothing_to_receive, scope_of
@@ -38,7 +38,7 @@ def book() -> Book:
 
 
 def scoped(app: ASGIApp, book: Book, drain: Drain | None = None) -> RequestScope:
-    return RequestScope(app, find, book, HandTime(), drain or Drain())
+    return RequestScope(app, find, book, HandTime(), WorkerIdentity(drain=drain or Drain()))
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:

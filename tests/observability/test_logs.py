@@ -1,6 +1,7 @@
 """The gateway's own words: in the operator's form and level, and a library's words beside them."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -34,10 +35,10 @@ def lines() -> Lines:
 @pytest.fixture(autouse=True)
 def root() -> Iterator[None]:
     """Logging is the process's: what a test makes of it ends with the test."""
-    logger = logging.getLogger()
-    before = logger.handlers, logger.level
+    logger, own = logging.getLogger(), logging.getLogger("gateway")
+    before = logger.handlers, logger.level, own.level
     yield
-    logger.handlers, logger.level = before
+    logger.handlers, logger.level, own.level = before
 
 
 def divide(text: str) -> float:
@@ -50,11 +51,11 @@ def build(lines: Lines, level: LogLevel = LogLevel.INFO, form: LogFormat = LogFo
 
 
 def test_an_event_is_one_line_of_json(lines: Lines) -> None:
-    build(lines).info("backend changed", backend="chat0", reason="a\nb")
+    build(lines).info("backend_changed", backend="chat0", reason="a\nb")
     assert lines.lines[0].count(b"\n") == 1
     (event,) = lines.events
-    assert event.pop("timestamp").endswith("Z")
-    assert event == {"event": "backend changed", "level": "info", "backend": "chat0", "reason": "a\nb"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", event.pop("timestamp"))
+    assert event == {"event": "backend_changed", "level": "info", "backend": "chat0", "reason": "a\nb"}
 
 
 @pytest.mark.parametrize("level", list(LogLevel))
@@ -105,6 +106,27 @@ def test_a_librarys_warnings_are_lines_like_ours(lines: Lines) -> None:
     logging.getLogger("some.library").info("chatter")
     (event,) = lines.events
     assert (event["event"], event["logger"], event["level"]) == ("7 connections", "some.library", "warning")
+
+
+def test_a_room_without_a_structlog_logger_says_events_with_fields(lines: Lines) -> None:
+    build(lines)
+    logging.getLogger("gateway.server.worker").info("worker_drain_began", extra={"worker": 1, "requests": 3})
+    (event,) = lines.events
+    assert event.items() >= {"event": "worker_drain_began", "level": "info", "worker": 1, "requests": 3}.items()
+    assert event["logger"] == "gateway.server.worker"
+
+
+def test_what_a_library_adds_to_its_records_is_no_field(lines: Lines) -> None:
+    build(lines)
+    logging.getLogger("gatewayish").warning("x", extra={"event": "y"})
+    assert lines.events[0].keys() == {"event", "level", "logger", "timestamp"}
+
+
+@pytest.mark.parametrize(("level", "said"), [(LogLevel.DEBUG, 1), (LogLevel.INFO, 1), (LogLevel.WARNING, 0)])
+def test_a_rooms_events_obey_the_operators_level(lines: Lines, level: LogLevel, said: int) -> None:
+    build(lines, level)
+    logging.getLogger("gateway.server.worker").info("x")
+    assert len(lines.events) == said
 
 
 def test_a_librarys_warnings_obey_the_operators_level(lines: Lines) -> None:

@@ -43,7 +43,11 @@ class Application:
                 await reply(send, b"blocking")
                 asyncio.get_running_loop().call_soon(_block, Path(query))
             case _:
-                await reply(send, b"%d %d %d" % (os.getpid(), self._worker.index, self._worker.drain.draining))
+                await reply(send, self._situation())
+
+    def _situation(self) -> bytes:
+        worker = self._worker
+        return f"{os.getpid()} {worker.index} {worker.drain.draining:d} {worker.request_ids}".encode()
 
     async def _stream(self, send: Send, until: Path) -> None:
         """Parts until a file exists, then the end; or a farewell when the drain's time is over."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -56,6 +57,11 @@ class Gateway:
 
     def ask(self, path: str = "/") -> str:
         return httpx.get(self.url + path, trust_env=False).text
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The supervisor's log so far, or its events of one name."""
+        events = [orjson.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [event for event in events if name in {None, event["event"]}]
 
     def workers(self) -> set[int]:
         listing = subprocess.run(  # noqa: S603 -- fixed words
@@ -149,7 +155,8 @@ def test_a_stop_refuses_at_once_lets_a_stream_finish_and_exits_with_0(number: si
         done.touch()
         assert stream.last() == "the end"
         assert gateway.process.wait(30) == 0
-        assert len(gateway.log.read_text().splitlines()) == 1
+        assert [event["event"] for event in gateway.events()][-2:] == ["drain_began", "stopped"]
+        assert {event["level"] for event in gateway.events()} == {"info"}
 
 
 def test_a_stop_refuses_even_while_a_worker_is_stuck(tmp_path: Path) -> None:
@@ -176,6 +183,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         await_that(gateway.refuses)
         gateway.process.send_signal(signal.SIGINT)
         assert gateway.process.wait(30) == 0
+        assert len(gateway.events("drain_abandoned")) == len(gateway.events("stopped")) == 1
         with pytest.raises(httpx.HTTPError):
             stream.last()
 
@@ -191,7 +199,32 @@ def test_a_killed_worker_is_replaced_and_its_siblings_streams_go_on(tmp_path: Pa
         await_that(lambda: gateway.ask().startswith(f"{fresh} "))
         done.touch()
         assert stream.last() == "the end"
-        assert re.search(rf"worker \d \(pid {victim}\) was killed by SIGKILL", gateway.log.read_text())
+        await_that(lambda: gateway.events("worker_died"))
+        (death,) = gateway.events("worker_died")
+        assert (death["pid"], death["how"], death["level"]) == (victim, "was killed by SIGKILL", "error")
+
+
+def test_what_a_workers_ids_begin_with_is_logged_when_it_serves_and_when_it_dies(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        victim, index, _, request_ids = gateway.ask().split()
+        os.kill(int(victim), signal.SIGKILL)
+        await_that(lambda: len(gateway.events("worker_serving")) == 3)
+        of_victim = {"worker": int(index), "pid": int(victim), "request_ids": request_ids}
+        (death,) = gateway.events("worker_died")
+        assert of_victim.items() <= death.items()
+        births = gateway.events("worker_serving")
+        assert any(of_victim.items() <= birth.items() for birth in births)
+        assert len({birth["request_ids"] for birth in births}) == 3
+
+
+def test_a_worker_that_is_killed_in_the_drain_is_logged_too(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway, streaming(gateway, tmp_path / "never") as stream:
+        gateway.process.terminate()
+        await_that(gateway.refuses)
+        os.kill(stream.worker, signal.SIGKILL)
+        assert gateway.process.wait(30) == 0
+        (death,) = gateway.events("worker_died")
+        assert (death["pid"], death["how"]) == (stream.worker, "was killed by SIGKILL")
 
 
 def test_the_streams_of_a_killed_worker_are_seen_as_incomplete(tmp_path: Path) -> None:

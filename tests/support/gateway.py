@@ -122,11 +122,15 @@ class Gateway:
         """Everything the gateway has written so far."""
         return self._log_path.read_text(errors="replace")
 
-    def access_lines(self) -> list[dict[str, Any]]:
-        """The access log's records so far."""
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's records of one event so far."""
         lines = [line for line in self.log_text().splitlines() if line.startswith("{")]
         records = [orjson.loads(line) for line in lines]
-        return [record for record in records if record.get("event") == "request"]
+        return [record for record in records if record.get("event") == name]
+
+    def access_lines(self) -> list[dict[str, Any]]:
+        """The access log's records so far."""
+        return self.events("request")
 
     def access_line(self, request_id: str) -> dict[str, Any]:
         """The one record of one request; waits for it."""
