@@ -19,6 +19,11 @@ class Cores:
     harness: frozenset[int]
     warning: str = ""
 
+    @property
+    def several(self) -> frozenset[int]:
+        """Where more than one worker runs: every core but the load's, the harness's among them."""
+        return self.gateway | (self.harness - self.load)
+
 
 def divide(available: Sequence[int]) -> Cores:
     """Give each part its cores; says in `warning` what a small machine spoils."""

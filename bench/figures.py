@@ -1,61 +1,32 @@
-"""Which figures does a repetition give? The plan of its windows, and what each of them amounts to."""
+"""Which figures does a window give? Rates, times and costs, under the names that the table shows."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from bench.accounting import KIB
 from bench.windows import Load, Window
 
 Figures = dict[str, float | None]
 """By the row's name in the table. None: there is no such figure here."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The windows of one repetition.
-
-    Args:
-        warm_up: before all others; not reported.
-        timed: their rates, times and CPU are reported.
-        counted: those of which the instructions are counted, in windows of their own.
-    """
-
-    warm_up: Load
-    timed: Sequence[Load]
-    counted: Sequence[Load]
-
-
-FULL = Plan(
-    warm_up=Load("warm-up", 16, 1.0, warm_up=0),
-    timed=(
-        Load("JSON c=1", 1, 2.0),
-        Load("JSON c=32", 32, 3.0),
-        Load("JSON c=256", 256, 3.0),
-        Load("SSE burst c=32", 32, 4.0, stream=True),
-        Load("SSE paced c=200", 200, 6.0, warm_up=1.5, stream=True, delay_ms=20, ramp_ms=1280),
-    ),
-    counted=(
-        Load("JSON c=32", 32, 1.0),
-        Load("SSE burst c=32", 32, 1.0, stream=True),
-        Load("SSE paced c=200", 200, 1.5, warm_up=1.5, stream=True, delay_ms=20, ramp_ms=1280),
-    ),
-)
-QUICK = Plan(
-    warm_up=Load("warm-up", 4, 0.1, warm_up=0),
-    timed=(
-        Load("JSON c=1", 1, 0.2, warm_up=0),
-        Load("JSON c=8", 8, 0.2, warm_up=0.1),
-        Load("SSE burst c=8", 8, 0.2, warm_up=0.1, stream=True),
-        Load("SSE paced c=10", 10, 0.8, warm_up=0, stream=True, delay_ms=5),
-    ),
-    counted=(Load("JSON c=8", 8, 0.2, warm_up=0.1),),
-)
-"""Shows in seconds that all of it works; its figures mean little."""
-
-
 def of_window(load: Load, window: Window) -> Figures:
     """What is reported of a timed window."""
     rows = _STREAM_ROWS if load.stream else _JSON_ROWS
-    return {f"{load.name}: {name}": figure(window) for name, figure in rows.items()}
+    figures = {f"{load.name}: {name}": figure(window) for name, figure in rows.items()}
+    if load.due_per_s:
+        figures[f"{load.name}: delivered %"] = 100 * float(window.load["events_per_s"]) / load.due_per_s
+    return figures
+
+
+def of_crowd(load: Load, grown_mib: float | None) -> Figures:
+    """What is reported besides of a peer's memory, which `load` has let grow by so much."""
+    return {f"{load.name}: memory KiB/stream": None if grown_mib is None else grown_mib * KIB / load.connections}
+
+
+def added(figures: Figures) -> Figures:
+    """What a large body costs more than a small one."""
+    small, large = (figures.get(f"chat body {size}: CPU us/request") for size in ("500 B", "500 KB"))
+    return {"chat body 500 KB: extra CPU ms": (large - small) / 1e3} if large is not None and small is not None else {}
 
 
 def of_counted(load: Load, window: Window | None) -> Figures:

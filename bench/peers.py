@@ -1,4 +1,4 @@
-"""Who is compared? One function a peer: how it is found on this machine, and how it is started with one worker."""
+"""Who is compared? One function a peer: how it is found on this machine, and how it is started."""
 
 import shutil
 import sys
@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
+
 from bench.processes import free_port
 
 KEY = "sk-bench-0123456789"
-MODEL = "mock-model"
+MODEL, EMBED_MODEL = "mock-model", "mock-embedder"
 TEMPLATE = Path(__file__).with_name("nginx.conf.in")
 
 
@@ -22,12 +24,14 @@ class Surroundings:
         state: for what belongs on tmpfs.
         venvs: a folder of virtual environments named like the peers, or None.
         upstream: the mock's port.
+        workers: processes that answer, for the peers that can have several (`SCALING`).
     """
 
     folder: Path
     state: Path
     venvs: Path | None
     upstream: int
+    workers: int = 1
 
     @property
     def upstream_url(self) -> str:
@@ -36,8 +40,12 @@ class Surroundings:
 
     def program(self, name: str) -> str | None:
         """A program by the peer's name: in its virtual environment, or on PATH."""
-        own = self.venvs / name / "bin" / name if self.venvs else None
-        return str(own) if own and own.is_file() else shutil.which(name)
+        return self.own(name, name) or shutil.which(name)
+
+    def own(self, peer: str, name: str) -> str | None:
+        """A program in the virtual environment of a peer."""
+        path = self.venvs / peer / "bin" / name if self.venvs else None
+        return str(path) if path and path.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def nginx(around: Surroundings) -> Peer | None:
         return None
     port = free_port()
     text = TEMPLATE.read_text()
-    values = {"FOLDER": around.folder, "PORT": port, "UPSTREAM": around.upstream, "KEY": KEY}
+    values = {"FOLDER": around.folder, "PORT": port, "UPSTREAM": around.upstream, "KEY": KEY, "WORKERS": around.workers}
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     configuration = around.folder / "nginx.conf"
@@ -89,6 +97,43 @@ def sglang_router(around: Surroundings) -> Peer | None:
     return _rust_router(around, "sglang-router", "sglang_router")
 
 
+def production_stack(around: Surroundings) -> Peer | None:
+    """The router of vLLM's production stack, in Python; it checks no key."""
+    program = around.own("production-stack", "vllm-router")  # the Rust router's name: PATH would be a guess
+    if program is None:
+        return None
+    port = free_port()
+    options = {
+        "--host": "127.0.0.1",
+        "--port": port,
+        "--service-discovery": "static",
+        "--static-backends": f"{around.upstream_url},{around.upstream_url}",
+        "--static-models": f"{MODEL},{EMBED_MODEL}",
+        "--routing-logic": "roundrobin",
+        "--log-level": "error",
+    }
+    return Peer(port, (program, *_words(options)), version=(program, "--version"))
+
+
+def litellm(around: Surroundings) -> Peer | None:
+    """LiteLLM's proxy, in Python: checks its master key; without its database it keeps no accounts."""
+    program = around.program("litellm")
+    if program is None:
+        return None
+    port = free_port()
+    upstream = {"api_base": f"{around.upstream_url}/v1", "api_key": "bench"}
+    models = [
+        {"model_name": name, "litellm_params": {"model": f"openai/{name}", **upstream}} for name in (MODEL, EMBED_MODEL)
+    ]
+    configuration = around.folder / "litellm.yaml"  # JSON is YAML
+    configuration.write_bytes(orjson.dumps({"model_list": models, "general_settings": {"master_key": KEY}}))
+    options = {"--config": configuration, "--host": "127.0.0.1", "--port": port, "--num_workers": around.workers}
+    environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
+    argv = (program, *_words(options), "--telemetry", "False")
+    python = str(Path(program).with_name("python"))
+    return Peer(port, argv, environment, version=_asked(python, "litellm"))
+
+
 def gateway(around: Surroundings) -> Peer:
     """Ours, as it runs in production: limits that never bite, the shared store, metrics, a log line a request."""
     port = free_port()
@@ -98,7 +143,8 @@ def gateway(around: Surroundings) -> Peer:
         "CHAT_BACKENDS": around.upstream_url,
         "CHAT_MODEL": MODEL,
         "TEXT2SQL_BACKEND": "",
-        "EMBED_BACKEND": "",
+        "EMBED_BACKEND": f"http://localhost:{around.upstream}",  # the mock again: a server serves one model
+        "EMBED_MODEL": EMBED_MODEL,
         "RERANK_BACKEND": "",
         "METRICS_PORT": str(free_port()),
         "LIMITER_PATH": str(around.state),
@@ -106,7 +152,8 @@ def gateway(around: Surroundings) -> Peer:
         "MAX_INFLIGHT_PER_IP": "10000",
         "LOG_FORMAT": "json",
     }
-    argv = (sys.executable, "-m", "gateway", "serve", "--workers", "1", "--host", "127.0.0.1", "--port", str(port))
+    options = {"--workers": around.workers, "--host": "127.0.0.1", "--port": port}
+    argv = (sys.executable, "-m", "gateway", "serve", *_words(options))
     return Peer(port, argv, settings, version=(sys.executable, "-m", "gateway", "--version"))
 
 
@@ -115,9 +162,26 @@ PEERS: Mapping[str, Callable[[Surroundings], Peer | None]] = {
     "nginx": nginx,
     "vllm-router": vllm_router,
     "sglang-router": sglang_router,
+    "production-stack": production_stack,
+    "litellm": litellm,
     "gateway": gateway,
 }
 """By name, in the order of the table's columns. None: it is not installed here."""
+SCALING = frozenset({"nginx", "litellm", "gateway"})
+"""Those that can be told how many processes answer; the Rust routers have threads, as many as there are cores."""
+SWITCHED_ON: Mapping[str, str] = {
+    "direct": "no gateway at all: what mock and load generator can do",
+    "nginx": "one key compared, kept-alive upstream connections; no limits, no metrics, no log",
+    "vllm-router": "started with a key, round robin, metrics, log of errors; no limits, no metering",
+    "sglang-router": "one key checked, round robin, metrics, log of errors; no limits, no metering",
+    "production-stack": "round robin, metrics, log of errors; no key, no limits",
+    "litellm": "master key, its router, log of errors; no database, so no budgets and no exact limits",
+    "gateway": (
+        "authentication, exact limits over all workers (LMDB on tmpfs; rate and concurrency at values that never "
+        "bite), routing by turns over all workers, metering of tokens, metrics, an access log line for each request"
+    ),
+}
+"""What each does besides passing bytes on, as it is started here."""
 
 
 def _rust_router(around: Surroundings, name: str, module: str) -> Peer | None:
@@ -125,7 +189,7 @@ def _rust_router(around: Surroundings, name: str, module: str) -> Peer | None:
     if program is None:
         return None
     port = free_port()
-    python = Path(program).resolve().with_name("python")
+    python = Path(program).with_name("python")
     options = {
         "--host": "127.0.0.1",
         "--port": port,
@@ -136,6 +200,13 @@ def _rust_router(around: Surroundings, name: str, module: str) -> Peer | None:
         "--prometheus-port": free_port(),
         "--api-key": KEY,
     }
-    given = [str(word) for option in options.items() for word in option]
-    asked = f"from importlib.metadata import version; print(version({name!r}))"
-    return Peer(port, (str(python), "-m", f"{module}.launch_router", *given), version=(str(python), "-c", asked))
+    argv = (str(python), "-m", f"{module}.launch_router", *_words(options))
+    return Peer(port, argv, version=_asked(str(python), name))
+
+
+def _words(options: Mapping[str, object]) -> list[str]:
+    return [str(word) for option in options.items() for word in option]
+
+
+def _asked(python: str, package: str) -> tuple[str, ...]:
+    return (python, "-c", f"from importlib.metadata import version; print(version({package!r}))")

@@ -1,6 +1,7 @@
 """`python -m bench.run`: what does a request cost here, and at nginx and the Rust routers, on this machine, now?"""
 
 import argparse
+import importlib.util
 import os
 import platform
 import resource
@@ -15,15 +16,17 @@ from typing import Any
 import orjson
 
 from bench.cores import Cores, available, divide, model_name, pinned
-from bench.figures import FULL, QUICK
 from bench.instruments.build import BuildError, Instruments, build
 from bench.instruments.mock import Mock
-from bench.peers import MODEL, PEERS, Peer, Surroundings
-from bench.processes import OPEN_FILES, free_port, poll, running
+from bench.peers import MODEL, PEERS, Surroundings
+from bench.perf import can_count
+from bench.plan import FULL, QUICK, Plan
+from bench.processes import OPEN_FILES, finished, free_port, poll, running
 from bench.repetition import Bench, StartError, repeat, version
 from bench.table import Row, render
 
 MOCK_START_SECS = 5.0
+ROOT = Path(__file__).parents[1]
 TMPFS = Path("/dev/shm")  # noqa: S108 -- a folder with a random name and mode 0700 is made in it
 
 
@@ -39,8 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BuildError, UsageError) as error:
         say(str(error))
         return 1
-    sys.stdout.write(render(rows))
-    return 0 if all(row["figures"] for row in rows) else 1
+    sys.stdout.write(render(rows[1:]))
+    if options.write:
+        from bench.page import write  # noqa: PLC0415 -- only who draws needs the package that draws
+
+        say(f"written: {write(rows, ROOT / 'docs')}")
+    return 0 if all(row["figures"] for row in rows[1:]) else 1
 
 
 def say(line: str) -> None:
@@ -61,10 +68,17 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="file of the results, a JSON line each (default: a new one)")
     parser.add_argument("--quick", action="store_true", help="a few seconds a peer; its figures mean nothing")
+    parser.add_argument("--scale", type=float, default=1.0, help="make every window so many times as long")
+    parser.add_argument("--only", nargs="+", choices=FULL.topics(), help="measure this and nothing else")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/BENCHMARK.md and its plots (needs requirements/bench.lock)"
+    )
     return parser.parse_args(argv)
 
 
 def _run(options: argparse.Namespace) -> list[Row]:
+    if options.write and importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("--write draws with matplotlib: requirements/bench.lock, which `make bench` installs")
     cores = divide(available())
     if cores.warning:
         say(f"warning: {cores.warning}")
@@ -75,24 +89,30 @@ def _run(options: argparse.Namespace) -> list[Row]:
         instruments = build(folder)
         mock = stack.enter_context(_mock(instruments, cores, folder))
         venvs = options.venvs.resolve() if options.venvs else None
-        peers = _found(options.peers, Surroundings(folder, Path(stack.enter_context(state)), venvs, mock.port))
-        bench = Bench.of(folder, instruments, mock, cores, QUICK if options.quick else FULL)
+        around = Surroundings(folder, Path(stack.enter_context(state)), venvs, mock.port)
+        versions = _found(options.peers, around)
+        bench = Bench(around, instruments, mock, cores, _plan(options), can_count())
         if not bench.counts_instructions:
             say("warning: perf does not count instructions here")
         stack.enter_context(pinned(cores.harness))
-        return _repetitions(bench, peers, options.reps, options.out or _new_file())
+        return _repetitions(bench, _about(versions), options.reps, options.out or _new_file())
 
 
-def _repetitions(bench: Bench, peers: dict[str, Peer], reps: int, out: Path) -> list[Row]:
-    """The peers take turns, so that a slow minute of the machine does not hit one of them alone."""
-    rows: list[Row] = []
+def _plan(options: argparse.Namespace) -> Plan:
+    plan = (QUICK if options.quick else FULL).times(options.scale)
+    return plan.only(options.only) if options.only else plan
+
+
+def _repetitions(bench: Bench, about: dict[str, Any], reps: int, out: Path) -> list[Row]:
+    """What the results say, line by line; the peers take turns, so that a slow minute does not hit one alone."""
+    rows: list[Row] = [{"run": about}]
     with out.open("ab") as results:
-        results.write(orjson.dumps({"run": _about(peers)}) + b"\n")
+        results.write(orjson.dumps(rows[0]) + b"\n")
         for number in range(1, reps + 1):
-            for name, peer in peers.items():
+            for name in about["versions"]:
                 say(f"repetition {number} of {reps}: {name}")
                 try:
-                    row = repeat(bench, name, peer, number)
+                    row = repeat(bench, name, number)
                 except StartError as error:
                     row = {"peer": name, "repetition": number, "figures": {}, "notes": [str(error)]}
                 rows.append(row)
@@ -118,15 +138,15 @@ def _mock(instruments: Instruments, cores: Cores, folder: Path) -> Iterator[Mock
         raise UsageError(f"the mock did not start: {log.read_text()}")
 
 
-def _found(wanted: Sequence[str] | None, around: Surroundings) -> dict[str, Peer]:
-    """The peers of this run; one that was named must be there."""
+def _found(wanted: Sequence[str] | None, around: Surroundings) -> dict[str, str]:
+    """The peers of this run and their versions; one that was named must be there."""
     found = {}
     for name, find in PEERS.items():
         if wanted and name not in wanted:
             continue
         peer = find(around)
         if peer is not None:
-            found[name] = peer
+            found[name] = version(peer)
         elif wanted:
             raise UsageError(f"{name} is neither on PATH nor in the folder of --venvs")
         else:
@@ -134,7 +154,7 @@ def _found(wanted: Sequence[str] | None, around: Surroundings) -> dict[str, Peer
     return found
 
 
-def _about(peers: dict[str, Peer]) -> dict[str, Any]:
+def _about(versions: dict[str, str]) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
@@ -142,8 +162,16 @@ def _about(peers: dict[str, Peer]) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load_average": os.getloadavg(),
-        "versions": {name: version(peer) for name, peer in peers.items()},
+        "commit": _commit(),
+        "versions": versions,
     }
+
+
+def _commit() -> str:
+    """What was measured, as far as git knows it."""
+    commit = finished(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+    changed = finished(["git", "-C", ROOT, "status", "--porcelain", "--", "gateway"]).stdout.strip()
+    return f"{commit or 'unknown'}{', with changes that are not committed' if changed else ''}"
 
 
 def _new_file() -> Path:

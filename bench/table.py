@@ -38,8 +38,8 @@ class Spread:
     def __str__(self) -> str:
         """`median (low-high)`."""
         if self.low == self.high:
-            return _short(self.median)
-        return f"{_short(self.median)} ({_short(self.low)}-{_short(self.high)})"
+            return short(self.median)
+        return f"{short(self.median)} ({short(self.low)}-{short(self.high)})"
 
 
 def spreads(rows: Iterable[Row]) -> dict[str, dict[str, Spread]]:
@@ -87,6 +87,13 @@ def read(paths: Iterable[Path]) -> list[Row]:
     return [line for line in lines if "figures" in line]
 
 
+def short(value: float) -> str:
+    """Three digits, or all of the whole ones."""
+    if abs(value) < SMALL:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) < LARGE else f"{value:,.0f}"
+
+
 def _ratios_of(rows: Sequence[Row], name: str, base: str) -> list[float]:
     def by_repetition(peer: str) -> dict[int, float | None]:
         return {row["repetition"]: row["figures"].get(name) for row in rows if row["peer"] == peer}
@@ -94,12 +101,6 @@ def _ratios_of(rows: Sequence[Row], name: str, base: str) -> list[float]:
     ours, theirs = by_repetition(OURS), by_repetition(base)
     pairs = ((ours[number], theirs[number]) for number in ours if number in theirs)
     return [mine / other for mine, other in pairs if mine is not None and other]
-
-
-def _short(value: float) -> str:
-    if abs(value) < SMALL:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if abs(value) < LARGE else f"{value:,.0f}"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

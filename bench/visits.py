@@ -8,9 +8,8 @@ import orjson
 
 from bench.peers import KEY, MODEL
 from bench.processes import poll
-from bench.windows import Target, settle
+from bench.windows import CHAT_PATH, Target, settle
 
-PATH = "/v1/chat/completions"
 PATIENCE_SECS = 5.0
 NOTICED_WITHIN_SECS = 5.0
 EVENTS_BEFORE_LEAVING = 5
@@ -18,12 +17,12 @@ SILENCE_SECS = 0.3
 """How long a client that is not streamed to waits before it leaves."""
 
 
-def ask(port: int, key: str = KEY) -> int:
-    """The status of one answer; 0: there was none."""
+def ask(port: int, key: str = KEY, *, path: str = CHAT_PATH, body: bytes = b"") -> int:
+    """The status of one answer; 0: there was none. Without a body it is a short question."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECS)
     headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
     try:
-        connection.request("POST", PATH, _body(stream=False), headers)
+        connection.request("POST", path, body or _body(stream=False), headers)
         answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException):
@@ -73,7 +72,7 @@ def _read_events(client: socket.socket) -> None:
 def _request(*, stream: bool) -> bytes:
     body = _body(stream=stream)
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"POST {CHAT_PATH} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

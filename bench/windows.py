@@ -24,6 +24,9 @@ STALL_SECS = 60
 """After this time sseload counts an answer as failed."""
 PATIENCE_SECS = 120.0
 """How much longer than its window sseload may take."""
+CHAT_PATH = "/v1/chat/completions"
+EVENTS = 64
+"""Of a stream; one that has another number is an error."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +35,42 @@ class Load:
 
     Args:
         name: what its figures begin with.
+        topic: what it belongs to, for who wants to measure that alone.
         connections: each sends its next request when its answer is complete.
         seconds: of the window.
         warm_up: seconds before it; their CPU and answers are in the cost per request, not in the rates.
         stream: whether the answers are streams.
         delay_ms: between two events; 0: as fast as the mock can.
         ramp_ms: over which the connections begin.
+        path: where the requests go.
+        body: of each request; empty: a short question.
     """
 
     name: str
+    topic: str
     connections: int
     seconds: float
     warm_up: float = 0.5
     stream: bool = False
     delay_ms: float = 0
     ramp_ms: float = 0
+    path: str = CHAT_PATH
+    body: bytes = b""
 
-    def arguments(self) -> list[str]:
-        """What sseload is told."""
+    @property
+    def due_per_s(self) -> float | None:
+        """Events a second when a stream begins anew as soon as it has ended; None: as many as can be."""
+        return self.connections * EVENTS / ((EVENTS - 1) * self.delay_ms) * 1000 if self.delay_ms else None
+
+    def arguments(self, folder: Path) -> list[str]:
+        """What sseload is told; the body lies in `folder`."""
         numbers = {"-c": self.connections, "-d": self.seconds, "-w": self.warm_up, "-r": self.ramp_ms, "-t": STALL_SECS}
-        return [*(str(word) for pair in numbers.items() for word in pair), *(["-s"] if self.stream else [])]
+        words = [*(str(word) for pair in numbers.items() for word in pair), "-P", self.path]
+        if self.body:
+            file = folder / "body.json"
+            file.write_bytes(self.body)
+            words += ["-b", str(file)]
+        return [*words, *(["-s", "-e", str(EVENTS)] if self.stream else [])]
 
 
 @dataclass(frozen=True)
@@ -105,7 +124,7 @@ def measure(target: Target, load: Load, *, counted: bool = False) -> Window:
         counted: whether its instructions are counted. That makes its switches of context dearer: the window's times
             are not to be used.
     """
-    target.mock.set(events=64, delay_ms=load.delay_ms)
+    target.mock.set(events=EVENTS, delay_ms=load.delay_ms)
     settle(target)
     report = target.folder / "instructions.txt"
     pids = target.pids()
@@ -149,7 +168,7 @@ def _put_on(target: Target, load: Load, prefix: list[str]) -> dict[str, Any]:
     command = [*prefix, str(target.instruments.sseload), "-j", "-p", str(target.port), "-k", KEY, "-m", MODEL]
     output = target.folder / "sseload.json"
     output.unlink(missing_ok=True)
-    argv = [*command, *load.arguments()]
+    argv = [*command, *load.arguments(target.folder)]
     with running(argv, cores=target.cores.load, folder=target.folder, log=output, environment={}) as sseload:
         sseload.wait(load.warm_up + load.seconds + PATIENCE_SECS)
     report: dict[str, Any] = orjson.loads(output.read_bytes())

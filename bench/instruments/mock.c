@@ -7,6 +7,7 @@
  *
  *   POST /v1/chat/completions, /v1/completions   JSON of about 750 bytes, or SSE when the body has "stream": true.
  *                                                Usage events come as stream_options ask for them.
+ *   POST /v1/embeddings                          256 vectors of 384 numbers: about 1 MB, whatever was asked.
  *   GET  /health, /v1/models, /metrics           enough for a gateway to find it well.
  *   GET  /_stats                                 counters, as JSON.
  *   GET  /_set?n=&d=&f=&b=                       changes the flags while it runs; answers like /_stats.
@@ -35,6 +36,9 @@ enum {
     MAX_CHUNK = 1 << 28,   /* bytes of one chunk of a request's body before it counts as bad */
     MAX_MODEL = 128,       /* characters of a model's name: the fixed buffers below have room for it */
     FIRST_INPUT = 4096,    /* bytes of a new connection's input buffer; it doubles as needed */
+    VECTORS = 256,         /* of an embeddings answer */
+    DIMENSIONS = 384,
+    NUMBER_LENGTH = 11,    /* bytes of one number of a vector, its comma included */
 };
 
 #define NS_PER_S 1000000000ull
@@ -44,9 +48,15 @@ enum {
 enum state { IDLE, WAIT_JSON, WAIT_STREAM, STREAM };
 enum usage { USAGE_NONE, USAGE_LAST, USAGE_EVERY }; /* no usage event, one at the end, one on every event besides */
 
+struct text {
+    char *data;
+    size_t length;
+};
+
 struct connection {
     int fd;
     enum state state;
+    const struct text *whole; /* the answer, when it is no stream */
     enum usage usage;
     int events;           /* of this answer */
     int left;             /* events of it that are still to be sent */
@@ -86,8 +96,7 @@ static struct connection **heap;
 static int heap_length, heap_capacity;
 static struct connection **grave; /* closed in this round: an event of the same round may still point to them */
 static int grave_length, grave_capacity;
-static char json_answer[2048];
-static size_t json_answer_length;
+static struct text chat_answer, embeddings_answer; /* heads included */
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -288,7 +297,7 @@ static enum flushed step(struct connection *c) {
     static const char head[] = "HTTP/1.1 200 OK\r\nserver: mock\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
                                "cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
     if (c->state == WAIT_JSON) {
-        put(c, json_answer, json_answer_length);
+        put(c, c->whole->data, c->whole->length);
         c->state = IDLE;
         count.done++;
         if (c->last_request) {
@@ -366,8 +375,9 @@ static enum usage usage_wanted(const struct request *r) {
     return is_true(r, "\"continuous_usage_stats\"") ? USAGE_EVERY : USAGE_LAST;
 }
 
-static void complete(struct connection *c, const struct request *r) {
-    int stream = is_true(r, "\"stream\"");
+static void complete(struct connection *c, const struct request *r, const struct text *whole) {
+    int stream = whole == &chat_answer && is_true(r, "\"stream\"");
+    c->whole = whole;
     c->usage = stream ? usage_wanted(r) : USAGE_NONE;
     c->events = c->left = stream ? option.events : 0;
     c->delay = option.delay;
@@ -451,7 +461,9 @@ static void handle(struct connection *c, const struct request *r) {
     count.requests++;
     if (r->method_length == 4 && begins(r->method, r->method_length, "POST")) {
         if (contains(r->path, r->path_length, "completions")) {
-            complete(c, r);
+            complete(c, r, &chat_answer);
+        } else if (contains(r->path, r->path_length, "embeddings")) {
+            complete(c, r, &embeddings_answer);
         } else {
             answer(c, "{}");
         }
@@ -668,7 +680,19 @@ static int listen_on(int port) {
     return listener;
 }
 
-static void make_json_answer(void) {
+/* An answer of 200 with a JSON body, as it goes over the wire. */
+static struct text whole_answer(const char *body, size_t length) {
+    struct text text = {grown(NULL, length + 200), 0};
+    int head_length = sprintf(text.data,
+                              "HTTP/1.1 200 OK\r\nserver: mock\r\ncontent-type: application/json\r\n"
+                              "content-length: %zu\r\n\r\n",
+                              length);
+    memcpy(text.data + head_length, body, length);
+    text.length = (size_t)head_length + length;
+    return text;
+}
+
+static void make_chat_answer(void) {
     char body[1200];
     int length = snprintf(
         body, sizeof body,
@@ -680,10 +704,24 @@ static void make_json_answer(void) {
         "\"service_tier\":null,\"system_fingerprint\":null,\"usage\":{\"prompt_tokens\":12,\"total_tokens\":52,"
         "\"completion_tokens\":40,\"prompt_tokens_details\":null},\"prompt_logprobs\":null}",
         option.model);
-    json_answer_length = (size_t)snprintf(json_answer, sizeof json_answer,
-                                          "HTTP/1.1 200 OK\r\nserver: mock\r\ncontent-type: application/json\r\n"
-                                          "content-length: %d\r\n\r\n%s",
-                                          length, body);
+    chat_answer = whole_answer(body, (size_t)length);
+}
+
+static void make_embeddings_answer(void) {
+    char *body = grown(NULL, VECTORS * (DIMENSIONS * NUMBER_LENGTH + 100) + MAX_MODEL + 200);
+    char *at = body;
+    at += sprintf(at, "{\"id\":\"embd-1\",\"object\":\"list\",\"created\":1790000000,\"model\":\"%s\",", option.model);
+    at += sprintf(at, "\"data\":[");
+    for (int vector = 0; vector < VECTORS; vector++) {
+        at += sprintf(at, "%s{\"index\":%d,\"object\":\"embedding\",\"embedding\":[", vector ? "," : "", vector);
+        for (int i = 0; i < DIMENSIONS; i++) {
+            at += sprintf(at, "%s0.%08d", i ? "," : "", 10000000 + (vector * DIMENSIONS + i) * 7919 % 90000000);
+        }
+        at += sprintf(at, "]}");
+    }
+    at += sprintf(at, "],\"usage\":{\"prompt_tokens\":2560,\"total_tokens\":2560,\"completion_tokens\":0}}");
+    embeddings_answer = whole_answer(body, (size_t)(at - body));
+    free(body);
 }
 
 /* Returns the port; ends the process when the command line makes no sense. */
@@ -714,7 +752,8 @@ static int read_command_line(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     int port = read_command_line(argc, argv);
-    make_json_answer();
+    make_chat_answer();
+    make_embeddings_answer();
     signal(SIGPIPE, SIG_IGN);
     int listener = listen_on(port);
     epoll_fd = epoll_create1(0);

@@ -2,10 +2,12 @@
  *
  *   cc -O2 -o sseload sseload.c
  *   ./sseload -p port [-a 127.0.0.1] [-c connections] [-d seconds | -n requests] [-w warm_up_s] [-r ramp_ms] [-s]
- *             [-k api_key] [-P path] [-m model] [-H "Name: value"]... [-e expected_events] [-t timeout_s] [-j]
+ *             [-k api_key] [-P path] [-m model] [-b body_file] [-H "Name: value"]... [-e expected_events]
+ *             [-t timeout_s] [-j]
  *
  *   -s  streamed answers      -r  spread the connections' starts over that time
  *   -j  the result as JSON    -d, -w  count for so long, after so long
+ *   -b  the request's body, instead of a short question (then -m says nothing, and -s only what to expect)
  *
  * One thread, epoll, HTTP/1.1 with keep-alive. A closed loop: each connection sends its next request when its answer is
  * complete. Only answers that end inside the window are counted. An answer is "ok" when its status is 200, its framing
@@ -69,7 +71,7 @@ static struct {
     int port, connections, stream, expected_events, json;
     uint64_t requests; /* 0: as many as the time allows */
     double seconds, warm_up_s, ramp_ms, timeout_s;
-    const char *host, *path, *key, *model;
+    const char *host, *path, *key, *model, *body_file;
     char headers[8192];
 } option = {
     .port = 9000,
@@ -99,7 +101,7 @@ static struct samples taken[KINDS] = {
 
 static int epoll_fd;
 static struct sockaddr_in address;
-static char request[70000];
+static char *request;
 static size_t request_length;
 static uint64_t began, window_begins, window_ends; /* ns */
 
@@ -655,6 +657,9 @@ static void read_option(int letter) {
     case 'm':
         option.model = optarg;
         break;
+    case 'b':
+        option.body_file = optarg;
+        break;
     case 'H':
         add_header(optarg);
         break;
@@ -673,24 +678,62 @@ static void read_option(int letter) {
     }
 }
 
-static void make_request(void) {
-    char body[2048];
-    int body_length = snprintf(
-        body, sizeof body,
+struct body {
+    char *data;
+    size_t length;
+};
+
+static struct body short_question(void) {
+    static char data[2048];
+    int length = snprintf(
+        data, sizeof data,
         "{\"model\":\"%s\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},"
         "{\"role\":\"user\",\"content\":\"Tell me in one or two sentences what a reverse proxy does, and why one would "
         "put it in front of a model server.\"}],\"max_tokens\":64,\"temperature\":0.7%s}",
         option.model, option.stream ? ",\"stream\":true" : "");
-    int length = snprintf(request, sizeof request,
-                          "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n%s%s%s%s"
-                          "Content-Length: %d\r\n\r\n%s",
-                          option.path, option.host, option.port, option.key ? "Authorization: Bearer " : "",
-                          option.key ? option.key : "", option.key ? "\r\n" : "", option.headers, body_length, body);
-    if ((size_t)body_length >= sizeof body || (size_t)length >= sizeof request) {
+    if ((size_t)length >= sizeof data) {
+        fprintf(stderr, "sseload: the model's name is too long\n");
+        exit(2);
+    }
+    return (struct body){data, (size_t)length};
+}
+
+static struct body read_body(const char *name) {
+    FILE *file = fopen(name, "rb");
+    struct body body = {NULL, 0};
+    size_t capacity = 0;
+    do {
+        capacity = capacity ? capacity * 2 : 65536;
+        body.data = realloc(body.data, capacity);
+        if (!file || !body.data) {
+            perror("sseload: -b");
+            exit(2);
+        }
+        body.length += fread(body.data + body.length, 1, capacity - body.length, file);
+    } while (body.length == capacity);
+    fclose(file);
+    return body;
+}
+
+static void make_request(void) {
+    struct body body = option.body_file ? read_body(option.body_file) : short_question();
+    size_t capacity = body.length + sizeof option.headers + 2048;
+    request = malloc(capacity);
+    if (!request) {
+        perror("sseload: malloc");
+        exit(1);
+    }
+    int head_length = snprintf(request, capacity,
+                               "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n%s%s%s%s"
+                               "Content-Length: %zu\r\n\r\n",
+                               option.path, option.host, option.port, option.key ? "Authorization: Bearer " : "",
+                               option.key ? option.key : "", option.key ? "\r\n" : "", option.headers, body.length);
+    if ((size_t)head_length + body.length > capacity) {
         fprintf(stderr, "sseload: the request would be too long\n");
         exit(2);
     }
-    request_length = (size_t)length;
+    memcpy(request + head_length, body.data, body.length);
+    request_length = (size_t)head_length + body.length;
 }
 
 static void set_address(void) {
@@ -703,7 +746,7 @@ static void set_address(void) {
 }
 
 int main(int argc, char **argv) {
-    for (int letter; (letter = getopt(argc, argv, "p:a:c:d:n:w:r:sk:P:m:H:e:t:j")) != -1;) {
+    for (int letter; (letter = getopt(argc, argv, "p:a:c:d:n:w:r:sk:P:m:b:H:e:t:j")) != -1;) {
         read_option(letter);
     }
     set_address();

@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from bench.figures import FULL, QUICK, failures, of_counted, of_window
+import pytest
+
+from bench.figures import added, failures, of_counted, of_crowd, of_window
 from bench.windows import Load, Window
 
-JSON = Load("JSON", 32, 1.0)
-STREAM = Load("SSE", 32, 1.0, stream=True)
+JSON = Load("JSON", "json", 32, 1.0)
+STREAM = Load("SSE", "burst", 32, 1.0, stream=True)
+PACED = Load("SSE", "paced", 63, 1.0, stream=True, delay_ms=100)
 TIMES = {"p50": 1.5, "p99": 3.0}
 
 
@@ -47,10 +50,22 @@ def test_without_an_answer_there_is_no_cost_and_no_time() -> None:
     }
 
 
+def test_what_was_delivered_is_a_share_of_what_was_due() -> None:
+    assert PACED.due_per_s == 640
+    assert of_window(PACED, window())["SSE: delivered %"] == 100
+    assert "SSE: delivered %" not in of_window(STREAM, window())
+
+
+def test_a_crowd_shares_the_memory_that_it_took() -> None:
+    assert of_crowd(PACED, 6.3) == {"SSE: memory KiB/stream": pytest.approx(102.4)}
+    assert of_crowd(PACED, None) == {"SSE: memory KiB/stream": None}
+
+
+def test_a_large_body_is_charged_with_what_it_costs_more() -> None:
+    small, large = "chat body 500 B: CPU us/request", "chat body 500 KB: CPU us/request"
+    assert added({small: 200.0, large: 700.0}) == {"chat body 500 KB: extra CPU ms": 0.5}
+    assert added({small: None, large: 700.0}) == added({}) == {}
+
+
 def test_a_failure_is_a_broken_answer_or_another_status() -> None:
     assert failures(window(load={"errors": 2, "non200": 3})) == 5
-
-
-def test_what_is_counted_is_timed_too() -> None:
-    for plan in (FULL, QUICK):
-        assert {load.name for load in plan.counted} <= {load.name for load in plan.timed}

@@ -108,6 +108,27 @@ def test_a_peer_that_leaves_in_mid_answer_is_counted_as_aborted(mock: Mock) -> N
     assert mock.idle()
 
 
+def test_embeddings_are_256_vectors_whatever_was_asked(mock: Mock) -> None:
+    request = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+    answer = orjson.loads(received(mock.port, request, b'"completion_tokens":0}}').partition(b"\r\n\r\n")[2])
+    assert [len(vector["embedding"]) for vector in answer["data"]] == [384] * 256
+
+
+def test_a_body_of_any_size_is_sent_as_it_lies_in_its_file(
+    instruments: Instruments, mock: Mock, tmp_path: Path
+) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(b" " * 300_000 + b'{"stream":true}')  # the mock streams when it has read to the end
+    code, report = load(instruments, mock.port, "-s", "-e", "64", "-b", str(body))
+    assert (code, report["ok"]) == (0, 20)
+
+
+def test_a_body_that_is_not_there_ends_the_load(instruments: Instruments, tmp_path: Path) -> None:
+    done = finished([instruments.sseload, "-j", "-p", "1", "-b", tmp_path / "none"])
+    assert done.returncode == 2
+    assert "-b" in done.stderr
+
+
 def test_nobody_there_is_an_error_of_its_own(instruments: Instruments) -> None:
     done = finished([instruments.sseload, "-j", "-p", str(free_port()), "-c", "1", "-d", "0.3"])
     assert done.returncode == 1

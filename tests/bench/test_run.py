@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from bench.figures import QUICK
 from bench.instruments.build import compiler
 from bench.perf import can_count
+from bench.plan import QUICK
 from tests.support import docker
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +21,7 @@ STREAM_ROWS = ("events/s", "first event p50 ms", "lag p99 ms", "CPU us/event")
 JSON_ROWS = ("requests/s", "p50 ms", "p99 ms", "CPU us/request")
 OTHER_ROWS = (
     "memory MiB idle",
+    "memory MiB idle, largest process",
     "memory MiB peak",
     "start s",
     "start CPU s",
@@ -66,6 +67,15 @@ def test_a_run_measures_everything_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert [place for place in _working_directories() if place.startswith(str(folder))] == []
 
 
+def test_one_topic_can_be_measured_alone(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    done = bench("--peers", "gateway", "--only", "json", "--scale", "0.5", "--out", str(out), folder=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    _, row = map(orjson.loads, out.read_bytes().splitlines())
+    assert {load.name for load in QUICK.timed if load.topic == "json"} == set(row["windows"])
+    assert "close seen upstream ms, SSE" not in row["figures"]
+
+
 def test_a_peer_that_is_named_and_not_installed_stops_the_run(tmp_path: Path) -> None:
     done = bench("--peers", "vllm-router", "--venvs", str(tmp_path), folder=tmp_path)
     assert done.returncode == 1
@@ -75,14 +85,18 @@ def test_a_peer_that_is_named_and_not_installed_stops_the_run(tmp_path: Path) ->
 def _every_answer_is_right(row: dict[str, Any]) -> None:
     assert row["figures"]["failed answers"] == 0
     assert row["notes"] == []
-    for load in QUICK.timed:
+    loads = [*QUICK.timed, *QUICK.crowds, *(QUICK.scaled.values() if row["peer"] == "gateway" else ())]
+    assert {load.name for load in loads} == set(row["windows"])
+    for load in loads:
         assert row["windows"][load.name]["load"]["status"].keys() == {"200"}
 
 
 def _every_figure_is_there(figures: dict[str, float]) -> None:
-    for load in QUICK.timed:
+    for load in (*QUICK.timed, *QUICK.crowds, *QUICK.scaled.values()):
         for name in STREAM_ROWS if load.stream else JSON_ROWS:
             assert figures[f"{load.name}: {name}"] > 0
+    for load in QUICK.crowds:
+        assert figures[f"{load.name}: memory KiB/stream"] > 0
     for name in OTHER_ROWS:
         assert figures[name] > 0
     for load in QUICK.counted if can_count() else ():
