@@ -46,7 +46,7 @@ def split_target(url: bytes) -> Target:
             parsed = httptools.parse_url(url)
         except httptools.HttpParserInvalidURLError as error:
             raise BadRequestError("The request's target is no path.") from error
-        if parsed.schema is None or parsed.schema.lower() not in SCHEMES:
+        if (parsed.schema or b"").lower() not in SCHEMES:
             raise BadRequestError("The request's target is no path.")
         return Target(parsed.path or b"/", parsed.query or b"")
     if b"#" in url:

@@ -58,9 +58,9 @@ class HttpProtocol(Connection):
 
     __slots__ = (
         "_accepted",
+        "_allowance",
         "_app",
         "_app_state",
-        "_allowance",
         "_chunk",
         "_decisive",
         "_head_bytes",
@@ -132,35 +132,18 @@ class HttpProtocol(Connection):
         if len(data) > PARSED_BYTES:
             for begin in range(0, len(data), PARSED_BYTES):
                 self.data_received(data[begin : begin + PARSED_BYTES])
+        elif self._deaf:
             return
-        if self._deaf:
-            return
-        exchange = self._exchange
-        waiting = 0
-        if exchange is None:
+        elif self._exchange is not None:
+            self._read_on(data, self._exchange)
+        else:
             if data[0] in LINE_ENDS and not self._in_head:
                 data = data.lstrip(LINE_ENDS)
                 if not data:
                     return
-        elif not exchange.more_body:
-            if data.strip(LINE_ENDS):
-                self._hear_no_more()  # nothing runs behind the running request
-            return
-        else:
-            waiting = exchange.waiting
-        self._chunk = data
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._stop_parsing(error.__context__)
-        self._chunk = b""
-        if exchange is not None:
-            if exchange.more_body:
-                self._judge_framing(len(data), exchange.waiting - waiting)
-        elif self._in_head and not self._deaf:
-            self._await_rest_of_head(data)
+            self._parse(data)
+            if self._in_head and not self._deaf:
+                self._await_rest_of_head(data)
 
     # httptools' callbacks
 
@@ -230,6 +213,27 @@ class HttpProtocol(Connection):
             self.resume_body()
 
     # Our own.
+
+    def _parse(self, data: bytes) -> None:
+        self._chunk = data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._stop_parsing(error.__context__)
+        self._chunk = b""
+
+    def _read_on(self, data: bytes, exchange: Exchange) -> None:
+        """What comes behind a head is its body, or nothing that is run behind the running request."""
+        if not exchange.more_body:
+            if data.strip(LINE_ENDS):
+                self._hear_no_more()
+            return
+        waiting = exchange.waiting
+        self._parse(data)
+        if exchange.more_body:
+            self._judge_framing(len(data), exchange.waiting - waiting)
 
     def _read_line(self) -> None:
         """Ask the parser what it read in a request line that is not the last one's, and judge the head by it."""
