@@ -49,7 +49,7 @@ setting HSTS_SECONDS 63072000 '[0-9]+'
 setting HTTPS_PORT 443 '[0-9]+'
 # Addresses or networks, separated by blanks, that see /metrics and /admin.
 setting NGINX_OPERATORS '127.0.0.1 ::1' "$ADDRESS( $ADDRESS)*"
-# Requests in flight per client address; over it 429.
+# Requests in flight per client address, of IPv6 per /64; over it 429.
 setting NGINX_CONNECTIONS_PER_ADDRESS 1000 '[1-9][0-9]*'
 # How long a client may take: its request head, between two reads of its body, between two writes it takes.
 setting NGINX_CLIENT_HEADER_TIMEOUT 10s "$TIME"

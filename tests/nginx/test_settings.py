@@ -68,6 +68,32 @@ def test_nothing_is_left_to_fill_in(shipped: str) -> None:
     assert "server {" in shipped
 
 
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2"),
+        ("2001:db8:1:2::6", "2001:db8:1:2"),
+        ("2001:db8:1:0:3:4:5:6", "2001:db8:1:0"),
+        ("2001:db8:1::6", "2001:db8:1:0"),
+        ("2001:db8:0:2:3:4:5:6", "2001:db8:0:2"),
+        ("2001:db8:0:2::", "2001:db8:0:2"),
+        ("2001:db8:0:0:3::", "2001:db8:0:0"),
+        ("2001:db8::3:4:5:6", "2001:db8:0:0"),
+        ("2001:db8::6", "2001:db8:0:0"),
+        ("fd00::6", "fd00::6"),
+        ("::1", "::1"),
+    ],
+)
+def test_an_address_of_ipv6_is_counted_with_its_slash_64(shipped: str, address: str, counted_as: str) -> None:
+    # nginx's own expressions on addresses as nginx spells them: a /64 of addresses cannot be had in a test.
+    rows = re.findall(r'"~(\^\(\?<network>.*)" \$network(.*);', shipped)
+    found = (re.match(row.replace("?<", "?P<"), address) for row, _ in rows)
+    keys = [match["network"] + rest for match, (_, rest) in zip(found, rows, strict=True) if match is not None]
+    assert len(rows) == 3
+    assert [*keys, address][0] == counted_as
+
+
 def test_the_read_time_out_exceeds_the_longest_request(shipped: str) -> None:
     found = re.search(r"proxy_read_timeout (\d+)s", shipped)
     assert found is not None

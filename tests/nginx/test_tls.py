@@ -98,17 +98,39 @@ def test_no_session_ticket_is_given_under_tls_1_2(edge: NginxServer) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_port_80_points_to_https_and_keeps_the_method(edge: NginxServer, upstream: Upstream, method: str) -> None:
     with connect_plain(edge.http_port) as connection:
-        connection.send(request("/v1/models?a=b", method=method))
+        connection.send(request("/docs?a=b", method=method))
         seen = connection.answer(method)
     assert seen.status == 308
-    assert seen.header("location") == f"https://gateway.test:{edge.https_port}/v1/models?a=b"
+    assert seen.header("location") == f"https://gateway.test:{edge.https_port}/docs?a=b"
     assert seen.header("strict-transport-security") is None
     assert upstream.count() == 0
 
 
-def test_port_80_refuses_what_has_no_host(edge: NginxServer) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/v1/models?a=b", "/v1", "/v2/rerank", "/v%31/models", "/health/detailed"])
+def test_port_80_refuses_what_takes_a_key_so_that_none_is_sent_in_clear_unnoticed(
+    edge: NginxServer, upstream: Upstream, path: str, method: str
+) -> None:
     with connect_plain(edge.http_port) as connection:
-        connection.send(b"GET / HTTP/1.0\r\n\r\n")
+        connection.send(request(path, method=method))
+        seen = connection.answer(method)
+    assert (seen.status, seen.error()["code"]) == (403, "https_required")
+    assert seen.header("content-type") == "application/json"
+    assert seen.header("location") is None
+    assert upstream.count() == 0
+
+
+@pytest.mark.parametrize("path", ["/v1beta", "/health", "/v10/models", "/"])
+def test_port_80_redirects_what_takes_no_key(edge: NginxServer, path: str) -> None:
+    with connect_plain(edge.http_port) as connection:
+        connection.send(request(path, method="GET"))
+        assert connection.answer("GET").status == 308
+
+
+@pytest.mark.parametrize("path", [b"/", b"/v1/models"])
+def test_port_80_refuses_what_has_no_host(edge: NginxServer, path: bytes) -> None:
+    with connect_plain(edge.http_port) as connection:
+        connection.send(b"GET %b HTTP/1.0\r\n\r\n" % path)
         seen = connection.answer()
     assert (seen.status, seen.error()["code"]) == (400, "invalid_request")
 
