@@ -1,7 +1,7 @@
 """What does a whole answer state? Its usage, whether it failed or was aborted, and under which name it goes out."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -48,7 +48,19 @@ class _Answer(msgspec.Struct):
     stop_reason: str | None = None
 
 
+class _Loose(msgspec.Struct):
+    """The same members of any type."""
+
+    choices: Any = None
+    error: Raw | UnsetType = UNSET
+    object: Any = None
+    type: Any = None
+    status: Any = None
+    stop_reason: Any = None
+
+
 _answer = msgspec.json.Decoder(_Answer)
+_loose = msgspec.json.Decoder(_Loose)
 _anything = msgspec.json.Decoder(Raw)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
@@ -56,8 +68,8 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 def read_answer(body: bytes) -> Answer:
     """Read usage and the signs of a failure, going through the whole of it once.
 
-    JSON of another shape (a list, a member of another type) states nothing. Aborts as vLLM spells them:
-    `finish_reason` "abort" of a choice, `status` "cancelled" or "failed" of a response, `stop_reason` null of a
+    What is of another type than vLLM's states nothing, and hides nothing that stands beside it. Aborts as vLLM spells
+    them: `finish_reason` "abort" of a choice, `status` "cancelled" or "failed" of a response, `stop_reason` null of a
     message. Errors: a member `error`, or `"object": "error"` as vLLM spelled them before 0.10.
 
     Raises:
@@ -66,7 +78,7 @@ def read_answer(body: bytes) -> Answer:
     try:
         answer = _answer.decode(body)
     except msgspec.ValidationError:
-        return _of_another_shape(body)
+        answer = _of_another_shape(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UnreadableAnswerError from None
     aborted = False
@@ -82,14 +94,30 @@ def read_answer(body: bytes) -> Answer:
     return Answer(None if answer.usage is None else answer.usage.counts(), aborted, failed)
 
 
-def _of_another_shape(body: bytes) -> Answer:
-    """The decoder stopped at a member of another type: what follows may be anything."""
+def _of_another_shape(body: bytes) -> _Answer:
+    """The decoder stopped at a member of another type: the others are read all the same."""
     try:
-        _anything.decode(body)
-        members = _members.decode(body) if body.lstrip().startswith(b"{") else {}
+        if not body.lstrip().startswith(b"{"):
+            _anything.decode(body)
+            return _Answer()
+        loose = _loose.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UnreadableAnswerError from None
-    return Answer(failed=bytes(members.get("error", b"null")) not in _NO_ERROR)
+    choices = None
+    if isinstance(loose.choices, list):
+        choices = [_Choice(_text(choice.get("finish_reason"))) for choice in loose.choices if isinstance(choice, dict)]
+    return _Answer(
+        choices=choices,
+        error=loose.error,
+        object=_text(loose.object),
+        type=_text(loose.type),
+        status=_text(loose.status),
+        stop_reason=_text(loose.stop_reason),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def rename_model(body: bytes, model: str) -> bytes:

@@ -100,23 +100,25 @@ class Nesting:
 
     Attributes:
         closed: at least one was opened, and all are closed.
+        depth: how many are open.
+        in_text: what was taken ends inside of a string.
     """
 
     def __init__(self) -> None:
-        self.closed = False
-        self._opened = self._depth = 0
+        self.closed = self.in_text = False
+        self._opened = self.depth = 0
         self._carried = b""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         bare, texts = _TEXT.subn(rb"\1\2", self._carried + data)
         # A text without its end has left no quote: the next bytes go on in it, perhaps behind half an escape.
-        cut = texts > bare.count(b'"')
-        self._carried = (b'"\\' if bare.endswith(b"\\") else b'"') if cut else b""
+        self.in_text = texts > bare.count(b'"')
+        self._carried = (b'"\\' if bare.endswith(b"\\") else b'"') if self.in_text else b""
         opened = bare.count(b"{") + bare.count(b"[")
         self._opened += opened
-        self._depth += opened - bare.count(b"}") - bare.count(b"]")
-        self.closed = self._opened > 0 and self._depth == 0 and not cut
+        self.depth += opened - bare.count(b"}") - bare.count(b"]")
+        self.closed = self._opened > 0 and self.depth == 0 and not self.in_text
 
 
 class _Place(msgspec.Struct):

@@ -6,6 +6,7 @@ from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
 from gateway.payload.answer import UnreadableAnswerError, read_answer, rename_model
 from gateway.payload.passing import Passing, PassingBytes, PassingJson
+from gateway.payload.renaming import Renaming
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.planner import Plan
@@ -91,16 +92,18 @@ async def _relay_large(
     ctx: RequestContext, reply: Reply, client: ClientSide, head: bytes, passing: Passing, identities: Identities
 ) -> None:
     """Pass on what is not held: a failure that shows after the head went out leaves the answer without its end."""
+    plan: Plan = ctx.plan
+    renaming = None
     if isinstance(passing, PassingJson):
         identities.check(ctx, reply, head)
-        head = _renamed(ctx, head)
+        renaming = Renaming(plan.route.asked) if plan.route.renamed else None
     await client.begin(reply.status, _kept(reply))
-    await client.pass_on(head)
+    await client.pass_on(head if renaming is None else renaming.feed(head))
     while data := await reply.read():
         _look(ctx, passing, data)
-        await client.pass_on(data)
+        await client.pass_on(data if renaming is None else renaming.feed(data))
     _check_end(passing)
-    await client.end()
+    await client.end(b"" if renaming is None else renaming.rest())
 
 
 def _json(ctx: RequestContext, reply: Reply) -> PassingJson:

@@ -20,6 +20,8 @@ MESSAGE = (
     b'"usage":{"input_tokens":29,"output_tokens":2}}'
 )
 
+ABORTED = Answer(aborted=True)
+
 
 @pytest.mark.parametrize(
     ("body", "answer"),
@@ -42,6 +44,14 @@ MESSAGE = (
         (b'{"usage":{"prompt_tokens":"many"}}', Answer()),
         (b'{"choices":{},"usage":{"prompt_tokens":5}}', Answer()),
         (b'{"status":1,"error":null}', Answer()),
+        (CHAT.replace(b'"stop"', b'"abort"').replace(b'{"prompt_tokens"', b'"none","was":{"prompt_tokens"'), ABORTED),
+        (CHAT.replace(b'"stop"}', b'"abort"},{"finish_reason":5},7').replace(b"usage", b"used"), ABORTED),
+        (CHAT.replace(b'"stop"}]', b'"abort"}],"stop_reason":5').replace(b"usage", b"used"), ABORTED),
+        (CHAT.replace(b'"stop"}]', b'"stop"}],"stop_reason":5').replace(b"usage", b"used"), Answer()),
+        (RESPONSE.replace(b"{", b'{"stop_reason":{},', 1) % b"cancelled", ABORTED),
+        (MESSAGE.replace(b"{", b'{"status":1,', 1) % b"null", ABORTED),
+        (MESSAGE % b"5", Answer()),
+        (b'{"type":1,"object":"error"}', Answer(failed=True)),
         (b'{"status":1,"error":{"message":"x"}}', Answer(failed=True)),
         (b'{"error":{"message":"x"}}', Answer(failed=True)),
         (b'{ "error" : "x" }', Answer(failed=True)),

@@ -99,6 +99,26 @@ async def test_a_large_answer_passes_piece_by_piece_once_it_is_too_large_to_hold
     assert len(told.body) == sum(map(len, pieces)) + len(ALIAS) - len("qwen")
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        (b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"choices":[{"text":"', b'"}],"model":"qwen"}'),
+        (b'{"id":"resp_1","metadata":{"model":"qwen"},"model":"qwen","output":[{"text":"', b'"}]}'),
+        (b'{"id":"chatcmpl-1","content":[{"input":{"model":"qwen"},"text":"', b'"}],"model":"qwen","usage":{}}'),
+    ],
+    ids=["completion", "response", "message"],
+)
+@pytest.mark.parametrize("cut", [1, 9, 14, 22])
+async def test_a_large_answer_never_states_the_backends_own_name_for_the_model(
+    before: bytes, behind: bytes, cut: int
+) -> None:
+    text = rb"say \"model\":\"qwen\" and { " * (HOLD_BYTES // 20)
+    told = await Pass(FakeReply(before + text, text + behind[:-cut], behind[-cut:]), ALIAS).run()
+    assert told.complete
+    sent = orjson.loads(before + text + text + behind)
+    assert orjson.loads(told.body) == {**sent, "model": ALIAS}
+
+
 async def test_an_answer_of_unstated_length_is_whole_only_as_json() -> None:
     passed = Pass(FakeReply(b'{"id":"x","choices":[{"index":0}'))
     with pytest.raises(BadGatewayError, match="no whole JSON"):
