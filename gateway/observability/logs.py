@@ -63,9 +63,9 @@ def build_logger(settings: ObservabilitySettings, writer: LogWriter) -> structlo
 
 
 def _stamped(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the time as an access line spells it, `2026-11-21T01:04:02.250+00:00`."""
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return event
+    """The event as an access line begins: the time, `2026-11-21T01:04:02.250+00:00`, then the event's name."""
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"timestamp": stamp, "event": event.pop("event"), "level": event.pop("level"), **event}
 
 
 def _dumps(event: MutableMapping[str, Any], **_: Any) -> bytes:  # noqa: ANN401 -- structlog's serializer protocol

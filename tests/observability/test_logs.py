@@ -108,6 +108,11 @@ def test_a_librarys_warnings_are_lines_like_ours(lines: Lines) -> None:
     assert (event["event"], event["logger"], event["level"]) == ("7 connections", "some.library", "warning")
 
 
+def test_an_event_begins_as_an_access_line_does(lines: Lines) -> None:
+    build(lines).info("x", backend="chat0")
+    assert list(lines.events[0]) == ["timestamp", "event", "level", "backend"]
+
+
 def test_a_room_without_a_structlog_logger_says_events_with_fields(lines: Lines) -> None:
     build(lines)
     logging.getLogger("gateway.server.worker").info("worker_drain_began", extra={"worker": 1, "requests": 3})
