@@ -1,13 +1,13 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fmt bench
+.PHONY: help install demo test lint fmt bench bench-peers
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
 TEST_PROCESSES ?= $(shell n=$$(nproc 2> /dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
 
 help: ## show this
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: ## make .venv with the gateway command and the tools
 	@scripts/install.sh
@@ -29,5 +29,9 @@ fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: install ## the gateway beside nginx and the Rust routers, where they are installed (see bench/README.md)
+bench: install ## the gateway beside others, where they are installed, e.g. BENCH_ARGS=--write (see bench/README.md)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
 	@$(BIN)/python -m bench.run $(BENCH_ARGS)
+
+bench-peers: install ## vllm-router, sglang-router and LiteLLM for the benchmark (PEERS="..." for some of them)
+	@bench/install_peers.sh $(PEERS)

@@ -22,14 +22,14 @@ class Surroundings:
     Args:
         folder: for its files; its working directory.
         state: for what belongs on tmpfs.
-        venvs: a folder of virtual environments named like the peers, or None.
+        venvs: the folder of virtual environments named like the peers; it need not be there.
         upstream: the mock's port.
         workers: processes that answer, for the peers that can have several (`SCALING`).
     """
 
     folder: Path
     state: Path
-    venvs: Path | None
+    venvs: Path
     upstream: int
     workers: int = 1
 
@@ -44,8 +44,8 @@ class Surroundings:
 
     def own(self, peer: str, name: str) -> str | None:
         """A program in the virtual environment of a peer."""
-        path = self.venvs / peer / "bin" / name if self.venvs else None
-        return str(path) if path and path.is_file() else None
+        path = self.venvs / peer / "bin" / name
+        return str(path) if path.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ DOTS_PER_INCH = 80
 WIDE_RANGE = 30
 """From here on, largest by smallest, the scale is logarithmic: else the small ones cannot be told apart."""
 OUR_COLOUR, THEIR_COLOUR, LINE_COLOUR = "#1f6f8b", "#b8bec4", "#333333"
-mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "bench"})
+mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Plot:
 PLOTS = (
     Plot(
         "cpu-per-request",
-        "CPU per JSON request, us (less is better)",
-        {f"{count} connections": f"JSON c={count}: CPU us/request" for count in (1, 32, 256)},
+        "CPU per JSON request, us, by connections (less is better)",
+        {f"c={count}": f"JSON c={count}: CPU us/request" for count in (1, 32, 256)},
     ),
     Plot(
         "cpu-per-event",
@@ -80,17 +80,18 @@ PLOTS = (
 )
 
 
-def draw(rows: Sequence[Row], folder: Path) -> list[Plot]:
-    """Write `<name>.png` for every plot that has figures; returns those."""
+def draw(rows: Sequence[Row], folder: Path) -> dict[str, str]:
+    """Write a file for every plot that has figures; returns their titles by the files' names."""
     seen = spreads(rows)
     peers = list(dict.fromkeys(row["peer"] for row in rows))
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
+    drawn = {}
     for plot in PLOTS:
         groups = {label: seen.get(figure, {}) for label, figure in plot.figures.items() if seen.get(figure)}
         if groups:
-            _picture(plot.title, groups, peers).savefig(folder / f"{plot.name}.png", dpi=DOTS_PER_INCH, metadata={})
-            drawn.append(plot)
+            file = f"{plot.name}.png"
+            _picture(plot.title, groups, peers).savefig(folder / file, dpi=DOTS_PER_INCH)
+            drawn[file] = plot.title
     return drawn
 
 
@@ -110,11 +111,12 @@ def _picture(title: str, groups: Mapping[str, Mapping[str, Spread]], peers: Sequ
         first = next(place for place, bar in zip(places, bars, strict=True) if bar[0] == label)
         axes.annotate(label, (0, first - 1), xycoords=("axes fraction", "data"), va="center", weight="bold")
     axes.set_yticks(places, [peer for _, peer, _ in bars])
-    axes.invert_yaxis()
+    axes.set_ylim(max(places) + 0.7, min(places) - 1.5)
     axes.set_title(title, loc="left")
     positive = [median for median in medians if median > 0]
     if positive and max(positive) / min(positive) > WIDE_RANGE:
         axes.set_xscale("log")
+        axes.set_xlabel("logarithmic")
     axes.margins(x=0.12)
     return figure
 

@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     sys.stdout.write(render(rows[1:]))
     if options.write:
-        from bench.page import write  # noqa: PLC0415 -- only who draws needs the package that draws
+        from bench.publish import publish  # noqa: PLC0415 -- only who draws needs the package that draws
 
-        say(f"written: {write(rows, ROOT / 'docs')}")
+        say(f"written: {publish(rows)}")
     return 0 if all(row["figures"] for row in rows[1:]) else 1
 
 
@@ -56,7 +56,7 @@ def say(line: str) -> None:
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    venvs = os.environ.get("BENCH_PEERS")  # noqa: TID251 -- the default of an option of this program
+    venvs = os.environ.get("BENCH_PEERS", ROOT / "bench" / ".peers")  # noqa: TID251 -- the default of an option of this program
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--reps", type=int, default=3, help="repetitions, the peers taking turns (default: 3)")
     parser.add_argument("--peers", nargs="+", choices=PEERS, help="default: all that are installed")
@@ -64,7 +64,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--venvs",
         type=Path,
         default=venvs,
-        help="folder of virtual environments named like the peers, besides PATH (BENCH_PEERS)",
+        help="folder of virtual environments named like the peers (default: $BENCH_PEERS, or bench/.peers)",
     )
     parser.add_argument("--out", type=Path, help="file of the results, a JSON line each (default: a new one)")
     parser.add_argument("--quick", action="store_true", help="a few seconds a peer; its figures mean nothing")
@@ -88,8 +88,7 @@ def _run(options: argparse.Namespace) -> list[Row]:
         state = tempfile.TemporaryDirectory(prefix="bench-", dir=TMPFS if TMPFS.is_dir() else None)
         instruments = build(folder)
         mock = stack.enter_context(_mock(instruments, cores, folder))
-        venvs = options.venvs.resolve() if options.venvs else None
-        around = Surroundings(folder, Path(stack.enter_context(state)), venvs, mock.port)
+        around = Surroundings(folder, Path(stack.enter_context(state)), options.venvs.resolve(), mock.port)
         versions = _found(options.peers, around)
         bench = Bench(around, instruments, mock, cores, _plan(options), can_count())
         if not bench.counts_instructions:
@@ -158,6 +157,7 @@ def _about(versions: dict[str, str]) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "model": model_name(),
         "kernel": platform.release(),
         "python": platform.python_version(),

@@ -63,7 +63,7 @@ def ratios(rows: Sequence[Row]) -> list[str]:
     names = [name for name in spreads(rows) if COST in name]
     for base in BASES:
         for name in names:
-            seen = _ratios_of(rows, name, base)
+            seen = ratios_of(rows, name, base)
             if seen:
                 lines.append(f"{OURS} / {base}, {name}: {Spread.of(seen)}")
     return lines
@@ -81,10 +81,14 @@ def render(rows: Sequence[Row]) -> str:
     return "\n".join([*parts, *([""] if notes else []), *notes]).rstrip() + "\n"
 
 
+def read_all(path: Path) -> list[Row]:
+    """Every line of a file of results: what it says of the run itself, and the repetitions."""
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
 def read(paths: Iterable[Path]) -> list[Row]:
     """The repetitions in files of results."""
-    lines = (orjson.loads(line) for path in paths for line in path.read_bytes().splitlines())
-    return [line for line in lines if "figures" in line]
+    return [line for path in paths for line in read_all(path) if "figures" in line]
 
 
 def short(value: float) -> str:
@@ -94,7 +98,9 @@ def short(value: float) -> str:
     return f"{value:.1f}" if abs(value) < LARGE else f"{value:,.0f}"
 
 
-def _ratios_of(rows: Sequence[Row], name: str, base: str) -> list[float]:
+def ratios_of(rows: Sequence[Row], name: str, base: str) -> list[float]:
+    """The gateway's figure for each of another's, one for each repetition that has both."""
+
     def by_repetition(peer: str) -> dict[int, float | None]:
         return {row["repetition"]: row["figures"].get(name) for row in rows if row["peer"] == peer}
 
