@@ -1,5 +1,8 @@
 """One answer for every wrong key, and the right one found wherever its dialect lets it stand."""
 
+import contextlib
+import hmac
+
 import pytest
 
 from gateway.auth.keyring import Keyring, presented_keys
@@ -47,6 +50,27 @@ def test_a_refusal_names_every_field_that_the_path_takes_a_key_from() -> None:
             KEYRING.admit({}, dialect)
         assert "`Authorization: Bearer <key>`" in refusal.value.message
         assert ("`x-api-key: <key>`" in refusal.value.message) == (dialect is Dialect.ANTHROPIC)
+
+
+@pytest.mark.parametrize("key", [b"sk-first", b"sk-second", b"sk-third", b"sk-firsT", b""])
+def test_a_key_is_compared_with_all_in_constant_time_whether_it_is_right_or_wrong(
+    key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+    compare = hmac.compare_digest
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append(len(one))
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    with contextlib.suppress(InvalidApiKeyError):
+        KEYRING.admit({b"authorization": b"Bearer " + key}, Dialect.OPENAI)
+    assert compared == [32, 32]
+    compared.clear()
+    with pytest.raises(InvalidApiKeyError):
+        KEYRING.admit({}, Dialect.OPENAI)
+    assert compared == []
 
 
 def test_x_api_key_counts_on_anthropic_paths_only() -> None:

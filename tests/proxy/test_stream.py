@@ -12,7 +12,7 @@ from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
 from gateway.proxy import stream
 from gateway.proxy.client_side import ClientSide
-from gateway.proxy.identity import Identities
+from gateway.proxy.identity import ForeignAnswerError, Identities
 from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.stream import StreamBrokenError, relay_stream
 from gateway.proxy.verdict import StatedError
@@ -55,6 +55,7 @@ class Relay:
         self.dog = Watchdog(self.ctx, self.time)
         self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
         self.pinger = Pinger(self._ping, 5, self.time)
+        self.identities = Identities()
 
     async def _ping(self) -> None:
         await self.client.begin_events()
@@ -64,7 +65,7 @@ class Relay:
         relay = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
         self.pinger.start()
         try:
-            await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger, Identities())
+            await relay_stream(self.ctx, self.reply, relay, self.client, self.pinger, self.identities)
         finally:
             self.pinger.abandon()
 
@@ -78,6 +79,18 @@ async def test_pieces_pass_as_they_come_and_the_last_one_ends_the_answer(*, push
     assert relay.told.header(b"content-type") == b"text/event-stream; charset=utf-8"
     assert relay.ctx.usage == Usage(5, 1)
     assert relay.ctx.first_token_at == 1000.0
+
+
+async def test_a_stream_that_answers_another_request_is_shown_to_nobody() -> None:
+    relay = Relay(events())
+    relay.reply.pieces += [chunk("a").replace(b"chatcmpl-1", relay.ctx.request_id.encode()), DONE]
+    await relay.run()
+    other = Relay(events(b": ping\n\n", chunk("b"), DONE))
+    other.identities = relay.identities
+    with pytest.raises(ForeignAnswerError):
+        await other.run()
+    assert b"data" not in other.told.body
+    assert other.reply.discarded
 
 
 async def test_the_body_is_read_to_its_end_so_that_its_connection_can_be_used_again() -> None:

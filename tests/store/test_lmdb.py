@@ -135,6 +135,35 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
         assert store.counts().queued == 0
 
 
+@asynccontextmanager
+async def waiting_behind(store: LmdbStore, worker: int) -> AsyncIterator["asyncio.Task[Grant]"]:
+    """Somebody who is patient and waits for the slot that another worker has, while no tick helps."""
+    store._timer.cancel()
+    store._decide(ledger.enter, b"a", Claimant(worker, 1), 1, 1)
+    task = asyncio.create_task(store.acquire("a", limit=1, max_queued=1, patience=3600))
+    while not store.counts().queued:
+        await checkpoint()
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def test_whoever_gets_a_dead_workers_slot_is_told_at_once(directory: Path) -> None:
+    async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(5):
+        store._bury(99)
+        store.release(await waiting)
+
+
+async def test_a_tick_makes_up_for_a_lost_wake_up(directory: Path) -> None:
+    async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(5):
+        assert store._decide(ledger.leave, b"a", 99)  # those whom it names are told nothing
+        await checkpoint()
+        assert not waiting.done()
+        store._tick()
+        store.release(await waiting)
+
+
 async def test_a_worker_that_cannot_clear_up_is_taken_for_dead(directory: Path) -> None:
     async with opened(directory) as store:
         await store.acquire("a", limit=1, max_queued=1, patience=5)

@@ -10,11 +10,13 @@ from gateway.upstream.address import Address
 from gateway.upstream.errors import NeverSent, PoolExhausted
 from gateway.upstream.http11 import Http11Client
 from gateway.upstream.protocol import Reply, UpstreamRequest
-from tests.upstream.backend import OK, Backend, answers
+from tests.upstream.backend import OK, Backend, Peer, answers
 from tests.upstream.conftest import Opener, within
 
 pytestmark = pytest.mark.anyio
 
+UNTAKEN_BYTES = 32 * 1024 * 1024
+"""More than the kernel takes for a peer that does not read."""
 POST = UpstreamRequest(b"POST", b"/", [], b"{}")
 
 
@@ -83,6 +85,22 @@ async def test_a_body_that_nobody_read_does_not_reach_the_next_request(open_clie
         assert await unread.read() == b"ok"
         assert await unread.read() == b""
         assert backend.accepted == 1
+
+
+async def test_a_connection_whose_request_was_not_written_to_its_end_carries_no_other(open_client: Opener) -> None:
+    client = open_client()
+
+    def answer_unread(peer: Peer) -> None:
+        peer.head_only()
+        peer.say(OK)
+        peer.until_left()
+
+    with Backend(answer_unread) as backend:
+        reply = await client.send(backend.address, UpstreamRequest(b"POST", b"/", [], b"x" * UNTAKEN_BYTES))
+        assert await reply.read() == b"ok"
+        assert await reply.read() == b""
+        reply.close()
+        assert await within(2, lambda: client.counts == (0, 0, 0))
 
 
 async def test_at_most_so_many_rest_and_the_oldest_goes(open_client: Opener) -> None:
