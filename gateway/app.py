@@ -91,7 +91,13 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     prober = Prober(roster, settings, clock, health_teller(log, worker))
     client = Http11Client(settings)
     dispatcher = build_dispatcher(settings, roster, client, store, metrics, clock)
-    forwarder = Forwarder(dispatcher, settings, settings.max_event_bytes, clock)
+    forwarder = Forwarder(
+        dispatcher,
+        settings,
+        client_write_secs=settings.client_write_timeout_secs,
+        max_event_bytes=settings.max_event_bytes,
+        clock=clock,
+    )
     planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
     own = build_own(roster, DrainAware(prober, worker.drain), clock, version(DISTRIBUTION))
 

@@ -58,6 +58,17 @@ class ClientConnection(Protocol):
         """Wait until the client has taken enough of what was written."""
         ...
 
+    def untaken(self) -> int:
+        """How many bytes of what was written the client has not taken, beside what its kernel and ours hold."""
+        ...
+
+    def drop(self) -> None:
+        """Reset the socket, with all that was written and not taken: for a client that is known not to read.
+
+        When it has taken all, as `abort`.
+        """
+        ...
+
     def abort(self) -> None:
         """Close the socket after what was written, without ending the answer.
 

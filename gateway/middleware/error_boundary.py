@@ -59,6 +59,8 @@ class ErrorBoundary:
         farewell = FAREWELLS.get(reason) if reason is not None else None
         if farewell is not None:
             await self._tell(ctx, farewell(), send)
+        elif reason is Cut.SLOW_CLIENT and ctx.connection is not None:
+            ctx.connection.drop()
         else:
             _abort(ctx)
         ctx.outcome = reason or ctx.outcome

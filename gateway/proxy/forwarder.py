@@ -32,17 +32,26 @@ class Forwarder:
     Args:
         dispatcher: opens a reply at one of the group's backends.
         settings: the caps.
+        client_write_secs: the cap on a client that takes nothing, which the server keeps too.
         max_event_bytes: the largest event of a stream that is held for its end.
         clock: for the caps and the time of the first token.
     """
 
-    def __init__(self, dispatcher: Dispatcher, settings: ProxySettings, max_event_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        settings: ProxySettings,
+        *,
+        client_write_secs: float,
+        max_event_bytes: int,
+        clock: Clock,
+    ) -> None:
         self._dispatcher = dispatcher
         self._max_event_bytes = max_event_bytes
         self._settings = settings
         self._clock = clock
         self._identities = Identities()
-        self._rounds = Rounds(settings, clock)
+        self._rounds = Rounds(settings, client_write_secs, clock)
 
     async def forward(self, ctx: RequestContext, send: Send) -> None:
         """Answer one request.

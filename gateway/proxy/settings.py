@@ -18,9 +18,6 @@ class ProxySettings(BaseModel):
         description="Seconds until a stream's first token; 0: only MAX_REQUEST_SECS, as a request that waits in vLLM's "
         "queue is not failing.",
     )
-    client_write_timeout_secs: float = Field(
-        default=60.0, gt=0, description="Seconds a client may take nothing of what is ready for it."
-    )
     stream_ping_secs: float = Field(
         default=0.0,
         ge=0,

@@ -28,10 +28,10 @@ class Watchdog:
         ctx: the request.
         streaming_since: when the first token's cap began to count; None for whole answers.
         token_at: when the last token came.
-        writing_since: when the write began that the client has not taken yet.
+        writing_since: when the write began that the client has not taken yet, or when it last took some of it.
     """
 
-    __slots__ = ("_clock", "ctx", "streaming_since", "token_at", "writing_since")
+    __slots__ = ("_clock", "_looked_since", "_untaken", "ctx", "streaming_since", "token_at", "writing_since")
 
     def __init__(self, ctx: RequestContext, clock: Clock) -> None:
         self.ctx = ctx
@@ -39,6 +39,9 @@ class Watchdog:
         self.token_at: float | None = None
         self.writing_since: float | None = None
         self._clock = clock
+        self._looked_since: float | None = None
+        """`writing_since`, when it was last looked how far the write had come."""
+        self._untaken = 0
 
     def expect_tokens(self) -> None:
         """From now on it is a stream: the first token's cap counts."""
@@ -58,21 +61,35 @@ class Watchdog:
             self.token_at += self._clock.monotonic() - self.writing_since
         self.writing_since = None
 
+    def look(self, now: float) -> None:
+        """See whether the client has taken some of the write that it was last seen with: it is slow, not silent."""
+        connection = self.ctx.connection
+        if connection is None:
+            return
+        untaken = connection.untaken()
+        if self.writing_since == self._looked_since and untaken < self._untaken:
+            self.written()
+            self.writing(now)
+        self._looked_since = self.writing_since
+        self._untaken = untaken
+
 
 class Rounds:
     """Cuts the requests whose time is over, at most one round late and never early.
 
     Args:
         settings: the caps.
+        client_write_secs: how long a client may take nothing.
         clock: for all durations.
     """
 
-    def __init__(self, settings: ProxySettings, clock: Clock) -> None:
+    def __init__(self, settings: ProxySettings, client_write_secs: float, clock: Clock) -> None:
         self._settings = settings
+        self._client_write_secs = client_write_secs
         self._clock = clock
         self._watched: set[Watchdog] = set()
         self._walking = False
-        caps = (settings.max_request_secs, settings.stream_idle_timeout_secs, settings.client_write_timeout_secs)
+        caps = (settings.max_request_secs, settings.stream_idle_timeout_secs, client_write_secs)
         smallest = min(caps + ((first,) if (first := settings.first_token_timeout_secs) else ()))
         self.every = min(ROUND_SECS, smallest / ROUNDS_PER_CAP)
         """Seconds between two rounds."""
@@ -96,6 +113,8 @@ class Rounds:
     def _walk(self) -> None:
         now = self._clock.monotonic()
         for dog in tuple(self._watched):
+            if dog.writing_since is not None:
+                dog.look(now)
             due, reason = self._due(dog)
             if now >= due:
                 self._watched.discard(dog)
@@ -109,7 +128,7 @@ class Rounds:
         settings = self._settings
         end = dog.ctx.started + settings.max_request_secs
         if dog.writing_since is not None:
-            other, reason = dog.writing_since + settings.client_write_timeout_secs, _SLOW_CLIENT
+            other, reason = dog.writing_since + self._client_write_secs, _SLOW_CLIENT
         elif dog.token_at is not None:
             other, reason = dog.token_at + settings.stream_idle_timeout_secs, _IDLE
         elif dog.streaming_since is not None and settings.first_token_timeout_secs:

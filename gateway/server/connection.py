@@ -8,28 +8,33 @@ from uvicorn.server import ServerState
 from gateway.core.asgi import Headers
 from gateway.core.sockets import reset_on_close
 from gateway.server.exchange import Exchange
+from gateway.server.slow_readers import SlowReaders
 
 WRITE_BUFFER_BYTES = 65536
 """This much of an answer waits for the client, beside what the kernel takes; then the application is made to wait."""
 LINGER_SECS = 2.0
 """How long a refused client may go on sending before its socket is cut."""
-FLUSH_SECS = 30.0
-"""How long a client may take to read the end of an answer on a connection that is to close."""
 LAST_IDLE_SECS = 1.0
 """How long an idle connection outlives the beginning of a drain: a request may be on its way, and is answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a client may take: seconds for a head, seconds of idleness, bytes of a head."""
+    """What a client may take: seconds for a head, seconds of idleness, bytes of a head; and who sees that it reads."""
 
     header_timeout: float
     keepalive: float
     max_header_bytes: int
+    readers: SlowReaders
 
 
 class Connection(asyncio.Protocol):
-    """A client's socket without its HTTP; the `server.wire.Wire` of the request that runs on it."""
+    """A client's socket without its HTTP; the `server.wire.Wire` of the request that runs on it.
+
+    Attributes:
+        congested: see `server.wire.Wire`.
+        written: bytes that were queued for the client.
+    """
 
     __slots__ = (
         "_date_fields",
@@ -49,10 +54,12 @@ class Connection(asyncio.Protocol):
         "_server",
         "_transport",
         "congested",
+        "written",
     )
 
     def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
         self.congested = False
+        self.written = 0
         self._server = server
         self._loop = loop
         self._limits = limits
@@ -80,17 +87,19 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._server.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._limits.readers.watch(self)
         self._expect_head()
 
     def eof_received(self) -> None:
         """A client that stops sending is taken as gone: the transport closes, and not only when the rest was taken."""
-        if self._transport.get_write_buffer_size():
+        if self.untaken():
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed, by whichever side; a running request is told at once."""
         del exc
         self._server.connections.discard(self)
+        self._limits.readers.forget(self)
         for timer in (self._head_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
@@ -132,6 +141,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue bytes for the client."""
+        self.written += len(data)
         self._transport.write(data)
         if self._transport.is_closing():
             # The write found a dead socket and `connection_lost` is due: an application that writes without a pause
@@ -153,6 +163,7 @@ class Connection(asyncio.Protocol):
         """Queue the answer's last bytes, if there are any; then wait for the next request, or close."""
         transport = self._transport
         if data:
+            self.written += len(data)
             transport.write(data)
         exchange, self._exchange = self._exchange, None
         if exchange is None or transport.is_closing():
@@ -164,19 +175,23 @@ class Connection(asyncio.Protocol):
         elif exchange.more_body or self._deaf:
             self._linger()
         else:
-            self._close_when_flushed()
+            transport.close()
 
-    def drop_untaken(self) -> None:
-        """Close at once, if a complete answer still waits for a client that does not take it."""
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
+    def untaken(self) -> int:
+        """Bytes of what was written that wait for the client, beside what the kernel holds."""
+        return self._transport.get_write_buffer_size()
+
+    def drop(self) -> None:
+        """Reset the socket, with what the kernel holds too: nobody reads it."""
+        reset_on_close(self._transport.get_extra_info("socket"))
+        self._transport.abort()
 
     def hang_up(self, *, reset: bool) -> None:
         """Close after what was written; `reset` leaves the client no doubt that the answer is incomplete."""
         self._deaf = True
         if reset:
             reset_on_close(self._transport.get_extra_info("socket"))
-        self._close_when_flushed()
+        self._transport.close()
 
     # For the protocol that reads HTTP.
 
@@ -209,11 +224,6 @@ class Connection(asyncio.Protocol):
         self._loop.call_later(LINGER_SECS, self._transport.abort)
 
     # Our own.
-
-    def _close_when_flushed(self) -> None:
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._loop.call_later(FLUSH_SECS, self._transport.abort)
 
     def _close_if_idle(self) -> None:
         if self._exchange is None and not self._in_head:

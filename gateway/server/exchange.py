@@ -16,6 +16,8 @@ NUL, LINE_FEED, CARRIAGE_RETURN = b"\0\n\r"
 FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 """Fields of an answer that the server has an interest in."""
 STATUS_LINES = {status: status_line(status) for status in range(200, 600)}
+JOINED_BYTES = 65536
+"""A larger body is not copied to stand behind its head."""
 as_line = b": ".join
 """A header field as it stands on the wire, without its line end."""
 BODILESS = frozenset({204, 304})
@@ -164,17 +166,28 @@ class Exchange:
     def abort(self) -> None:
         """Close the socket after what was written, without ending the answer; drop a whole answer nobody takes."""
         if self.complete:
-            self._wire.drop_untaken()
+            if self._wire.untaken():
+                self._wire.drop()
             return
         if self.gone:
             return
         if self._held:
             self._wire.write(self._held)
-        self.gone = True
-        self._on_gone = None
-        self._wake()
+        self._end_without_end()
         # An answer of unstated length ends with its connection, so that only a reset tells that it was cut.
         self._wire.hang_up(reset=self.started and not self._chunked and self._left is None)
+
+    def untaken(self) -> int:
+        """Bytes of what was written that the client has not taken."""
+        return 0 if self.gone else self._wire.untaken()
+
+    def drop(self) -> None:
+        """Reset the socket, with all that the client has not taken; when it has taken all, as `abort`."""
+        if self.untaken():
+            self._end_without_end()
+            self._wire.drop()
+        else:
+            self.abort()
 
     # ASGI
 
@@ -259,7 +272,7 @@ class Exchange:
         else:
             data = b"" if self._mute else self._framed(body, more=more)
         if self._held:
-            data, self._held = self._held + data, b""
+            data = self._with_head(data)
         if more:
             if data:
                 self._wire.write(data)
@@ -268,6 +281,22 @@ class Exchange:
         if self._news is not None:
             self._wake()
         self._wire.end(data)
+
+    def _end_without_end(self) -> None:
+        self.gone = True
+        self._on_gone = None
+        self._wake()
+
+    def _with_head(self, data: bytes) -> bytes:
+        """What is to be written first of all: a small body leaves in one piece with its head.
+
+        A large one is not copied for it, once for each client that does not take it; the transport gathers the two.
+        """
+        held, self._held = self._held, b""
+        if len(data) <= JOINED_BYTES:
+            return held + data
+        self._wire.write(held)
+        return data
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         if self._chunked:

@@ -332,7 +332,7 @@ class HttpProtocol(Connection):
     def _refuse(self, error: GatewayError) -> None:
         """Answer in the application's stead a head that it will never see."""
         request_id = secrets.token_hex(16)
-        self._transport.write(refusal(error, request_id, self.date_line()))
+        self.write(refusal(error, request_id, self.date_line()))
         waited = self._loop.time() - self._head_since if self._head_timer is not None else 0.0
         peer, target = self._scope["client"], self._url.decode("ascii", "replace")
         self._refused(Refused(request_id, error.status, error.outcome, peer[0] if peer else "", target, waited))

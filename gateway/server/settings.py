@@ -39,6 +39,11 @@ class ServerSettings(BaseModel):
         gt=0,
         description="Seconds an idle connection of a client stays open. Keep it above the proxy's own (nginx: 60).",
     )
+    client_write_timeout_secs: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds a client may take nothing of what is ready for it; then its connection is closed.",
+    )
     client_max_header_bytes: int = Field(
         65536,
         ge=1024,

@@ -32,8 +32,12 @@ class Wire(Protocol):
         """Queue the answer's last bytes, if any; keep the connection or close it, as `Exchange.keep_alive` says."""
         ...
 
-    def drop_untaken(self) -> None:
-        """Close at once, if a complete answer still waits for a client that does not take it."""
+    def untaken(self) -> int:
+        """Bytes of what was written that the client's kernel has not taken."""
+        ...
+
+    def drop(self) -> None:
+        """Reset, with all that was not taken."""
         ...
 
     def hang_up(self, *, reset: bool) -> None:

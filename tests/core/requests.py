@@ -41,12 +41,15 @@ class FakeConnection:
 
     Attributes:
         aborted: the gateway closed it without ending the answer.
+        dropped: it did so at once, without waiting for what was not taken.
+        holds: bytes that its client has not taken.
         on_gone: the watcher, while there is one.
         told: what was told so far, if pieces can be pushed too.
     """
 
     def __init__(self, told: "Told | None" = None) -> None:
-        self.aborted = False
+        self.aborted = self.dropped = False
+        self.holds = 0
         self.told = told
         self.on_gone: Callable[[], None] | None = None
 
@@ -58,6 +61,12 @@ class FakeConnection:
 
     def abort(self) -> None:
         self.aborted = True
+
+    def drop(self) -> None:
+        self.aborted = self.dropped = True
+
+    def untaken(self) -> int:
+        return self.holds
 
     def push(self, data: bytes) -> bool:
         assert self.told is not None

@@ -240,7 +240,15 @@ async def test_a_client_that_does_not_take_the_end_of_its_answer_is_recorded_as_
     visit = Visit()
     ctx = await visit.cut(Cut.SLOW_CLIENT, after_beginning(for_ever, events=False, end=True))
     assert ctx.outcome == "slow_client"
-    assert visit.connection.aborted
+    assert visit.connection.dropped
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_a_client_that_stopped_reading_is_not_waited_for(*, events: bool) -> None:
+    visit = Visit()
+    ctx = await visit.cut(Cut.SLOW_CLIENT, after_beginning(for_ever, events=events))
+    assert ctx.outcome == "slow_client"
+    assert visit.connection.dropped
 
 
 async def test_a_failure_behind_the_answers_end_is_logged_and_not_said() -> None:

@@ -58,8 +58,13 @@ class Way:
             budget=RetryBudget(self.time),
             metrics=Metrics(),
         )
-        settings = ProxySettings.model_validate(caps)
-        self.forwarder = Forwarder(dispatcher, settings, 1 << 20, self.time)
+        self.forwarder = Forwarder(
+            dispatcher,
+            ProxySettings.model_validate(caps),
+            client_write_secs=caps.get("client_write_secs", 60.0),
+            max_event_bytes=1 << 20,
+            clock=self.time,
+        )
         self.before = asyncio.all_tasks()
 
     async def run(
@@ -244,7 +249,7 @@ async def test_a_request_is_cut_by_the_cap_that_it_ran_into(
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_a_client_that_reads_nothing_is_cut_whatever_it_asked_for(*, streamed: bool) -> None:
     reply = events(chunk("a"), DONE) if streamed else whole(ANSWER)
-    way = Way(reply, told=Told(slow=asyncio.Event()), client_write_timeout_secs=0.01)
+    way = Way(reply, told=Told(slow=asyncio.Event()), client_write_secs=0.01)
     task = asyncio.create_task(way.run(streamed=streamed))
     while not way.told.parts:
         await checkpoint()

@@ -11,7 +11,7 @@ from gateway.core.lifeline import Cut
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.watchdog import ROUND_SECS, Rounds, Watchdog
 from tests.core.hand_time import HandTime
-from tests.core.requests import context
+from tests.core.requests import FakeConnection, context
 
 pytestmark = pytest.mark.anyio
 
@@ -34,8 +34,8 @@ class Request:
 
     def __init__(self, time: HandTime, **settings: float) -> None:
         self.time = time
-        caps = {"max_request_secs": 100, "stream_idle_timeout_secs": 10, "client_write_timeout_secs": 6, **settings}
-        self.rounds = Rounds(ProxySettings.model_validate(caps), time)
+        caps = {"max_request_secs": 100, "stream_idle_timeout_secs": 10, "client_write_secs": 6, **settings}
+        self.rounds = Rounds(ProxySettings.model_validate(caps), caps["client_write_secs"], time)
         self.ctx, self.cuts = self.another()
         self.dog: Watchdog
 
@@ -52,6 +52,11 @@ class Request:
             self.dog.expect_tokens()
         yield self.dog
         self.rounds.forget(self.dog)
+
+    def holds(self, size: int) -> None:
+        """So much of what was written has not been taken."""
+        assert isinstance(self.ctx.connection, FakeConnection)
+        self.ctx.connection.holds = size
 
     def token(self) -> None:
         self.dog.progress(self.time.now)
@@ -219,7 +224,7 @@ async def test_a_client_that_takes_nothing_is_cut_by_its_own_cap(
 async def test_the_idle_cap_stands_still_while_the_client_is_waited_for(
     write_cap: float, waited: float, before: float, time: HandTime
 ) -> None:
-    request = Request(time, client_write_timeout_secs=write_cap)
+    request = Request(time, client_write_secs=write_cap)
     with request.watched(streamed=True):
         time.advance(50)
         request.token()
@@ -232,8 +237,49 @@ async def test_the_idle_cap_stands_still_while_the_client_is_waited_for(
     assert request.was_cut(60 + waited, Cut.IDLE)
 
 
+async def test_a_client_that_takes_some_of_a_write_is_slow_but_not_silent(time: HandTime) -> None:
+    request = Request(time)
+    with request.watched() as dog:
+        request.holds(1_000_000)
+        dog.writing(time.now)
+        for left in range(9, 0, -1):
+            time.advance(5)
+            request.holds(left * 100_000)
+        time.advance(5.5)
+        assert request.cuts == []
+        time.advance(30)
+    assert request.was_cut(51 + request.rounds.every, Cut.SLOW_CLIENT)
+
+
+async def test_less_that_waits_in_a_later_write_is_no_progress(time: HandTime) -> None:
+    request = Request(time)
+    with request.watched() as dog:
+        request.holds(1_000_000)
+        with request.writing():
+            time.advance(3)
+        request.holds(10)
+        dog.writing(time.now)
+        time.advance(20)
+    assert request.was_cut(9, Cut.SLOW_CLIENT)
+
+
+async def test_all_the_time_in_which_a_client_was_waited_for_is_not_its_backends(time: HandTime) -> None:
+    request = Request(time)
+    with request.watched(streamed=True):
+        request.token()
+        request.holds(1000)
+        with request.writing():
+            time.advance(5)
+            request.holds(500)
+            time.advance(5)
+        time.advance(9.9)
+        assert request.cuts == []
+        time.advance(30)
+    assert request.was_cut(20, Cut.IDLE)
+
+
 async def test_a_client_that_takes_a_ping_slowly_does_not_put_the_first_tokens_cap_off(time: HandTime) -> None:
-    request = Request(time, first_token_timeout_secs=20, client_write_timeout_secs=50)
+    request = Request(time, first_token_timeout_secs=20, client_write_secs=50)
     with request.watched(streamed=True):
         time.advance(19)
         with request.writing():
@@ -255,9 +301,9 @@ async def test_many_slow_writes_are_no_slow_client(time: HandTime) -> None:
 
 @pytest.mark.parametrize(
     ("caps", "every"),
-    [({}, 0.3), ({"first_token_timeout_secs": 0.2}, 0.01), ({"client_write_timeout_secs": 60}, 0.5)],
+    [({}, 0.3), ({"first_token_timeout_secs": 0.2}, 0.01), ({"client_write_secs": 60}, 0.5)],
     ids=["small caps", "a very small one", "the smallest counts"],
 )
 async def test_rounds_are_short_against_the_smallest_cap(caps: dict[str, float], every: float, time: HandTime) -> None:
     assert Request(time, **caps).rounds.every == pytest.approx(every)
-    assert Rounds(ProxySettings(), time).every == ROUND_SECS
+    assert Rounds(ProxySettings(), 60, time).every == ROUND_SECS

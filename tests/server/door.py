@@ -17,6 +17,7 @@ from gateway.core.worker import Refused
 from gateway.server.connection import ConnectionLimits
 from gateway.server.listening import listen
 from gateway.server.protocol import HttpProtocol
+from gateway.server.slow_readers import SlowReaders
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PATIENCE_SECS = 10.0
@@ -33,12 +34,17 @@ class Door:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, *, header_timeout: float = 10.0, keepalive: float = 75.0, max_header_bytes: int = 65536
+    app: ASGIApp,
+    *,
+    header_timeout: float = 10.0,
+    keepalive: float = 75.0,
+    write_timeout: float = 60.0,
+    max_header_bytes: int = 65536,
 ) -> AsyncIterator[Door]:
     """Serve `app` on a port of the kernel's choice."""
     state = ServerState()
     state.default_headers = [(b"date", b"Sat, 21 Nov 2026 01:00:00 GMT")]
-    limits = ConnectionLimits(header_timeout, keepalive, max_header_bytes)
+    limits = ConnectionLimits(header_timeout, keepalive, max_header_bytes, SlowReaders(write_timeout))
     refused: list[Refused] = []
     make = functools.partial(HttpProtocol, Config(app), state, {}, app=app, limits=limits, refused=refused.append)
     with listen("127.0.0.1", 0) as listener:

@@ -2,11 +2,27 @@
 
 import asyncio
 import socket
+import tracemalloc
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from gateway.core.asgi import Receive, Scope, Send
-from tests.server.door import Echo, ask, client, connection_of, eventually, read_body, reply, request, serving
+from gateway.server import connection as connection_module
+from tests.server.door import (
+    PATIENCE_SECS,
+    Door,
+    Echo,
+    ask,
+    client,
+    connection_of,
+    eventually,
+    read_body,
+    reply,
+    request,
+    serving,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -215,6 +231,177 @@ async def test_dropping_what_was_taken_keeps_the_connection() -> None:
         for body in (b"one", b"two"):
             await it.send(request(body=body))
             assert (await it.answer()).endswith(body)
+
+
+# Those who never read.
+
+LARGE = 8 * 1024 * 1024
+"""More than the kernels of both sides hold."""
+
+
+async def deaf(door: Door, data: bytes, receive_buffer: int = 4096) -> socket.socket:
+    """A client that sends and does not read by itself."""
+    loop = asyncio.get_running_loop()
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    reader.settimeout(0)
+    await loop.sock_connect(reader, ("127.0.0.1", door.port))
+    await loop.sock_sendall(reader, data)
+    return reader
+
+
+def untaken(door: Door) -> list[int]:
+    """What waits for each of the clients."""
+    connections: set[Any] = door.state.connections
+    return [connection.untaken() for connection in connections]
+
+
+async def endless(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+
+
+@pytest.mark.parametrize("kind", ["answering", "answered", "answered as the last", "idle", "lingering", "draining"])
+async def test_a_client_that_takes_nothing_is_reset_in_every_phase(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "LINGER_SECS", 1000.0)
+    monkeypatch.setattr(connection_module, "LAST_IDLE_SECS", 0.0)
+    answered = asyncio.Event()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        if kind == "answering":
+            await endless(send)
+        sending = asyncio.ensure_future(reply(send, bytes(LARGE)))
+        await asyncio.wait([sending], timeout=0.01)
+        answered.set()
+        await asyncio.wait([sending])
+
+    fields = [b"Connection: close"] if kind == "answered as the last" else []
+    if kind == "lingering":
+        fields = [b"Content-Length: 9"]  # an early answer: the body never comes
+    keepalive = 0.01 if kind == "idle" else 75.0
+    async with serving(app, write_timeout=0.3, keepalive=keepalive) as door:
+        with await deaf(door, request("POST", "/", b"", *fields)) as reader:
+            await eventually(lambda: door.state.connections)
+            if kind == "draining":
+                await answered.wait()
+                for connection in list(door.state.connections):
+                    connection.shutdown()
+            await eventually(lambda: not door.state.connections)
+            assert reset(reader)
+
+
+def reset(reader: socket.socket) -> bool:
+    """Whether the socket ends in a reset, which leaves nothing in the kernel of its server."""
+    try:
+        while reader.recv(65536):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
+
+
+async def test_a_slow_but_steady_reader_gets_all_of_its_answer() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await reply(send, bytes(LARGE))
+
+    async with serving(app, write_timeout=0.4) as door:
+        began = asyncio.get_running_loop().time()
+        with await deaf(door, request("GET", "/", b"", b"Connection: close"), 262144) as reader:
+            size = 0
+            while part := await asyncio.get_running_loop().sock_recv(reader, LARGE // 32):
+                size += len(part)
+                if size < LARGE * 3 // 4:
+                    await asyncio.sleep(0.03)  # noqa: TID251 -- it is slow: that is the case
+        assert size > LARGE
+        assert asyncio.get_running_loop().time() - began > 0.5  # or it was not slow enough to tell
+
+
+async def test_a_client_known_not_to_read_is_not_waited_for() -> None:
+    told: list[str] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        connection_of(scope).watch(lambda: told.append("gone"))
+        sending = asyncio.ensure_future(endless(send))
+        await eventually(lambda: connection_of(scope).untaken() > 65536)
+        connection_of(scope).drop()
+        sending.cancel()
+
+    async with serving(app) as door:
+        with await deaf(door, request("GET", "/")) as reader:
+            await eventually(lambda: door.state.connections)
+            await eventually(lambda: not door.state.connections)
+            assert reset(reader)
+    assert told == []
+
+
+async def test_dropping_a_client_that_took_all_leaves_its_answer_incomplete_or_its_connection_alone() -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"] == "/complete":
+            await reply(send, b"whole")
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"a part", "more_body": True})
+            await eventually(lambda: not connection_of(scope).untaken())
+        connection_of(scope).drop()
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/complete"))
+        await it.answer()
+        await it.send(request("GET", "/incomplete"))
+        assert (await it.rest()).endswith(b"\r\n\r\n6\r\na part\r\n")
+
+
+async def test_half_a_departure_is_one_though_much_was_not_taken() -> None:
+    gone = asyncio.Event()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        connection_of(scope).watch(gone.set)
+        await endless(send)
+
+    async with serving(app) as door:
+        with await deaf(door, request("GET", "/")) as reader:
+            await eventually(lambda: max(untaken(door), default=0) > 65536)
+            reader.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(PATIENCE_SECS):
+                await gone.wait()
+
+
+async def test_a_head_that_has_begun_is_no_idleness() -> None:
+    async with serving(Echo(), keepalive=0.05) as door, client(door) as it:
+        await it.send(request(body=b"one"))
+        await it.answer()
+        second = request(body=b"two")
+        await it.send(second[:9])
+        await asyncio.sleep(0.1)  # noqa: TID251 -- longer than an idle connection lives: this one is not idle
+        await it.send(second[9:])
+        assert (await it.answer()).endswith(b"two")
+
+
+async def test_a_refused_client_that_never_closes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "LINGER_SECS", 0.05)
+    async with serving(Echo()) as door, client(door) as it:
+        await it.send(b"no HTTP at all\r\n\r\n")
+        assert b" 400 " in await it.until(b"}}")
+        await eventually(lambda: not door.state.connections)
+
+
+async def test_a_large_answer_is_not_copied_for_each_that_does_not_take_it() -> None:
+    body = bytes(LARGE)
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await reply(send, body)
+
+    async with serving(app) as door, AsyncExitStack() as stack:
+        tracemalloc.start()
+        try:
+            for _ in range(4):
+                stack.enter_context(await deaf(door, request("GET", "/")))
+            await eventually(lambda: sum(size > LARGE // 4 for size in untaken(door)) == 4)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held < LARGE
 
 
 # The drain.

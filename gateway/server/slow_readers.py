@@ -1,0 +1,76 @@
+"""Who takes nothing of what is ready for it? One look at all of a worker's connections, not a timer for each."""
+
+import asyncio
+from typing import Protocol
+
+LOOK_SECS = 1.0
+"""Between two looks."""
+LOOKS_PER_CAP = 20
+"""Looks within a small cap."""
+SPARE_LOOKS = 2
+"""So much later than its cap a connection is reset: whoever answers its request and counts from the same moment
+(`proxy.watchdog`) comes first, and books the reason."""
+
+
+class Reader(Protocol):
+    """A connection, as far as it is looked at.
+
+    Attributes:
+        written: bytes that were ever queued for its client.
+    """
+
+    written: int
+
+    def untaken(self) -> int:
+        """How many of them the client's side has not taken."""
+        ...
+
+    def drop(self) -> None:
+        """Reset it, with all that was not taken."""
+        ...
+
+
+class SlowReaders:
+    """Resets connections whose clients stand still, whatever they are in: answering, idle, closing, draining.
+
+    What is asked for without a key is answered in full, and a socket that is not read closes by itself only when its
+    peer does: 300 strangers who never read 1.7 MB each would stand for ever, and hold up the worker's end.
+
+    Args:
+        cap: seconds in which a client must take something, if anything is there to be taken.
+    """
+
+    def __init__(self, cap: float) -> None:
+        self._pace = min(LOOK_SECS, cap / LOOKS_PER_CAP)
+        self._cap = cap + SPARE_LOOKS * self._pace
+        self._watched: set[Reader] = set()
+        self._behind: dict[Reader, tuple[int, float]] = {}
+        """Those who had not taken all at the last look: bytes taken until then, and when they last took some."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, reader: Reader) -> None:
+        """Look at the connection until it is forgotten."""
+        self._watched.add(reader)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._pace, self._look)
+
+    def forget(self, reader: Reader) -> None:
+        """It is closed."""
+        self._watched.discard(reader)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        behind: dict[Reader, tuple[int, float]] = {}
+        for reader in tuple(self._watched):
+            if untaken := reader.untaken():
+                taken = reader.written - untaken
+                before, since = self._behind.get(reader, (-1, now))
+                if taken != before:
+                    since = now
+                if now - since < self._cap:
+                    behind[reader] = taken, since
+                else:
+                    reader.drop()
+        self._behind = behind
+        self._timer = loop.call_later(self._pace, self._look) if self._watched else None
