@@ -1,7 +1,6 @@
 """What is said of a run? The text of docs/BENCHMARK.md: goals, losses and wins, every figure, and what was on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from bench.goals import Verdict, judge, with_unit
@@ -165,22 +164,19 @@ def _machine(about: dict[str, Any]) -> str:
 
 
 def _figures(rows: Sequence[Row], peers: Sequence[str]) -> Iterator[str]:
-    """A heading and a table for each load; what belongs to none comes last."""
+    """A heading and a table for each load; what stands alone comes last, under one heading."""
     seen = spreads(rows)
-    split = [(name.rpartition(": ")[0] if ": " in name else "", name) for name in seen]
-    for load, group in groupby(
-        sorted(split, key=lambda pair: (not pair[0], _first(split, pair[0]))), lambda pair: pair[0]
-    ):
+    groups: dict[str, list[str]] = {}
+    for name in seen:
+        groups.setdefault(name.rpartition(": ")[0], []).append(name)
+    alone = [name for load, names in groups.items() if not load or len(names) == 1 for name in names]
+    together = {load: names for load, names in groups.items() if names[0] not in alone}
+    for load, names in [*together.items(), ("", alone)]:
         yield f"### {load or 'Other'}"
-        names = [name for _, name in group]
         lines = [
             [name.removeprefix(f"{load}: "), *(str(seen[name].get(peer, "-")) for peer in peers)] for name in names
         ]
         yield _table(["", *peers], lines)
-
-
-def _first(split: Sequence[tuple[str, str]], load: str) -> int:
-    return next(place for place, (name, _) in enumerate(split) if name == load)
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

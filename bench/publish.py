@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FILE = "BENCHMARK.md"
 
 
-def publish(lines: Sequence[Row], folder: Path = ROOT / "docs") -> Path:
+def publish(lines: Sequence[Row], folder: Path) -> Path:
     """Draw and write what a run has shown.
 
     Args:
@@ -30,4 +30,4 @@ def publish(lines: Sequence[Row], folder: Path = ROOT / "docs") -> Path:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{publish(read_all(Path(sys.argv[1])))}\n")
+    sys.stdout.write(f"{publish(read_all(Path(sys.argv[1])), ROOT / 'docs')}\n")

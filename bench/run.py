@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.write:
         from bench.publish import publish  # noqa: PLC0415 -- only who draws needs the package that draws
 
-        say(f"written: {publish(rows)}")
+        say(f"written: {publish(rows, options.write)}")
     return 0 if all(row["figures"] for row in rows[1:]) else 1
 
 
@@ -71,7 +71,12 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="make every window so many times as long")
     parser.add_argument("--only", nargs="+", choices=FULL.topics(), help="measure this and nothing else")
     parser.add_argument(
-        "--write", action="store_true", help="write docs/BENCHMARK.md and its plots (needs requirements/bench.lock)"
+        "--write",
+        type=Path,
+        nargs="?",
+        const=ROOT / "docs",
+        metavar="FOLDER",
+        help="write BENCHMARK.md and its plots into docs, or into FOLDER (needs requirements/bench.lock)",
     )
     return parser.parse_args(argv)
 
