@@ -68,10 +68,10 @@ PLAIN_WORDS = {
     **dict.fromkeys(("string_type", "path_type"), "must be text"),
     "finite_number": "must be a finite number",
     "string_too_short": "must not be empty",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be {ge:g} or more",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be {le:g} or less",
+    "greater_than": "must be more than {gt:.12g}",
+    "greater_than_equal": "must be {ge:.12g} or more",
+    "less_than": "must be less than {lt:.12g}",
+    "less_than_equal": "must be {le:.12g} or less",
 }
 """What to say of a refused value, by the validation library's word for its fault; by its own sentence otherwise."""
 NO_USERINFO = "a URL must not hold a user name or password (it is not shown here); a backend's key is BACKEND_API_KEY"

@@ -1,27 +1,62 @@
 """How fast may an organization ask? The rate limits' settings."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
 
 from gateway.store.protocol import Bucket
+
+LEAST_RATE = 1e-5
+"""About one request a day: figures of less than that fill headers with hundreds of digits, as those of more than
+`MOST` do."""
+
+MOST = 1_000_000.0
+"""Requests a second, or at once: twenty times what a host can take."""
+
+MOST_WINDOW_SECS = 86_400.0
+
+
+def _slow_or_off(rate: float) -> float:
+    if 0 < rate < LEAST_RATE:
+        raise ValueError(f"must be 0 (off) or {LEAST_RATE:.5f} or more")
+    return rate
+
+
+Rate = Annotated[float, AfterValidator(_slow_or_off)]
 
 
 class LimitsSettings(BaseModel):
     """Rates per organization (a client's address), and for addresses that fail to authenticate."""
 
-    max_rps_per_ip: float = Field(
-        50.0, ge=0, description="Requests a second per organization, on average; 0 switches the rate limit off."
+    max_rps_per_ip: Rate = Field(
+        50.0,
+        ge=0,
+        le=MOST,
+        description="Requests a second per organization, on average; 0 switches the rate limit off.",
     )
     rps_window_secs: float = Field(
-        1.0, gt=0, description="Seconds of MAX_RPS_PER_IP that may be saved up, where that is more than RPS_BURST."
+        1.0,
+        gt=0,
+        le=MOST_WINDOW_SECS,
+        description="Seconds of MAX_RPS_PER_IP that may be saved up, where that is more than RPS_BURST.",
     )
     rps_burst: float = Field(
-        100.0, ge=0, description="Requests that may come at once after a pause; 0 leaves it to RPS_WINDOW_SECS."
+        100.0,
+        ge=0,
+        le=MOST,
+        description="Requests that may come at once after a pause; 0 leaves it to RPS_WINDOW_SECS.",
     )
-    failed_auth_per_sec: float = Field(
-        1.0, ge=0, description="Failed authentications a second per address, on average; 0 switches this limit off."
+    failed_auth_per_sec: Rate = Field(
+        1.0,
+        ge=0,
+        le=MOST,
+        description="Failed authentications a second per address, on average; 0 switches this limit off.",
     )
     failed_auth_burst: float = Field(
-        20.0, ge=1, description="Failed authentications at once from one address before it is answered 429."
+        20.0,
+        ge=1,
+        le=MOST,
+        description="Failed authentications at once from one address before it is answered 429.",
     )
 
     def request_bucket(self) -> Bucket | None:

@@ -1,6 +1,11 @@
 """What may an operator set about a request's life? Caps in seconds, each for its own kind of silence."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+LEAST_PING_SECS = 0.1
+"""More often, pings cost a worker more than its answers do."""
+MOST_PING_SECS = 86_400.0
+"""A day; event loops fail on timers of some hundred million years."""
 
 
 class ProxySettings(BaseModel):
@@ -21,6 +26,14 @@ class ProxySettings(BaseModel):
     stream_ping_secs: float = Field(
         default=0.0,
         ge=0,
+        le=MOST_PING_SECS,
         description="Seconds between `: ping` comments while a stream's first token is awaited; 0 sends none. The "
         "answer then begins with the first ping, and a later failure is told inside the stream.",
     )
+
+    @field_validator("stream_ping_secs")
+    @classmethod
+    def _seldom_or_never(cls, secs: float) -> float:
+        if 0 < secs < LEAST_PING_SECS:
+            raise ValueError(f"must be 0 (none) or {LEAST_PING_SECS} or more")
+        return secs
