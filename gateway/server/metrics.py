@@ -1,11 +1,16 @@
 """Who answers Prometheus? The supervisor, for all workers together, so that a scrape blocks no request."""
 
+import logging
+import socket
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import accumulate
-from wsgiref.simple_server import WSGIServer
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -13,6 +18,56 @@ from prometheus_client.registry import Collector
 from gateway.observability.metrics import CATALOGUE, Family, Kind
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
+
+logger = logging.getLogger(__name__)
+
+Request = socket.socket | tuple[bytes, socket.socket]
+"""What socketserver calls a connection."""
+MAX_SCRAPES = 16
+"""Connections that are served at a time; more are closed. Each costs the supervisor a thread and a descriptor, which it
+needs to replace a worker."""
+SCRAPE_SECS = 10
+"""How long a connection may be silent; Prometheus' own scrape timeout."""
+
+
+class Handler(WSGIRequestHandler):
+    """One connection of whoever scrapes."""
+
+    timeout = SCRAPE_SECS
+
+    def log_message(self, *_: object) -> None:
+        """A scrape is not worth a line."""
+
+
+class ScrapeServer(ThreadingMixIn, WSGIServer):
+    """A thread for each connection, and no more than `MAX_SCRAPES` of them."""
+
+    daemon_threads = True
+
+    def server_activate(self) -> None:
+        """Begin to listen."""
+        self._room = threading.BoundedSemaphore(MAX_SCRAPES)
+        super().server_activate()
+
+    def process_request(self, request: Request, client_address: object) -> None:
+        """Serve a connection in a thread, or close it when there are too many."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Request, client_address: object) -> None:
+        """Serve it, and make room for another."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Request, client_address: object) -> None:
+        """Nearly always whoever scrapes has gone or was silent, about which nobody has to do anything."""
+        del request
+        error = sys.exc_info()[1]
+        logger.debug("scrape_failed", extra={"client": str(client_address), "why": repr(error)})
 
 
 class FleetCollector(Collector):
@@ -52,9 +107,10 @@ class MetricsExporter:
         registry = CollectorRegistry()
         registry.register(FleetCollector(self._totals))
         try:
-            self._server, _ = start_http_server(port, host, registry)
+            self._server = make_server(host, port, make_wsgi_app(registry), ScrapeServer, Handler)
         except OSError as error:
             raise CannotListenError(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         return int(self._server.server_port)
 
     def close(self) -> None:

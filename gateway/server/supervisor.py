@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 STEADY_SECS = 10.0
 """A worker that lived this long is replaced at once when it dies; one that did not may be crashing in a loop."""
 BACKOFF_SECS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+NOT_STARTED_SECS = 2.0
+"""What a worker that cannot even be started waits for is given back by others, at a time that nobody tells."""
 """The wait before the next try, by the number of quick deaths in a row."""
 AS_TOLD = frozenset({0, -signal.SIGTERM})
 """Exit codes of a worker that was told to end: by itself, or before it had learned what SIGTERM means."""
@@ -169,7 +171,14 @@ class Supervisor:
         quick_deaths = 0
         while not self._stop.is_set():
             born = loop.time()
-            life = await self._live(index, listener, exporter)
+            try:
+                life = await self._live(index, listener, exporter)
+            except OSError as error:  # no descriptor, process or memory for it: the others go on meanwhile
+                if index in self._waiting_for:
+                    raise WorkerFailedError(f"worker {index} cannot be started: {error}") from error
+                logger.error("worker_not_started", extra={"worker": index, "why": str(error)})  # noqa: TRY400 -- the line is enough
+                await self._pause(NOT_STARTED_SECS)
+                continue
             if self._stop.is_set():
                 if self._all_ready.is_set() and life.code not in AS_TOLD:
                     logger.error("worker_died", extra=life.as_fields())
@@ -179,8 +188,12 @@ class Supervisor:
             quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
             delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
             logger.error("worker_died", extra={**life.as_fields(), "next_in_secs": delay})
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), delay)
+            await self._pause(delay)
+
+    async def _pause(self, secs: float) -> None:
+        """Wait, or until told to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), secs)
 
     async def _live(self, index: int, listener: socket.socket, exporter: MetricsExporter) -> Life:
         """Start a worker, and be there until it has ended."""

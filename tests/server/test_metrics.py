@@ -1,7 +1,9 @@
 """Prometheus reads the workers' figures as its own library would have written them."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ from gateway.observability import metrics as m
 from gateway.observability.metrics import CATALOGUE, Family, Kind, Metrics
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
-from gateway.server.metrics import FleetCollector, MetricsExporter
+from gateway.server.metrics import MAX_SCRAPES, FleetCollector, Handler, MetricsExporter
 
 Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
 
@@ -105,6 +107,23 @@ def test_a_scrape_adds_up_the_living_and_the_dead(exporter: MetricsExporter) -> 
     for name in ("gateway_requests_total/v1/chat/completions200chatok", "gateway_queue_wait_seconds_bucket0.005chat"):
         assert both[name] == one[name] == none[name] == 2
     assert none["gateway_queue_wait_seconds_countchat"] == 6
+
+
+def test_idle_scrapers_are_few_and_do_not_last(exporter: MetricsExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handler, "timeout", 0.5)
+    port = exporter.serve("127.0.0.1", 0)
+    before = threading.active_count()
+    with ExitStack() as idle:
+        sockets = [idle.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3 * MAX_SCRAPES)]
+        for one in sockets:
+            one.settimeout(20)
+        for one in sockets[MAX_SCRAPES:]:
+            assert one.recv(1) == b""
+        assert threading.active_count() <= before + MAX_SCRAPES
+        for one in sockets[:MAX_SCRAPES]:
+            assert one.recv(1) == b""
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        assert "gateway_in_flight_requests" in text
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(exporter: MetricsExporter) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -202,6 +203,21 @@ def test_a_killed_worker_is_replaced_and_its_siblings_streams_go_on(tmp_path: Pa
         await_that(lambda: gateway.events("worker_died"))
         (death,) = gateway.events("worker_died")
         assert (death["pid"], death["how"], death["level"]) == (victim, "was killed by SIGKILL", "error")
+
+
+def test_a_worker_that_cannot_be_started_again_costs_its_siblings_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        before = gateway.workers()
+        pid = gateway.process.pid
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))  # no further descriptor
+        os.kill(next(iter(before)), signal.SIGKILL)
+        await_that(lambda: gateway.events("worker_not_started"))
+        assert gateway.process.poll() is None
+        gateway.ask()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, hard))
+        await_that(lambda: len(gateway.workers() - before) == 1)
+        assert "Too many open files" in gateway.events("worker_not_started")[0]["why"]
 
 
 def test_what_a_workers_ids_begin_with_is_logged_when_it_serves_and_when_it_dies(tmp_path: Path) -> None:
