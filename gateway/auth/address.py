@@ -1,5 +1,6 @@
 """From where does it come? The client's address as the trusted proxy saw it, and the organization it stands for."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
@@ -15,6 +16,9 @@ MAX_REMEMBERED_BYTES = 256
 """A longer header is parsed each time: as a key it would make the memory as large as its sender likes."""
 MAX_HOPS = 16
 """More proxies than this in a row are not ours; 6,400 in one header cost 60 ms."""
+
+_WITH_PORT = re.compile(r"(\d+(?:\.\d+){3}):\d{1,5}|\[([^\]%]+)\](?::\d{1,5})?")
+"""An address as some proxies forward it (Azure's, HAProxy's): with its port, an IPv6 one in brackets."""
 
 Address = IPv4Address | IPv6Address
 Key = TypeVar("Key")
@@ -34,7 +38,8 @@ class AddressBook:
         """The client's address in its canonical form.
 
         A trusted peer's X-Forwarded-For is read from the right, over the proxies that we trust, to the first
-        address that we do not; without that header its X-Real-IP counts. What cannot be parsed is not believed.
+        address that we do not, with its port or without; empty parts are skipped (RFC 9110, 5.6.1.2).
+        Without that header its X-Real-IP counts. What cannot be parsed is not believed, nor is anything left of it.
         """
         known = self._peers.get(peer)
         canonical, trusted = known if known is not None else self._meet(peer)
@@ -66,11 +71,13 @@ class AddressBook:
 
     def _believe(self, peer: str, forwarded: bytes | None, real: bytes | None) -> str:
         if forwarded is None:
-            address = _parse((real or b"").decode("latin-1").strip())
+            address = _parse_hop((real or b"").decode("latin-1"))
             return peer if address is None else str(address)
         nearest = peer
         for hop in reversed(forwarded.decode("latin-1").rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
-            address = _parse(hop.strip())
+            if not hop.strip():
+                continue
+            address = _parse_hop(hop)
             if address is None:
                 break
             nearest = str(address)
@@ -99,6 +106,13 @@ def _parse(text: str) -> Address | None:
         # A socket on [::] shows IPv4 clients as ::ffff:1.2.3.4; a zone id only means something on this host.
         return address.ipv4_mapped or IPv6Address(int(address))
     return address
+
+
+def _parse_hop(text: str) -> Address | None:
+    """An address as a proxy forwards it, perhaps with a port."""
+    text = text.strip()
+    with_port = _WITH_PORT.fullmatch(text)
+    return _parse(text if with_port is None else with_port[1] or with_port[2])
 
 
 def _network_of(address: Address | None, text: str) -> str:
