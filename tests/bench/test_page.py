@@ -68,7 +68,7 @@ def test_a_figure_above_anothers_is_lost_and_one_below_is_won() -> None:
 
 
 def test_where_repetitions_disagree_there_is_no_winner() -> None:
-    assert outcome([0.9, 1.1]) == outcome([1.0]) == "level"
+    assert outcome([0.8, 0.9, 1.1]) == outcome([0.9, 1.1, 1.2]) == outcome([1.0]) == "level"
     assert (outcome([0.8, 0.9]), outcome([1.1, 1.2])) == ("won", "lost")
 
 
