@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 STEADY_SECS = 10.0
 """A worker that lived this long is replaced at once when it dies; one that did not may be crashing in a loop."""
 BACKOFF_SECS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-NOT_STARTED_SECS = 2.0
-"""What a worker that cannot even be started waits for is given back by others, at a time that nobody tells."""
 """The wait before the next try, by the number of quick deaths in a row."""
+NOT_STARTED_SECS = 2.0
+"""What a worker that cannot even be started lacks is given back by others, at a time that nobody tells."""
 AS_TOLD = frozenset({0, -signal.SIGTERM})
 """Exit codes of a worker that was told to end: by itself, or before it had learned what SIGTERM means."""
 KILL_MARGIN_SECS = 5.0
