@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 
@@ -198,6 +199,9 @@ def test_a_line_about_a_request_is_compact_and_one_about_anything_else_only_show
     for part in ("200", "chat on chat0", "12+34 tokens", "waited 150 ms", "first token 210 ms", "1401 ms"):
         assert part in line
     assert compact({"event": "backend changed", "level": "info"}) is None
+    death = compact({"event": "worker_died", "level": "error", "timestamp": "now", "pid": 7, "how": "was killed"})
+    assert death is not None
+    assert click.unstyle(death) == "  worker_died  pid=7  how=was killed"
     trouble = compact(parse("Traceback of something"))
     assert trouble is not None
     assert "Traceback" in trouble

@@ -7,6 +7,8 @@ import orjson
 
 WARNING_STATUS = 400
 ERROR_STATUS = 500
+ENVELOPE = frozenset({"timestamp", "event", "level", "logger"})
+"""What every event has."""
 
 
 def parse(line: str) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def parse(line: str) -> dict[str, Any]:
 def compact(record: dict[str, Any]) -> str | None:
     """One line about a request or a trouble; None for what a newcomer need not see."""
     if record.get("event") != "request":
-        return click.style(f"  {record.get('event')}", fg="red") if record.get("level") == "error" else None
+        return click.style(f"  {told(record)}", fg="red") if record.get("level") == "error" else None
     status = int(record["status"])
     parts = [
         click.style(f"  {status}", fg=colour(status)),
@@ -30,6 +32,12 @@ def compact(record: dict[str, Any]) -> str | None:
         *figures(record),
     ]
     return "  ".join(parts)
+
+
+def told(record: dict[str, Any]) -> str:
+    """An event's name and what is said with it."""
+    fields = [f"{name}={value}" for name, value in record.items() if name not in ENVELOPE]
+    return "  ".join([str(record.get("event")), *fields])
 
 
 def figures(record: dict[str, Any]) -> list[str]:
