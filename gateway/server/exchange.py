@@ -202,8 +202,7 @@ class Exchange:
         self._expects_continue = False
         while not (self.gone or self.complete):
             if not self._body_received and (self.waiting or not self.more_body):
-                parts, self._parts, self.waiting = self._parts, [], 0
-                body = parts[0] if len(parts) == 1 else b"".join(parts)
+                body = self._joined()
                 self._body_received = not self.more_body
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
             if self._broken is not None:
@@ -231,6 +230,15 @@ class Exchange:
             self._start(message["status"], message.get("headers", ()))
         else:
             raise RuntimeError(f"{kind} has no place at this point of an answer")
+
+    def _joined(self) -> bytes:
+        parts = self._parts
+        self.waiting = 0
+        if len(parts) == 1:
+            return parts.pop()
+        body = b"".join(parts)
+        parts.clear()
+        return body
 
     def _start(self, status: int, headers: Headers) -> None:
         for name, value in headers:

@@ -399,6 +399,8 @@ async def test_a_large_answer_is_not_copied_for_each_that_does_not_take_it() -> 
                 stack.enter_context(await deaf(door, request("GET", "/")))
             await eventually(lambda: sum(size > LARGE // 4 for size in untaken(door)) == 4)
             held, _ = tracemalloc.get_traced_memory()
+            connections: set[Any] = door.state.connections
+            assert [each.written > LARGE for each in connections] == [True] * 4
         finally:
             tracemalloc.stop()
     assert held < LARGE
