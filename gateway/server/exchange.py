@@ -17,7 +17,7 @@ FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
 """Fields of an answer that the server has an interest in."""
 STATUS_LINES = {status: status_line(status) for status in range(200, 600)}
 JOINED_BYTES = 65536
-"""A larger body is not copied to stand behind its head."""
+"""A larger body is not copied to stand behind its head: that would be once for each client that does not take it."""
 as_line = b": ".join
 """A header field as it stands on the wire, without its line end."""
 BODILESS = frozenset({204, 304})
@@ -202,7 +202,9 @@ class Exchange:
         self._expects_continue = False
         while not (self.gone or self.complete):
             if not self._body_received and (self.waiting or not self.more_body):
-                body = self._joined()
+                parts = self._parts
+                body = parts.pop() if len(parts) == 1 else self._joined()
+                self.waiting = 0
                 self._body_received = not self.more_body
                 return {"type": "http.request", "body": body, "more_body": self.more_body}
             if self._broken is not None:
@@ -232,12 +234,8 @@ class Exchange:
             raise RuntimeError(f"{kind} has no place at this point of an answer")
 
     def _joined(self) -> bytes:
-        parts = self._parts
-        self.waiting = 0
-        if len(parts) == 1:
-            return parts.pop()
-        body = b"".join(parts)
-        parts.clear()
+        body = b"".join(self._parts)
+        self._parts.clear()
         return body
 
     def _start(self, status: int, headers: Headers) -> None:
@@ -280,7 +278,11 @@ class Exchange:
         else:
             data = b"" if self._mute else self._framed(body, more=more)
         if self._held:
-            data = self._with_head(data)
+            if len(data) > JOINED_BYTES:
+                self._wire.write(self._held)  # the transport gathers the two
+            else:
+                data = self._held + data
+            self._held = b""
         if more:
             if data:
                 self._wire.write(data)
@@ -294,17 +296,6 @@ class Exchange:
         self.gone = True
         self._on_gone = None
         self._wake()
-
-    def _with_head(self, data: bytes) -> bytes:
-        """What is to be written first of all: a small body leaves in one piece with its head.
-
-        A large one is not copied for it, once for each client that does not take it; the transport gathers the two.
-        """
-        held, self._held = self._held, b""
-        if len(data) <= JOINED_BYTES:
-            return held + data
-        self._wire.write(held)
-        return data
 
     def _framed(self, body: bytes, *, more: bool) -> bytes:
         if self._chunked:

@@ -158,6 +158,12 @@ class Echo:
         await reply(send, await read_body(receive))
 
 
+async def turns() -> None:
+    """What was sent on the loopback is read within these turns of the loop."""
+    for _ in range(3):
+        await asyncio.sleep(0)  # noqa: TID251 -- no time passes
+
+
 async def eventually(condition: Callable[[], Any]) -> None:
     """Wait until it holds, or fail."""
     async with asyncio.timeout(PATIENCE_SECS):

@@ -5,7 +5,19 @@ import asyncio
 import pytest
 
 from gateway.core.asgi import Receive, Scope, Send
-from tests.server.door import Client, Echo, ask, client, connection_of, eventually, read_body, reply, request, serving
+from tests.server.door import (
+    Client,
+    Echo,
+    ask,
+    client,
+    connection_of,
+    eventually,
+    read_body,
+    reply,
+    request,
+    serving,
+    turns,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -94,12 +106,6 @@ async def test_a_line_that_comes_in_two_pieces_is_not_mistaken_for_its_second() 
     assert [scope["method"] for scope in echo.scopes] == ["LOCK", "UNLOCK", "LOCK", "UNLOCK", "LOCK"]
 
 
-async def turns() -> None:
-    """What was sent on the loopback is read within these turns of the loop."""
-    for _ in range(3):
-        await asyncio.sleep(0)  # noqa: TID251 -- no time passes
-
-
 async def test_a_connection_serves_one_request_after_another() -> None:
     async with serving(Echo()) as door, client(door) as it:
         for body in (b"one", b"two", b"three"):
@@ -111,6 +117,7 @@ async def test_a_request_may_come_byte_by_byte() -> None:
     async with serving(Echo()) as door, client(door) as it:
         for byte in request(body=b"slowly"):
             await it.send(bytes([byte]))
+            await turns()
         assert (await it.answer()).endswith(b"slowly")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.asgi import Receive, Scope, Send
 from gateway.core.errors import BadRequestError
-from tests.server.door import Echo, ask, client, connection_of, eventually, reply, request, serving
+from tests.server.door import Echo, ask, client, connection_of, eventually, reply, request, serving, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +91,7 @@ async def test_another_protocol_is_known_though_its_line_comes_in_pieces() -> No
     async with serving(echo) as door, client(door) as it:
         for byte in b"GET / RTSP/1.0\r\n" + HOST + b"\r\n":
             await it.send(bytes([byte]))
+            await turns()
         assert b" 400 " in await it.rest()
     assert not echo.scopes
 
@@ -124,6 +125,25 @@ async def test_a_body_of_framing_alone_is_broken_off_when_it_passes_the_bound_of
         answer = await answering
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"more framing than content" in answer
+
+
+async def test_little_is_looked_at_before_a_body_of_framing_is_broken_off() -> None:
+    received = 0
+    begun = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        nonlocal received
+        begun.set()
+        while True:
+            received += len((await receive())["body"])
+
+    async with serving(app, max_header_bytes=1024) as door, client(door) as it:
+        await it.send(CHUNKED)
+        await begun.wait()
+        (connection,) = door.state.connections
+        connection.data_received(b"1\r\na\r\n" * 40_000)  # as much as the loop reads at once
+        assert b" 400 " in await it.rest()
+    assert received < 70_000 / 6
 
 
 @pytest.mark.parametrize("size", [24, 1000])
