@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fmt bench bench-peers
+.PHONY: help install demo test lint fmt loadtest bench bench-peers
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -35,3 +35,7 @@ bench: install ## the gateway beside others, where they are installed, e.g. BENC
 
 bench-peers: install ## vllm-router, sglang-router and LiteLLM for the benchmark (PEERS="..." for some of them)
 	@bench/install_peers.sh $(PEERS)
+
+loadtest: install ## 100 users for a minute, with Locust (USERS, SECONDS, LOADTEST_URL, LOADTEST_KEY; see loadtest/README.md)
+	@loadtest/install.sh
+	@$(BIN)/python -m loadtest $(or $(USERS),100) $(or $(SECONDS),60)
