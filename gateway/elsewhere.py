@@ -33,7 +33,9 @@ FOREIGN = (
         "container by default; the Docker host is EDGE_SUBNET's first address (10.199.0.1). /admin is reserved for "
         "them too: there is nothing yet.",
     ),
-    Foreign("NGINX_CONNECTIONS_PER_ADDRESS", "1000", "Requests in flight per client address (IPv6: per /64); over it 429."),
+    Foreign(
+        "NGINX_CONNECTIONS_PER_ADDRESS", "1000", "Requests in flight per client address (IPv6: per /64); over it 429."
+    ),
     Foreign("NGINX_TMPFS_SIZE", "2g", "Memory for request bodies over 128 KiB that wait to be passed on."),
     Foreign("CHAT_VLLM_ARGS", "--quantization fp8 --max-num-seqs 64", "Further arguments of both chat servers."),
     Foreign("TEXT2SQL_VLLM_ARGS", "--max-num-seqs 32", "Further arguments of the text-to-SQL server."),
