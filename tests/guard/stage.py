@@ -94,7 +94,8 @@ class Peer(asyncio.Protocol):
     async def leave(self) -> None:
         """Close the connection; it is closed on return."""
         self.transport.abort()
-        await self._lost.wait()
+        async with asyncio.timeout(PATIENCE_SECS):
+            await self._lost.wait()
 
     async def until(self, enough: Callable[[bytes], bool]) -> bytes:
         """What has come, once that is enough."""
@@ -238,13 +239,15 @@ async def stage(
     app = build(_settings(url, folder, access_log=access_log), WorkerIdentity())
     async with _living(app), serving(wrap(app)) as door:
         built = Stage(door, streams)
-        yield built
-        # uvloop does not close with sockets open.
-        for client in built.clients:
-            await client.leave()
+        try:
+            yield built
+        finally:
+            # uvloop does not close with sockets open.
+            for client in built.clients:
+                await client.leave()
+    server.close()
     for peer in backends:
         await peer.leave()
-    server.close()
 
 
 def _settings(url: str, folder: Path, *, access_log: bool) -> Settings:
