@@ -32,12 +32,6 @@ async def added(scope, receive, send):
     scope["extensions"]["gateway.connection"] = Added()
     await app(scope, receive, send)
 """
-HOARDING_LAYER = """
-async def added(scope, receive, send):
-    hoard = b"-" * (size + len(scope["path"]))
-    await app(scope, receive, send)
-    return hoard
-"""
 WORKING = """
 def added():
     return sorted_by_hand([3, 1, 2])
@@ -109,14 +103,3 @@ async def test_one_more_function_for_each_event_is_too_much(tmp_path: Path) -> N
     async with stage(tmp_path / "layered", around(PUSHING_LAYER)) as gateway:
         layered = await costs.event(gateway)
     assert {"entries"} <= objections(layered.cost, plain.cost)
-
-
-async def test_three_hundred_bytes_more_for_each_stream_are_too_much(tmp_path: Path) -> None:
-    async with stage(tmp_path / "plain", access_log=False) as gateway:
-        plain = await costs.memory(gateway)
-    async with stage(tmp_path / "layered", around(HOARDING_LAYER, size=0), access_log=False) as gateway:
-        layered = await costs.memory(gateway)
-    async with stage(tmp_path / "hoarding", around(HOARDING_LAYER, size=300), access_log=False) as gateway:
-        hoarding = await costs.memory(gateway)
-    assert "size" in objections(hoarding, layered)
-    assert hoarding.size > layered.size >= plain.size
