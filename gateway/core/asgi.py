@@ -30,6 +30,14 @@ def fields_of(headers: Headers) -> Fields:
     return fields
 
 
+def first_of(headers: Headers, name: bytes) -> bytes:
+    """The value of the first field of that name, empty when there is none."""
+    for known, value in headers:
+        if known == name:
+            return value
+    return b""
+
+
 class ClientConnection(Protocol):
     """The client's socket, as far as a request may see and use it.
 

@@ -7,13 +7,11 @@ import msgspec
 import orjson
 from msgspec import UNSET, Raw, UnsetType
 
+from gateway.core.faults import states_error
 from gateway.core.usage import StatedUsage, Usage
 
 _HEAD: Final = re.compile(rb'\{(?:"(?:id|object)":"[^"\\]*",|"created":\d+,)*"model":"[^"\\]*"')
 """How vLLM's chat, completion, embedding, rerank and score answers begin, up to and with the model's name."""
-
-_NO_ERROR: Final = frozenset({b"null", b"false", b'""', b"{}"})
-"""Values of `error` that state none: a response that succeeded says null."""
 
 
 class UnreadableAnswerError(ValueError):
@@ -90,7 +88,7 @@ def read_answer(body: bytes) -> Answer:
         aborted = answer.status in {"cancelled", "failed"}
     elif answer.type == "message":
         aborted = answer.stop_reason is None
-    failed = answer.object == "error" or (answer.error is not UNSET and bytes(answer.error) not in _NO_ERROR)
+    failed = answer.object == "error" or states_error(answer.error)
     return Answer(None if answer.usage is None else answer.usage.counts(), aborted, failed)
 
 

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from gateway.core.asgi import Send
+from gateway.core.asgi import Send, first_of
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
@@ -88,7 +88,7 @@ class Forwarder:
         return pinger
 
     async def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> None:
-        content_type = _content_type(reply)
+        content_type = first_of(reply.headers, b"content-type")
         if reply.status != HTTPStatus.OK:
             await self._pass_error(ctx, reply, client, pinger)
         elif ctx.streamed and content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:
@@ -131,10 +131,3 @@ class Forwarder:
 async def _ping(client: ClientSide) -> None:
     await client.begin_events()
     await client.pass_on(PING)
-
-
-def _content_type(reply: Reply) -> bytes:
-    for name, value in reply.headers:
-        if name == b"content-type":
-            return value
-    return b""

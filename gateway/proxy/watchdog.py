@@ -1,10 +1,9 @@
 """Has it been silent for too long? One timer of the worker looks at all its running requests, again and again."""
 
-import asyncio
-
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.lifeline import Cut
+from gateway.core.looks import Looks
 from gateway.proxy.settings import ProxySettings
 
 ROUND_SECS = 1.0
@@ -88,29 +87,24 @@ class Rounds:
         self._client_write_secs = client_write_secs
         self._clock = clock
         self._watched: set[Watchdog] = set()
-        self._walking = False
         caps = (settings.max_request_secs, settings.stream_idle_timeout_secs, client_write_secs)
         smallest = min(caps + ((first,) if (first := settings.first_token_timeout_secs) else ()))
         self.every = min(ROUND_SECS, smallest / ROUNDS_PER_CAP)
         """Seconds between two rounds."""
+        self._looks = Looks(self.every, self._walk)
 
     def watch(self, ctx: RequestContext) -> Watchdog:
         """Look at the request from now on; `forget` it in a `finally`."""
         dog = Watchdog(ctx, self._clock)
         self._watched.add(dog)
-        if not self._walking:
-            self._walking = True
-            self._set_out()
+        self._looks.begin()
         return dog
 
     def forget(self, dog: Watchdog) -> None:
         """The request is over."""
         self._watched.discard(dog)
 
-    def _set_out(self) -> None:
-        asyncio.get_running_loop().call_later(self.every, self._walk)
-
-    def _walk(self) -> None:
+    def _walk(self) -> bool:
         now = self._clock.monotonic()
         for dog in tuple(self._watched):
             if dog.writing_since is not None:
@@ -119,9 +113,7 @@ class Rounds:
             if now >= due:
                 self._watched.discard(dog)
                 dog.ctx.lifeline.cut(reason)
-        self._walking = bool(self._watched)
-        if self._walking:
-            self._set_out()
+        return bool(self._watched)
 
     def _due(self, dog: Watchdog) -> tuple[float, Cut]:
         """When the request must be cut if nothing happens, and why."""

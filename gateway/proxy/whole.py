@@ -1,6 +1,6 @@
 """How is a whole answer passed on? Small ones checked and sent at once, large ones piece by piece."""
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Headers, first_of
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
@@ -76,7 +76,7 @@ async def relay_whole(
     if is_json and complete:
         head = _checked(ctx, reply, head, identities)
     elif is_json or content_type.lower().startswith(BINARY):
-        passing = _json(ctx, reply) if is_json else PassingBytes(_metadata(reply))
+        passing = _json(ctx, reply) if is_json else PassingBytes(first_of(reply.headers, b"metadata"))
         _look(ctx, passing, head)
         if not complete:
             await _relay_large(ctx, reply, client, head, passing, identities)
@@ -145,10 +145,6 @@ def _renamed(ctx: RequestContext, body: bytes) -> bytes:
 
 def _kept(reply: Reply) -> Headers:
     return [(name, value) for name, value in reply.headers if name in KEPT_HEADERS]
-
-
-def _metadata(reply: Reply) -> bytes:
-    return next((value for name, value in reply.headers if name == b"metadata"), b"")
 
 
 async def _read_head(reply: Reply) -> tuple[bytes, bool]:

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Protocol
 
+from gateway.core.looks import Looks
+
 LOOK_SECS = 1.0
 """Between two looks."""
 LOOKS_PER_CAP = 20
@@ -41,26 +43,24 @@ class SlowReaders:
     """
 
     def __init__(self, cap: float) -> None:
-        self._pace = min(LOOK_SECS, cap / LOOKS_PER_CAP)
-        self._cap = cap + SPARE_LOOKS * self._pace
+        pace = min(LOOK_SECS, cap / LOOKS_PER_CAP)
+        self._cap = cap + SPARE_LOOKS * pace
         self._watched: set[Reader] = set()
         self._behind: dict[Reader, tuple[int, float]] = {}
         """Those who had not taken all at the last look: bytes taken until then, and when they last took some."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._looks = Looks(pace, self._look)
 
     def watch(self, reader: Reader) -> None:
         """Look at the connection until it is forgotten."""
         self._watched.add(reader)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._pace, self._look)
+        self._looks.begin()
 
     def forget(self, reader: Reader) -> None:
         """It is closed."""
         self._watched.discard(reader)
 
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+    def _look(self) -> bool:
+        now = asyncio.get_running_loop().time()
         behind: dict[Reader, tuple[int, float]] = {}
         for reader in tuple(self._watched):
             if untaken := reader.untaken():
@@ -73,4 +73,4 @@ class SlowReaders:
                 else:
                     reader.drop()
         self._behind = behind
-        self._timer = loop.call_later(self._pace, self._look) if self._watched else None
+        return bool(self._watched)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.core.endpoint import Dialect
+from gateway.core.faults import states_error
 from gateway.core.usage import Usage
 from gateway.streaming.events import Event
 from gateway.streaming.usage import parse_usage
@@ -112,7 +113,7 @@ class _Fault(msgspec.Struct):
 
     def is_stated(self) -> bool:
         """Whether it is one; `"error": null` is none."""
-        return self.is_foreign() or (self.error is not UNSET and bytes(self.error) not in _NO_ERROR)
+        return self.is_foreign() or states_error(self.error)
 
     def is_foreign(self) -> bool:
         """Whether it is one that no dialect spells so."""
@@ -161,7 +162,6 @@ _start = msgspec.json.Decoder(_MessageStart)
 
 _DONE: Final = b"[DONE]"
 _ERROR_NAME: Final = b'"error"'
-_NO_ERROR: Final = frozenset({b"null", b"false", b'""', b"{}"})
 
 
 def _usage(raw: Raw | UnsetType) -> Usage | None:
