@@ -208,3 +208,18 @@ def says(*pieces: bytes) -> Script:
 def chunk(data: bytes, extension: bytes = b"") -> bytes:
     """One chunk of a chunked body."""
     return b"%x%b\r\n%b\r\n" % (len(data), extension, data)
+
+
+def floods(sent: list[int], pieces: int) -> Script:
+    """A stream of so many pieces of 64 KiB, sent as fast as they are taken; `sent` notes each that was."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.say(STREAM)
+        for _ in range(pieces):
+            peer.say(chunk(b"x" * 65_536))
+            sent.append(65_536)
+        peer.say(b"0\r\n\r\n")
+        peer.request()
+
+    return script

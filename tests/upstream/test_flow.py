@@ -9,7 +9,7 @@ from gateway.upstream.connection import HIGH_WATER_BYTES
 from gateway.upstream.http11 import Http11Reply
 from gateway.upstream.protocol import UpstreamRequest
 from gateway.upstream.tcp import RECEIVE_BYTES
-from tests.upstream.backend import STREAM, Backend, Peer, chunk
+from tests.upstream.backend import STREAM, Backend, Peer, chunk, floods
 from tests.upstream.conftest import Opener, within
 
 pytestmark = pytest.mark.anyio
@@ -24,17 +24,8 @@ TOTAL = 64 << 20
 async def test_a_reader_that_does_not_read_stops_the_backend(open_client: Opener) -> None:
     sent: list[int] = []
 
-    def floods(peer: Peer) -> None:
-        peer.request()
-        peer.say(STREAM)
-        for _ in range(TOTAL >> 16):
-            peer.say(chunk(b"x" * 65_536))
-            sent.append(65_536)
-        peer.say(b"0\r\n\r\n")
-        peer.request()
-
     client = open_client()
-    with Backend(floods) as backend:
+    with Backend(floods(sent, TOTAL >> 16)) as backend:
         reply = await client.send(backend.address, POST)
         assert isinstance(reply, Http11Reply)
         held = reply

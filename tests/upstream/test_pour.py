@@ -9,7 +9,7 @@ from gateway.upstream.connection import HIGH_WATER_BYTES
 from gateway.upstream.errors import MayHaveRun
 from gateway.upstream.http11 import Http11Reply
 from gateway.upstream.protocol import UpstreamRequest
-from tests.upstream.backend import PATIENCE_SECS, STREAM, Backend, Peer, Script, chunk
+from tests.upstream.backend import PATIENCE_SECS, STREAM, Backend, Peer, Script, chunk, floods
 from tests.upstream.conftest import Opener, within
 
 pytestmark = pytest.mark.anyio
@@ -164,17 +164,8 @@ async def test_a_cancelled_wait_closes_the_connection_and_takes_nothing_more(ope
 async def test_a_taker_that_wants_no_more_stops_the_backend(open_client: Opener) -> None:
     sent: list[int] = []
 
-    def floods(peer: Peer) -> None:
-        peer.request()
-        peer.say(STREAM)
-        for _ in range(1024):
-            peer.say(chunk(b"x" * 65_536))
-            sent.append(65_536)
-        peer.say(b"0\r\n\r\n")
-        peer.request()
-
     client = open_client()
-    with Backend(floods) as backend:
+    with Backend(floods(sent, 1024)) as backend:
         reply = await client.send(backend.address, POST)
         assert isinstance(reply, Http11Reply)
         await reply.pour(Taker(most=3))
