@@ -2,13 +2,14 @@
 
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from gateway.store.line import heads_due, may_start
+from gateway.store.line import has_room, heads_due, may_start
 from gateway.store.records import (
     AFTER_LINES,
     AFTER_WORKERS,
     LINE,
+    LINE_HEAD,
     LINE_SHAPES,
     NEWEST_WORKER,
     NUMBER,
@@ -30,10 +31,13 @@ LineRecord = list[int]
 
 IN_FLIGHT, QUEUED, LIMIT, NEXT, FIRST_WORKER = range(5)
 
-STARTED, REFUSED, FIRST_TICKET = 0, -1, 1
+STARTED_WITH_ROOM, REFUSED, STARTED, FIRST_TICKET = -2, -1, 0, 1
+
+ANYBODY = 0
+"""The token that stands for a worker itself, which is to hear that somebody waits; those of requests begin at 1."""
 
 Called = Sequence[Claimant]
-"""Those whose tickets became slots: they are to be woken."""
+"""Whom a decision gives reason to look: those whose tickets became slots, and workers whose slots are waited for."""
 
 NOBODY: Called = ()
 
@@ -45,7 +49,11 @@ NEXT_KEY = b"\0"
 
 
 def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued: int) -> tuple[int, Called]:
-    """`STARTED`, `REFUSED` or the number of a ticket for `who`; also who may start because the limit was raised."""
+    """`STARTED`, with or without room, `REFUSED` or the number of a ticket for `who`; also who is to look now.
+
+    That is who may start because the limit was raised. Whoever is the first to wait calls the workers with slots, too:
+    they may keep some that nobody uses.
+    """
     key = LINE + name
     value = tree.get(key)
     if value is None:
@@ -56,10 +64,12 @@ def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued:
     called = NOBODY
     if line[QUEUED]:
         called = call_heads(tree, name, line)
-    entry = STARTED
     if may_start(line[IN_FLIGHT], line[QUEUED], limit):
         add_slot(line, who[0])
+        entry = STARTED_WITH_ROOM if has_room(line[IN_FLIGHT], limit) else STARTED
     elif line[QUEUED] < max_queued:
+        if not line[QUEUED]:
+            called = [*called, *neighbours(line, who[0])]
         entry = line[NEXT]
         line[QUEUED] += 1
         line[NEXT] += 1
@@ -71,8 +81,17 @@ def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued:
     return entry, called
 
 
-def leave(tree: Tree, name: bytes, worker: int) -> Called:
-    """Give up a slot of a worker, if it has one: whoever may start now."""
+def may_take_over(tree: Tree, name: bytes, limit: int) -> bool:
+    """May a newcomer have a slot that its own worker kept? With room, and nobody before it; nothing is changed."""
+    value = tree.get(LINE + name)
+    if value is None:
+        return False
+    in_flight, queued = LINE_HEAD.unpack_from(value)
+    return not queued and has_room(in_flight, limit)
+
+
+def leave(tree: Tree, name: bytes, worker: int, slots: int = 1) -> Called:
+    """Give up slots of a worker, as many as it has: whoever may start now."""
     key = LINE + name
     value = tree.get(key)
     if value is None:
@@ -82,8 +101,9 @@ def leave(tree: Tree, name: bytes, worker: int) -> Called:
     place = place_of(line, worker)
     if not place or not line[place]:
         return NOBODY
-    line[place] -= 1
-    line[IN_FLIGHT] -= 1
+    slots = min(slots, line[place])
+    line[place] -= slots
+    line[IN_FLIGHT] -= slots
     if line[QUEUED]:
         called = call_heads(tree, name, line)
         write_line(tree, name, line)
@@ -93,6 +113,14 @@ def leave(tree: Tree, name: bytes, worker: int) -> Called:
     else:
         tree.delete(key)
     return NOBODY
+
+
+def leave_all(tree: Tree, worker: int, spares: Mapping[bytes, int]) -> Called:
+    """Give up slots of a worker, so many of each name: whoever may start now."""
+    called: list[Claimant] = []
+    for name, slots in spares.items():
+        called += leave(tree, name, worker, slots)
+    return called
 
 
 def settle(tree: Tree, ticket: bytes) -> bool:
@@ -151,6 +179,17 @@ def add_slot(line: LineRecord, worker: int) -> None:
         line[place] += 1
     else:
         line += worker, 1
+
+
+def neighbours(line: LineRecord, worker: int) -> Called:
+    """The other workers that have slots in a line."""
+    each = zip(line[FIRST_WORKER::2], line[FIRST_WORKER + 1 :: 2], strict=True)
+    return [Claimant(other, ANYBODY) for other, slots in each if slots and other != worker]
+
+
+def somebody_waits(tree: Tree) -> bool:
+    """Is there any ticket?"""
+    return any(True for _ in records_between(tree, TICKET, LINE, 1))
 
 
 def place_of(line: LineRecord, worker: int) -> int:

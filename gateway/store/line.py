@@ -12,3 +12,8 @@ def may_start(in_flight: int, queued: int, limit: int) -> bool:
 def heads_due(in_flight: int, queued: int, limit: int) -> int:
     """How many of those waiting may start now, from the head."""
     return max(min(queued, limit - in_flight), 0) if queued else 0
+
+
+def has_room(in_flight: int, limit: int) -> bool:
+    """Is at most half of the limit taken? Then nobody misses a slot that is kept for a moment."""
+    return 2 * in_flight <= limit

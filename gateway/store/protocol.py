@@ -22,12 +22,16 @@ class BucketState(Struct, frozen=True, gc=False):  # made per request: a NamedTu
 
 
 class Grant(Struct, eq=False, gc=False):
-    """One slot of `key`, held until it is released; `token` is unique in its worker, `waited` is in seconds."""
+    """One slot of `key`, held until it is released; `token` is unique in its worker, `waited` is in seconds.
+
+    One that is `spare` was given when there was room: nobody misses it if the store keeps it for a moment.
+    """
 
     key: str
     token: int
     waited: float = 0.0
     released: bool = False
+    spare: bool = False
 
 
 class KeyCounts(NamedTuple):

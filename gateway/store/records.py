@@ -66,6 +66,10 @@ def name_of_ticket(key: bytes) -> bytes:
     return key[len(TICKET) + 1 : -NUMBER.size]
 
 
+LINE_HEAD = struct.Struct("=II")
+"""What a line begins with: slots taken, requests waiting."""
+
+
 class _LineShapes(dict[int, struct.Struct]):
     def __missing__(self, length: int) -> struct.Struct:
         shape = self[length] = struct.Struct(f"=IIIQ{(length - 20) // 4}I")

@@ -9,7 +9,7 @@ import lmdb
 import pytest
 
 from gateway.store import ledger
-from gateway.store.ledger import REFUSED, STARTED
+from gateway.store.ledger import REFUSED, STARTED, STARTED_WITH_ROOM
 from gateway.store.records import TICKET, Claimant, ticket_key
 from gateway.store.tree import Environment, Tree
 
@@ -48,7 +48,7 @@ def figures(tree: Tree) -> dict[bytes, tuple[int, int]]:
 
 
 def test_a_worker_gives_up_its_own_slots_and_no_others(tree: Tree) -> None:
-    assert enter(tree, LIVING, 1) == STARTED
+    assert enter(tree, LIVING, 1) == STARTED_WITH_ROOM
     ledger.leave(tree, NAME, DEAD)
     assert figures(tree) == {NAME: (1, 0)}
     assert enter(tree, DEAD, 1) == STARTED
