@@ -2,22 +2,12 @@
 
 import os
 from collections.abc import Iterable
-from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
@@ -103,27 +93,10 @@ class Settings(
     StreamingSettings,
     UpstreamSettings,
     ObservabilitySettings,
-    BaseSettings,
 ):
     """All settings. A room takes its own base class of this; nobody but `load` makes one."""
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True, allow_inf_nan=False)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What `load` hands in goes first, then the environment without what an orchestrator put there."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        if isinstance(env_settings, EnvSettingsSource):
-            found = env_settings.env_vars.items()
-            env_settings.env_vars = {name: value for name, value in found if not is_link(name.upper(), value or "")}
-        return init_settings, env_settings
+    model_config = ConfigDict(defer_build=True, frozen=True, allow_inf_nan=False, validate_default=True)
 
     @field_validator(*BACKEND_FIELDS)
     @classmethod
@@ -171,11 +144,8 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:  #
     config = above.get("GATEWAY_CONFIG")
     yaml_values, wrong = _read_yaml(Path(config)) if config else ({}, [])
     mistakes += wrong
-    below = {
-        name: value for name, value in {**yaml_values, **_fields(file_values)}.items() if name.upper() not in stated
-    }
     try:
-        settings = Settings(**{**below, **overrides})
+        settings = Settings(**{**yaml_values, **_fields(above), **overrides})
     except ValidationError as error:
         mistakes += [mistake(details) for details in sorted(error.errors(), key=_place)]
         raise ConfigurationError(mistakes) from None  # the cause would show the values, secrets among them
@@ -235,13 +205,15 @@ def slip_in_file(name: str) -> str | None:
 def _no_setting(name: str, *others: str) -> str:
     """What to say of an unknown name: the known one that it may stand for, or where all of them are listed."""
     known = (*names(), *sorted(others))
+    from difflib import get_close_matches  # noqa: PLC0415 -- for an operator's mistake alone
+
     near = min(known, key=lambda candidate: distance(name, candidate))
     alike = [near] if distance(name, near) <= NEAR else get_close_matches(name, known, n=1, cutoff=ALIKE)
     return f"{name} is no setting: " + (f"is {alike[0]} meant?" if alike else ".env.example lists them all")
 
 
 def distance(left: str, right: str) -> int:
-    """Levenshtein's: how many letters must be inserted, dropped or changed to make one word the other."""
+    """Levenshtein's: how many letters to insert, drop or change to make one word the other; NEAR + 1 for any more."""
     if abs(len(left) - len(right)) > NEAR:
         return NEAR + 1
     row = list(range(len(right) + 1))
@@ -249,6 +221,8 @@ def distance(left: str, right: str) -> int:
         previous, row = row, [i]
         for j, b in enumerate(right, 1):
             row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (a != b)))
+        if min(row) > NEAR:  # it can only grow: strangers, of which the environment is full, differ at once
+            return NEAR + 1
     return row[-1]
 
 
@@ -277,6 +251,9 @@ def _read_env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
     """The file's values that are not empty, by name in capitals, and what is wrong with the file."""
     if path is None or not path.exists():
         return {}, []
+    from dotenv import dotenv_values  # noqa: PLC0415 -- no worker reads the file, and not every gateway has one
+    from dotenv.parser import parse_stream  # noqa: PLC0415 -- the same
+
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -303,6 +280,8 @@ def _fields(values: dict[str, str]) -> dict[str, str]:
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
     """The file's settings by field name, and what is wrong with it."""
+    import yaml  # noqa: PLC0415 -- no worker reads the file, and few gateways have one
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

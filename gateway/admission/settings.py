@@ -1,6 +1,8 @@
 """How many at once? The admission queue's settings."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from gateway.core.room_settings import RoomSettings
 
 MAX_COUNTED = 1_000_000
 """More than one host can hold; the store counts in numbers of 4 bytes."""
@@ -9,7 +11,7 @@ MAX_PATIENCE_SECS = 86_400.0
 """A day; event loops fail on timers of some hundred million years."""
 
 
-class AdmissionSettings(BaseModel):
+class AdmissionSettings(RoomSettings):
     """Slots per organization, and the queue in front of them."""
 
     max_inflight_per_ip: int = Field(

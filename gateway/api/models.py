@@ -1,8 +1,7 @@
 """Which models may be asked for? Every configured name and alias, the OpenAI way."""
 
-from fastapi import APIRouter
-
 from gateway.api.fleet import FleetView
+from gateway.api.own_path import OwnPath
 from gateway.api.schemas.own import Model, ModelList
 from gateway.backends.roster import Roster
 from gateway.core.errors import ModelNotFoundError
@@ -12,9 +11,8 @@ MAX_SHOWN_NAME = 64
 """Characters of a made-up model name that an error message repeats."""
 
 
-def models_router(roster: Roster, fleet: FleetView, created: int) -> APIRouter:
+def models_paths(roster: Roster, fleet: FleetView, created: int) -> list[OwnPath]:
     """`/v1/models` and `/v1/models/{id}`; `created` is the gateway's start in seconds since 1970 UTC."""
-    router = APIRouter(tags=["Models"])
     groups = {name: group for group in roster.groups for name in group.model_names}
 
     def card(name: str, group: BackendGroup) -> Model:
@@ -28,13 +26,11 @@ def models_router(roster: Roster, fleet: FleetView, created: int) -> APIRouter:
             max_model_len=fleet.max_model_len(group),
         )
 
-    @router.get("/v1/models", response_model_exclude_none=True)
-    async def list_models() -> ModelList:
+    def list_models() -> ModelList:
         """Every configured model and alias, whether or not its backends are up."""
         return ModelList(data=[card(name, group) for name, group in groups.items()])
 
-    @router.get("/v1/models/{model_id:path}", response_model_exclude_none=True)
-    async def retrieve_model(model_id: str) -> Model:
+    def retrieve_model(model_id: str) -> Model:
         """One model; its slash may be written plainly or as %2F."""
         group = groups.get(model_id)
         if group is None:
@@ -43,7 +39,10 @@ def models_router(roster: Roster, fleet: FleetView, created: int) -> APIRouter:
             raise ModelNotFoundError(f"The model `{shown}` does not exist. Known models: {known}.", param="model")
         return card(model_id, group)
 
-    return router
+    return [
+        OwnPath("/v1/models", "Models", list_models, sparse=True),
+        OwnPath("/v1/models/{model_id:path}", "Models", retrieve_model, sparse=True),
+    ]
 
 
 def hub_name(group: BackendGroup) -> str:

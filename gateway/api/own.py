@@ -1,35 +1,55 @@
-"""Who answers what no backend answers? The FastAPI application behind the chain, for the gateway's own paths."""
+"""Who answers what no backend answers? A table of our own paths, and FastAPI for the documentation alone."""
 
-from http import HTTPStatus
+import asyncio
+import gc
+from collections.abc import Callable, Sequence
 
-from fastapi import FastAPI
-from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-
-from gateway.api.docs import docs_router
 from gateway.api.fleet import FleetView
-from gateway.api.models import models_router
-from gateway.api.openapi import render_document
-from gateway.api.probes import probes_router
+from gateway.api.models import models_paths
+from gateway.api.own_path import OwnPath
+from gateway.api.probes import probes_paths
 from gateway.backends.roster import Roster
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock
-from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
+from gateway.core.errors import MethodNotAllowedError
 
 
-class _Bare(FastAPI):
-    """FastAPI without its error pages: failures belong to the chain's error boundary, which renders them all."""
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """The router, and the exit stack that FastAPI's request handling needs around it."""
-        return AsyncExitStackMiddleware(self.router)
-
-
-def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> ASGIApp:
+class Own:
     """The innermost application for every path that is not relayed.
 
     It raises `GatewayError` for expected failures and lets any other through, with nothing sent in either case.
+
+    Args:
+        rows: the paths that are answered here.
+        document: makes the application that answers any other; called once, in a thread, at the first request for it.
+            A worker that nobody asks for documentation then never loads what writes it: 14 MiB and 0.3 s.
+    """
+
+    def __init__(self, rows: Sequence[OwnPath], document: Callable[[], ASGIApp]) -> None:
+        self._exact = {row.path: row for row in rows if "{" not in row.path}
+        self._beginnings = [(row.path.partition("{")[0], row) for row in rows if "{" in row.path]
+        self._document = document
+        self._documentation: asyncio.Task[ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; to HEAD as to GET: the server, which knows the method, leaves the body out."""
+        path = scope["path"]
+        row = self._exact.get(path)
+        if row is not None:
+            await _reply(row, (), scope, send)
+            return
+        for beginning, one in self._beginnings:
+            if path.startswith(beginning):
+                await _reply(one, (path.removeprefix(beginning),), scope, send)
+                return
+        if self._documentation is None:
+            self._documentation = asyncio.create_task(asyncio.to_thread(self._document))
+        documentation = await asyncio.shield(self._documentation)  # whoever asked first may leave meanwhile
+        await documentation(scope, receive, send)
+
+
+def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> ASGIApp:
+    """The own paths of one worker.
 
     Args:
         roster: the configured models.
@@ -37,39 +57,22 @@ def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> A
         clock: the wall clock dates the models, the monotonic one the states.
         version: the gateway's, for the OpenAPI document.
     """
-    app = _Bare(
-        title="Inference gateway",
-        version=version,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-    )
-    app.include_router(models_router(roster, fleet, created=int(clock.wall())))
-    app.include_router(probes_router(fleet, clock))
-    app.include_router(docs_router(render_document(app, roster)))
+    rows = [*models_paths(roster, fleet, created=int(clock.wall())), *probes_paths(fleet, clock)]
 
-    async def own(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            # The same answer; the server, which knows the real method, leaves the body out.
-            scope = {**scope, "method": "GET"}
-        try:
-            await app(scope, receive, send)
-        except HTTPException as error:
-            raise _translate(error, scope["path"]) from error
+    def document() -> ASGIApp:
+        from gateway.api.documentation import build_documentation  # noqa: PLC0415 -- FastAPI, only when asked for
 
-    return own
+        application = build_documentation(rows, roster, version)
+        gc.freeze()  # as the worker does at its start: what was loaded never becomes garbage
+        return application
+
+    return Own(rows, document)
 
 
-def _operation_id(route: APIRoute) -> str:
-    """The handler's name with dashes: Swagger UI reads an underscore in a deep link as a blank."""
-    return route.name.replace("_", "-")
-
-
-def _translate(error: HTTPException, path: str) -> GatewayError:
-    """Starlette's refusals in our words."""
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return MethodNotAllowedError(f"{path} takes GET.", headers=[(b"allow", b"GET, HEAD")])
-    return NotFoundError("This gateway has no such path; see /docs for those it has.")
+async def _reply(row: OwnPath, arguments: tuple[str, ...], scope: Scope, send: Send) -> None:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise MethodNotAllowedError(f"{scope['path']} takes GET.", headers=[(b"allow", b"GET, HEAD")])
+    body = row.answer(*arguments).model_dump_json(exclude_none=row.sparse).encode()
+    stated = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": [*stated, *row.headers]})
+    await send({"type": "http.response.body", "body": body})

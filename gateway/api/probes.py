@@ -1,15 +1,14 @@
 """Does the process live, can it serve, and what of each backend? Answers for load balancers, Compose and operators."""
 
-from fastapi import APIRouter, Response
-
 from gateway.api.fleet import FleetView
+from gateway.api.own_path import OwnPath
 from gateway.api.schemas.own import Alive, BackendReport, HealthReport, Ready
 from gateway.backends.health import BackendStatus, State
 from gateway.backends.probe import EXPLANATIONS
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 
-_UNCACHED = "no-store"
+_UNCACHED = (b"cache-control", b"no-store")
 """A cached verdict is a wrong one."""
 
 
@@ -17,38 +16,29 @@ class NotReadyError(UnavailableError):
     """No chat backend can answer; the code is the reason."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"Not ready: no chat backend can answer ({reason}).", headers=[(b"cache-control", _UNCACHED.encode())]
-        )
+        super().__init__(f"Not ready: no chat backend can answer ({reason}).", headers=[_UNCACHED])
         self.code = reason
 
 
-def probes_router(fleet: FleetView, clock: Clock) -> APIRouter:
+def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
     """`/health`, `/ready` and `/health/detailed`."""
-    router = APIRouter(tags=["Health"])
 
-    @router.get("/health")
-    async def health(response: Response) -> Alive:
+    def health() -> Alive:
         """The process lives; says nothing of backends, so that an outage of theirs restarts no gateway."""
-        response.headers["cache-control"] = _UNCACHED
         return Alive()
 
-    @router.get("/ready")
-    async def ready(response: Response) -> Ready:
+    def ready() -> Ready:
         """A chat backend is reachable and has its model; otherwise 503, with the reason as the error's code."""
         verdict = fleet.ready()
         if not verdict.ready:
             raise NotReadyError(verdict.reason)
-        response.headers["cache-control"] = _UNCACHED
         return Ready()
 
-    @router.get("/health/detailed")
-    async def detailed_health(response: Response) -> HealthReport:
+    def detailed_health() -> HealthReport:
         """Every backend by its name, with its state, the reason and the last probe's latency, as one worker sees them.
 
         Whoever has a client's key may ask: addresses of backends are not told.
         """
-        response.headers["cache-control"] = _UNCACHED
         verdict = fleet.ready()
         statuses = fleet.statuses()
         whole = verdict.ready and all(status.health.state is State.HEALTHY for status in statuses)
@@ -59,7 +49,11 @@ def probes_router(fleet: FleetView, clock: Clock) -> APIRouter:
             backends=[_report(status, now) for status in statuses],
         )
 
-    return router
+    return [
+        OwnPath("/health", "Health", health, headers=[_UNCACHED]),
+        OwnPath("/ready", "Health", ready, headers=[_UNCACHED]),
+        OwnPath("/health/detailed", "Health", detailed_health, headers=[_UNCACHED]),
+    ]
 
 
 def _report(status: BackendStatus, now: float) -> BackendReport:

@@ -1,12 +1,12 @@
 """What may an operator set about keys and addresses?"""
 
 from ipaddress import ip_network
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
-from pydantic_settings import NoDecode
+from pydantic import Field, SecretStr, field_validator
 
 from gateway.core.keys import refuse_unfit
+from gateway.core.room_settings import RoomSettings
 
 
 def split_list(value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
@@ -16,16 +16,16 @@ def split_list(value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever
     return value
 
 
-class AuthSettings(BaseModel):
+class AuthSettings(RoomSettings):
     """Keys and the addresses that may speak for others."""
 
-    gateway_api_key: Annotated[list[SecretStr], NoDecode] = Field(
+    gateway_api_key: list[SecretStr] = Field(
         default=[],
         validate_default=True,
         description="Keys that clients send as `Authorization: Bearer`; several, comma-separated, to rotate one. "
         "Required.",
     )
-    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+    trusted_proxies: list[str] = Field(
         default=["127.0.0.0/8", "::1/128"],
         description="Addresses or networks whose X-Forwarded-For and X-Real-IP are believed; everybody else is who "
         "their socket says they are.",

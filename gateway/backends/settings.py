@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validator
-from pydantic_settings import NoDecode
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from gateway.core.keys import refuse_unfit
+from gateway.core.room_settings import RoomSettings
 
 
 def _split(value: object) -> object:
@@ -22,11 +22,11 @@ def _without_v1(url: str) -> str:
     return url
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A comma-separated list in the environment, a list or such a string in YAML."""
 
 
-class BackendSettings(BaseModel):
+class BackendSettings(RoomSettings):
     """The fleet: four groups of vLLM servers, each serving one model."""
 
     backend_api_key: SecretStr = Field(

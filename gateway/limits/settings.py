@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
+from gateway.core.room_settings import RoomSettings
 from gateway.store.protocol import Bucket
 
 LEAST_RATE = 1e-5
@@ -25,7 +26,7 @@ def _slow_or_off(rate: float) -> float:
 Rate = Annotated[float, AfterValidator(_slow_or_off)]
 
 
-class LimitsSettings(BaseModel):
+class LimitsSettings(RoomSettings):
     """Rates per organization (a client's address), and for addresses that fail to authenticate."""
 
     max_rps_per_ip: Rate = Field(

@@ -2,7 +2,9 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from gateway.core.room_settings import RoomSettings
 
 
 class LogLevel(StrEnum):
@@ -22,7 +24,7 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
-class ObservabilitySettings(BaseModel):
+class ObservabilitySettings(RoomSettings):
     """Logs and metrics."""
 
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")

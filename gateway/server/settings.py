@@ -1,9 +1,11 @@
 """What may be set about listening, workers and connections?"""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from gateway.core.room_settings import RoomSettings
 
 
-class ServerSettings(BaseModel):
+class ServerSettings(RoomSettings):
     """Where the gateway listens, with how many processes, and how long it waits for clients and for its own end."""
 
     gateway_host: str = Field(

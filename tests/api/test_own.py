@@ -1,11 +1,14 @@
 """The application behind the chain: it raises its failures, and sends nothing before it does."""
 
+import asyncio
+import threading
+
 import httpx
 import pytest
 
-from gateway.api.own import build_own
+from gateway.api.own import Own, build_own
 from gateway.backends.health import Readiness
-from gateway.core.asgi import Message, Scope
+from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.clock import SystemClock
 from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
 from tests.api.served import FleetByHand
@@ -26,17 +29,49 @@ async def ask(fleet: FleetByHand, path: str, method: str = "GET") -> list[Messag
         "headers": [],
     }
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
     try:
-        await build_own(fleet.roster, fleet, SystemClock(), "1.2.3")(scope, receive, send)
+        await build_own(fleet.roster, fleet, SystemClock(), "1.2.3")(scope, _nothing, _keep(sent))
     finally:
         assert not sent or sent[0]["type"] == "http.response.start"
     return sent
+
+
+async def test_whoever_asks_first_for_the_documentation_and_leaves_keeps_nobody_from_it() -> None:
+    loads = 0
+
+    def document() -> ASGIApp:
+        nonlocal loads
+        loads += 1
+        begun.set()
+        assert go_on.wait(10)
+        return answer
+
+    async def answer(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    begun, go_on = threading.Event(), threading.Event()
+    sent: list[Message] = []
+    own = Own([], document)
+    first = asyncio.create_task(own({"path": "/docs"}, _nothing, _keep(sent)))
+    await asyncio.to_thread(begun.wait, 10)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(own({"path": "/docs"}, _nothing, _keep(sent)))
+    go_on.set()
+    await second
+    assert (loads, len(sent)) == (1, 1)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _keep(sent: list[Message]) -> Send:
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    return send
 
 
 class BrokenFleet(FleetByHand):

@@ -3,12 +3,13 @@
 import asyncio
 import re
 import socket
+import ssl
 
 import httpx
 import pytest
 import respx
 
-from gateway.backends.probe import EXPLANATIONS, Finding, Reason, new_client, probe, why_not_connected
+from gateway.backends.probe import EXPLANATIONS, Finding, Reason, new_client, probe, trusted, why_not_connected
 from gateway.backends.settings import BackendSettings
 from gateway.core.clock import SystemClock
 from gateway.core.fleet import Backend
@@ -39,6 +40,16 @@ async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(bac
 async def test_the_probe_shows_the_backends_key_and_asks_two_questions(backend: ScriptedBackend) -> None:
     await find(backend.url)
     assert backend.asked == [("/health", f"Bearer {KEY}"), ("/v1/models", f"Bearer {KEY}")]
+
+
+def test_authorities_are_read_where_a_backend_speaks_tls_and_nobody_is_believed_otherwise() -> None:
+    fields = {"backend_api_key": KEY, "chat_backends": "http://chat0:8000"}
+    nobody = trusted(BackendSettings.model_validate(fields))
+    assert isinstance(nobody, ssl.SSLContext)
+    assert nobody.cert_store_stats()["x509"] == 0
+    assert nobody.verify_mode is ssl.CERT_REQUIRED
+    assert trusted(BackendSettings.model_validate({**fields, "chat_backends": "http://a,HTTPS://b"})) is True
+    assert trusted(BackendSettings.model_validate({**fields, "embed_backend": "https://embed"})) is True
 
 
 async def test_a_wrong_key_is_called_a_wrong_key(backend: ScriptedBackend) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
 from gateway.backends.settings import BackendSettings
+from gateway.settings import load
 
 KEY = "sk-backends-4f2a"
 
@@ -29,13 +29,11 @@ def test_a_yaml_list_is_as_good_as_a_comma_list() -> None:
 
 
 def test_the_environment_gives_plain_comma_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Environment(BackendSettings, BaseSettings):
-        pass
-
+    monkeypatch.setenv("GATEWAY_API_KEY", KEY)
     monkeypatch.setenv("BACKEND_API_KEY", KEY)
     monkeypatch.setenv("CHAT_BACKENDS", "http://chat0:8000,http://chat1:8000")
-    monkeypatch.setenv("EMBED_ALIASES", "")
-    settings = Environment()
+    monkeypatch.setenv("EMBED_ALIASES", " , ")
+    settings = load(None)
     assert settings.chat_backends == ("http://chat0:8000", "http://chat1:8000")
     assert settings.embed_aliases == ()
 

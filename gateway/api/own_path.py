@@ -1,0 +1,28 @@
+"""What is one of the gateway's own paths? Who answers it, and under which heading it is described."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from gateway.core.asgi import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPath:
+    """One row of the own paths: the application answers by it, the document is made from it.
+
+    Attributes:
+        path: as FastAPI writes it; `{name:path}` at its end stands for the rest, which `answer` takes.
+        tag: the heading it stands under.
+        answer: makes the answer to GET, or raises `GatewayError`. Its name, its words and what it returns are the
+            documentation.
+        sparse: leaves out what is None.
+        headers: further fields of the answer.
+    """
+
+    path: str
+    tag: str
+    answer: Callable[..., BaseModel]
+    sparse: bool = False
+    headers: Headers = field(default_factory=list)
