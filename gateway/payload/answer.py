@@ -120,16 +120,23 @@ def _text(value: object) -> str | None:
 
 def rename_model(body: bytes, model: str) -> bytes:
     """Put `model` in place of the answer's top-level model name; an answer without one is returned unchanged."""
-    name = orjson.dumps(model)
-    head = _HEAD.match(body)
-    if head is not None:
-        before = head.group().rpartition(b'"model":')[0]
-        return b"".join((before, b'"model":', name, memoryview(body)[head.end() :]))
+    renamed = rename_head(body, model)
+    if renamed is not None:
+        return renamed
     try:
         members = _members.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
     if "model" not in members:
         return body
-    members["model"] = Raw(name)
+    members["model"] = Raw(orjson.dumps(model))
     return msgspec.json.encode(members)
+
+
+def rename_head(beginning: bytes, model: str) -> bytes | None:
+    """Do the same with the beginning of an answer alone, None where the name does not stand as vLLM writes it there."""
+    head = _HEAD.match(beginning)
+    if head is None:
+        return None
+    before = head.group().rpartition(b'"model":')[0]
+    return b"".join((before, b'"model":', orjson.dumps(model), memoryview(beginning)[head.end() :]))

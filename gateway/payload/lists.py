@@ -84,7 +84,7 @@ def count_items(raw: bytes) -> int:
     """
     if not raw.startswith(b"["):
         return 0
-    if len(raw) <= MAX_COUNTED or raw.count(b",") < MAX_COUNTED:
+    if len(raw) <= 2 * MAX_COUNTED or raw.count(b",") < MAX_COUNTED:  # an item and its comma are two bytes
         return len(_items.decode(raw))
     return min(_count_long(raw), UNCOUNTED)
 

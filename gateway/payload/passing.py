@@ -27,6 +27,13 @@ _SIGNS: Final = {
 a JSON string, so no text that a model writes can stand for them. On `/v1/messages` a model makes objects too (the input
 of a tool), with any keys: there an error is sought at the beginning alone, and an abort at the end."""
 
+_WORDS: Final = re.compile(rb'"(?:usage|abort|error|cancelled)"')
+"""One of these is in every figure and in every sign."""
+
+_LETTERS: Final = {Dialect.OPENAI: (b"u", b"r"), Dialect.RESPONSES: (b"u", b"l"), Dialect.ANTHROPIC: (b"u",)}
+"""Each word that matters in the dialect has one of these. Numbers and the names around them (`index`, `object`,
+`embedding`) have none, and a byte is sought 15 times as fast as a word."""
+
 _STOP: Final = b'"stop_reason"'
 _GIVEN_UP: Final = re.compile(rb'"stop_reason"\s*:\s*null')
 
@@ -69,6 +76,7 @@ class PassingJson:
         self.usage: Usage | None = None
         self.broken = False
         self._signs = _SIGNS[dialect]
+        self._letters = _LETTERS[dialect]
         self._typed = dialect is Dialect.ANTHROPIC
         self._nesting = None if framed else Nesting()
         self._edge = b""
@@ -79,14 +87,24 @@ class PassingJson:
         if not self._begun:
             self._begun = True
             self.broken = _ERROR_HEAD.match(data) is not None
-        block = self._edge + data
+        self._look(self._edge + data[: 2 * EDGE_BYTES])
+        if len(data) > 2 * EDGE_BYTES:
+            numbers = all(data.find(letter, EDGE_BYTES, -EDGE_BYTES) < 0 for letter in self._letters)
+            self._look(data[-2 * EDGE_BYTES :] if numbers else data)
+        self._edge = data[-EDGE_BYTES:] if len(data) >= EDGE_BYTES else (self._edge + data)[-EDGE_BYTES:]
+        if self._nesting is not None:
+            self._nesting.feed(data)
+
+    def _look(self, block: bytes) -> None:
+        """Look at all that stands in these bytes; what begins in their last kilobyte will be looked at again."""
+        word = _WORDS.search(block)
+        if word is None:
+            return
+        block = block[max(0, word.start() - EDGE_BYTES) :]  # a sign is its word and the key before it
         if _USAGE in block:
             for figures in _FIGURES.findall(block):
                 self.usage = _read(figures) or self.usage
-        self.broken = self.broken or any(word in block and place.search(block) for word, place in self._signs)
-        self._edge = block[-EDGE_BYTES:]
-        if self._nesting is not None:
-            self._nesting.feed(data)
+        self.broken = self.broken or any(sign in block and place.search(block) for sign, place in self._signs)
 
     def whole(self) -> bool:
         """Whether nothing is missing, and it is no message that was given up."""

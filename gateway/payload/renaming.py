@@ -17,17 +17,20 @@ class Renaming:
 
     Metadata, tools and their input may have a `model` too, so the braces before it are counted. That costs 10 ms a MiB
     of text, and counts for messages alone, where vLLM writes the name behind the content; elsewhere it comes early.
+
+    Attributes:
+        done: the name was found and replaced: nothing is held back any more.
     """
 
     def __init__(self, model: str) -> None:
         self._name = orjson.dumps(model)
         self._nesting = Nesting()
         self._held = b""
-        self._done = False
+        self.done = False
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece and give what may go out: all but the last kilobyte, until the name was found."""
-        if self._done:
+        if self.done:
             return data
         block = self._held + data
         counted = 0
@@ -35,7 +38,7 @@ class Renaming:
             self._nesting.feed(block[counted : member.start()])
             counted = member.start()
             if self._nesting.depth == 1 and not self._nesting.in_text:
-                self._done = True
+                self.done = True
                 self._held = b""
                 return b"".join((block[: member.start(1)], self._name, memoryview(block)[member.end(1) :]))
         end = max(counted, len(block) - EDGE_BYTES)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.whole import HOLD_BYTES
+from gateway.proxy.pieces import HOLD_BYTES
 from tests.support.gateway import Gateway, RawClient
 from tests.upstream.backend import Backend, chunk, says
 

@@ -8,8 +8,8 @@ from gateway.core.context import Phase, RequestContext
 from gateway.core.errors import BadGatewayError, UnavailableError
 from gateway.observability.metrics import RETRIES
 from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.pieces import HOLD_BYTES
 from gateway.proxy.retry import RetryBudget
-from gateway.proxy.whole import HOLD_BYTES
 from gateway.routing.policies import RoundRobin
 from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 from gateway.upstream.protocol import Reply

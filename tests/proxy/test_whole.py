@@ -10,9 +10,10 @@ from gateway.core.errors import BadGatewayError
 from gateway.core.usage import Usage
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
+from gateway.proxy.pieces import HOLD_BYTES
 from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
-from gateway.proxy.whole import HOLD_BYTES, BufferedReply, read_bounded, relay_whole
+from gateway.proxy.whole import BufferedReply, read_bounded, relay_whole
 from gateway.upstream.errors import MayHaveRun
 from tests.core.hand_time import HandTime
 from tests.core.requests import Told, context
@@ -94,7 +95,7 @@ async def test_a_large_answer_passes_piece_by_piece_once_it_is_too_large_to_hold
     told = await passed.run()
     assert told.header(b"content-length") is None
     assert told.complete
-    assert [len(part) for part in told.parts[1:]] == [3, 0]
+    assert [len(part) for part in told.parts[1:]] == [1000, 3, 0]
     assert orjson.loads(told.body)["model"] == ALIAS
     assert len(told.body) == sum(map(len, pieces)) + len(ALIAS) - len("qwen")
 
