@@ -97,7 +97,7 @@ class PassingJson:
 
     def _look(self, block: bytes) -> None:
         """Look at all that stands in these bytes; what begins in their last kilobyte will be looked at again."""
-        word = _WORDS.search(block)
+        word = _WORDS.search(block) if any(letter in block for letter in self._letters) else None
         if word is None:
             return
         block = block[max(0, word.start() - EDGE_BYTES) :]  # a sign is its word and the key before it

@@ -117,7 +117,7 @@ def peek(body: bytes) -> Peek:
         BadRequestError: a deciding field has a wrong type, and `param` names it; or a large body has too many members.
     """
     try:
-        return _digest(_body.decode(body) if len(body) <= LARGE_BYTES else _decode_large(body))
+        return _digest(_body.decode(body) if len(body) <= LARGE_BYTES else _decode_large(body), body)
     except msgspec.ValidationError as error:
         raise _wrong_type(error) from None
     except UnicodeDecodeError:
@@ -149,7 +149,7 @@ def _decode_large(body: bytes) -> _Body:
     return fields
 
 
-def _digest(fields: _Body) -> Peek:
+def _digest(fields: _Body, body: bytes) -> Peek:
     options = fields.stream_options
     messages = fields.messages if fields.messages is not UNSET else fields.input
     return Peek(
@@ -162,11 +162,16 @@ def _digest(fields: _Body) -> Peek:
         prompts=1 if fields.prompt is UNSET else count_batch(bytes(fields.prompt)),
         inputs=1 if fields.input is UNSET else count_batch(bytes(fields.input)),
         documents=0 if fields.documents is fields.text_1 is fields.queries is UNSET else _documents(fields),
-        has_media=messages is not UNSET and has_media(bytes(messages)),
+        has_media=messages is not UNSET and _has_two_lists(body) and has_media(bytes(messages)),
         previous_response_id=fields.previous_response_id is not None and fields.previous_response_id != "",
         background=fields.background is True,
         store=fields.store is True,
     )
+
+
+def _has_two_lists(body: bytes) -> bool:
+    """Whether parts can stand inside of the messages: without a second bracket, these need not be copied out."""
+    return body.find(b"[", body.find(b"[") + 1) >= 0
 
 
 def _wrong_type(error: msgspec.ValidationError) -> BadRequestError:
