@@ -4,13 +4,8 @@ import sys
 from typing import Any
 
 import click
-import uvloop
 
-from gateway.observability.log_writer import LogWriter
-from gateway.observability.logs import build_logger
-from gateway.server.listening import CannotListenError
-from gateway.server.supervisor import Endpoints, Supervisor, WorkerFailedError
-from gateway.settings import ConfigurationError, Settings, ignored, load
+from gateway.server.process import WorkerProcess
 
 DEFAULT_FACTORY = "gateway.app:build"
 
@@ -23,29 +18,10 @@ DEFAULT_FACTORY = "gateway.app:build"
 def serve(host: str | None, port: int | None, workers: int | None, app: str) -> None:
     """Start the gateway; Ctrl-C or SIGTERM ends it when its requests have finished."""
     options: dict[str, Any] = {"gateway_host": host, "gateway_port": port, "gateway_workers": workers}
-    try:
-        run(load(**{name: value for name, value in options.items() if value is not None}), app)
-    except (ConfigurationError, CannotListenError, WorkerFailedError) as error:
-        for line in str(error).splitlines():
-            click.echo(f"gateway: {line}", err=True)
-        sys.exit(1)
+    with WorkerProcess(app) as first:
+        from gateway.cli.supervise import supervise  # noqa: PLC0415 -- while the first worker loads the application
 
-
-def run(settings: Settings, app: str) -> None:
-    """Supervise until told to stop, and log what happens to the workers."""
-    writer = LogWriter(sys.stderr.fileno(), on_drop=lambda: None)
-    logger = build_logger(settings, writer)
-    for sentence in ignored():
-        logger.warning("setting_ignored", why=sentence)
-
-    def announce(endpoints: Endpoints) -> None:
-        url = f"http://{endpoints.host}:{endpoints.port}"
-        logger.info("listening", url=url, workers=settings.gateway_workers, metrics_port=endpoints.metrics)
-
-    async def supervise() -> None:
-        await Supervisor(settings, factory=app, on_ready=announce).run()
-
-    try:
-        uvloop.run(supervise())
-    finally:
-        writer.close()
+        mistakes = supervise(first, app, {name: value for name, value in options.items() if value is not None})
+    for line in mistakes:
+        click.echo(f"gateway: {line}", err=True)
+    sys.exit(1 if mistakes else 0)

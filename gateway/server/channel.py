@@ -3,12 +3,14 @@
 import pickle
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 LENGTH = struct.Struct("!I")
 READY = b"ready\n"
 FAILED = b"failed "
+FAREWELL_SECS = 3.0
+"""How long cut requests may take to say why; then their sockets are closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Assignment:
         index: the worker's number, from 0.
         workers: how many there are.
         request_ids: what the ids of its requests begin with; no other worker ever had it.
-        page: the inherited descriptor of the page that the worker's metrics are counted in.
+        page: the descriptor of the page that the worker's metrics are counted in, in whichever process holds this.
     """
 
     factory: str
@@ -32,22 +34,27 @@ class Assignment:
     page: int | None = None
 
 
-def send_assignment(channel: socket.socket, assignment: Assignment) -> None:
-    """Write an assignment; a few kilobytes, which the socket's buffer takes at once."""
+def send_assignment(channel: socket.socket, assignment: Assignment, listener: socket.socket, page: int) -> None:
+    """Write an assignment with its two descriptors; a few kilobytes, which the socket's buffer takes at once."""
     data = pickle.dumps(assignment)
-    channel.sendall(LENGTH.pack(len(data)) + data)
+    socket.send_fds(channel, [LENGTH.pack(len(data))], [listener.fileno(), page])
+    channel.sendall(data)
 
 
-def receive_assignment(channel: socket.socket) -> Assignment:
-    """Read the assignment, blocking.
+def receive_assignment(channel: socket.socket) -> tuple[Assignment, socket.socket]:
+    """Read the assignment, blocking, and the socket to listen on.
 
     Raises:
-        EOFError: the supervisor has gone.
+        EOFError: the supervisor has gone, or needs no worker after all.
     """
-    (length,) = LENGTH.unpack(_read_exactly(channel, LENGTH.size))
+    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, 2, socket.MSG_CMSG_CLOEXEC)
+    if not descriptors:
+        raise EOFError("the supervisor has gone")
+    (length,) = LENGTH.unpack(head + _read_exactly(channel, LENGTH.size - len(head)))
     assignment = pickle.loads(_read_exactly(channel, length))  # noqa: S301 -- our parent wrote it on a private socket
     assert isinstance(assignment, Assignment)  # noqa: S101 -- for mypy
-    return assignment
+    listener, page = descriptors
+    return replace(assignment, page=page), socket.socket(fileno=listener)
 
 
 def report_ready(channel: socket.socket) -> None:

@@ -5,16 +5,15 @@ import contextlib
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from gateway.core.worker import new_request_ids
-from gateway.server.channel import FAILED, READY, Assignment, send_assignment
+from gateway.server.channel import FAILED, FAREWELL_SECS, READY, Assignment, send_assignment
 from gateway.server.listening import listen
 from gateway.server.metrics import MetricsExporter
+from gateway.server.process import WorkerProcess
 from gateway.server.settings import ServerSettings
-from gateway.server.worker import FAREWELL_SECS
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +71,12 @@ class Supervisor:
 
     The workers are fresh interpreters, each with a channel: a worker tells there that it is ready or why it cannot
     be, and sees there that its supervisor has died, which ends it.
+
+    Args:
+        settings: for the supervisor and all workers.
+        factory: `module:callable`, called as `factory(settings, identity)` for the ASGI application.
+        first: a worker process for that factory which was born before the settings were known.
+        on_ready: called once, when every worker serves.
     """
 
     def __init__(
@@ -79,13 +84,15 @@ class Supervisor:
         settings: ServerSettings,
         *,
         factory: str,
+        first: WorkerProcess | None = None,
         on_ready: Callable[[Endpoints], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._factory = factory
+        self._born = [] if first is None else [first]
         self._on_ready = on_ready
         self._stop = asyncio.Event()
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._processes: dict[int, WorkerProcess] = {}
         self._waiting_for = set(range(settings.gateway_workers))
         self._all_ready = asyncio.Event()
 
@@ -198,36 +205,28 @@ class Supervisor:
     async def _live(self, index: int, listener: socket.socket, exporter: MetricsExporter) -> Life:
         """Start a worker, and be there until it has ended."""
         request_ids = new_request_ids()
-        ours, theirs = socket.socketpair()
-        with ours, exporter.page() as page:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *("-m", "gateway.server.worker", str(listener.fileno()), str(theirs.fileno())),
-                    pass_fds=(listener.fileno(), theirs.fileno(), page),
-                    start_new_session=True,  # a terminal's Ctrl-C is ours to answer
-                )
+        with exporter.page() as page, self._born.pop() if self._born else WorkerProcess(self._factory) as process:
             self._processes[index] = process
             if self._stop.is_set():
                 process.terminate()
             try:
                 workers = self._settings.gateway_workers
-                assignment = Assignment(self._factory, self._settings, index, workers, request_ids, page)
-                failure = await self._hear(ours, assignment, process.pid)
-                await process.wait()
+                assignment = Assignment(self._factory, self._settings, index, workers, request_ids)
+                with contextlib.suppress(ConnectionError):
+                    send_assignment(process.channel, assignment, listener, page)
+                failure = await self._hear(process, assignment)
+                code = await process.wait()
             finally:
                 del self._processes[index]
-        return Life(index, process.pid, request_ids, process.returncode, failure)
+        return Life(index, process.pid, request_ids, code, failure)
 
-    async def _hear(self, channel: socket.socket, assignment: Assignment, pid: int) -> str | None:
-        """Assign the work and wait for the worker's word; why it cannot start, if that is what it says."""
-        with contextlib.suppress(ConnectionError):
-            send_assignment(channel, assignment)
-        channel.settimeout(0)
+    async def _hear(self, process: WorkerProcess, assignment: Assignment) -> str | None:
+        """Wait for the worker's word; why it cannot start, if that is what it says."""
+        process.channel.settimeout(0)
         words = b""
         while not words.endswith(b"\n"):
             try:
-                part = await asyncio.get_running_loop().sock_recv(channel, 4096)
+                part = await asyncio.get_running_loop().sock_recv(process.channel, 4096)
             except ConnectionError:  # it was ended before it had read its assignment
                 return None
             if not part:
@@ -237,7 +236,7 @@ class Supervisor:
             return words.removeprefix(FAILED).decode().strip()
         logger.info(
             "worker_serving",
-            extra={"worker": assignment.index, "pid": pid, "request_ids": assignment.request_ids},
+            extra={"worker": assignment.index, "pid": process.pid, "request_ids": assignment.request_ids},
         )
         self._waiting_for.discard(assignment.index)
         if not self._waiting_for:

@@ -17,7 +17,7 @@ import uvloop
 
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
-from gateway.server.channel import Assignment, receive_assignment, report_failure, report_ready
+from gateway.server.channel import FAREWELL_SECS, Assignment, receive_assignment, report_failure, report_ready
 from gateway.server.connection import ConnectionLimits
 from gateway.server.protocol import HttpProtocol
 from gateway.server.settings import ServerSettings
@@ -25,8 +25,6 @@ from gateway.server.slow_readers import SlowReaders
 
 logger = logging.getLogger("gateway.server.worker")  # by name: this module runs as `__main__`
 
-FAREWELL_SECS = 3.0
-"""How long cut requests may take to say why; then their sockets are closed."""
 POLL_SECS = 0.02
 """How often a draining worker looks whether its last request has ended."""
 
@@ -197,10 +195,14 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
 
 
 def main(arguments: list[str]) -> int:
-    """Be a worker: the two arguments are the inherited descriptors of the listening socket and of the channel."""
-    listener, channel = (socket.socket(fileno=int(number)) for number in arguments)
+    """Be a worker: the arguments are the inherited descriptor of the channel, and the application to load meanwhile."""
+    channel = socket.socket(fileno=int(arguments[0]))
     try:
-        uvloop.run(serve(receive_assignment(channel), listener, channel))
+        load_factory(arguments[1])
+        assignment, listener = receive_assignment(channel)
+        uvloop.run(serve(assignment, listener, channel))
+    except EOFError:  # nobody is there to be told
+        return 1
     except (StartError, ValueError) as error:  # an application says by ValueError that its settings will not do
         report_failure(channel, str(error))
         return 1
