@@ -19,6 +19,9 @@ CLOSE = (b"connection", b"close")
 CONNECTION_EXTENSION = "gateway.connection"
 """The key in ``scope["extensions"]`` under which our server puts the request's `ClientConnection`."""
 
+FIELDS_EXTENSION = "gateway.fields"
+"""The key beside it for the request's `Fields`, where our server has them without asking each of its headers."""
+
 
 def fields_of(headers: Headers) -> Fields:
     """Values by name; those of a name that occurs several times are joined with commas (RFC 9110, section 5.3)."""
@@ -53,6 +56,25 @@ class ClientConnection(Protocol):
 
     def unwatch(self) -> None:
         """Forget the watcher; nothing happens when there is none."""
+        ...
+
+    def take_body(self) -> bytes | None:
+        """The request's whole body, once, if all of it has come; else None, and `receive` gives it part by part.
+
+        None too when the client has left, or waits to be told that it may send: `receive` says the one and does the
+        other.
+        """
+        ...
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Write the whole answer, as two messages of `send` do, at once; whether the client has room for more.
+
+        When it has none, wait for `room` as `send` would. `headers` state neither length nor framing nor what becomes
+        of the connection: that is added here.
+
+        Raises:
+            RuntimeError: an answer has begun already, or a header holds a line break or a NUL; nothing was written.
+        """
         ...
 
     def push(self, data: bytes) -> bool:

@@ -1,6 +1,6 @@
 """Which path is it? The row that describes one path of the gateway's allow-list."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -46,6 +46,7 @@ class Endpoint:
         kinds: the model kinds that serve this path; the first one's group is the default for a missing model.
         pinned: the request's `model` must belong to the first kind's group (`/v1/text2sql`).
         streams: whether `"stream": true` means anything here.
+        relayed: whether a backend answers; asked three times in a request, and so no property.
     """
 
     path: str
@@ -56,11 +57,10 @@ class Endpoint:
     kinds: tuple[ModelKind, ...] = ()
     pinned: bool = False
     streams: bool = False
+    relayed: bool = field(init=False)
 
-    @property
-    def relayed(self) -> bool:
-        """Whether a backend answers."""
-        return self.upstream_path is not None
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "relayed", self.upstream_path is not None)
 
     def allow(self) -> tuple[bytes, bytes]:
         """The `allow` field that a 405 must carry (RFC 9110, 15.5.6)."""

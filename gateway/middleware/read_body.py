@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.core.asgi import CLOSE, ASGIApp, Fields, Receive, Scope, Send
+from gateway.core.asgi import CLOSE, ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.errors import PayloadTooLargeError, UnavailableError, UnsupportedEncodingError
 from gateway.middleware.arrivals import Arrivals
@@ -60,22 +60,24 @@ class ReadBody:
             await self._app(scope, receive, send)
             return
         ctx.phase = _BODY
-        self._check_head(ctx.fields)
+        if b"content-encoding" in ctx.fields:
+            _check_encodings(ctx.fields[b"content-encoding"])
         try:
-            ctx.body = await self._read(ctx, receive)
+            body = ctx.connection.take_body() if ctx.connection is not None else None
+            if body is None:
+                body = await self._read(ctx, receive)
+            else:
+                self._hold(ctx, len(body))
+            ctx.body = body
             await self._plan(ctx)
             await self._app(scope, receive, send)
         finally:
             self._held -= ctx.bytes_in
 
-    def _check_head(self, fields: Fields) -> None:
-        if int(fields.get(b"content-length", b"0")) > self._max_bytes:
-            raise self._too_large()
-        encodings = fields.get(b"content-encoding")
-        if encodings is not None and not UNCOMPRESSED.issuperset(map(bytes.strip, encodings.lower().split(b","))):
-            raise UnsupportedEncodingError("Compressed request bodies are not accepted.", headers=[CLOSE])
-
     async def _read(self, ctx: RequestContext, receive: Receive) -> bytes:
+        """A body that is still coming."""
+        if int(ctx.fields.get(b"content-length", b"0")) > self._max_bytes:
+            raise self._too_large()
         parts: list[bytes] = []
         arrivals = self._arrivals
         arrivals.begin(ctx)
@@ -111,3 +113,8 @@ class ReadBody:
         return PayloadTooLargeError(
             f"The request body is larger than {self._max_bytes} bytes.", should_retry=False, headers=[CLOSE]
         )
+
+
+def _check_encodings(encodings: bytes) -> None:
+    if not UNCOMPRESSED.issuperset(map(bytes.strip, encodings.lower().split(b","))):
+        raise UnsupportedEncodingError("Compressed request bodies are not accepted.", headers=[CLOSE])

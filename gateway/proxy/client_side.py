@@ -27,6 +27,22 @@ class ClientSide:
         self._watchdog = watchdog
         self._clock = clock
 
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer; its length is stated here."""
+        ctx = self._ctx
+        connection = ctx.connection
+        if connection is None:
+            await self.begin(status, [*headers, (b"content-length", b"%d" % len(body))])
+            await self.end(body)
+            return
+        ctx.phase = _ANSWERING
+        room = connection.answer(status, headers + ctx.answer_headers, body)
+        ctx.answer_started = ctx.answer_complete = True
+        ctx.status = status
+        ctx.bytes_out = len(body)
+        if not room:
+            await self.room()
+
     async def begin(self, status: int, headers: Headers) -> None:
         """Send the head."""
         self._ctx.phase = _ANSWERING

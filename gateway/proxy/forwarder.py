@@ -1,5 +1,6 @@
 """How does a request get its answer? One function from a planned request to the answer's last byte."""
 
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from gateway.core.asgi import Send, first_of
@@ -24,6 +25,9 @@ EVENT_STREAM = b"text/event-stream"
 JSON_HEAD = (b"content-type", b"application/json")
 MAY_HAVE_RUN = (b"x-should-retry", b"false")
 """A backend that failed may have spent its GPU on the request: SDKs would otherwise repeat it at 500 and above."""
+
+# Read once: see core/context.py.
+_OK = HTTPStatus.OK
 
 
 class Forwarder:
@@ -87,16 +91,15 @@ class Forwarder:
         pinger.start()
         return pinger
 
-    async def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> None:
+    def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> Awaitable[None]:
+        if reply.status != _OK:
+            return self._pass_error(ctx, reply, client, pinger)
         content_type = first_of(reply.headers, b"content-type")
-        if reply.status != HTTPStatus.OK:
-            await self._pass_error(ctx, reply, client, pinger)
-        elif ctx.streamed and content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:
-            await relay_stream(ctx, reply, self._relay_for(ctx), client, pinger, self._identities)
-        elif ctx.streamed:
-            raise BadGatewayError("The model server answered with something that is no event stream.")
-        else:
-            await relay_whole(ctx, reply, client, content_type, self._identities)
+        if not ctx.streamed:
+            return relay_whole(ctx, reply, client, content_type, self._identities)
+        if content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:
+            return relay_stream(ctx, reply, self._relay_for(ctx), client, pinger, self._identities)
+        raise BadGatewayError("The model server answered with something that is no event stream.")
 
     def _relay_for(self, ctx: RequestContext) -> StreamRelay:
         plan: Plan = ctx.plan
@@ -121,11 +124,10 @@ class Forwarder:
             raise stated(reply.status, raw)
         body = translate(reply.status, raw, ctx.dialect, ctx.request_id)
         ctx.outcome = f"backend_{reply.status}"
-        headers = [JSON_HEAD, (b"content-length", b"%d" % len(body))]
+        headers = [JSON_HEAD]
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             headers.append(MAY_HAVE_RUN)
-        await client.begin(reply.status, headers)
-        await client.end(body)
+        await client.answer(reply.status, headers, body)
 
 
 async def _ping(client: ClientSide) -> None:

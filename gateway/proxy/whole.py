@@ -6,7 +6,7 @@ from gateway.core.errors import BadGatewayError
 from gateway.payload.answer import rename_model
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
-from gateway.proxy.judging import JSON, check, kept
+from gateway.proxy.judging import JSON, check
 from gateway.proxy.pieces import HOLD_BYTES, LONG_BYTES, relay_pieces
 from gateway.proxy.planner import Plan
 from gateway.upstream.protocol import Reply, Take
@@ -66,5 +66,4 @@ async def relay_whole(
     plan: Plan = ctx.plan
     if plan.route.renamed:
         body = rename_model(body, plan.route.asked)
-    await client.begin(reply.status, [*kept(reply), (b"content-length", b"%d" % len(body))])
-    await client.end(body)
+    await client.answer(reply.status, [(b"content-type", content_type)], body)

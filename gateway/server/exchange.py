@@ -7,21 +7,14 @@ from collections.abc import Callable
 
 from gateway.core.asgi import ASGIApp, Headers, Message, Scope
 from gateway.core.errors import GatewayError
-from gateway.server.refusal import refusal, status_line
+from gateway.server.answer_head import BODILESS, FRAMING, STATUS_LINES, lines_of
+from gateway.server.refusal import refusal
 from gateway.server.wire import Wire
 
 logger = logging.getLogger(__name__)
 
-NUL, LINE_FEED, CARRIAGE_RETURN = b"\0\n\r"
-FRAMING = frozenset({b"content-length", b"connection", b"transfer-encoding"})
-"""Fields of an answer that the server has an interest in."""
-STATUS_LINES = {status: status_line(status) for status in range(200, 600)}
 JOINED_BYTES = 65536
 """A larger body is not copied to stand behind its head: that would be once for each client that does not take it."""
-as_line = b": ".join
-"""A header field as it stands on the wire, without its line end."""
-BODILESS = frozenset({204, 304})
-"""Statuses whose answers have no body and state no length (RFC 9110, section 8.6)."""
 
 
 class Exchange:
@@ -147,6 +140,15 @@ class Exchange:
         """Forget the watcher."""
         self._on_gone = None
 
+    def take_body(self) -> bytes | None:
+        """The whole body, if it has come and was not received. See `core.asgi.ClientConnection`."""
+        if self.more_body or self._body_received or self._expects_continue or self.gone:
+            return None
+        self._body_received = True
+        self.waiting = 0
+        parts = self._parts
+        return parts.pop() if len(parts) == 1 else self._joined()
+
     def push(self, data: bytes) -> bool:
         """Write a further piece of the body; whether there is room for more. See `core.asgi.ClientConnection`."""
         if self.gone:
@@ -155,6 +157,29 @@ class Exchange:
             raise RuntimeError("a piece of the body has no place at this point of an answer")
         self._write_body(data, more=True)
         return not self._wire.congested
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Write the whole answer; whether there is room for more. See `core.asgi.ClientConnection`."""
+        if self.gone:
+            return False
+        if self.started:
+            raise RuntimeError("a whole answer has no place at this point of an answer")
+        wire = self._wire
+        if self.more_body or self._mute or not self.keep_alive or status in BODILESS:
+            self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+            self._write_body(body, more=False)
+            return not wire.congested
+        lines = lines_of(headers)
+        head = b"\r\n".join([STATUS_LINES[status], wire.date_line(), *lines, b"content-length: %d\r\n\r\n" % len(body)])
+        if len(body) > JOINED_BYTES:
+            wire.write(head)  # the transport gathers the two
+        else:
+            body = head + body
+        self.started = self.complete = True
+        if self._news is not None:
+            self._wake()
+        wire.end(body)
+        return not wire.congested
 
     async def room(self) -> None:
         """Wait until the client has taken enough, or has gone."""
@@ -245,10 +270,7 @@ class Exchange:
                     self._left = int(value)
                 else:
                     headers = self._without_framing(headers)
-        lines = [*map(as_line, headers)]
-        given = b"".join(lines)
-        if LINE_FEED in given or CARRIAGE_RETURN in given or NUL in given:
-            raise RuntimeError("a header of the answer holds a line break or a NUL")
+        lines = lines_of(headers)
         if self.more_body:
             self.keep_alive = False  # an early answer: the rest of the request is not worth reading
         left = self._left

@@ -44,10 +44,12 @@ class FakeConnection:
         dropped: it did so at once, without waiting for what was not taken.
         holds: bytes that its client has not taken.
         on_gone: the watcher, while there is one.
-        told: what was told so far, if pieces can be pushed too.
+        told: what was told so far, if it can be told without `send` too.
+        body: the request's body, where it is complete from the start.
     """
 
-    def __init__(self, told: "Told | None" = None) -> None:
+    def __init__(self, told: "Told | None" = None, body: bytes | None = None) -> None:
+        self.body = body
         self.aborted = self.dropped = False
         self.holds = 0
         self.told = told
@@ -67,6 +69,19 @@ class FakeConnection:
 
     def untaken(self) -> int:
         return self.holds
+
+    def take_body(self) -> bytes | None:
+        body, self.body = self.body, None
+        return body
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        assert self.told is not None
+        assert not self.told.status, "a second head"
+        length = (b"content-length", b"%d" % len(body))
+        self.told.status, self.told.headers, self.told.complete = status, [*headers, length], True
+        self.told.parts.append(body)
+        self.told.sending.set()
+        return self.told.slow is None or self.told.slow.is_set()
 
     def push(self, data: bytes) -> bool:
         assert self.told is not None

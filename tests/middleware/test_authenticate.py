@@ -97,7 +97,7 @@ async def test_wrong_keys_get_429_at_last_and_lock_nobody_else_out() -> None:
     with pytest.raises(RateLimitedError) as refusal:
         await door.visit(CHAT, WRONG)
     assert refusal.value.retry_after == pytest.approx(30)
-    assert refusal.value.__suppress_context__
+    assert refusal.value.__context__ is None
     with pytest.raises(InvalidApiKeyError):
         await door.visit(CHAT, WRONG, peer="203.0.113.8")
     await door.visit(CHAT, KEY)

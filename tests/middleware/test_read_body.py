@@ -13,7 +13,7 @@ from gateway.core.errors import BadRequestError, GatewayError, PayloadTooLargeEr
 from gateway.core.lifeline import Cut
 from gateway.middleware.read_body import NoRoomError, ReadBody
 from gateway.middleware.settings import MiddlewareSettings
-from tests.core.requests import CHAT, MODELS, Told, context, nothing_to_receive
+from tests.core.requests import CHAT, MODELS, FakeConnection, Told, context, nothing_to_receive
 
 pytestmark = pytest.mark.anyio
 
@@ -74,9 +74,13 @@ class Door:
             await self.proceed.wait()
 
     async def visit(
-        self, upload: Receive, headers: Sequence[tuple[bytes, bytes]] = (), endpoint: Endpoint = CHAT
+        self,
+        upload: Receive,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        endpoint: Endpoint = CHAT,
+        connection: FakeConnection | None = None,
     ) -> RequestContext:
-        self.ctx = context(endpoint, fields=fields_of(list(headers)))
+        self.ctx = context(endpoint, fields=fields_of(list(headers)), connection=connection)
         await self._layer({CONTEXT_KEY: self.ctx}, upload, Told())
         return self.ctx
 
@@ -87,6 +91,36 @@ async def test_a_body_up_to_the_bound_is_planned_whole(parts: list[bytes]) -> No
     ctx = await door.visit(Upload(*parts))
     assert door.planned == [b"".join(parts)]
     assert (ctx.bytes_in, ctx.phase, door.passed) == (len(b"".join(parts)), Phase.BODY, 1)
+
+
+@pytest.mark.parametrize("body", [b"", b"0123456789"])
+async def test_a_body_that_is_there_is_planned_without_being_asked_for(body: bytes) -> None:
+    door = Door()
+    ctx = await door.visit(nothing_to_receive, connection=FakeConnection(body=body))
+    assert (door.planned, ctx.bytes_in, ctx.phase, door.passed) == ([body], len(body), Phase.BODY, 1)
+
+
+async def test_a_body_that_is_there_is_held_to_the_same_bounds() -> None:
+    door = Door(held=15)
+    with pytest.raises(PayloadTooLargeError):
+        await door.visit(nothing_to_receive, connection=FakeConnection(body=b"0" * 11))
+    with pytest.raises(UnsupportedEncodingError):
+        await door.visit(nothing_to_receive, [(b"content-encoding", b"br")], connection=FakeConnection(body=b"0"))
+    door.proceed = asyncio.Event()
+    first = asyncio.create_task(door.visit(nothing_to_receive, connection=FakeConnection(body=b"0" * 10)))
+    await asyncio.sleep(0)  # noqa: TID251 -- a turn of the loop: the first body is held now
+    with pytest.raises(NoRoomError):
+        await door.visit(nothing_to_receive, connection=FakeConnection(body=b"0" * 6))
+    door.proceed.set()
+    await first
+    await door.visit(nothing_to_receive, connection=FakeConnection(body=b"0" * 10))
+    assert door.passed == 2
+
+
+async def test_a_body_that_is_still_coming_is_received() -> None:
+    door = Door()
+    await door.visit(Upload(b"0", b"1"), connection=FakeConnection())
+    assert door.planned == [b"01"]
 
 
 @pytest.mark.parametrize("parts", [[b"0" * 11], [b"0" * 10, b"1"]])

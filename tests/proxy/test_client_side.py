@@ -9,16 +9,16 @@ from gateway.core.context import Phase
 from gateway.proxy.client_side import EVENT_STREAM_HEAD, ClientSide
 from gateway.proxy.watchdog import Watchdog
 from tests.core.hand_time import HandTime
-from tests.core.requests import Told, context
+from tests.core.requests import FakeConnection, Told, context
 
 pytestmark = pytest.mark.anyio
 
 
 class Side:
-    def __init__(self, told: Told | None = None) -> None:
+    def __init__(self, told: Told | None = None, *, direct: bool = False) -> None:
         self.time = HandTime()
-        self.ctx = context()
         self.told = told or Told()
+        self.ctx = context(connection=FakeConnection(self.told) if direct else None)
         self.dog = Watchdog(self.ctx, self.time)
         self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
 
@@ -41,6 +41,50 @@ async def test_pieces_go_out_as_they_are_and_the_last_one_ends_the_answer() -> N
     await side.client.end(b"two")
     assert (side.told.parts, side.told.complete, side.told.status) == ([b"one", b"two"], True, 201)
     assert not side.ctx.event_stream
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["directly", "by ASGI"])
+async def test_a_whole_answer_states_its_length(*, direct: bool) -> None:
+    side = Side(direct=direct)
+    await side.client.answer(201, [(b"x", b"y")], b"one")
+    assert (side.told.status, side.told.body, side.told.complete) == (201, b"one", True)
+    assert (side.told.header(b"x"), side.told.header(b"content-length")) == (b"y", b"3")
+    assert side.ctx.phase is Phase.ANSWERING
+
+
+async def test_a_direct_answer_has_the_requests_own_fields_and_is_noted() -> None:
+    side = Side(direct=True)
+    side.ctx.answer_headers.append((b"x-request-id", b"req1"))
+    await side.client.answer(201, [(b"x", b"y")], b"one")
+    assert side.told.header(b"x-request-id") == b"req1"
+    assert side.ctx.answer_headers == [(b"x-request-id", b"req1")]
+    assert (side.ctx.status, side.ctx.bytes_out) == (201, 3)
+    assert side.ctx.answer_started
+    assert side.ctx.answer_complete
+
+
+async def test_an_answer_that_could_not_be_written_has_not_begun() -> None:
+    class Refusing(FakeConnection):
+        def answer(self, *_: object) -> bool:
+            raise RuntimeError
+
+    side = Side()
+    side.ctx.connection = Refusing()
+    with pytest.raises(RuntimeError):
+        await side.client.answer(200, [], b"one")
+    assert (side.ctx.answer_started, side.ctx.answer_complete, side.ctx.status) == (False, False, 0)
+
+
+async def test_a_direct_answer_waits_for_a_client_without_room_and_its_cap_counts() -> None:
+    side = Side(Told(slow=asyncio.Event()), direct=True)
+    task = asyncio.create_task(side.client.answer(200, [], b"one"))
+    await side.told.sending.wait()
+    await checkpoint()
+    assert side.dog.writing_since == side.time.now
+    assert side.told.slow is not None
+    side.told.slow.set()
+    await task
+    assert side.dog.writing_since is None
 
 
 @pytest.mark.parametrize("last", [False, True])

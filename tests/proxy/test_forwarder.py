@@ -22,7 +22,7 @@ from gateway.proxy.verdict import StatedError
 from gateway.routing.policies import RoundRobin
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.hand_time import HandTime
-from tests.core.requests import CHAT, Told, context
+from tests.core.requests import CHAT, FakeConnection, Told, context
 from tests.proxy.fakes import ADDRESSES, FakeReply, ScriptedClient, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +70,8 @@ class Way:
     async def run(
         self, asked: str = "qwen", endpoint: Endpoint = CHAT, *, streamed: bool = False, **peeked: Any
     ) -> RequestContext:
-        self.ctx = context(endpoint, plan=plan_of(asked, **peeked), streamed=streamed, group="chat")
+        plan = plan_of(asked, **peeked)
+        self.ctx = context(endpoint, plan=plan, streamed=streamed, group="chat", connection=FakeConnection(self.told))
         await self.forwarder.forward(self.ctx, self.told)
         return self.ctx
 

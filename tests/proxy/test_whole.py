@@ -16,7 +16,7 @@ from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import BufferedReply, read_bounded, relay_whole
 from gateway.upstream.errors import MayHaveRun
 from tests.core.hand_time import HandTime
-from tests.core.requests import Told, context
+from tests.core.requests import FakeConnection, Told, context
 from tests.proxy.fakes import JSON_FIELD, FakeReply, plan_of, whole
 
 pytestmark = pytest.mark.anyio
@@ -36,12 +36,13 @@ BINARY: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/octet-s
 
 
 class Pass:
-    """One whole answer on its way."""
+    """One whole answer on its way; `direct` where the server has a way to send beside ASGI's."""
 
-    def __init__(self, reply: FakeReply, asked: str = "qwen") -> None:
+    def __init__(self, reply: FakeReply, asked: str = "qwen", *, direct: bool = True) -> None:
         self.reply = reply
-        self.ctx: RequestContext = context(plan=plan_of(asked))
         self.told = Told()
+        connection = FakeConnection(self.told) if direct else None
+        self.ctx: RequestContext = context(plan=plan_of(asked), connection=connection)
         time = HandTime()
         self.client = ClientSide(self.ctx, self.told, Watchdog(self.ctx, time), time)
 
@@ -53,13 +54,15 @@ class Pass:
 
 @pytest.mark.parametrize("stated", [True, False], ids=["stated length", "until the end"])
 @pytest.mark.parametrize("pieces", [1, 3])
-async def test_an_answer_is_sent_whole_with_its_length_and_counted(*, stated: bool, pieces: int) -> None:
+@pytest.mark.parametrize("direct", [True, False], ids=["directly", "by ASGI"])
+async def test_an_answer_is_sent_whole_with_its_length_and_counted(*, stated: bool, pieces: int, direct: bool) -> None:
     cut = len(ANSWER) // pieces
     parts = [ANSWER[:cut], ANSWER[cut : 2 * cut], ANSWER[2 * cut :]] if pieces == 3 else [ANSWER]
-    passed = Pass(FakeReply(*parts, content_length=len(ANSWER) if stated else None))
+    passed = Pass(FakeReply(*parts, content_length=len(ANSWER) if stated else None), direct=direct)
     told = await passed.run()
     assert (told.status, told.body, told.complete) == (200, ANSWER, True)
     assert told.header(b"content-length") == b"%d" % len(ANSWER)
+    assert told.header(b"content-type") == b"application/json"
     assert passed.ctx.usage == Usage(5, 2)
     assert not passed.ctx.event_stream
 
