@@ -9,6 +9,7 @@ from gateway.core.asgi import Headers
 from gateway.core.sockets import reset_on_close
 from gateway.server.exchange import Exchange
 from gateway.server.slow_readers import SlowReaders
+from gateway.server.usual import UsualHeads
 
 WRITE_BUFFER_BYTES = 65536
 """This much of an answer waits for the client, beside what the kernel takes; then the application is made to wait."""
@@ -20,12 +21,16 @@ LAST_IDLE_SECS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a client may take: seconds for a head, seconds of idleness, bytes of a head; and who sees that it reads."""
+    """What a client may take: seconds for a head, seconds of idleness, bytes of a head; and who sees that it reads.
+
+    `heads` is what its worker's other connections have read before.
+    """
 
     header_timeout: float
     keepalive: float
     max_header_bytes: int
     readers: SlowReaders
+    heads: UsualHeads
 
 
 class Connection(asyncio.Protocol):

@@ -10,7 +10,7 @@ import httptools
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Headers
+from gateway.core.asgi import CONNECTION_EXTENSION, FIELDS_EXTENSION, ASGIApp, Headers
 from gateway.core.errors import BadRequestError, GatewayError
 from gateway.core.worker import Refused
 from gateway.server.connection import Connection, ConnectionLimits, address_of
@@ -26,6 +26,7 @@ from gateway.server.head import (
     too_many,
 )
 from gateway.server.refusal import refusal
+from gateway.server.usual import LENGTH_NAME, UsualHead
 
 BODY_BUFFER_BYTES = 65536
 """This much of a request's body waits for the application; then the client is made to wait."""
@@ -72,6 +73,7 @@ class HttpProtocol(Connection):
         "_replaying",
         "_scope",
         "_url",
+        "_usual",
     )
 
     def __init__(
@@ -90,6 +92,7 @@ class HttpProtocol(Connection):
         self._app_state = app_state
         self._app = app
         self._refused = refused
+        self._usual = limits.heads
         self._parser = httptools.HttpRequestParser(self)
         self._replaying = False
         self._head_bytes = 0
@@ -137,13 +140,11 @@ class HttpProtocol(Connection):
         elif self._exchange is not None:
             self._read_on(data, self._exchange)
         else:
-            if data[0] in LINE_ENDS and not self._in_head:
-                data = data.lstrip(LINE_ENDS)
-                if not data:
-                    return
-            self._parse(data)
-            if self._in_head and not self._deaf:
-                self._await_rest_of_head(data)
+            usual = None if self._in_head else self._usual.find(data)
+            if usual is None:
+                self._read_head(data)
+            else:
+                self._begin_usual(*usual)
 
     # httptools' callbacks
 
@@ -224,6 +225,21 @@ class HttpProtocol(Connection):
             self._stop_parsing(error.__context__)
         self._chunk = b""
 
+    def _read_head(self, data: bytes) -> None:
+        """A head, or a part of one, and what of its body came with it."""
+        if data[0] in LINE_ENDS and not self._in_head:
+            data = data.lstrip(LINE_ENDS)
+            if not data:
+                return
+        self._parse(data)
+        exchange = self._exchange
+        if self._deaf:
+            return
+        if self._in_head:
+            self._await_rest_of_head(data)
+        elif exchange is not None and not exchange.more_body and not self._head_bytes:
+            self._usual.learn(data, self._scope, self._headers)
+
     def _read_on(self, data: bytes, exchange: Exchange) -> None:
         """What comes behind a head is its body, or nothing that is run behind the running request."""
         if not exchange.more_body:
@@ -263,11 +279,31 @@ class HttpProtocol(Connection):
         exchange = self._exchange = Exchange(self)
         if len(self._decisive) > 1 or not self._modern or scope["method"] == "HEAD":
             self._adapt(exchange, scope["method"])
-        if self._draining or not self._parser.should_keep_alive():
+        if not self._parser.should_keep_alive():
             exchange.keep_alive = False
         scope["headers"] = self._headers
-        scope["state"] = self._app_state.copy()
         scope["extensions"] = {CONNECTION_EXTENSION: exchange}
+        self._run(exchange, scope)
+
+    def _begin_usual(self, head: UsualHead, length: bytes, body: bytes) -> None:
+        """What the parser's callbacks do of a whole request, with what they found when its head was read."""
+        if self._head_timer is not None:
+            self._head_is_there()
+        exchange = self._exchange = Exchange(self)
+        exchange.feed(body)
+        exchange.end_of_body()
+        scope = self._scope.copy()
+        scope |= head.line
+        scope["headers"] = [*head.before, (LENGTH_NAME, length), *head.after]
+        fields = head.fields.copy()
+        fields[LENGTH_NAME] = length
+        scope["extensions"] = {CONNECTION_EXTENSION: exchange, FIELDS_EXTENSION: fields}
+        self._run(exchange, scope)
+
+    def _run(self, exchange: Exchange, scope: dict[str, Any]) -> None:
+        if self._draining:
+            exchange.keep_alive = False
+        scope["state"] = self._app_state.copy()
         running = self._server.tasks
         task = exchange.task = self._loop.create_task(exchange.run(self._app, scope, running))
         running.add(task)
