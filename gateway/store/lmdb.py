@@ -95,7 +95,6 @@ class LmdbStore:
         self._closed = True
         self._timer.cancel()
         self._waiters.wake_all()
-        self._spares.clear()  # they go with all that is this worker's
         with environment.entered(self._settings.limiter_path):
             try:
                 self._call(self._clear(self._worker))

@@ -9,7 +9,7 @@ import lmdb
 import pytest
 
 from gateway.store import ledger
-from gateway.store.ledger import REFUSED, STARTED, STARTED_WITH_ROOM
+from gateway.store.ledger import ANYBODY, REFUSED, STARTED, STARTED_WITH_ROOM
 from gateway.store.records import TICKET, Claimant, ticket_key
 from gateway.store.tree import Environment, Tree
 
@@ -57,6 +57,45 @@ def test_a_worker_gives_up_its_own_slots_and_no_others(tree: Tree) -> None:
     assert figures(tree) == {NAME: (1, 0)}
     ledger.leave(tree, NAME, LIVING)
     assert figures(tree) == {}
+
+
+def test_several_slots_are_given_up_at_once_and_no_more_than_there_are(tree: Tree) -> None:
+    for token, worker in enumerate((LIVING, DEAD, LIVING, DEAD, DEAD)):
+        enter(tree, worker, token, limit=5)
+    enter(tree, LIVING, 5, name=b"another")
+    tickets = [enter(tree, DEAD, token, limit=5) for token in (6, 7, 8)]
+    assert tickets == [1, 2, 3]
+    assert ledger.leave_all(tree, LIVING, {NAME: 9, b"another": 1, b"nobody's": 1}) == [(DEAD, 6), (DEAD, 7)]
+    assert figures(tree) == {NAME: (5, 1)}
+
+
+def test_there_is_room_while_at_most_half_of_the_slots_are_taken(tree: Tree) -> None:
+    entries = [enter(tree, LIVING, token, limit=5) for token in range(5)]
+    assert entries == [STARTED_WITH_ROOM] * 2 + [STARTED] * 3
+
+
+def test_a_kept_slot_may_be_taken_over_while_there_is_room_and_nobody_waits(tree: Tree) -> None:
+    assert not ledger.may_take_over(tree, NAME, 2)
+    for token in (1, 2, 3):
+        enter(tree, LIVING, token, limit=2)
+    assert figures(tree) == {NAME: (2, 1)}
+    assert not ledger.may_take_over(tree, NAME, 4)  # the limit was raised: who waits goes first
+    ledger.leave(tree, NAME, LIVING)
+    assert not ledger.may_take_over(tree, NAME, 3)
+    assert ledger.may_take_over(tree, NAME, 4)
+
+
+def test_the_first_to_wait_calls_the_other_workers_that_have_slots(tree: Tree) -> None:
+    third, fourth = 3, 4
+    for token, worker in enumerate((LIVING, DEAD, third, fourth)):
+        enter(tree, worker, token, limit=4)
+    ledger.leave(tree, NAME, fourth)
+    enter(tree, LIVING, 4, limit=4)
+    assert not ledger.somebody_waits(tree)
+    assert ledger.enter(tree, NAME, Claimant(LIVING, 5), 4, 2) == (1, [(DEAD, ANYBODY), (third, ANYBODY)])
+    assert ledger.enter(tree, NAME, Claimant(LIVING, 6), 4, 2) == (2, ())
+    assert ledger.enter(tree, NAME, Claimant(LIVING, 7), 4, 2) == (REFUSED, ())
+    assert ledger.somebody_waits(tree)
 
 
 def test_a_refusal_leaves_no_line(tree: Tree) -> None:

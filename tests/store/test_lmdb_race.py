@@ -72,6 +72,31 @@ def test_a_datagram_wakes_whoever_got_the_slot(directory: Path) -> None:
         assert isinstance(waiter.result(waiting), int)
 
 
+def test_a_slot_that_another_worker_keeps_is_had_by_who_waits_for_it(directory: Path) -> None:
+    with crew(directory, 2) as (keeper, waiter):
+        for worker in (keeper, waiter):
+            worker.do("look_no_more")
+        keeper.do("free", token=keeper.do("hold", limit=2))
+        assert isinstance(waiter.do("hold", limit=2), int)
+        assert isinstance(waiter.do("hold", limit=2), int)  # not one of the two can have come but by datagrams
+        assert waiter.do("figures") == (2, 0)
+
+
+def test_a_slot_kept_by_a_worker_that_is_killed_is_had_again(directory: Path) -> None:
+    with crew(directory, 2) as (killed, survivor):
+        killed.do("look_no_more")
+        killed.do("free", token=killed.do("hold", limit=2))
+        assert survivor.do("figures") == (1, 0)
+        killed.kill()
+        until_figures(survivor, (0, 0))
+
+
+def test_a_slot_that_nobody_asks_for_is_given_back_by_itself(directory: Path) -> None:
+    with crew(directory, 2) as (keeper, other):
+        keeper.do("free", token=keeper.do("hold", limit=2))
+        until_figures(other, (0, 0))
+
+
 def test_a_lost_datagram_delays_a_slot_and_does_not_lose_it(directory: Path) -> None:
     with crew(directory, 2) as (holder, waiter):
         held = holder.do("hold", limit=1)

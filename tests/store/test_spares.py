@@ -1,0 +1,299 @@
+"""A slot that nobody misses is kept for the next request of its worker, and given back as soon as anybody could."""
+
+import asyncio
+import tempfile
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import lmdb
+import pytest
+import uvloop
+from anyio.lowlevel import checkpoint
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateway.core.clock import SystemClock
+from gateway.store import environment, ledger
+from gateway.store.lmdb import SPARED_NAMES, LmdbStore
+from gateway.store.protocol import Grant
+from gateway.store.records import Claimant
+from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.tree import Environment, Tree
+
+pytestmark = pytest.mark.anyio
+
+NAME = b"a"
+ANOTHER = 99
+"""A worker of which only its records are there."""
+
+
+class Shared:
+    """One environment for several stores of this process: LMDB opens a file once in each."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    def begin(self, db: None, parent: None, write: bool, /) -> Tree:  # noqa: FBT001 -- see Environment.begin
+        return self.environment.begin(db, parent, write)
+
+    def close(self) -> None:
+        """Left to whoever shares it out."""
+
+
+@asynccontextmanager
+async def stores(directory: Path, number: int) -> AsyncIterator[list[LmdbStore]]:
+    """That many workers without a tick: whoever is woken was rung."""
+    kind = StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=100)
+    opened: list[Environment] = []
+
+    def share(directory: Path, size: int, *, alone: bool) -> Shared:
+        if alone:
+            opened.append(cast("Environment", open_environment(directory, size, alone=alone)))
+        return Shared(opened[0])
+
+    open_environment = environment.open_environment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "open_environment", share)
+        async with AsyncExitStack() as stack:
+            workers = [LmdbStore(kind, SystemClock()) for _ in range(number)]
+            for worker in workers:
+                await worker.open()
+                worker._timer.cancel()
+                stack.push_async_callback(worker.close)
+            yield workers
+    opened[0].close()
+
+
+@pytest.fixture
+async def store(directory: Path) -> AsyncIterator[LmdbStore]:
+    async with stores(directory, 1) as (opened,):
+        yield opened
+
+
+async def acquire(store: LmdbStore, limit: int = 4, *, max_queued: int = 100, patience: float = 60) -> Grant:
+    return await store.acquire("a", limit=limit, max_queued=max_queued, patience=patience)
+
+
+def written(store: LmdbStore) -> tuple[int, int]:
+    """Slots taken and requests waiting as the other workers see it."""
+    lines = store._decide(lambda tree: list(ledger.lines(tree)))
+    return sum(in_flight for _, in_flight, _ in lines), sum(queued for _, _, queued in lines)
+
+
+def enter_elsewhere(store: LmdbStore, limit: int = 4) -> int:
+    return store._decide(ledger.enter, NAME, Claimant(ANOTHER, 1), limit, 100)[0]
+
+
+async def until_done(task: "asyncio.Task[Grant]") -> Grant:
+    async with asyncio.timeout(10):
+        return await task
+
+
+async def test_a_slot_given_back_is_the_next_requests_without_a_word_to_others(store: LmdbStore) -> None:
+    first, second = await acquire(store), await acquire(store)
+    store.release(first)
+    store.release(second)
+    assert written(store) == (2, 0)
+    again = [await acquire(store), await acquire(store)]
+    assert written(store) == (2, 0)
+    await acquire(store)
+    assert written(store) == (3, 0)
+    for grant in again:
+        store.release(grant)
+    assert store.counts().in_flight == 1
+
+
+async def test_a_slot_kept_is_not_counted_as_taken(store: LmdbStore) -> None:
+    store.release(await acquire(store))
+    assert written(store) == (1, 0)
+    assert store.counts() == (0, 0, 0, ())
+    assert written(store) == (0, 0)
+
+
+async def test_a_tick_gives_back_what_nobody_used(store: LmdbStore) -> None:
+    store.release(await acquire(store))
+    store._tick()
+    assert written(store) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+async def test_a_slot_is_kept_only_while_at_most_half_of_them_are_taken(store: LmdbStore, limit: int) -> None:
+    grants = [await acquire(store, limit) for _ in range(limit)]
+    for grant in grants:
+        store.release(grant)
+    assert written(store) == (limit // 2, 0)
+
+
+@pytest.mark.parametrize("refused_at_once", [{"max_queued": 0}, {"patience": 0}])
+async def test_where_nobody_can_wait_for_a_slot_none_is_kept(store: LmdbStore, refused_at_once: dict[str, int]) -> None:
+    store.release(await acquire(store, **refused_at_once))
+    assert written(store) == (0, 0)
+
+
+async def test_at_the_limit_a_slot_is_had_again_as_soon_as_it_is_given_back(store: LmdbStore) -> None:
+    held = await acquire(store)
+    assert [enter_elsewhere(store) for _ in range(3)][-1] == ledger.STARTED
+    store.release(held)
+    assert written(store) == (4, 0)
+    await acquire(store)
+    assert written(store) == (4, 0)
+    assert not store._spares
+
+
+async def test_a_newcomer_does_not_overtake_who_waits_elsewhere_by_a_slot_that_was_kept(store: LmdbStore) -> None:
+    store.release(await acquire(store, 2))
+    assert enter_elsewhere(store, 2) == ledger.STARTED
+    ticket = enter_elsewhere(store, 2)
+    assert ticket >= ledger.FIRST_TICKET
+    newcomer = asyncio.create_task(acquire(store, 2))
+    await checkpoint()
+    assert written(store) == (2, 1)
+    assert not newcomer.done()
+    store._call(store._decide(ledger.leave, NAME, ANOTHER))
+    await until_done(newcomer)
+
+
+async def test_once_told_that_somebody_waits_no_slot_is_kept_until_nobody_does(store: LmdbStore) -> None:
+    kept, held = await acquire(store, 5), await acquire(store, 5)
+    store.release(kept)
+    others = [enter_elsewhere(store, 5) for _ in range(4)]
+    assert others[-1] == ledger.FIRST_TICKET
+    store._rung(ledger.ANYBODY)
+    assert written(store) == (5, 0)
+    store.release(held)
+    assert written(store) == (4, 0)
+    for _ in range(3):
+        store._decide(ledger.leave, NAME, ANOTHER)
+    again = await acquire(store, 5)
+    store.release(again)
+    assert written(store) == (1, 0)
+    store._tick()
+    store.release(await acquire(store, 5))
+    assert written(store) == (2, 0)
+
+
+async def test_slots_of_a_few_names_are_kept_and_then_all_are_given_back(store: LmdbStore) -> None:
+    most = 0
+    for number in range(10 * SPARED_NAMES):
+        store.release(await store.acquire(f"made-up-{number}", limit=2, max_queued=1, patience=60))
+        most = max(most, written(store)[0])
+    assert most == SPARED_NAMES
+    assert store.counts().in_flight == 0
+
+
+async def test_slots_that_cannot_be_given_back_are_given_back_later(store: LmdbStore) -> None:
+    store.release(await acquire(store))
+    with tempfile.TemporaryDirectory() as elsewhere:
+        broken = lmdb.open(elsewhere)
+        broken.close()
+        works, store._env = store._env, cast("Environment", broken)
+        store._rung(ledger.ANYBODY)
+        store._env = works
+    assert written(store) == (1, 0)
+    store._tick()
+    assert written(store) == (0, 0)
+
+
+# Several workers, without a tick
+
+LIMITS = {"a": 2, "b": 5}
+WORKERS = 3
+
+Move = tuple[str, str, int]
+"""Somebody comes to a worker, or goes (the one of that number, counted round), or a worker looks round."""
+
+keys = st.sampled_from(sorted(LIMITS))
+workers = st.integers(0, WORKERS - 1)
+comings = st.tuples(st.just("come"), keys, workers)
+goings = st.tuples(st.just("go"), keys, st.integers(0, 10))
+looks = st.tuples(st.just("look"), keys, workers)
+moves = st.lists(comings | comings | comings | goings | goings | looks, min_size=10, max_size=60)
+
+KEPT_WHILE_OTHERS_WAIT = [("come", "a", 0), ("go", "a", 0), ("come", "a", 1), ("come", "a", 1)]
+GIVEN_BACK_BESIDE_WHO_WAITS = [("come", "b", 0)] * 6 + [("go", "b", 0)]
+
+
+class Model:
+    """What is promised of slots, without workers: each visit runs or waits, and the oldest that waits runs next."""
+
+    def __init__(self) -> None:
+        self.running: defaultdict[str, list[int]] = defaultdict(list)
+        self.waiting: defaultdict[str, deque[int]] = defaultdict(deque)
+
+    def come(self, key: str, visit: int) -> None:
+        self.waiting[key].append(visit)
+        self._admit(key)
+
+    def go(self, key: str, visit: int) -> None:
+        if visit in self.running[key]:
+            self.running[key].remove(visit)
+        else:
+            self.waiting[key].remove(visit)
+        self._admit(key)
+
+    def _admit(self, key: str) -> None:
+        while self.waiting[key] and len(self.running[key]) < LIMITS[key]:
+            self.running[key].append(self.waiting[key].popleft())
+
+
+class Visit:
+    """A request at one of the workers."""
+
+    def __init__(self, store: LmdbStore, key: str) -> None:
+        self.key = key
+        self._store = store
+        self._task = asyncio.create_task(store.acquire(key, limit=LIMITS[key], max_queued=1000, patience=3600))
+
+    @property
+    def runs(self) -> bool:
+        return self._task.done() and not self._task.cancelled()
+
+    async def go(self) -> None:
+        if self.runs:
+            self._store.release(self._task.result())
+        else:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            if self.runs:  # it was called in this very moment
+                self._store.release(self._task.result())
+
+
+async def play(directory: Path, moves: list[Move]) -> None:
+    """After every move the same requests run as in the model, over all workers and whatever slots they keep."""
+    model, visits = Model(), dict[int, Visit]()
+    async with stores(directory, WORKERS) as workers:
+        for number, (move, key, choice) in enumerate(moves):
+            mine = [visit for visit, at in visits.items() if at.key == key]
+            if move == "come":
+                visits[number] = Visit(workers[choice], key)
+                await checkpoint()
+                model.come(key, number)
+            elif move == "look":
+                workers[choice]._tick()
+                workers[choice]._timer.cancel()
+            elif mine:
+                gone = mine[choice % len(mine)]
+                await visits.pop(gone).go()
+                model.go(key, gone)
+            expected = {visit for running in model.running.values() for visit in running}
+            async with asyncio.timeout(5):
+                while {visit for visit, at in visits.items() if at.runs} != expected:
+                    await checkpoint()
+        for visit in visits.values():
+            await visit.go()
+        for worker in workers:
+            worker._give_back()
+        assert written(workers[0]) == (0, 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(moves)
+@example(KEPT_WHILE_OTHERS_WAIT)
+@example(GIVEN_BACK_BESIDE_WHO_WAITS)
+def test_whatever_workers_keep_the_same_requests_run_as_if_they_kept_nothing(moves: list[Move]) -> None:
+    with tempfile.TemporaryDirectory(prefix="gw-", dir=default_path().parent) as directory:
+        Path(directory).chmod(0o700)
+        uvloop.run(play(Path(directory), moves))
