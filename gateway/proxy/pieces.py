@@ -70,7 +70,7 @@ async def relay_pieces(
         raise BadGatewayError(NO_JSON)
     await client.begin(reply.status, [*kept(reply), _length(sum(map(len, parts)))])
     for part in parts[:-1]:
-        await _pass_on(client, part)
+        await client.pass_on(part)
     await client.end(parts[-1])
 
 
@@ -115,20 +115,12 @@ async def _relay_on(
             size = size + sum(map(len, parts)) - before if size is not None and renaming.done else None
     await client.begin(reply.status, kept(reply) if size is None else [*kept(reply), _length(size)])
     for part in parts:
-        await _pass_on(client, part)
+        await client.pass_on(part)
     while data := await reply.read():
         _look(ctx, passing, data)
-        await _pass_on(client, data if renaming is None else renaming.feed(data))
+        await client.pass_on(data if renaming is None else renaming.feed(data))
     _check_end(passing)
     await client.end(b"" if renaming is None else renaming.rest())
-
-
-async def _pass_on(client: ClientSide, data: bytes) -> None:
-    """Send a piece by the shorter way, where there is one."""
-    if not client.can_push:
-        await client.pass_on(data)
-    elif not client.push(data):
-        await client.room()
 
 
 def _passing(ctx: RequestContext, reply: Reply, kind: bytes) -> Passing:

@@ -1,5 +1,6 @@
 """An answer too large to hold: counted as it passes, and without an end where it has none."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def test_a_large_answer_is_counted_and_ends_only_where_it_is_whole(
 ) -> None:
     received, line = asked(tmp_path, *pieces)
     assert received.startswith(b"HTTP/1.1 200 OK")
-    assert received.endswith(LAST) is whole
+    head, _, body = received.partition(b"\r\n\r\n")
+    framed = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
+    assert (framed is not None) is (b"content-length" in pieces[0])
+    assert (len(body) == int(framed[1]) if framed else body.endswith(LAST)) is whole
     assert (line["outcome"] == "ok") is whole
     assert (line["prompt_tokens"], line["completion_tokens"]) == (7, 9)

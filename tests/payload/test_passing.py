@@ -59,6 +59,34 @@ def test_a_failure_is_seen_wherever_it_stands(body: bytes, dialect: Dialect, ste
     assert passed(body, step, dialect).broken
 
 
+NUMBERS = b"0.25,-1e-05," * EDGE_BYTES
+
+
+@pytest.mark.parametrize("at", [0, 1, EDGE_BYTES - 9, 2 * EDGE_BYTES - 9, 6 * EDGE_BYTES, 12 * EDGE_BYTES - 9])
+@pytest.mark.parametrize(
+    ("member", "dialect", "usage", "broken"),
+    [
+        (FIGURES, Dialect.OPENAI, Usage(29, 2), False),
+        (FIGURES, Dialect.RESPONSES, Usage(29, 2), False),
+        (FIGURES, Dialect.ANTHROPIC, Usage(29, 2), False),
+        (b'"error":{}', Dialect.OPENAI, None, True),
+        (b'"finish_reason":"abort"', Dialect.OPENAI, None, True),
+        (b'"status":"cancelled"', Dialect.RESPONSES, None, True),
+    ],
+    ids=["openai", "responses", "messages", "an error", "an abort", "cancelled"],
+)
+def test_what_stands_among_numbers_is_found_wherever_it_stands(
+    member: bytes, dialect: Dialect, usage: Usage | None, *, broken: bool, at: int
+) -> None:
+    for cut in (-len(member) - 1, -len(member) // 2, 0, 1):
+        passing = PassingJson(dialect, framed=True)
+        body = NUMBERS[:at] + member + NUMBERS[at:]
+        middle = max(1, at + len(member) + cut)
+        passing.feed(NUMBERS + body[:middle])
+        passing.feed(body[middle:])
+        assert (passing.usage, passing.broken) == (usage, broken)
+
+
 @pytest.mark.parametrize("dialect", list(Dialect))
 @pytest.mark.parametrize("head", [b' { "error" : { "message":"', b'{"error":"', b'{"object":"error","message":"'])
 def test_an_error_is_seen_at_its_beginning(head: bytes, dialect: Dialect) -> None:
