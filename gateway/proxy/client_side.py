@@ -1,5 +1,7 @@
 """How does it reach the client? The answer's head and pieces, with the caps that a slow reader runs into."""
 
+from collections.abc import Callable
+
 from gateway.core.asgi import Headers, Send
 from gateway.core.clock import Clock
 from gateway.core.context import Phase, RequestContext
@@ -17,15 +19,20 @@ _ANSWERING = Phase.ANSWERING
 
 
 class ClientSide:
-    """One answer on its way out."""
+    """One answer on its way out.
 
-    __slots__ = ("_clock", "_ctx", "_send", "_watchdog")
+    Attributes:
+        watchdog: who is told of progress.
+        clock: what it reckons with.
+    """
+
+    __slots__ = ("_ctx", "_send", "clock", "watchdog")
 
     def __init__(self, ctx: RequestContext, send: Send, watchdog: Watchdog, clock: Clock) -> None:
         self._ctx = ctx
         self._send = send
-        self._watchdog = watchdog
-        self._clock = clock
+        self.watchdog = watchdog
+        self.clock = clock
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer; its length is stated here."""
@@ -56,16 +63,16 @@ class ClientSide:
 
     def note_token(self) -> None:
         """A token is on its way to the client."""
-        now = self._clock.monotonic()
-        self._watchdog.progress(now)
+        now = self.clock.monotonic()
+        self.watchdog.progress(now)
         if self._ctx.first_token_at is None:
             self._ctx.first_token_at = now
 
     async def pass_on(self, data: bytes) -> None:
         """Send a piece; returns when the client has room for the next, so that a slow one slows its backend."""
-        self._watchdog.writing(self._clock.monotonic())
+        self.watchdog.writing(self.clock.monotonic())
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self._watchdog.written()
+        self.watchdog.written()
 
     @property
     def can_push(self) -> bool:
@@ -74,21 +81,26 @@ class ClientSide:
 
     def push(self, data: bytes) -> bool:
         """Send a piece at once, where the server has such a way; False: wait for `room` before the next one."""
+        self._ctx.bytes_out += len(data)
+        return self.pusher(data)
+
+    @property
+    def pusher(self) -> Callable[[bytes], bool]:
+        """What `push` does but for counting the bytes, for who sends many pieces."""
         connection = self._ctx.connection
         assert connection is not None  # noqa: S101 -- `can_push` was asked
-        self._ctx.bytes_out += len(data)
-        return connection.push(data)
+        return connection.push
 
     async def room(self) -> None:
         """Wait until the client takes more; meanwhile its own cap counts."""
         connection = self._ctx.connection
         assert connection is not None  # noqa: S101 -- as in `push`
-        self._watchdog.writing(self._clock.monotonic())
+        self.watchdog.writing(self.clock.monotonic())
         await connection.room()
-        self._watchdog.written()
+        self.watchdog.written()
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece and complete the answer."""
-        self._watchdog.writing(self._clock.monotonic())
+        self.watchdog.writing(self.clock.monotonic())
         await self._send({"type": "http.response.body", "body": data})
-        self._watchdog.written()
+        self.watchdog.written()

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from gateway.core.asgi import ASGIApp, Headers, Message, Scope
+from gateway.core.chunks import LINE_END, SIZE_LINES, USUAL_BYTES
 from gateway.core.errors import GatewayError
 from gateway.server.answer_head import BODILESS, FRAMING, STATUS_LINES, lines_of
 from gateway.server.refusal import refusal
@@ -155,8 +156,12 @@ class Exchange:
             return False
         if not self.started or self.complete:
             raise RuntimeError("a piece of the body has no place at this point of an answer")
-        self._write_body(data, more=True)
-        return not self._wire.congested
+        wire, size = self._wire, len(data)
+        if self._chunked and 0 < size < USUAL_BYTES:
+            wire.write(b"".join((SIZE_LINES[size], data, LINE_END)))
+        else:
+            self._write_body(data, more=True)
+        return not wire.congested
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Write the whole answer; whether there is room for more. See `core.asgi.ClientConnection`."""

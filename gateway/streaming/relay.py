@@ -22,12 +22,16 @@ from gateway.streaming.usage import MARK, UsageCut, UsageTally, figures_end
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 """The bound on one event where none is given."""
 
+USUAL_BYTES: Final = 4096
+"""A piece of a larger size is not tried for one usual event."""
+
 _END: Final = b"\n\n"
-_CR, _LF, _CLOSE = b"\r\n}"
+_CR, _LF = b"\r\n"
 """As numbers: looked for as bytes, each would cost an exception inside CPython, 2,000 instructions."""
-_DATA: Final = len(b"data: ")
-_MARK: Final = len(MARK)
-_AFTER_FIGURES: Final = b"}\n\n"
+_CLOSE: Final = b"}"
+_AFTER_CHOICES: Final = b"}]}\n\n"
+_STEM: Final = b'{"choices":[{"index":0,'
+"""Stands before the rest of a chunk for its beginning, which has been checked."""
 _NEVER: Final = b"\r"
 """Begins no data that is looked at for its beginning."""
 
@@ -60,13 +64,14 @@ class StreamRelay:
         "_check",
         "_cuts_events",
         "_cuts_totals",
+        "_figures",
         "_grammar",
         "_held",
         "_name",
         "_tally",
         "_usual",
         "_usual_index",
-        "_usual_length",
+        "_usual_most",
         "_usual_out",
         "ended",
         "failure",
@@ -97,14 +102,15 @@ class StreamRelay:
         self._cuts_events = cut_usage is not UsageCut.NOTHING
         self._cuts_totals = cut_usage is UsageCut.ALL
         self._tally = UsageTally(choices_per_prompt)
+        self._figures = self._tally.latest
         self._bound = max_event_bytes
         self._held = bytearray()
         self._after_cr = False
         self._usual = self._usual_out = _NEVER
         """How the last plain chunk began, up to its choice's index, and how that goes out: nearly all the others of a
-        stream begin so too, and comparing costs a twentieth of matching."""
+        stream begin so too, and comparing costs a twentieth of matching. None does while a part of an event is held."""
         self._usual_index = b""
-        self._usual_length = 0
+        self._usual_most = min(max_event_bytes, USUAL_BYTES)
         self.failure: StreamFailure | None = None
         self.ended = False
         self.tokens = 0
@@ -116,17 +122,47 @@ class StreamRelay:
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they came and give those that may go out now, possibly none."""
+        return self.feed_usual(data) or self.feed_unusual(data)
+
+    def feed_usual(self, data: bytes) -> bytes:
+        """As `feed`, where these bytes are one whole chunk that begins as the last one did; it carries a token.
+
+        Where they are anything else it gives nothing and has done nothing: they are for `feed_unusual`.
+        """
+        if len(data) > self._usual_most:
+            return b""
+        rest = data.removeprefix(self._usual)
+        body = rest.removesuffix(_END)
+        if rest is data or body is rest or _LF in body or _CR in body:
+            return b""
+        check = self._check
+        try:
+            check(_STEM + body)
+        except _UNSOUND:
+            return b""
+        head, mark, figures = body.rpartition(MARK)
+        members, _, last = figures.partition(_CLOSE)
+        if last != _CLOSE or not mark:  # there are none, they hold an object, or they do not end the event
+            return self._pass_chunk(data, 0, len(data)) if body.endswith(_CLOSE) else b""
+        self._figures[self._usual_index] = members
+        self.tokens += 1
+        if self._cuts_events:
+            return b"".join((self._usual_out, head, _AFTER_CHOICES))
+        return b"".join((self._usual_out, body, _END))
+
+    def feed_unusual(self, data: bytes) -> bytes:
+        """As `feed`, for what `feed_usual` gave nothing for."""
         if self.ended or self.failure is not None or not data:
             return b""
         if not self._held and len(data) <= self._bound and _CR not in data:
-            if data.startswith(self._usual) and data.find(_LF, self._usual_length) == len(data) - 2:
-                return self._pass_usual(data)
             event = self._grammar.plain.match(data)
             if event is not None and event.end() == len(data):
                 return self._pass_plain(event)
         out = self._pass_each(self._whole_events(self._unify_line_ends(data)))
-        if len(self._held) > self._bound and len(self._held.strip(b"\n")) > self._bound:
-            self._fail(StreamFailure(FailureReason.OVERSIZED))
+        if self._held:
+            self._usual = _NEVER
+            if len(self._held) > self._bound and len(self._held.strip(b"\n")) > self._bound:
+                self._fail(StreamFailure(FailureReason.OVERSIZED))
         return out
 
     def finish(self) -> StreamFailure | None:
@@ -170,6 +206,13 @@ class StreamRelay:
             if block.startswith(b"\n", at):
                 at += 1
                 continue
+            if block.startswith(self._usual, at):
+                end = block.index(_END, at) + 2
+                passed = self.feed_usual(block[at:end])
+                if passed:
+                    out.append(passed)
+                    at = end
+                    continue
             event = plain.match(block, at)
             end = block.index(_END, at) if event is None else event.end() - 2
             if end - at > self._bound:
@@ -199,29 +242,9 @@ class StreamRelay:
         start, end = event.start(), event.end(3) + 1
         block = event.string
         self._usual = self._usual_out = block[start:end]
-        self._usual_length = end - start
         self._usual_index = event[3]
         if self._name is not None:
             self._usual_out = block[start : event.start(2)] + self._name + block[event.end(2) : end]
-
-    def _pass_usual(self, data: bytes) -> bytes:
-        """Pass one event, of a single line and its blank one, that begins as the last chunk did."""
-        end = len(data)
-        if data[-1] != _LF or data[-3] != _CLOSE:
-            return self._pass_each(self._whole_events(data))
-        try:
-            self._check(data[_DATA:-2])
-        except _UNSOUND:
-            return self._pass_odd(data[:-2])
-        mark = data.rfind(MARK)
-        # The first brace behind the mark is the last but one of the event: the figures end it, and hold no object.
-        if mark < 0 or not self._cuts_events or data.find(_CLOSE, mark + _MARK) != end - 4:
-            return self._pass_chunk(data, 0, end)
-        self.tokens += 1
-        self._tally.note(self._usual_index, data, mark + _MARK - 1, end - 3)
-        if self._name is None:
-            return data[: mark + 2] + _AFTER_FIGURES
-        return self._usual_out + data[self._usual_length : mark + 2] + _AFTER_FIGURES
 
     def _pass_chunk(self, block: bytes, start: int, end: int) -> bytes:
         """Pass a chunk of a choice that begins as usual: one splice for the model's name and one for the figures."""
@@ -229,12 +252,12 @@ class StreamRelay:
         kept = rest = end
         mark = block.rfind(MARK, start, end)
         if mark >= 0 and (stop := figures_end(block, mark, end)):
-            self._tally.note(self._usual_index, block, mark + len(MARK) - 1, stop)
+            self._tally.note(self._usual_index, block[mark + len(MARK) - 1 : stop])
             if self._cuts_events:
                 kept, rest = mark + 2, stop
         if self._name is None:
             return block[start:kept] + block[rest:end]
-        return self._usual_out + block[start + self._usual_length : kept] + block[rest:end]
+        return self._usual_out + block[start + len(self._usual) : kept] + block[rest:end]
 
     def _pass_odd(self, raw: bytes) -> bytes:
         """Pass an event of any other kind or spelling, given without its blank line."""
@@ -255,7 +278,9 @@ class StreamRelay:
             self._fail(failure._replace(stated=event.data) if ruling.fate is Fate.FOREIGN_ERROR else failure)
             if ruling.fate is not Fate.ERROR:
                 return b""
-        self.ended = ruling.fate is Fate.LAST
+        if ruling.fate is Fate.LAST:
+            self.ended = True
+            self._usual = _NEVER
         return (raw if changed is event.data else raw.replace(event.data, changed)) + _END
 
     def _rewrite(self, data: bytes, ruling: Ruling) -> bytes:
@@ -270,10 +295,10 @@ class StreamRelay:
         if ruling.usage is not None:
             self._tally.state(ruling.usage)
         elif ruling.choice is not None and isinstance(ruling.figures, msgspec.Raw):
-            figures = bytes(ruling.figures)
-            self._tally.note(b"%d" % ruling.choice, figures, 0, len(figures))
+            self._tally.note(b"%d" % ruling.choice, bytes(ruling.figures))
 
     def _fail(self, failure: StreamFailure) -> bytes:
         self.failure = failure
+        self._usual = _NEVER
         self._held.clear()
         return b""

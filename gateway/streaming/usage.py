@@ -60,18 +60,21 @@ class UsageTally:
 
     Each event of vLLM states the figures of its own choice alone, so the latest of each choice are kept and added
     up, the prompt's once for each prompt.
+
+    Attributes:
+        latest: by the index of a choice (decimal digits), its usage object as text, without its braces.
     """
 
-    __slots__ = ("_latest", "_per_prompt", "_total")
+    __slots__ = ("_per_prompt", "_total", "latest")
 
     def __init__(self, choices_per_prompt: int) -> None:
         self._per_prompt = max(1, choices_per_prompt)
-        self._latest: dict[bytes, tuple[bytes, int, int]] = {}
+        self.latest: dict[bytes, bytes] = {}
         self._total: Usage | None = None
 
-    def note(self, index: bytes, block: bytes, start: int, end: int) -> None:
-        """Remember that `block[start:end]` is the usage object of the choice `index` (decimal digits)."""
-        self._latest[index] = (block, start, end)
+    def note(self, index: bytes, figures: bytes) -> None:
+        """Remember the usage object of the choice `index`; a null in its place counts for nothing."""
+        self.latest[index] = figures.removeprefix(b"{").removesuffix(b"}")
 
     def state(self, total: Usage) -> None:
         """The backend stated the whole stream's figures."""
@@ -83,8 +86,8 @@ class UsageTally:
             return self._total
         prompts: dict[int, int] = {}
         completion = 0
-        for index, (block, start, end) in self._latest.items():
-            usage = parse_usage(block[start:end])
+        for index, members in self.latest.items():
+            usage = parse_usage(b"{%b}" % members)
             if usage is not None:
                 prompts[int(index) // self._per_prompt] = usage.prompt_tokens
                 completion += usage.completion_tokens

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import httptools
 
 from gateway.core.asgi import Headers
+from gateway.core.chunks import FIRST_LINES, LINE_END
 from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualHead
 
 MAX_FRAMING_BYTES = 65_536
@@ -202,6 +203,7 @@ class Answer:
         pieces: body bytes that nobody has taken yet.
         behind: bytes fed since the last `take`: what a slow reader keeps in memory, framing included.
         touched: at least one byte has come.
+        between_chunks: known to stand where a chunk begins, so that `sole_chunk` may be asked.
         reusable: the connection may carry another request.
     """
 
@@ -211,6 +213,7 @@ class Answer:
         "_method",
         "_parser",
         "behind",
+        "between_chunks",
         "complete",
         "content_length",
         "head_done",
@@ -225,13 +228,28 @@ class Answer:
         self.status = 0
         self.headers: Headers = []
         self.content_length: int | None = None
-        self.head_done = self.complete = self.touched = self.reusable = False
+        self.head_done = self.complete = self.touched = self.reusable = self.between_chunks = False
         self.behind = self._framing = self._left = 0
         if parser is None:
             parser = Parser()
         self._parser: Parser | None = parser
         self._method = method
         self.pieces = parser.pieces
+
+    def sole_chunk(self, data: bytes) -> bytes:
+        """The body that these bytes bring, where they are one chunk of usual spelling and nothing else, else none.
+
+        Asked only where `between_chunks`, and only where nothing waits to be taken. llhttp need not see such a chunk:
+        behind it, it stands where it stood before.
+        """
+        length = len(data)
+        if length < len(FIRST_LINES):
+            rest = data.removeprefix(FIRST_LINES[length])
+            if rest is not data:
+                body = rest.removesuffix(LINE_END)
+                if body is not rest:
+                    return body
+        return b""
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the socket.
@@ -250,6 +268,7 @@ class Answer:
             self._begin(parser, data)
         pieces = self.pieces
         before = len(pieces)
+        self.between_chunks = False
         try:
             parser.feed(data)
         except httptools.HttpParserError as error:
@@ -265,6 +284,7 @@ class Answer:
             self.stop()
         elif len(pieces) > before:
             self._framing = 0
+            self.between_chunks = len(pieces) == before + 1 and _was_sole_chunk(data, pieces[-1])
         else:
             self._framing += len(data)
             if self._framing > MAX_FRAMING_BYTES:
@@ -341,3 +361,16 @@ class Answer:
             self.stop()
             raise BadAnswerError("malformed")  # llhttp would take RTSP and ICE too
         self.touched = True
+
+
+def _was_sole_chunk(data: bytes, body: bytes) -> bool:
+    """Whether llhttp, which found `body` and no other in `data`, read it as one chunk from its first byte to its last.
+
+    Its size is the one that the first line states, and it does not begin where the data do, as the rest of an earlier
+    chunk would.
+    """
+    length = len(data)
+    line = FIRST_LINES[length] if length < len(FIRST_LINES) else b""
+    return (
+        bool(line) and data.startswith(line) and len(body) == length - len(line) - len(LINE_END) and body[0] != data[0]
+    )

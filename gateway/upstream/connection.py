@@ -87,14 +87,20 @@ class Connection(asyncio.Protocol):
         if answer is None:  # nobody asked: what came cannot be given to the next request
             self.abort()
             return
+        take, waiter = self._take, self._waiter
+        if take is None or waiter is None or waiter.done():
+            take = None
+        elif answer.between_chunks and (piece := answer.sole_chunk(data)):
+            self._hand_over(piece, take, waiter)
+            return
         try:
             answer.feed(data)
         except BadAnswerError as error:
             self._failure = MayHaveRun(error.reason)
             self.abort()
-        waiter = self._waiter
-        if waiter is not None and self._take is not None and not (self.closed or waiter.done()):
-            if self._hand_over(answer, self._take, waiter):
+        if take is not None and waiter is not None and not self.closed:
+            wants_more = not answer.pieces or self._hand_over(answer.take(), take, waiter)
+            if wants_more and not answer.complete:
                 return
         elif answer.behind > HIGH_WATER_BYTES and not (answer.complete or self._paused or self.closed):
             self._paused = True
@@ -153,6 +159,8 @@ class Connection(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
+        if take is not None:
+            tcp.acknowledge_late(self._sock)
         self._take = take
         waiter = self._waiter = self._loop.create_future()
         return waiter
@@ -180,16 +188,15 @@ class Connection(asyncio.Protocol):
         tcp.drop_unsent(self._sock, self._transport.get_write_buffer_size())
         self._transport.abort()
 
-    def _hand_over(self, answer: Answer, take: Take, waiter: "asyncio.Future[bool]") -> bool:
-        """Give what has come to whoever takes pieces; whether the wait for more goes on."""
+    def _hand_over(self, piece: bytes, take: Take, waiter: "asyncio.Future[bool]") -> bool:
+        """Give a piece to whoever takes them; whether it wants more."""
         try:
-            wants_more = not answer.pieces or take(answer.take())
+            if take(piece):
+                return True
+            waiter.set_result(False)
         except Exception as error:  # noqa: BLE001 -- it is raised where `news` is awaited
             waiter.set_exception(error)
-            return False
-        if not wants_more:
-            waiter.set_result(False)
-        return wants_more and not (answer.complete or self.closed)
+        return False
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -1,5 +1,6 @@
 """What does the kernel know of a connection? Bytes acknowledged, something unread, bytes unsent; Linux."""
 
+import contextlib
 import fcntl
 import select
 import socket
@@ -36,6 +37,16 @@ def prepare(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_EVERY_SECS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, PROBES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+
+
+def acknowledge_late(sock: socket.socket) -> None:
+    """Let what comes be acknowledged by the kernel's timer (40 ms) or with the next but one, not at each read.
+
+    It holds until that timer fires. An acknowledgement of its own for each event of a stream, made within our read,
+    would cost a third of what the kernel does for it.
+    """
+    with contextlib.suppress(OSError, ValueError):  # closed already, by uvloop's TLS
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
 
 
 def acknowledged(sock: socket.socket) -> int | None:

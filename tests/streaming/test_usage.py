@@ -42,7 +42,7 @@ def test_where_the_figures_end(rest: bytes, closed: int) -> None:
 def test_totals_overrule_what_was_added_up() -> None:
     tally = UsageTally(1)
     raw = b'{"prompt_tokens":3,"completion_tokens":2}'
-    tally.note(b"0", raw, 0, len(raw))
+    tally.note(b"0", raw)
     assert tally.read() == Usage(3, 2)
     tally.state(Usage(3, 9))
     assert tally.read() == Usage(3, 9)
@@ -50,5 +50,5 @@ def test_totals_overrule_what_was_added_up() -> None:
 
 def test_a_request_for_no_choice_at_all_is_no_division_by_it() -> None:
     tally = UsageTally(0)
-    tally.note(b"1", b'{"prompt_tokens":3}', 0, 19)
+    tally.note(b"1", b'{"prompt_tokens":3}')
     assert tally.read() == Usage(3, 0)
