@@ -5,7 +5,17 @@ import itertools
 import re
 from collections.abc import Callable
 
-from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, Fields, Message, Receive, Scope, Send, fields_of
+from gateway.core.asgi import (
+    CONNECTION_EXTENSION,
+    FIELDS_EXTENSION,
+    ASGIApp,
+    Fields,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    fields_of,
+)
 from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Access, Endpoint
@@ -76,12 +86,13 @@ class RequestScope:
         client = scope.get("client")
         request_id = f"{self._prefix}{next(self._numbers)}"
         path = scope["path"]
-        fields = fields_of(scope["headers"])
+        extensions = scope.get("extensions", {})
+        fields = extensions.get(FIELDS_EXTENSION) or fields_of(scope["headers"])
         ctx = scope[CONTEXT_KEY] = RequestContext(
             request_id=request_id,
             endpoint=self._find(path, scope["raw_path"]) or UNKNOWN,
             lifeline=Lifeline(task),
-            connection=scope.get("extensions", {}).get(CONNECTION_EXTENSION),
+            connection=extensions.get(CONNECTION_EXTENSION),
             started=self._clock.monotonic(),
             method=scope["method"],
             path=path,
