@@ -22,9 +22,6 @@ CONNECTION_EXTENSION = "gateway.connection"
 FIELDS_EXTENSION = "gateway.fields"
 """The key beside it for the request's `Fields`, where our server has them without asking each of its headers."""
 
-FIELDS_EXTENSION = "gateway.fields"
-"""The key beside it for the request's `Fields`, where our server has them without asking each of its headers."""
-
 
 def fields_of(headers: Headers) -> Fields:
     """Values by name; those of a name that occurs several times are joined with commas (RFC 9110, section 5.3)."""
