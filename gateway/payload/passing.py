@@ -30,8 +30,8 @@ of a tool), with any keys: there an error is sought at the beginning alone, and 
 _WORDS: Final = re.compile(rb'"(?:usage|abort|error|cancelled)"')
 """One of these is in every figure and in every sign."""
 
-_LETTERS: Final = {Dialect.OPENAI: (b"u", b"r"), Dialect.RESPONSES: (b"u", b"l"), Dialect.ANTHROPIC: (b"u",)}
-"""Each word that matters in the dialect has one of these. Numbers and the names around them (`index`, `object`,
+_LETTERS: Final = {Dialect.OPENAI: (b"u", b"r"), Dialect.RESPONSES: (b"u",), Dialect.ANTHROPIC: (b"u",)}
+"""The key of each figure and of each sign has one of these. Numbers and the names around them (`index`, `object`,
 `embedding`) have none, and a byte is sought 15 times as fast as a word."""
 
 _STOP: Final = b'"stop_reason"'

@@ -62,7 +62,9 @@ def test_a_failure_is_seen_wherever_it_stands(body: bytes, dialect: Dialect, ste
 NUMBERS = b"0.25,-1e-05," * EDGE_BYTES
 
 
-@pytest.mark.parametrize("at", [0, 1, EDGE_BYTES - 9, 2 * EDGE_BYTES - 9, 6 * EDGE_BYTES, 12 * EDGE_BYTES - 9])
+@pytest.mark.parametrize(
+    "at", [0, 1, EDGE_BYTES - 9, 2 * EDGE_BYTES - 9, 5 * EDGE_BYTES // 2, 6 * EDGE_BYTES, 12 * EDGE_BYTES - 9]
+)
 @pytest.mark.parametrize(
     ("member", "dialect", "usage", "broken"),
     [
@@ -78,12 +80,11 @@ NUMBERS = b"0.25,-1e-05," * EDGE_BYTES
 def test_what_stands_among_numbers_is_found_wherever_it_stands(
     member: bytes, dialect: Dialect, usage: Usage | None, *, broken: bool, at: int
 ) -> None:
-    for cut in (-len(member) - 1, -len(member) // 2, 0, 1):
+    body = NUMBERS[:at] + member + NUMBERS[at:]
+    for cut in (len(body), at, at + len(member) // 2, at + len(member), at + len(member) + 1):
         passing = PassingJson(dialect, framed=True)
-        body = NUMBERS[:at] + member + NUMBERS[at:]
-        middle = max(1, at + len(member) + cut)
-        passing.feed(NUMBERS + body[:middle])
-        passing.feed(body[middle:])
+        passing.feed(body[:cut] or b" ")
+        passing.feed(body[cut:] or b" ")
         assert (passing.usage, passing.broken) == (usage, broken)
 
 

@@ -253,3 +253,16 @@ def test_no_body_costs_much_more_than_the_dearest_costs_to_be_gone_through(body:
             return
 
     assert cheapest(read) < 5 * cheapest(lambda: skip.decode(NUMBERS))
+
+
+@pytest.mark.parametrize(
+    ("body", "media"),
+    [
+        (b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:"}}]}]}', True),
+        (b'{"input":[{"content":[{"type":"input_image"}]}]}', True),
+        (b'{"stop":["a"],"messages":[{"content":"[image_url]"}]}', False),
+        (b'{"messages":[{"content":"\\"image_url\\""}]}', False),
+    ],
+)
+def test_a_part_that_is_no_text_is_seen(body: bytes, *, media: bool) -> None:
+    assert peek(body).has_media is media

@@ -147,6 +147,13 @@ async def test_an_answer_that_breaks_off_before_the_bound_leaves_room_for_a_stat
     assert passed.told.status == 0
 
 
+async def test_a_first_piece_of_a_few_bytes_hides_no_error() -> None:
+    passed = Pass(FakeReply(b'{"er', b'ror":"' + b"1" * HOLD_BYTES, b'"}'))
+    with pytest.raises(BadGatewayError, match="stopped"):
+        await passed.run()
+    assert passed.told.status == 0
+
+
 async def test_no_more_is_taken_than_is_held_before_the_client_gets_some() -> None:
     passed = Pass(cut(vectors(3 * HOLD_BYTES), 7))
     sent_after: list[int] = []
