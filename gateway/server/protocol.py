@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 from uvicorn import Config
@@ -15,28 +14,24 @@ from gateway.core.errors import BadRequestError, GatewayError
 from gateway.core.worker import Refused
 from gateway.server.connection import Connection, ConnectionLimits, address_of
 from gateway.server.exchange import Exchange
+from gateway.server.framing import Allowance, framing_alone
 from gateway.server.head import (
     DECISIVE,
     MAX_HEADERS,
     HeadTimeoutError,
     check_head,
     check_size,
-    split_target,
     too_long,
     too_many,
 )
 from gateway.server.refusal import refusal
+from gateway.server.scope import scope_between, state_line
 from gateway.server.usual import LENGTH_NAME, UsualHead
 
 BODY_BUFFER_BYTES = 65536
 """This much of a request's body waits for the application; then the client is made to wait."""
 PARSED_BYTES = 65536
 """So much is parsed before it is judged: chunks of one byte each cost 0.5 us a chunk."""
-CONTENT_PER_FRAMING = 4
-"""Bytes of content for which a body may hold one that is none: chunks of 24 bytes and more."""
-REQUEST_KEYS = ("http_version", "method", "path", "raw_path", "query_string", "headers", "state", "extensions")
-"""What a scope says of its request; the rest is its connection's."""
-FRAMING = (b"content-length", b"transfer-encoding")
 LINE_ENDS = b"\r\n"
 """Some clients end a body with one too many; before a request line it is nothing (RFC 9112, section 2.2)."""
 UNREAD = b"\n"
@@ -105,30 +100,20 @@ class HttpProtocol(Connection):
         """The last ones of HTTP/1.1 that `check_head` had nothing against: a proxy's connection repeats them."""
         self._chunk = b""
         """What is being parsed."""
-        self._allowance = 0
-        """Bytes of chunk lines and trailers that may still come before more of the running body's content does; a body
-        of stated length has none."""
+        self._allowance = Allowance(limits.max_header_bytes)
         self._line = UNREAD
         """The last request line: what the scope says of it holds for any later request that begins with the same bytes.
         Of a head that comes in pieces, those up to the one that ends its line."""
         self._modern = True
         """That line's version is HTTP/1.1."""
         self._scope: dict[str, Any] = {}
-        """A scope with what the last request line said, what all of the connection's requests share, and room for the
-        rest: a copy of it is cheap."""
+        """See `scope_between`, with what the last request line said."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
         """A client has connected; its first head is due."""
         super().connection_made(transport)
-        self._scope = {
-            **dict.fromkeys(REQUEST_KEYS),
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "scheme": "http",
-            "root_path": "",
-            "client": address_of(transport.get_extra_info("peername")),
-            "server": address_of(transport.get_extra_info("sockname")),
-        }
+        client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._scope = scope_between(address_of(client), address_of(server))
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a head, of a body, or nothing that we asked for."""
@@ -249,7 +234,9 @@ class HttpProtocol(Connection):
         waiting = exchange.waiting
         self._parse(data)
         if exchange.more_body:
-            self._judge_framing(len(data), exchange.waiting - waiting)
+            fit = self._allowance.spend(len(data), exchange.waiting - waiting)
+            if not (fit or self._deaf):
+                self._stop_parsing(BadRequestError("The request's body is more framing than content."))
 
     def _read_line(self) -> None:
         """Ask the parser what it read in a request line that is not the last one's, and judge the head by it."""
@@ -260,14 +247,7 @@ class HttpProtocol(Connection):
         version = self._parser.get_http_version() if line.rpartition(b" ")[2].startswith(b"HTTP/") else ""
         self._modern = version == "1.1"
         self._check_head(version)
-        target = split_target(self._url)
-        path = target.path.decode("ascii")
-        scope = self._scope
-        scope["http_version"] = version
-        scope["method"] = self._parser.get_method().decode("ascii")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = target.path
-        scope["query_string"] = target.query
+        state_line(self._scope, version, self._parser.get_method(), self._url)
         self._line = line
 
     def _check_head(self, version: str) -> None:
@@ -309,7 +289,7 @@ class HttpProtocol(Connection):
         running.add(task)
 
     def _adapt(self, exchange: Exchange, method: str) -> None:
-        self._allowance = self._limits.max_header_bytes
+        self._allowance.renew()
         expected = [value.lower() for name, value in self._decisive if name == b"expect"]
         exchange.adapt(chunks=self._modern, head_only=method == "HEAD", expects_continue=b"100-continue" in expected)
         exchange.keep_alive = self._modern
@@ -319,24 +299,12 @@ class HttpProtocol(Connection):
 
         A fresh parser is told the framing of the body alone; its callbacks for that head are deaf.
         """
-        framing = b"".join(b"%b: %b\r\n" % field for field in self._headers if field[0] in FRAMING)
         self._parser = httptools.HttpRequestParser(self)
         self._replaying = True
-        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+        self._parser.feed_data(framing_alone(self._headers))
         self._replaying = False
         if rest:
             self.data_received(rest)
-
-    def _judge_framing(self, came: int, content: int) -> None:
-        """Break off a body that is hardly one: chunks of a byte, endless extensions, a trailer that does not end.
-
-        Each chunk costs the same, however little it holds; and the parser joins the pieces of an unfinished field
-        anew with each that comes, which made 60 MB of it cost 4.8 s.
-        """
-        limit = self._limits.max_header_bytes
-        self._allowance = min(limit, self._allowance - came + content + content // CONTENT_PER_FRAMING)
-        if self._allowance < 0 and not self._deaf:
-            self._stop_parsing(BadRequestError("The request's body is more framing than content."))
 
     def _await_rest_of_head(self, data: bytes) -> None:
         if not self._head_bytes:

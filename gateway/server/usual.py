@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from gateway.core.asgi import Fields, Headers, fields_of
 from gateway.server.head import MAX_HEADERS
+from gateway.server.scope import LINE_KEYS
 
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH_NAME: Final = b"content-length"
@@ -20,8 +21,6 @@ MAX_HEADS: Final = 512
 MAX_SEEN: Final = 4096
 """Heads of which a worker knows that they came once: learning costs half of a reading, for nothing where each one is
 new."""
-LINE_KEYS: Final = ("http_version", "method", "path", "raw_path", "query_string")
-"""What a scope says of its request line."""
 MEANINGFUL: Final = frozenset({b"connection", b"proxy-connection", b"transfer-encoding", b"expect", b"upgrade"})
 """Fields that decide what other bytes mean, beside the length."""
 
