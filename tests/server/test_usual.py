@@ -1,9 +1,7 @@
 """A head that repeats is recognised, and what is recognised is what llhttp would have read."""
 
 import asyncio
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,17 +9,12 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from uvicorn import Config
-from uvicorn.server import ServerState
 
-from gateway.core.asgi import FIELDS_EXTENSION, Headers, Receive, Scope, Send, fields_of
-from gateway.core.worker import Refused
-from gateway.server.connection import ConnectionLimits
+from gateway.core.asgi import FIELDS_EXTENSION, Headers, fields_of
 from gateway.server.head import MAX_HEADERS
-from gateway.server.protocol import PARSED_BYTES, HttpProtocol
-from gateway.server.slow_readers import SlowReaders
+from gateway.server.protocol import PARSED_BYTES
 from gateway.server.usual import MAX_DIGITS, MAX_HEAD_BYTES, MAX_HEADS, MAX_SEEN, UsualHeads
-from tests.server.door import Echo, read_body, reply, turns
+from tests.server.visit import Visit
 
 SDK = (
     b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: gateway.test\r\nX-Forwarded-For: 203.0.113.7\r\n"
@@ -38,7 +31,6 @@ VALUES = st.sampled_from([b"", b"5", b"264", b"a", b"Content-Length: 5", b"lengt
 FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=4)
 WOUNDS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 3), st.sampled_from(SPOILERS)), max_size=4)
 CUTS = st.lists(st.integers(1, 600), max_size=5)
-REQUEST_ID = re.compile(rb"[0-9a-f]{32}")
 
 
 def request_of(size: int, head: bytes = SDK) -> bytes:
@@ -62,87 +54,6 @@ class Noting(UsualHeads):
         found = super().find(data)
         self.hits += found is not None
         return found
-
-
-class Wire(asyncio.Transport):
-    """A socket in memory: what a real one brings together, in which pieces, nobody can say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.ended = ""
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        del name, default
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """As large as may be."""
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None:
-        """The test brings all that it has."""
-
-    def resume_reading(self) -> None:
-        """See above."""
-
-    def is_closing(self) -> bool:
-        return bool(self.ended)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def write_eof(self) -> None:
-        self.written += b"<end>"
-
-    def close(self) -> None:
-        self.ended = self.ended or "closed"
-
-    def abort(self) -> None:
-        self.ended = "aborted"
-
-
-@dataclass
-class Visit:
-    """One connection, and what became of what it sent."""
-
-    usual: UsualHeads
-    max_header_bytes: int = 65536
-    echo: Echo = field(default_factory=Echo)
-    bodies: list[bytes] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    wire: Wire = field(default_factory=Wire)
-    state: ServerState = field(default_factory=ServerState)
-
-    def __post_init__(self) -> None:
-        limits = ConnectionLimits(10.0, 75.0, self.max_header_bytes, SlowReaders(60.0), self.usual)
-        self.protocol = HttpProtocol(
-            Config(self.app), self.state, {}, app=self.app, limits=limits, refused=self.refused.append
-        )
-        self.protocol.connection_made(self.wire)
-
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.echo.scopes.append(scope)
-        self.bodies.append(await read_body(receive))
-        await reply(send, self.bodies[-1])
-
-    async def send(self, *pieces: bytes) -> "Visit":
-        """Each piece in its turn, until the server closes."""
-        for piece in pieces:
-            if not self.wire.ended:
-                self.protocol.data_received(piece)
-                await turns()
-        return self
-
-    async def outcome(self) -> Any:
-        """All that application, client and operator are told."""
-        before = (self.wire.written, self.wire.ended, self.protocol._head_timer is None)
-        self.protocol.connection_lost(None)
-        await asyncio.gather(*self.state.tasks, return_exceptions=True)
-        scopes = [{key: scope[key] for key in scope if key != "extensions"} for scope in self.echo.scopes]
-        refused = [(each.status, each.outcome, each.target) for each in self.refused]
-        return scopes, self.bodies, refused, REQUEST_ID.sub(b"id", before[0]), *before[1:]
 
 
 async def taught(data: bytes, limit: int = 65536) -> Noting:
@@ -324,7 +235,7 @@ def test_what_the_parser_read_otherwise_is_not_learned() -> None:
 async def test_what_one_request_does_to_its_headers_no_other_sees() -> None:
     usual, data = await taught(request_of(264)), request_of(3)
     visit = await Visit(usual).send(data, request_of(45))
-    one, other = visit.echo.scopes
+    one, other = visit.scopes
     for scope in (one, other):
         fields = scope["extensions"][FIELDS_EXTENSION]
         assert fields == fields_of(scope["headers"])
