@@ -171,7 +171,8 @@ class Exchange:
             raise RuntimeError("a whole answer has no place at this point of an answer")
         wire = self._wire
         if self.more_body or self._mute or not self.keep_alive or status in BODILESS:
-            self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+            length = [] if status in BODILESS else [(b"content-length", b"%d" % len(body))]
+            self._start(status, [*headers, *length])
             self._write_body(body, more=False)
             return not wire.congested
         lines = lines_of(headers)

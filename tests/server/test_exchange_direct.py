@@ -81,6 +81,41 @@ async def test_a_whole_answer_knows_what_is_unusual(
     assert rest == body
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "fields"), [("HEAD", 200, [b"content-length: 4"]), ("GET", 204, []), ("GET", 304, [])]
+)
+async def test_an_answer_without_a_body_leaves_the_connection_fit_for_the_next(
+    method: str, status: int, fields: list[bytes]
+) -> None:
+    async def app(scope: Scope, _: Receive, __: Send) -> None:
+        first = scope["path"] == "/first"
+        connection_of(scope).answer(status if first else 200, [], b"body")
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request(method, "/first"))
+        head = await it.until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert head.split(b"\r\n")[2:-2] == fields
+        await it.send(request("GET", "/second"))
+        assert (await it.answer()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("bad", [b"a\r\nset-cookie: evil=1", b"a\0"])
+@pytest.mark.parametrize("more", [b"", b"Connection: close"], ids=["usual", "unusual"])
+async def test_a_whole_answer_with_a_line_break_in_its_head_has_not_begun(bad: bytes, more: bytes) -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        with pytest.raises(RuntimeError):
+            connection_of(scope).answer(200, [(b"x", bad)], b"body")
+        await reply(send, b"other", status=500)
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/", b"", more or b"Accept: *"))
+        answer = await it.answer()
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.endswith(b"\r\n\r\nother")
+    assert b"evil" not in answer
+
+
 async def test_during_a_drain_a_whole_answer_is_the_connections_last() -> None:
     async def app(scope: Scope, _: Receive, __: Send) -> None:
         for connection in door.state.connections:
