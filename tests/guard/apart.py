@@ -12,8 +12,8 @@ import orjson
 from tests.guard.measure import PATIENCE_SECS
 
 ROOT = Path(__file__).parents[2]
-GRACE_SECS = 3.0
-"""Beyond its patience the process has shown where it hangs and has ended; it is killed if not even that worked."""
+GRACE_SECS = 10.0
+"""For the process's start, before its patience begins, and to show where it hangs; then it is killed."""
 SHOWN_LINES = 60
 ON_TMPFS = "/dev/shm"  # noqa: S108 -- a folder of its own is made in it
 """As in production, and short: unix sockets stand in the folder, for which a test's own is often too long."""
@@ -37,14 +37,22 @@ class NotMeasuredError(Exception):
 
 
 @cache
-def measured(kind: str, change: str | None = None, *, again: int = 0, patience: float = PATIENCE_SECS) -> Report:
+def measured(
+    kind: str,
+    change: str | None = None,
+    *,
+    again: int = 0,
+    patience: float = PATIENCE_SECS,
+    grace: float = GRACE_SECS,
+) -> Report:
     """One measurement; one that was taken already is not taken again.
 
     Args:
         kind: `whole`, `stream`, `event` or `held`.
         change: the name of one in `changes`.
         again: another number, another measurement of the same.
-        patience: seconds after which it is given up.
+        patience: seconds after which it gives itself up.
+        grace: seconds beyond these after which it is killed.
 
     Raises:
         NotMeasuredError: it failed, or did not end in time.
@@ -60,7 +68,7 @@ def measured(kind: str, change: str | None = None, *, again: int = 0, patience: 
         )
         with process:
             try:
-                printed, said = process.communicate(timeout=patience + GRACE_SECS)
+                printed, said = process.communicate(timeout=patience + grace)
             except subprocess.TimeoutExpired:
                 process.kill()
                 printed, said = process.communicate()

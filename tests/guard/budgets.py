@@ -46,16 +46,16 @@ class Budgets:
 
 BUDGETS: dict[tuple[int, int], Budgets] = {
     (3, 11): Budgets(
-        whole=Cost(steps=4680, entries=161, calls=155),
-        stream=Cost(steps=7202, entries=263, calls=238),
-        event=Cost(steps=496, entries=16, calls=18),
-        held=Memory(blocks=22, size=4728),
+        whole=Cost(steps=3924, entries=130, calls=124),
+        stream=Cost(steps=7062, entries=247, calls=237),
+        event=Cost(steps=304, entries=7, calls=17),
+        held=Memory(blocks=22.1, size=4624),
     ),
     (3, 13): Budgets(
-        whole=Cost(steps=4315, entries=158, calls=154),
-        stream=Cost(steps=6551, entries=260, calls=236),
-        event=Cost(steps=476, entries=16, calls=18),
-        held=Memory(blocks=22.1, size=4635),
+        whole=Cost(steps=3606, entries=129, calls=123),
+        stream=Cost(steps=6409, entries=245, calls=235),
+        event=Cost(steps=277, entries=7, calls=17),
+        held=Memory(blocks=22.1, size=4504),
     ),
 }
 """By CPython's version: each compiles to other instructions. A failing test says what to write here."""

@@ -47,6 +47,8 @@ def test_a_library_is_booked_on_the_function_that_called_it_and_others_are_not_b
         return [*items][::-1]
 
     work = added(WORKING, sorted_by_hand=sorted_by_hand)
+    with counting():
+        work()  # CPython 3.13 sees the steps of a function from its second call on
     with counting() as count:
         sorted_by_hand([1])
         work()
@@ -80,11 +82,15 @@ def test_one_more_function_for_each_event_is_too_much() -> None:
 def test_one_more_object_held_for_each_stream_is_too_much() -> None:
     plain, holding = measured("held", "layer").figures, measured("held", "holding").figures
     assert set(objections(holding, Memory(**plain))) == {"blocks", "size"}
-    assert holding["blocks"] == pytest.approx(plain["blocks"] + 1, abs=0.2)
+    assert holding["blocks"] == pytest.approx(plain["blocks"] + 1, abs=0.5)
 
 
-@pytest.mark.parametrize("change", ["stuck", "stopped"])
-def test_a_measurement_that_hangs_is_ended_and_says_so(change: str) -> None:
-    with pytest.raises(NotMeasuredError, match=f"whole .*--change {change} ended with") as error:
-        measured("whole", change, patience=2)
-    assert change != "stuck" or "most recent call first" in str(error.value)
+def test_a_measurement_that_hangs_ends_itself_and_shows_where() -> None:
+    with pytest.raises(NotMeasuredError, match=r"whole .*--change stuck ended with 1 and said") as error:
+        measured("whole", "stuck", patience=2)
+    assert "most recent call first" in str(error.value)
+
+
+def test_a_measurement_that_cannot_even_end_itself_is_killed() -> None:
+    with pytest.raises(NotMeasuredError, match=r"whole .*--change stopped ended with -9"):
+        measured("whole", "stopped", patience=2, grace=1)
