@@ -320,3 +320,29 @@ async def test_bytes_that_are_pushed_are_counted() -> None:
     relay = Relay(events(chunk("a"), chunk("b"), chunk("c"), DONE))
     await relay.run()
     assert relay.ctx.bytes_out == len(shown("b") + shown("c"))  # the others are counted where they are sent
+
+
+async def test_each_token_that_is_pushed_is_progress_and_a_comment_is_none() -> None:
+    class Later(FakeConnection):
+        """Each piece takes a second."""
+
+        def push(self, data: bytes) -> bool:
+            seen.append((data, relay.dog.token_at))
+            relay.time.advance(1)
+            return super().push(data)
+
+    seen: list[tuple[bytes, float | None]] = []
+    comment, broken = b": still here\n\n", chunk("e").replace(b"}\n\n", b"\n\n")
+    relay = Relay(events(chunk("a"), chunk("b"), chunk("c"), comment, chunk("d") + comment, comment, broken))
+    relay.ctx.connection = Later(relay.told)
+    with pytest.raises(StreamBrokenError):
+        await relay.run()
+    assert seen == [
+        (shown("b"), 1000.0),
+        (shown("c"), 1001.0),
+        (comment, 1001.0),
+        (shown("d") + comment, 1003.0),
+        (comment, 1003.0),
+    ]
+    assert relay.ctx.first_token_at == 1000.0
+    assert relay.ctx.bytes_out == sum(len(data) for data, _ in seen)

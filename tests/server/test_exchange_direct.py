@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.asgi import Message, Receive, Scope, Send
+from gateway.core.chunks import USUAL_BYTES
 from tests.server.door import ask, client, connection_of, eventually, read_body, reply, request, serving, turns
 
 pytestmark = pytest.mark.anyio
@@ -349,3 +350,22 @@ async def test_a_slow_reader_leaves_no_room() -> None:
             pass
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_pieces_of_any_size_are_framed_as_the_version_wants(version: str) -> None:
+    sizes = [1, 15, 16, USUAL_BYTES - 1, USUAL_BYTES, 70_000]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for size in [*sizes, 0]:
+            connection_of(scope).push(b"x" * size)
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/").replace(b"HTTP/1.1", b"HTTP/" + version.encode()))
+        framed = b"".join(b"%x\r\n%b\r\n" % (size, b"x" * size) for size in sizes) + b"0\r\n\r\n"
+        body = framed if version == "1.1" else b"x" * sum(sizes)
+        await it.until(b"\r\n\r\n")
+        assert await asyncio.wait_for(it.reader.readexactly(len(body)), 10) == body

@@ -69,8 +69,16 @@ SECONDS = {
 Verdict = tuple[bytes, StreamFailure | None, bool, int, Usage | None]
 
 
-def relayed(pieces: list[bytes], cut: UsageCut, model: str | None) -> Verdict:
-    relay = StreamRelay(Dialect.OPENAI, model=model, cut_usage=cut)
+class Matching(StreamRelay):
+    """One that knows nothing of the short way."""
+
+    def feed_usual(self, data: bytes) -> bytes:
+        del data
+        return b""
+
+
+def relayed(pieces: list[bytes], cut: UsageCut, model: str | None, kind: type[StreamRelay] = StreamRelay) -> Verdict:
+    relay = kind(Dialect.OPENAI, model=model, cut_usage=cut)
     out = b"".join([relay.feed(piece) for piece in pieces])
     return out, relay.failure, relay.ended, relay.tokens, relay.usage
 
@@ -84,14 +92,35 @@ def test_a_chunk_passes_as_it_would_in_one_piece_with_the_one_before(
 ) -> None:
     behind = HEAD + b'0,"delta":{"content":"c"},"finish_reason":null}],' + FIGURES + b"}\n\n"
     stream = [FIRST, second, behind]
-    assert relayed(stream, cut, model) == relayed([b"".join(stream)], cut, model)
+    matched = relayed([b"".join(stream)], cut, model, Matching)
+    assert relayed(stream, cut, model) == matched
+    assert relayed([b"".join(stream)], cut, model) == matched
+    assert relayed([FIRST, second[:9], second[9:], behind], cut, model) == matched
 
 
 def test_a_chunk_that_begins_as_usual_is_matched_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     relay = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
     relay.feed(FIRST)
     monkeypatch.setattr(relay, "_grammar", None)
-    assert relay.feed(SECONDS["the usual"]) == SECONDS["no figures"]
+    assert relay.feed_usual(SECONDS["the usual"]) == SECONDS["no figures"]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [[], [FIRST, SECONDS["given up"]], [FIRST, b"data: [DONE]\n\n"], [FIRST, FIRST[:50]]],
+    ids=["the first", "behind a failure", "behind the end", "in an event"],
+)
+def test_what_has_no_usual_one_before_it_is_not_passed_the_short_way(before: list[bytes]) -> None:
+    relay = StreamRelay(Dialect.OPENAI, cut_usage=UsageCut.ALL)
+    for piece in before:
+        relay.feed(piece)
+    assert relay.feed_usual(SECONDS["the usual"]) == b""
+
+
+def test_an_event_over_the_bound_is_not_passed_the_short_way() -> None:
+    relay = StreamRelay(Dialect.OPENAI, max_event_bytes=len(FIRST))
+    relay.feed(FIRST)
+    assert relay.feed_usual(SECONDS["the usual"].replace(b'"b"', b'"bbb"')) == b""
 
 
 def test_choices_whose_numbers_begin_alike_are_counted_apart() -> None:

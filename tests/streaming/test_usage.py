@@ -52,3 +52,9 @@ def test_a_request_for_no_choice_at_all_is_no_division_by_it() -> None:
     tally = UsageTally(0)
     tally.note(b"1", b'{"prompt_tokens":3}')
     assert tally.read() == Usage(3, 0)
+
+
+def test_a_null_in_the_place_of_figures_counts_for_nothing() -> None:
+    tally = UsageTally(1)
+    tally.note(b"0", b"null")
+    assert tally.read() is None

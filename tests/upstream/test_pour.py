@@ -1,6 +1,7 @@
 """A body can be taken in the very call that brings it, with the same bytes, bounds and ends as by reading."""
 
 import asyncio
+import socket
 from threading import Event
 
 import pytest
@@ -180,3 +181,62 @@ async def test_a_taker_that_wants_no_more_stops_the_backend(open_client: Opener)
         await reply.pour(taker)
         reply.close()
         assert client.counts == (1, 1, 0)
+
+
+async def test_what_comes_is_acknowledged_late_while_it_is_poured(open_client: Opener) -> None:
+    proceed = Event()
+    client = open_client()
+    with Backend(says_one(proceed)) as backend:
+        reply = await client.send(backend.address, POST)
+        assert isinstance(reply, Http11Reply)
+        assert reply.connection is not None
+        sock = reply.connection._sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        pouring = asyncio.create_task(reply.pour(Taker()))
+        await asyncio.sleep(0)  # noqa: TID251 -- it has begun to wait
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 0
+        proceed.set()
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        reply.close()
+
+
+class Fails(Taker):
+    """Raises at the piece that would be its last."""
+
+    def __call__(self, data: bytes) -> bool:
+        if not super().__call__(data):
+            raise ZeroDivisionError
+        return True
+
+
+@pytest.mark.parametrize("taker", [Taker(most=2), Fails(most=2)], ids=["wants no more", "fails"])
+async def test_a_chunk_that_is_recognised_is_refused_and_failed_upon_like_any_piece(
+    open_client: Opener, taker: Taker
+) -> None:
+    taker.pieces.clear()
+    taker.in_task.clear()
+    proceed = Event()
+
+    def says_two(peer: Peer) -> None:
+        peer.request()
+        peer.say(STREAM)
+        for text in (b"one", b"two"):
+            assert proceed.wait(PATIENCE_SECS)
+            proceed.clear()
+            peer.say(chunk(text))
+        peer.until_left()
+
+    client = open_client()
+    with Backend(says_two) as backend:
+        reply = await client.send(backend.address, POST)
+        pouring = asyncio.create_task(reply.pour(taker))
+        for number in (1, 2):
+            proceed.set()
+            assert await within(PATIENCE_SECS, lambda so_far=number: len(taker.pieces) == so_far)  # type: ignore[misc]
+        done, _ = await asyncio.wait([pouring], timeout=PATIENCE_SECS)
+        assert done
+        assert isinstance(pouring.exception(), ZeroDivisionError if isinstance(taker, Fails) else type(None))
+        assert taker.pieces == [b"one", b"two"]
+        assert not taker.in_task[1]
+        reply.close()
