@@ -36,6 +36,9 @@ RECORDS_PER_STEP = 200
 SPARED_NAMES = 32
 """Names of which a worker keeps slots; all are given back in one transaction: 0.1 ms."""
 
+TICKS_WITHOUT_SPARES = 3
+"""For how many ticks a worker keeps no slot once it is told that somebody waits; that is repeated once a tick."""
+
 CLAIMS_SHARE = 0.85
 """Share of the map above which nobody more is admitted; what is left lets those who run end."""
 
@@ -67,7 +70,8 @@ class LmdbStore:
         self._tickets: dict[int, bytes] = {}  # of those who wait here, by token
         self._debts: list[tuple[bytes, bytes | None]] = []  # name and ticket of releases that could not be written
         self._spares: dict[bytes, int] = {}  # slots that this worker has and nobody uses, by name
-        self._somebody_waits = False  # in any worker, as far as this one was told
+        self._ticks_without_spares = 0  # still to come, since somebody waited in any worker
+        self._told: set[int] = set()  # the workers that were told so since the last tick
         self._burying: set[int] = set()
         self._entries = 0
         self._closed = True
@@ -130,7 +134,7 @@ class LmdbStore:
             return grant
         if entry == ledger.REFUSED:
             raise NoPlaceError
-        self._somebody_waits = True
+        self._ticks_without_spares = TICKS_WITHOUT_SPARES
         ticket = self._tickets[token] = ticket_key(name, entry)
         try:
             grant.waited = await self._waiters.wait(token, patience)
@@ -150,7 +154,7 @@ class LmdbStore:
         grant.released = True
         if self._closed:
             return
-        if grant.spare and not self._somebody_waits:
+        if grant.spare and not self._ticks_without_spares:
             name, spares = record_name(grant.key), self._spares
             spares[name] = spares.get(name, 0) + 1
             if len(spares) > SPARED_NAMES:
@@ -195,7 +199,7 @@ class LmdbStore:
         if token != ledger.ANYBODY:
             self._waiters.wake(token)
         else:
-            self._somebody_waits = True
+            self._ticks_without_spares = TICKS_WITHOUT_SPARES
             self._give_back()
 
     def _refuse_if_full(self, tree: Tree) -> None:
@@ -241,12 +245,15 @@ class LmdbStore:
             self._call(called)
 
     def _call(self, called: Sequence[Claimant]) -> None:
-        """Wake those who got a slot, wherever they wait."""
+        """Wake those who got a slot, wherever they wait, and tell workers that somebody waits, once a tick."""
         elsewhere: defaultdict[int, list[int]] = defaultdict(list)
         for worker, token in called:
             if worker == self._worker:
                 self._waiters.wake(token)
-            else:
+            elif token != ledger.ANYBODY:
+                elsewhere[worker].append(token)
+            elif worker not in self._told:
+                self._told.add(worker)
                 elsewhere[worker].append(token)
         for worker, tokens in elsewhere.items():
             self._doorbell.ring(worker, tokens)
@@ -279,6 +286,8 @@ class LmdbStore:
     def _tick(self) -> None:
         """Do what nobody's request does: pay debts, look for lost wake-ups and dead workers, forget idle buckets."""
         self._timer = self._loop.call_later(TICK_SECS, self._tick)
+        self._ticks_without_spares = max(self._ticks_without_spares - 1, 0)
+        self._told.clear()
         try:
             self._pay_debts()
             self._give_back()
@@ -298,7 +307,8 @@ class LmdbStore:
             self._give_up(name, ticket)
 
     def _wake_those_who_may_go(self, tree: Tree) -> None:
-        self._somebody_waits = ledger.somebody_waits(tree)
+        if ledger.somebody_waits(tree):
+            self._ticks_without_spares = TICKS_WITHOUT_SPARES
         for token, ticket in self._tickets.items():
             if tree.get(ticket) is None:
                 self._waiters.wake(token)
