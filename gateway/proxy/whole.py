@@ -15,6 +15,8 @@ from gateway.upstream.protocol import Reply, Take
 class BufferedReply:
     """A reply whose body was read already."""
 
+    complete = True
+
     def __init__(self, status: int, headers: Headers, body: bytes) -> None:
         self.status = status
         self.headers = headers

@@ -54,6 +54,11 @@ class Reply(Protocol):
         """How many bytes `read` will give in all; None when only the body's end tells. 0 for HEAD, 204 and 304."""
         ...
 
+    @property
+    def complete(self) -> bool:
+        """Whether the body's clean end has come, though not all of it may have been read."""
+        ...
+
     async def read(self) -> bytes:
         """Give what has arrived since the last call, waiting only when that is nothing; b"" at the clean end.
 

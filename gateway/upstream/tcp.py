@@ -1,6 +1,5 @@
 """What does the kernel know of a connection? Bytes acknowledged, something unread, bytes unsent; Linux."""
 
-import contextlib
 import fcntl
 import select
 import socket
@@ -45,8 +44,10 @@ def acknowledge_late(sock: socket.socket) -> None:
     It holds until that timer fires. An acknowledgement of its own for each event of a stream, made within our read,
     would cost a third of what the kernel does for it.
     """
-    with contextlib.suppress(OSError, ValueError):  # closed already, by uvloop's TLS
+    try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+    except (OSError, ValueError):
+        return  # closed already, by uvloop's TLS
 
 
 def acknowledged(sock: socket.socket) -> int | None:

@@ -47,6 +47,10 @@ class FakeReply:
         self.reads = 0
         self.waits = asyncio.Event()
 
+    @property
+    def complete(self) -> bool:
+        return not self.pieces and not self.hangs
+
     async def read(self) -> bytes:
         assert not self.closed, "read from a closed reply"
         self.reads += 1

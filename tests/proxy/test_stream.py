@@ -99,6 +99,12 @@ async def test_the_body_is_read_to_its_end_so_that_its_connection_can_be_used_ag
     assert reply.reads == 2
 
 
+async def test_a_body_whose_end_has_come_is_read_no_further() -> None:
+    reply = events(chunk("a") + DONE)
+    await Relay(reply).run()
+    assert reply.reads == 1
+
+
 async def test_a_tail_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "TAIL_SECS", 0.01)
     relay = Relay(events(DONE, hangs=True))

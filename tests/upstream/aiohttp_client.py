@@ -61,6 +61,10 @@ class AiohttpReply:
         length = response.headers.get("content-length")
         self.content_length = 0 if bodiless else int(length) if length is not None else None
 
+    @property
+    def complete(self) -> bool:
+        return self._response.content.is_eof()
+
     async def read(self) -> bytes:
         try:
             return await self._response.content.readany()

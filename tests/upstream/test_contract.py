@@ -61,6 +61,7 @@ async def whole(reply: Reply) -> bytes:
     while data := await reply.read():
         body += data
     assert await reply.read() == b""
+    assert reply.complete
     return body
 
 
@@ -146,6 +147,7 @@ async def test_no_chunk_waits_for_the_next(client: UpstreamClient) -> None:
     with Backend(one_by_one) as backend:
         reply = await client.send(backend.address, POST)
         assert await reply.read() == b"first"
+        assert not reply.complete
         turn.set()
         assert await whole(reply) == b"second"
         reply.close()

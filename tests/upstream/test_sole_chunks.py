@@ -62,6 +62,11 @@ def test_the_rest_of_a_chunk_that_looks_like_one_is_none() -> None:
     assert not answer.between_chunks
 
 
+def test_a_chunk_in_a_chunk_is_body() -> None:
+    pieces = [STREAM, chunk(b"one"), b"a\r\n", chunk(b"abcde"), b"\r\n", END]
+    assert read(pieces, shortly=True) == (b"one" + chunk(b"abcde"), True, True, "")
+
+
 def test_other_spellings_are_llhttps() -> None:
     answer, _ = pouring(chunk(b"one"))
     for spelling in SPELLINGS[2:]:
