@@ -17,7 +17,7 @@ STREAMS = 24
 FILLING = 3
 """The first rounds still fill tables and pools that later ones find filled."""
 ROUNDS = 9
-"""Of which the middle one counts: in some, a number that all streams share is one that each has of its own."""
+"""Of which the middle figures count: in some, a number that all streams share is one that each has of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ async def memory(stage: Stage) -> MeasuredMemory:
         rounds = [await _held_by_streams(stage, clients) for _ in range(FILLING + ROUNDS)]
     finally:
         tracemalloc.stop()
-    taken = sorted(rounds[FILLING:], key=lambda taken: taken.blocks.total())[ROUNDS // 2]
-    return MeasuredMemory(Memory(taken.blocks.total() / STREAMS, taken.size.total() / STREAMS), taken)
+    by_blocks = sorted(rounds[FILLING:], key=lambda taken: taken.blocks.total())[ROUNDS // 2]
+    by_size = sorted(rounds[FILLING:], key=lambda taken: taken.size.total())[ROUNDS // 2]
+    return MeasuredMemory(Memory(by_blocks.blocks.total() / STREAMS, by_size.size.total() / STREAMS), by_size)
 
 
 async def _repeated(work: Callable[[], Awaitable[object]]) -> Measured:
