@@ -1,4 +1,4 @@
-"""How is the whole API described? One OpenAPI 3.1 document of own and relayed paths, rendered once at the start."""
+"""How is the whole API described? One OpenAPI 3.1 document of own and relayed paths, rendered on demand."""
 
 from collections.abc import Iterable
 
