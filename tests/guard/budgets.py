@@ -47,13 +47,13 @@ class Budgets:
 BUDGETS: dict[tuple[int, int], Budgets] = {
     (3, 11): Budgets(
         whole=Cost(steps=3924, entries=130, calls=124),
-        stream=Cost(steps=7062, entries=247, calls=237),
+        stream=Cost(steps=6846, entries=237, calls=232),
         event=Cost(steps=304, entries=7, calls=17),
-        held=Memory(blocks=22.2, size=4626),
+        held=Memory(blocks=22.1, size=4619),
     ),
     (3, 13): Budgets(
         whole=Cost(steps=3606, entries=129, calls=123),
-        stream=Cost(steps=6409, entries=245, calls=235),
+        stream=Cost(steps=6356, entries=236, calls=231),
         event=Cost(steps=277, entries=7, calls=17),
         held=Memory(blocks=22.1, size=4551),
     ),
