@@ -4,10 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class RoomSettings(BaseModel):
-    """The base of every room's settings.
+    """A base for rooms' settings.
 
     Only `gateway.settings.Settings`, which inherits the rooms, is ever filled in, and only by the supervisor: workers
-    unpickle it. A validator for each room, in each process, would be 4 MiB and 40 ms of a start.
+    unpickle it. Validators that nobody uses, in each process, would be 4 MiB and 40 ms of a start.
     """
 
     model_config = ConfigDict(defer_build=True)
