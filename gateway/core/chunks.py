@@ -20,3 +20,15 @@ def _lines_by_length() -> list[bytes]:
 FIRST_LINES: Final = _lines_by_length()
 """By the length of a framed chunk, the only line that it can begin with when it is spelled without leading zeros, in
 lower case and without extensions; empty where no chunk is as long, and for the last chunk, which ends the body."""
+
+
+def sole_chunk(data: bytes) -> bytes:
+    """The body of the chunk that these bytes are, from its first to its last, where it is spelled so; else nothing."""
+    length = len(data)
+    if length < len(FIRST_LINES):
+        rest = data.removeprefix(FIRST_LINES[length])
+        if rest is not data:
+            body = rest.removesuffix(LINE_END)
+            if body is not rest:
+                return body
+    return b""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httptools
 
 from gateway.core.asgi import Headers
-from gateway.core.chunks import FIRST_LINES, LINE_END
+from gateway.core.chunks import sole_chunk
 from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualHead
 
 MAX_FRAMING_BYTES = 65_536
@@ -203,7 +203,8 @@ class Answer:
         pieces: body bytes that nobody has taken yet.
         behind: bytes fed since the last `take`: what a slow reader keeps in memory, framing included.
         touched: at least one byte has come.
-        between_chunks: known to stand where a chunk begins, so that `sole_chunk` may be asked.
+        between_chunks: llhttp is known to stand where a chunk begins. A `core.chunks.sole_chunk` need not be fed then,
+            where nothing waits to be taken: behind it, llhttp would stand where it stands.
         reusable: the connection may carry another request.
     """
 
@@ -235,21 +236,6 @@ class Answer:
         self._parser: Parser | None = parser
         self._method = method
         self.pieces = parser.pieces
-
-    def sole_chunk(self, data: bytes) -> bytes:
-        """The body that these bytes bring, where they are one chunk of usual spelling and nothing else, else none.
-
-        Asked only where `between_chunks`, and only where nothing waits to be taken. llhttp need not see such a chunk:
-        behind it, it stands where it stood before.
-        """
-        length = len(data)
-        if length < len(FIRST_LINES):
-            rest = data.removeprefix(FIRST_LINES[length])
-            if rest is not data:
-                body = rest.removesuffix(LINE_END)
-                if body is not rest:
-                    return body
-        return b""
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the socket.
@@ -284,7 +270,7 @@ class Answer:
             self.stop()
         elif len(pieces) > before:
             self._framing = 0
-            self.between_chunks = len(pieces) == before + 1 and _was_sole_chunk(data, pieces[-1])
+            self.between_chunks = len(pieces) == before + 1 and _came_alone(pieces[-1], data)
         else:
             self._framing += len(data)
             if self._framing > MAX_FRAMING_BYTES:
@@ -363,14 +349,9 @@ class Answer:
         self.touched = True
 
 
-def _was_sole_chunk(data: bytes, body: bytes) -> bool:
-    """Whether llhttp, which found `body` and no other in `data`, read it as one chunk from its first byte to its last.
+def _came_alone(body: bytes, data: bytes) -> bool:
+    """Whether llhttp, which found `body` and no other in `data`, read them as one chunk from end to end.
 
-    Its size is the one that the first line states, and it does not begin where the data do, as the rest of an earlier
-    chunk would.
+    The rest of an earlier chunk would begin where the data do. llhttp tells of empty bodies too.
     """
-    length = len(data)
-    line = FIRST_LINES[length] if length < len(FIRST_LINES) else b""
-    return (
-        bool(line) and data.startswith(line) and len(body) == length - len(line) - len(LINE_END) and body[0] != data[0]
-    )
+    return bool(body) and body == sole_chunk(data) and body[0] != data[0]

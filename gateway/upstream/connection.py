@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
+from gateway.core.chunks import sole_chunk
 from gateway.upstream import tcp
 from gateway.upstream.answer import Answer, BadAnswerError, Parser
 from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
         take, waiter = self._take, self._waiter
         if take is None or waiter is None or waiter.done():
             take = None
-        elif answer.between_chunks and (piece := answer.sole_chunk(data)):
+        elif answer.between_chunks and (piece := sole_chunk(data)):
             self._hand_over(piece, take, waiter)
             return
         try:

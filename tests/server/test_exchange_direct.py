@@ -359,7 +359,7 @@ async def test_pieces_of_any_size_are_framed_as_the_version_wants(version: str) 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for size in [*sizes, 0]:
+        for size in [0, *sizes]:
             connection_of(scope).push(b"x" * size)
         await send({"type": "http.response.body", "body": b""})
 
