@@ -26,15 +26,15 @@ def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float
         missing = 0.0
     elif missing * rate > capacity:  # the bucket was larger, or the record is of another boot
         missing = capacity / rate
-    left = capacity - missing * rate - cost
-    granted = left >= -SLACK
-    if not granted:
-        left += cost
-    elif cost:
+    tokens = capacity - missing * rate
+    granted = tokens + SLACK >= cost
+    if granted and cost:
+        tokens -= cost
         missing += cost / rate
         full_at = now + missing
-    short = (cost or 1.0) - left
-    return full_at, BucketState(granted, max(left, 0.0), short / rate if short > SLACK else 0.0, missing)
+    short = (cost or 1.0) - tokens
+    wait = short / rate if short > SLACK else 0.0
+    return full_at, BucketState(granted, max(tokens, 0.0), wait, missing)
 
 
 def choose_victims(sample: Iterable[tuple[Key, float]], now: float) -> list[Key]:

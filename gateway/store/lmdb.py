@@ -58,6 +58,7 @@ class LmdbStore:
 
     Every decision is one write transaction; LMDB's writer lock is a robust mutex that survives a kill. Slots and
     places in a queue are kept under their worker's number: what a dead worker had is given up by whoever notices.
+    A slot that nobody misses stays with its worker for the next request: docs/decisions/0055.
     """
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:

@@ -43,7 +43,7 @@ class KeyCounts(NamedTuple):
 
 
 class StoreCounts(NamedTuple):
-    """The state over all workers: the same in each of them.
+    """The state over all workers.
 
     `tracked` buckets are kept; `busiest` are the keys with the most requests, at most ten of them.
     """
@@ -89,7 +89,10 @@ class LimiterStore(Protocol):
         ...
 
     def release(self, grant: Grant) -> None:
-        """Give the slot to whoever waits first. Has its effect once, however often it is called; never raises."""
+        """Give the slot to whoever waits first. Has its effect once, however often it is called; never raises.
+
+        One that nobody waits for may be kept for this worker's next request, as long as nobody is refused for it.
+        """
         ...
 
     async def next_turn(self, name: str) -> int:
@@ -97,5 +100,5 @@ class LimiterStore(Protocol):
         ...
 
     def counts(self) -> StoreCounts:
-        """How many slots are taken and requests queued now, over all workers."""
+        """How many slots are taken and requests queued now; those that other workers keep count as taken."""
         ...
