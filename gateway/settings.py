@@ -96,7 +96,7 @@ class Settings(
 ):
     """All settings. A room takes its own base class of this; nobody but `load` makes one."""
 
-    model_config = ConfigDict(defer_build=True, frozen=True, allow_inf_nan=False, validate_default=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, validate_default=True)
 
     @field_validator(*BACKEND_FIELDS)
     @classmethod
