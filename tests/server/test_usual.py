@@ -24,7 +24,7 @@ LINE = {"method": "POST", "http_version": "1.1", "path": "/", "raw_path": b"/", 
 SPOILERS = [
     *[b"", b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"0", b"7", b"99999999999999999999", b" ", b"\t", b":", b"\0", b"\xff"],
     *[b"\r\nContent-Length: 3", b"\r\nTransfer-Encoding: chunked", b"\r\nConnection: close", b"X-Length: 5\r\n"],
-    b"\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nX: ",,
+    b"\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nX: ",
 ]
 SPELLINGS = [b"Content-Length", b"content-length", b"Content-length"]
 NAMES = st.sampled_from([b"accept", b"X-Length", b"x-strength", b"Authorization", b"x-one", b"X-One", b"Cookie"])
