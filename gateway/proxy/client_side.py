@@ -79,14 +79,12 @@ class ClientSide:
         """Whether the server has a way to send without waiting."""
         return self._ctx.connection is not None
 
-    def push(self, data: bytes) -> bool:
-        """Send a piece at once, where the server has such a way; False: wait for `room` before the next one."""
-        self._ctx.bytes_out += len(data)
-        return self.pusher(data)
-
     @property
     def pusher(self) -> Callable[[bytes], bool]:
-        """What `push` does but for counting the bytes, for who sends many pieces."""
+        """What sends a piece at once, and says whether there is room for more: False, wait for `room` first.
+
+        Who sends by it counts the bytes.
+        """
         connection = self._ctx.connection
         assert connection is not None  # noqa: S101 -- `can_push` was asked
         return connection.push
@@ -94,7 +92,7 @@ class ClientSide:
     async def room(self) -> None:
         """Wait until the client takes more; meanwhile its own cap counts."""
         connection = self._ctx.connection
-        assert connection is not None  # noqa: S101 -- as in `push`
+        assert connection is not None  # noqa: S101 -- as in `pusher`
         self.watchdog.writing(self.clock.monotonic())
         await connection.room()
         self.watchdog.written()
