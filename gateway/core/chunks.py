@@ -1,24 +1,23 @@
-"""How is a chunk of HTTP/1.1 framed? The line that states its size is made once for each usual size."""
+"""Are these bytes one chunk of HTTP/1.1, and no more? A usual chunk's length tells the line that it begins with."""
 
 from typing import Final
 
 USUAL_BYTES: Final = 4096
-"""Chunks below this size are framed by a look into a table: nearly all events of a stream."""
+"""Chunks below this size are known by a look into a table: nearly all events of a stream."""
 LINE_END: Final = b"\r\n"
-
-SIZE_LINES: Final = [b"%x\r\n" % size for size in range(USUAL_BYTES)]
-"""By a chunk's size, the line that states it."""
 
 
 def _lines_by_length() -> list[bytes]:
-    lines = [b""] * (len(SIZE_LINES[-1]) + USUAL_BYTES - 1 + len(LINE_END) + 1)
-    for size, line in enumerate(SIZE_LINES[1:], 1):
+    longest = b"%x\r\n" % (USUAL_BYTES - 1)
+    lines = [b""] * (len(longest) + USUAL_BYTES - 1 + len(LINE_END) + 1)
+    for size in range(1, USUAL_BYTES):
+        line = b"%x\r\n" % size
         lines[len(line) + size + len(LINE_END)] = line
     return lines
 
 
 FIRST_LINES: Final = _lines_by_length()
-"""By the length of a framed chunk, the only line that it can begin with when it is spelled without leading zeros, in
+"""By the length of a whole chunk, the only line that it can begin with when it is spelled without leading zeros, in
 lower case and without extensions; empty where no chunk is as long, and for the last chunk, which ends the body."""
 
 

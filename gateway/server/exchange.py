@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable
 
 from gateway.core.asgi import ASGIApp, Headers, Message, Scope
-from gateway.core.chunks import LINE_END, SIZE_LINES, USUAL_BYTES
 from gateway.core.errors import GatewayError
 from gateway.server.answer_head import BODILESS, FRAMING, STATUS_LINES, lines_of
 from gateway.server.refusal import refusal
@@ -156,9 +155,9 @@ class Exchange:
             return False
         if not self.started or self.complete:
             raise RuntimeError("a piece of the body has no place at this point of an answer")
-        wire, size = self._wire, len(data)
-        if self._chunked and 0 < size < USUAL_BYTES:
-            wire.write(b"".join((SIZE_LINES[size], data, LINE_END)))
+        wire = self._wire
+        if self._chunked and data:
+            wire.write(b"%x\r\n%b\r\n" % (len(data), data))
         else:
             self._write_body(data, more=True)
         return not wire.congested

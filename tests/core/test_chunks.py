@@ -1,18 +1,20 @@
-"""A chunk's first line follows from its size, and from the length of the whole chunk."""
+"""A chunk that is there alone is known by its length and its first line."""
 
 import pytest
 
-from gateway.core.chunks import FIRST_LINES, LINE_END, SIZE_LINES, USUAL_BYTES
+from gateway.core.chunks import FIRST_LINES, USUAL_BYTES, sole_chunk
 
 
 @pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 255, 256, USUAL_BYTES - 1])
-def test_a_line_states_the_size_and_is_found_by_the_length(size: int) -> None:
-    line = SIZE_LINES[size]
-    assert int(line.removesuffix(LINE_END), 16) == size
-    assert FIRST_LINES[len(line) + size + len(LINE_END)] == line
+def test_a_chunk_of_usual_spelling_is_known(size: int) -> None:
+    body = b"x" * size
+    assert sole_chunk(b"%x\r\n%b\r\n" % (size, body)) == body
 
 
-def test_no_other_length_has_a_line() -> None:
+@pytest.mark.parametrize("size", [0, USUAL_BYTES])
+def test_the_last_chunk_and_large_ones_are_none_of_these(size: int) -> None:
+    assert sole_chunk(b"%x\r\n%b\r\n" % (size, b"x" * size)) == b""
+
+
+def test_each_size_has_a_length_of_its_own() -> None:
     assert sum(map(bool, FIRST_LINES)) == USUAL_BYTES - 1
-    assert FIRST_LINES[len(b"0\r\n\r\n")] == b""
-    assert FIRST_LINES[-1] == SIZE_LINES[-1]
