@@ -6,8 +6,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ConfigDict, ValidationError, field_validator, model_validator
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
@@ -93,10 +101,29 @@ class Settings(
     StreamingSettings,
     UpstreamSettings,
     ObservabilitySettings,
+    BaseSettings,
 ):
     """All settings. A room takes its own base class of this; nobody but `load` makes one."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, validate_default=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", env_ignore_empty=True, enable_decoding=False, frozen=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `load` hands in goes first, then the environment without what an orchestrator put there."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            found = env_settings.env_vars.items()
+            env_settings.env_vars = {name: value for name, value in found if not is_link(name.upper(), value or "")}
+        return init_settings, env_settings
 
     @field_validator(*BACKEND_FIELDS)
     @classmethod
@@ -144,8 +171,11 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:  #
     config = above.get("GATEWAY_CONFIG")
     yaml_values, wrong = _read_yaml(Path(config)) if config else ({}, [])
     mistakes += wrong
+    below = {
+        name: value for name, value in {**yaml_values, **_fields(file_values)}.items() if name.upper() not in stated
+    }
     try:
-        settings = Settings(**{**yaml_values, **_fields(above), **overrides})
+        settings = Settings(**{**below, **overrides})
     except ValidationError as error:
         mistakes += [mistake(details) for details in sorted(error.errors(), key=_place)]
         raise ConfigurationError(mistakes) from None  # the cause would show the values, secrets among them
@@ -251,9 +281,6 @@ def _read_env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
     """The file's values that are not empty, by name in capitals, and what is wrong with the file."""
     if path is None or not path.exists():
         return {}, []
-    from dotenv import dotenv_values  # noqa: PLC0415 -- no worker reads the file, and not every gateway has one
-    from dotenv.parser import parse_stream  # noqa: PLC0415 -- the same
-
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.test_supervisor import ROOT, environment
 
-ON_DEMAND = {"fastapi", "starlette", "opentelemetry", "gateway.api.openapi", "gateway.api.operations", "yaml", "dotenv"}
+ON_DEMAND = {"fastapi", "starlette", "opentelemetry", "gateway.api.openapi", "gateway.api.operations", "yaml"}
 """For documentation, and for files that not every gateway has: 18 MiB and 0.2 s."""
 OF_WORKERS = {"uvicorn", "httptools", "httpx", "lmdb", "gateway.app"}
 OF_SUPERVISORS = {"prometheus_client", "gateway.server.supervisor", "gateway.cli"}
