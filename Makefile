@@ -36,6 +36,6 @@ bench: install ## the gateway beside others, where they are installed, e.g. BENC
 bench-peers: install ## vllm-router, sglang-router and LiteLLM for the benchmark (PEERS="..." for some of them)
 	@bench/install_peers.sh $(PEERS)
 
-loadtest: install ## 100 users for a minute, with Locust (USERS, SECONDS, LOADTEST_URL, LOADTEST_KEY; see loadtest/README.md)
+loadtest: install ## 100 users for a minute, with Locust (USERS, SECONDS, LOADTEST_ARGS=--write, LOADTEST_URL ...; see loadtest/README.md)
 	@loadtest/install.sh
-	@$(BIN)/python -m loadtest $(or $(USERS),100) $(or $(SECONDS),60)
+	@$(BIN)/python -m loadtest $(or $(USERS),100) $(or $(SECONDS),60) $(LOADTEST_ARGS)

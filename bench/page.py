@@ -56,13 +56,21 @@ def render(about: dict[str, Any], rows: Sequence[Row], pictures: Mapping[str, st
     return "\n".join([BEGIN, "\n\n".join(parts), END])
 
 
-def put_between_marks(page: str, text: str) -> str:
-    """The page with its old text replaced; what others wrote before and behind it is kept."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        return f"{text}\n\n{page}".rstrip() + "\n"
-    return before + text + after
+def put_between_marks(page: str, text: str, *, below: bool = False) -> str:
+    """The page with its old text replaced; what others wrote before and behind it is kept.
+
+    Args:
+        page: as it is.
+        text: its first and last line are the marks by which it is found again.
+        below: a text that is not there yet comes last; otherwise it comes first.
+    """
+    lines = text.splitlines()
+    before, begin, rest = page.partition(lines[0])
+    _, end, after = rest.partition(lines[-1])
+    if begin and end:
+        return before + text + after
+    parts = (page.rstrip(), text) if below else (text, page.rstrip())
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _introduction(about: dict[str, Any], rows: Sequence[Row]) -> str:

@@ -1,8 +1,10 @@
 """How is the load test run? Against LOADTEST_URL, or against five simulated servers and a gateway of its own.
 
-`python -m loadtest [USERS [SECONDS]]`; the exit code is Locust's.
+`python -m loadtest [USERS [SECONDS]] [--write]`; the exit code is Locust's. `--write` puts the figures into
+docs/BENCHMARK.md, if all went well.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from bench.page import put_between_marks
 from tests.support.gateway import BACKEND_KEY, KEY, Gateway
 from tests.support.simulators import Simulator
 
@@ -23,10 +26,24 @@ WIDE = {"MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000, "MAX_INFLIGHT_PER_IP": 1_
 """All users come from one address, which is one organization."""
 
 
-def main(users: str = USERS, seconds: str = SECONDS) -> int:
+PAGE = HERE.parent / "docs" / "BENCHMARK.md"
+SECTION = """<!-- written by loadtest -->
+## {users} users at once
+
+`make loadtest`, {seconds} s: Locust, a gateway with four workers, and five simulated servers at about the pace of the
+cards, all on the machine above; chats streamed and whole, text2sql, embeddings and rerank, mixed. A simulator has no
+GPU: its utilization can be read only on a host that has some (loadtest/README.md says how).
+
+{table}
+
+<!-- end of what loadtest writes -->"""
+
+
+def main(users: str, seconds: str, *, write: bool) -> int:
     """Run the load; returns Locust's exit code."""
     with ExitStack() as stack:
-        environment = dict(os.environ)  # noqa: TID251 -- handed on
+        table = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "table.md"
+        environment = {**os.environ, "LOADTEST_TABLE": str(table)}  # noqa: TID251 -- handed on
         if not environment.get("LOADTEST_URL"):
             gateway = _own_gateway(stack)
             environment |= {"LOADTEST_URL": gateway.url, "LOADTEST_KEY": KEY}
@@ -40,7 +57,11 @@ def main(users: str = USERS, seconds: str = SECONDS) -> int:
             "--only-summary",
         ]
         command += ["--users", users, "--spawn-rate", "25", "--run-time", f"{seconds}s", "--stop-timeout", "20"]
-        return subprocess.run(command, env=environment, cwd=HERE.parent, check=False).returncode  # noqa: S603 -- ours
+        code = subprocess.run(command, env=environment, cwd=HERE.parent, check=False).returncode  # noqa: S603 -- ours
+        if write and code == 0:
+            text = SECTION.format(users=users, seconds=seconds, table=table.read_text().strip())
+            PAGE.write_text(put_between_marks(PAGE.read_text() if PAGE.is_file() else "", text, below=True))
+    return code
 
 
 def _own_gateway(stack: ExitStack) -> Gateway:
@@ -54,4 +75,8 @@ def _own_gateway(stack: ExitStack) -> Gateway:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="python -m loadtest")
+    parser.add_argument("users", nargs="?", default=USERS)
+    parser.add_argument("seconds", nargs="?", default=SECONDS)
+    parser.add_argument("--write", action="store_true")
+    sys.exit(main(**vars(parser.parse_args())))

@@ -2,7 +2,8 @@
 
 LOADTEST_URL and LOADTEST_KEY say where and with which key (several, separated by commas, are dealt out in turns). The
 figures of `figures.Run` are printed at the end, and decide the exit code: 1 when a request failed, when no stream
-brought a token, or when the 99th percentile of the time to the first token is over its bound.
+brought a token, or when the 99th percentile of the time to the first token is over its bound. LOADTEST_TABLE names a
+file that gets them too.
 """
 
 import itertools
@@ -10,6 +11,7 @@ import os
 import random
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from locust import FastHttpUser, between, events, task
@@ -124,6 +126,8 @@ def sum_up(environment: Environment, **_: object) -> None:
     """Print the figures and set the exit code."""
     run.seconds = time.perf_counter() - began
     print(run.table())  # noqa: T201 -- what the run is for
+    if wanted := os.environ.get("LOADTEST_TABLE"):  # noqa: TID251 -- as above
+        Path(wanted).write_text(run.table())
     objections = run.objections()
     for objection in objections:
         print(f"failed: {objection}", file=sys.stderr)  # noqa: T201 -- as above

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that requirements/dev.lock pins, and the project itself; quick when nothing has changed.
 # Every downloaded file is checked against a hash. PYTHON names another interpreter (3.11 or newer).
+#
+# The distribution's interpreter goes before others on the PATH: Debian's and its kin are built with profile-guided
+# optimization, which takes an eighth of a request's CPU time off against a plain build of the same version (bench/NOTES.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python=${PYTHON:-python3}
+fit() { "$1" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; }
+fit /usr/bin/python3 && usual=/usr/bin/python3 || usual=python3
+python=${PYTHON:-$usual}
 stamp=.venv/installed-from
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {

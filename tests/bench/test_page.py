@@ -109,3 +109,11 @@ def test_a_page_without_marks_gets_the_text_on_top(before: str) -> None:
     page = put_between_marks(before, f"{BEGIN}\nnew\n{END}")
     assert page.startswith(BEGIN)
     assert page.endswith(before or f"{END}\n")
+
+
+def test_a_text_that_is_to_stand_below_comes_last_and_keeps_its_place() -> None:
+    page = put_between_marks("above\n", "<!-- a -->\nold\n<!-- b -->", below=True)
+    assert page == "above\n\n<!-- a -->\nold\n<!-- b -->\n"
+    assert put_between_marks(page + "behind\n", "<!-- a -->\nnew\n<!-- b -->", below=True) == (
+        "above\n\n<!-- a -->\nnew\n<!-- b -->\nbehind\n"
+    )
