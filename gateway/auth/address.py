@@ -21,6 +21,8 @@ _WITH_PORT = re.compile(r"(\d+(?:\.\d+){3}):\d{1,5}|\[([^\]%]+)\](?::\d{1,5})?")
 """An address as some proxies forward it (Azure's, HAProxy's): with its port, an IPv6 one in brackets."""
 
 Address = IPv4Address | IPv6Address
+Caller = tuple[str, str]
+"""A client's address, and its organization: `ip:` and the address, an IPv6 one cut to its /64."""
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -30,43 +32,35 @@ class AddressBook:
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in trusted_proxies]
-        self._peers: dict[str, tuple[str, bool]] = {}
-        self._clients: dict[tuple[str, bytes | None, bytes | None], str] = {}
-        self._organizations: dict[str, str] = {}
+        self._peers: dict[str, tuple[Caller, bool]] = {}
+        self._callers: dict[tuple[str, bytes | None, bytes | None], Caller] = {}
 
-    def client_of(self, peer: str, fields: Fields) -> str:
-        """The client's address in its canonical form.
+    def caller_of(self, peer: str, fields: Fields) -> Caller:
+        """The client's address in its canonical form, and its organization.
 
         A trusted peer's X-Forwarded-For is read from the right, over the proxies that we trust, to the first
         address that we do not, with its port or without; empty parts are skipped (RFC 9110, 5.6.1.2).
         Without that header its X-Real-IP counts. What cannot be parsed is not believed, nor is anything left of it.
         """
         known = self._peers.get(peer)
-        canonical, trusted = known if known is not None else self._meet(peer)
+        nearest, trusted = known if known is not None else self._meet(peer)
         if not trusted:
-            return canonical
+            return nearest
         forwarded, real = fields.get(b"x-forwarded-for"), fields.get(b"x-real-ip")
         if forwarded is None and real is None:
-            return canonical
+            return nearest
         if len(forwarded or b"") + len(real or b"") > MAX_REMEMBERED_BYTES:
-            return self._believe(canonical, forwarded, real)
-        key = (canonical, forwarded, real)
-        client = self._clients.get(key)
-        if client is None:
-            client = _remember(self._clients, key, self._believe(canonical, forwarded, real))
-        return client
+            return _caller(self._believe(nearest[0], forwarded, real))
+        key = (peer, forwarded, real)
+        caller = self._callers.get(key)
+        if caller is None:
+            caller = _remember(self._callers, key, _caller(self._believe(nearest[0], forwarded, real)))
+        return caller
 
-    def organization_of(self, client: str) -> str:
-        """`ip:` and the address, an IPv6 one cut to its /64."""
-        known = self._organizations.get(client)
-        if known is None:
-            known = _remember(self._organizations, client, f"ip:{_network_of(_parse(client), client)}")
-        return known
-
-    def _meet(self, peer: str) -> tuple[str, bool]:
-        """A peer's canonical address, and whether it may speak for others."""
+    def _meet(self, peer: str) -> tuple[Caller, bool]:
+        """Who a peer is by itself, and whether it may speak for others."""
         address = _parse(peer)
-        met = (peer, False) if address is None else (str(address), self._trusted(address))
+        met = (_caller(peer), False) if address is None else (_caller(str(address)), self._trusted(address))
         return _remember(self._peers, peer, met)
 
     def _believe(self, peer: str, forwarded: bytes | None, real: bytes | None) -> str:
@@ -115,7 +109,9 @@ def _parse_hop(text: str) -> Address | None:
     return _parse(text if with_port is None else with_port[1] or with_port[2])
 
 
-def _network_of(address: Address | None, text: str) -> str:
+def _caller(client: str) -> Caller:
+    """Who has that canonical address."""
+    address = _parse(client)
     if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address), IPV6_PREFIX), strict=False))
-    return str(address) if address is not None else text
+        return client, f"ip:{IPv6Network((int(address), IPV6_PREFIX), strict=False)}"
+    return client, f"ip:{client}"

@@ -38,8 +38,7 @@ class Authenticate:
             RateLimitedError: the address has sent too many wrong keys.
         """
         ctx: RequestContext = scope[CONTEXT_KEY]
-        ctx.client_ip = self._book.client_of(ctx.peer, ctx.fields)
-        ctx.organization = self._book.organization_of(ctx.client_ip)
+        ctx.client_ip, ctx.organization = self._book.caller_of(ctx.peer, ctx.fields)
         endpoint = ctx.endpoint
         if endpoint is UNKNOWN:
             raise NotFoundError("This gateway has no such path; see /docs for those it has.")

@@ -46,7 +46,7 @@ XFF, REAL = b"x-forwarded-for", b"x-real-ip"
     ],
 )
 def test_the_client_is_who_the_trusted_proxy_saw(peer: str, headers: list[tuple[bytes, bytes]], client: str) -> None:
-    assert BOOK.client_of(peer, fields_of(headers)) == client
+    assert BOOK.caller_of(peer, fields_of(headers))[0] == client
 
 
 @pytest.mark.parametrize(
@@ -59,26 +59,26 @@ def test_the_client_is_who_the_trusted_proxy_saw(peer: str, headers: list[tuple[
     ],
 )
 def test_an_organization_is_an_address_or_an_ipv6_subscriber(client: str, organization: str) -> None:
-    assert BOOK.organization_of(client) == organization
+    assert BOOK.caller_of(client, {}) == (client, organization)
+    assert BOOK.caller_of("127.0.0.1", {REAL: client.encode()}) == (client, organization)
 
 
 def test_a_header_of_many_hops_is_read_from_its_end_alone() -> None:
     hops = b", ".join([b"6.6.6.6"] + [b"10.9.0.3"] * 10_000)
-    assert BOOK.client_of("127.0.0.1", {XFF: hops}) == "10.9.0.3"
+    assert BOOK.caller_of("127.0.0.1", {XFF: hops})[0] == "10.9.0.3"
 
 
 def test_a_long_header_is_not_remembered() -> None:
     book = AddressBook(["127.0.0.0/8"])
-    book.client_of("127.0.0.1", {XFF: b"x" * 60_000 + b", 198.51.100.4"})
-    assert book._clients == {}
+    caller = book.caller_of("127.0.0.1", {XFF: b"x" * 60_000 + b", 198.51.100.4"})
+    assert caller == ("198.51.100.4", "ip:198.51.100.4")
+    assert book._callers == {}
 
 
 def test_made_up_addresses_do_not_fill_memory() -> None:
     book = AddressBook(["127.0.0.0/8"])
     for number in range(3 * MAX_REMEMBERED):
-        client = book.client_of("127.0.0.1", {REAL: b"10.%d.%d.1" % divmod(number, 256)})
-        book.organization_of(client)
-        book.client_of(client, {})
-    assert len(book._clients) <= MAX_REMEMBERED
+        client, _ = book.caller_of("127.0.0.1", {REAL: b"10.%d.%d.1" % divmod(number, 256)})
+        book.caller_of(client, {})
+    assert len(book._callers) <= MAX_REMEMBERED
     assert len(book._peers) <= MAX_REMEMBERED
-    assert len(book._organizations) <= MAX_REMEMBERED
