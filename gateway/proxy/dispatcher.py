@@ -24,7 +24,6 @@ STALE = "stale"
 
 # Read once: see core/context.py.
 _CONNECTING = Phase.CONNECTING
-_WAITING = Phase.WAITING
 
 
 class Dispatcher:
@@ -72,7 +71,8 @@ class Dispatcher:
         self._budget.note_request()
         request = self._request(ctx, plan)
         some_refused = last_refused = False
-        for backend in await self._policy.order(plan.route.group):
+        backends = plan.route.group.backends
+        for backend in backends if len(backends) == 1 else await self._policy.order(plan.route.group):
             if last_refused and not self._budget.spend():
                 break
             ctx.backend, ctx.phase = backend.name, _CONNECTING
@@ -109,12 +109,7 @@ class Dispatcher:
     def _request(self, ctx: RequestContext, plan: Plan) -> UpstreamRequest:
         path = ctx.endpoint.upstream_path
         assert path is not None  # noqa: S101 -- only relayed endpoints are planned
-        headers = [*self._headers, (b"x-request-id", ctx.request_id.encode())]
-
-        def on_connected() -> None:
-            ctx.phase = _WAITING
-
-        return UpstreamRequest(b"POST", path, headers, plan.body, on_connected)
+        return UpstreamRequest(b"POST", path, self._headers, plan.body, ctx, ctx.request_id.encode())
 
     async def _unless_refused(self, reply: Reply) -> Reply | None:
         """None when the backend states that it will not run the request, else the reply with its body held."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from http import HTTPStatus
 
-from gateway.core.asgi import Send, first_of
+from gateway.core.asgi import Send
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
@@ -94,7 +94,7 @@ class Forwarder:
     def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> Awaitable[None]:
         if reply.status != _OK:
             return self._pass_error(ctx, reply, client, pinger)
-        content_type = first_of(reply.headers, b"content-type")
+        content_type = reply.content_type
         if not ctx.streamed:
             return relay_whole(ctx, reply, client, content_type, self._identities)
         if content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:

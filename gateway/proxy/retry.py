@@ -20,7 +20,8 @@ class RetryBudget:
 
     def note_request(self) -> None:
         """A request was dispatched: a share of a retry is earned."""
-        self._tokens = min(CAPACITY, self._tokens + RATIO)
+        if self._tokens < CAPACITY:
+            self._tokens = min(CAPACITY, self._tokens + RATIO)
 
     def spend(self) -> bool:
         """Take one retry if the budget has one."""

@@ -1,6 +1,6 @@
 """How is a whole answer passed on? Small ones checked and sent at once, large ones piece by piece."""
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Headers, first_of
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.payload.answer import rename_model
@@ -20,6 +20,7 @@ class BufferedReply:
     def __init__(self, status: int, headers: Headers, body: bytes) -> None:
         self.status = status
         self.headers = headers
+        self.content_type = first_of(headers, b"content-type")
         self.content_length: int | None = len(body)
         self._body = body
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httptools
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Headers, first_of
 from gateway.core.chunks import sole_chunk
 from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualHead
 
@@ -150,6 +150,7 @@ class Parser:
         if self._named is not None:
             gone = frozenset(self._named) - {b"content-length"}
             answer.headers = [field for field in answer.headers if field[0] not in gone]
+        answer.content_type = first_of(answer.headers, b"content-type")
         if self.head_only or status in NO_BODY:
             answer.content_length = 0
             answer.complete = True
@@ -197,7 +198,7 @@ class Answer:
         method: the request's; the answer to a HEAD has no body.
 
     Attributes:
-        status, headers, content_length: as in `protocol.Reply`, once `head_done`.
+        status, headers, content_type, content_length: as in `protocol.Reply`, once `head_done`.
         head_done: the final head is complete.
         complete: the body has ended cleanly; what follows belongs to nobody.
         pieces: body bytes that nobody has taken yet.
@@ -217,6 +218,7 @@ class Answer:
         "between_chunks",
         "complete",
         "content_length",
+        "content_type",
         "head_done",
         "headers",
         "pieces",
@@ -228,6 +230,7 @@ class Answer:
     def __init__(self, parser: Parser | None = None, method: bytes = b"POST") -> None:
         self.status = 0
         self.headers: Headers = []
+        self.content_type = b""
         self.content_length: int | None = None
         self.head_done = self.complete = self.touched = self.reusable = self.between_chunks = False
         self.behind = self._framing = self._left = 0
@@ -291,6 +294,7 @@ class Answer:
             return False
         self.status = usual.status
         self.headers = [*usual.before, (LENGTH_NAME, digits), *usual.after]
+        self.content_type = usual.content_type
         self.content_length = length
         self.touched = self.head_done = self.reusable = True
         if body:

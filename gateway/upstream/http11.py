@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 
+from gateway.core.context import Phase
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import Connection
@@ -12,6 +13,9 @@ from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import Take, UpstreamRequest
 from gateway.upstream.resolver import Lookup, Resolver, system_lookup
 from gateway.upstream.settings import UpstreamSettings
+
+# Read once: see core/context.py.
+_WAITING = Phase.WAITING
 
 
 class Http11Client:
@@ -43,8 +47,9 @@ class Http11Client:
         connection = pool.take(origin)
         if connection is None:
             connection = await self._connected(origin)
-        if request.on_connected is not None:
-            request.on_connected()
+        progress = request.progress
+        if progress is not None:
+            progress.phase = _WAITING
         reply = Http11Reply(connection.parser(), request.method)
         reply.connection, reply.pool = connection, pool
         try:

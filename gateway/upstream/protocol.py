@@ -6,7 +6,14 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from gateway.core.asgi import Headers
+from gateway.core.context import Phase
 from gateway.upstream.address import Address
+
+
+class Progress(Protocol):
+    """What is told how far a request has come: a `core.context.RequestContext`."""
+
+    phase: Phase
 
 
 class UpstreamRequest(Struct):
@@ -16,16 +23,18 @@ class UpstreamRequest(Struct):
         method: upper case, as on the wire.
         path: starts with a slash, query included; the address's base path is put before it.
         headers: already filtered, lower case; without host, content-length, connection and transfer-encoding, which
-            the client writes itself.
+            the client writes itself. What is the same for many requests: it is checked and put together once.
         body: the whole body; it is never altered and never sent twice.
-        on_connected: called when a connection is there, before the first byte is written to it.
+        progress: its phase becomes WAITING when a connection is there, before the first byte is written to it.
+        request_id: the one field that is this request's own, `x-request-id` behind the others; none when it is empty.
     """
 
     method: bytes
     path: bytes
     headers: Headers = field(default_factory=list)
     body: bytes = b""
-    on_connected: Callable[[], None] | None = None
+    progress: Progress | None = None
+    request_id: bytes = b""
 
 
 Take = Callable[[bytes], bool]
@@ -47,6 +56,11 @@ class Reply(Protocol):
         Dropped: connection and what it names, keep-alive, transfer-encoding, te, trailer, upgrade, proxy-*, server,
         date. Content-length stays.
         """
+        ...
+
+    @property
+    def content_type(self) -> bytes:
+        """The first such field among `headers`, which every answer is asked for; empty when there is none."""
         ...
 
     @property

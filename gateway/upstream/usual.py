@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Headers, first_of
 
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH_NAME: Final = b"content-length"
@@ -25,16 +25,17 @@ class UsualHead:
 
     Attributes:
         prefix, suffix: the bytes before and after the digits, the blank line included.
-        status: what it states.
+        status, content_type: what it states.
         before, after: its fields as `protocol.Reply` has them, around its length.
     """
 
-    __slots__ = ("_unknown", "after", "before", "prefix", "status", "suffix")
+    __slots__ = ("_unknown", "after", "before", "content_type", "prefix", "status", "suffix")
 
     def __init__(self) -> None:
         self._unknown = 0
         self.prefix = self.suffix = NOTHING
         self.status = 0
+        self.content_type = b""
         self.before: Headers = []
         self.after: Headers = []
 
@@ -53,4 +54,5 @@ class UsualHead:
             return  # leading zeros, a blank after the digits: rare enough to be read each time
         place = headers.index((LENGTH_NAME, digits))
         self.prefix, self.suffix = head[:start], rest + end
-        self.status, self.before, self.after = status, headers[:place], headers[place + 1 :]
+        self.status, self.content_type = status, first_of(headers, b"content-type")
+        self.before, self.after = headers[:place], headers[place + 1 :]

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Headers, first_of
+from gateway.core.context import Phase
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.payload.peek import Peek
@@ -40,6 +41,7 @@ class FakeReply:
         self.pieces = list(pieces)
         self.status = status
         self.headers: Headers = list(headers)
+        self.content_type = first_of(self.headers, b"content-type")
         self.content_length = content_length
         self.hangs = hangs
         self.closed = 0
@@ -113,8 +115,8 @@ class ScriptedClient:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
-        if request.on_connected is not None:
-            request.on_connected()
+        if request.progress is not None:
+            request.progress.phase = Phase.WAITING
         return outcome
 
     async def aclose(self) -> None: ...

@@ -75,11 +75,8 @@ async def test_a_backend_gets_our_key_our_id_and_its_own_path() -> None:
     await post.open()
     ((_, request),) = post.client.asked
     assert (request.method, request.path, request.body) == (b"POST", b"/v1/chat/completions", b'{"model":"qwen"}')
-    assert dict(request.headers) == {
-        b"content-type": b"application/json",
-        b"authorization": b"Bearer INTERNAL",
-        b"x-request-id": b"req1",
-    }
+    assert dict(request.headers) == {b"content-type": b"application/json", b"authorization": b"Bearer INTERNAL"}
+    assert request.request_id == b"req1"
 
 
 async def test_what_never_left_moves_on_at_once_and_outside_the_budget() -> None:

@@ -6,7 +6,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.core.asgi import Headers
+from gateway.core.asgi import Headers, first_of
 from gateway.upstream.address import Address
 from gateway.upstream.answer import HOP_BY_HOP
 from gateway.upstream.errors import MayHaveRun, NeverSent
@@ -27,13 +27,14 @@ class AiohttpClient:
             )
             timeout = aiohttp.ClientTimeout(total=None, connect=self._settings.upstream_connect_timeout_secs)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        own = [(b"x-request-id", request.request_id)] if request.request_id else []
         try:
             response = await self._session.request(
                 request.method.decode(),
                 URL(str(address) + request.path.decode(), encoded=True),
                 data=io.BytesIO(request.body) if request.body else None,
                 headers=CIMultiDict(
-                    (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers
+                    (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers + own
                 ),
                 allow_redirects=False,
                 skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
@@ -58,6 +59,7 @@ class AiohttpReply:
             token.strip().lower() for name, value in fields if name == b"connection" for token in value.split(b",")
         }
         self.headers: Headers = [field for field in fields if field[0] not in HOP_BY_HOP | named]
+        self.content_type = first_of(self.headers, b"content-type")
         length = response.headers.get("content-length")
         self.content_length = 0 if bodiless else int(length) if length is not None else None
 

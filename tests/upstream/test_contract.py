@@ -86,6 +86,16 @@ async def test_the_backend_gets_the_request_as_it_was_given(client: UpstreamClie
     assert body == b'{"a": 1}'
 
 
+async def test_the_requests_own_id_is_a_field_behind_the_others(client: UpstreamClient) -> None:
+    with Backend(answers(OK)) as backend:
+        for number in (b"one", b"two"):
+            request = UpstreamRequest(b"POST", b"/", [(b"x-a", b"1")], b"{}", request_id=number)
+            assert await exchange(client, backend.address, request) == (200, b"ok")
+            lines = backend.requests.get_nowait().lower().split(b"\r\n")
+            assert lines.count(b"x-request-id: " + number) == 1
+            assert lines.index(b"x-request-id: " + number) > lines.index(b"x-a: 1")
+
+
 async def test_a_clean_connection_carries_the_next_request(client: UpstreamClient) -> None:
     with Backend(answers(OK)) as backend:
         for _ in range(5):
@@ -116,9 +126,19 @@ async def test_headers_of_one_connection_are_dropped_and_the_others_kept_in_orde
             (b"set-cookie", b"b"),
             (b"content-length", b"2"),
         ]
-        assert reply.content_length == 2
+        assert (reply.content_length, reply.content_type) == (2, b"")
         assert await whole(reply) == b"ok"
         reply.close()
+
+
+async def test_the_final_heads_first_content_type_is_told(client: UpstreamClient) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: a/b; c\r\ncontent-type: d/e\r\ncontent-length: 2\r\n\r\nok"
+    with Backend(answers(b"HTTP/1.1 103 Early\r\ncontent-type: x/y\r\n\r\n" + head)) as backend:
+        for _ in range(2):
+            reply = await client.send(backend.address, POST)
+            assert reply.content_type == b"a/b; c"
+            assert await whole(reply) == b"ok"
+            reply.close()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gateway.core.asgi import first_of
 from gateway.upstream.answer import Answer, BadAnswerError, Parser
 from gateway.upstream.usual import LEARNED_EVERY, MAX_HEAD_BYTES, UsualHead
 from tests.upstream.test_answer import CUTS, FIELDS, Outcome, pieces_of
@@ -29,6 +30,7 @@ def read(parser: Parser, data: bytes, cuts: list[int]) -> tuple[Outcome, bool]:
             answer.eof()
     except BadAnswerError as error:
         return Outcome(body=answer.take(), complete=False, status=hash(error.reason)), False
+    assert answer.content_type == first_of(answer.headers, b"content-type")
     return Outcome(answer.status, answer.headers, answer.take(), answer.complete), answer.reusable
 
 
