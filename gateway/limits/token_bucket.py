@@ -1,8 +1,6 @@
-"""May this organization ask now? A token bucket's verdict, with the headers that tell a client of it."""
+"""May this organization ask now? One token of its bucket, and the headers that tell a client what is left."""
 
 import math
-
-from msgspec import Struct
 
 from gateway.core.asgi import Headers
 from gateway.core.errors import RateLimitedError
@@ -16,22 +14,6 @@ SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
 
 
-class RateVerdict(Struct, frozen=True):
-    """Whether a request may go on; `headers` belong on the answer in either case."""
-
-    granted: bool
-    retry_after: float
-    headers: Headers
-    complaint: str
-
-    def error(self) -> RateLimitedError:
-        """The refusal to raise when it was not granted."""
-        return RateLimitedError(self.complaint, retry_after=self.retry_after)
-
-
-WITHOUT_LIMIT = RateVerdict(granted=True, retry_after=0.0, headers=[], complaint="")
-
-
 class RateLimiter:
     """One bucket of requests per organization."""
 
@@ -42,21 +24,25 @@ class RateLimiter:
             self._limit = (b"x-ratelimit-limit-requests", b"%d" % bucket.capacity)
             self._complaint = f"Rate limit reached: {bucket.rate:g} requests per second on average."
 
-    async def take(self, organization: str) -> RateVerdict:
-        """Spend one request of the organization's. Raises StoreUnavailableError when it cannot be counted.
+    async def take(self, organization: str, headers: Headers) -> None:
+        """Spend one request of the organization's, and add to `headers` what belongs on the answer in either case.
 
-        The headers are `x-ratelimit-{limit,remaining,reset}-requests` as OpenAI spells them; reset: until the bucket is
-        full.
+        That is `x-ratelimit-{limit,remaining,reset}-requests` as OpenAI spells them; reset: until the bucket is full.
+
+        Raises:
+            RateLimitedError: the bucket is empty.
+            StoreUnavailableError: it cannot be counted.
         """
         if self._bucket is None:
-            return WITHOUT_LIMIT
+            return
         state = await self._store.take(organization, self._bucket)
-        headers = [
+        headers += (
             self._limit,
             (b"x-ratelimit-remaining-requests", b"%d" % state.remaining),
             (b"x-ratelimit-reset-requests", duration(state.reset_after)),
-        ]
-        return RateVerdict(state.granted, state.retry_after, headers, "" if state.granted else self._complaint)
+        )
+        if not state.granted:
+            raise RateLimitedError(self._complaint, retry_after=state.retry_after)
 
 
 class FailedAuthLimiter:
@@ -66,13 +52,18 @@ class FailedAuthLimiter:
         self._store = store
         self._bucket = settings.failed_auth_bucket()
 
-    async def drain(self, address: str) -> RateVerdict:
-        """Count one failure; not granted when the address had none left."""
+    async def drain(self, address: str) -> None:
+        """Count one failure.
+
+        Raises:
+            RateLimitedError: the address had none left.
+            StoreUnavailableError: it cannot be counted.
+        """
         if self._bucket is None:
-            return WITHOUT_LIMIT
+            return
         state = await self._store.take(FAILED_AUTH_PREFIX + address, self._bucket)
-        complaint = "" if state.granted else "Too many failed authentications from this address."
-        return RateVerdict(state.granted, state.retry_after, [], complaint)
+        if not state.granted:
+            raise RateLimitedError("Too many failed authentications from this address.", retry_after=state.retry_after)
 
 
 def duration(seconds: float) -> bytes:

@@ -55,8 +55,8 @@ class Authenticate:
         return self._app(scope, receive, send)
 
     async def _refuse(self, address: str, error: InvalidApiKeyError) -> None:
-        verdict = await self._failures.drain(address)
         try:
-            raise error if verdict.granted else verdict.error()
+            await self._failures.drain(address)
+            raise error
         finally:
             del error  # which holds this frame by its traceback: nobody collects such a ring at once

@@ -20,8 +20,5 @@ class RateLimit:
         """Let the request pass, or raise RateLimitedError."""
         ctx: RequestContext = scope[CONTEXT_KEY]
         if ctx.endpoint.access is not _OPEN:
-            verdict = await self._limiter.take(ctx.organization)
-            ctx.answer_headers.extend(verdict.headers)
-            if not verdict.granted:
-                raise verdict.error()
+            await self._limiter.take(ctx.organization, ctx.answer_headers)
         await self._app(scope, receive, send)

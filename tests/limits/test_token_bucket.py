@@ -1,11 +1,13 @@
-"""A verdict says whether a request may go on, and tells the client of its bucket in OpenAI's words."""
+"""A bucket lets a request go on or refuses it, and tells the client of itself in OpenAI's words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
+from gateway.core.asgi import Headers
 from gateway.core.clock import SystemClock
 from gateway.core.envelope import error_headers
+from gateway.core.errors import RateLimitedError
 from gateway.limits.settings import LimitsSettings
 from gateway.limits.token_bucket import FailedAuthLimiter, RateLimiter, duration
 from gateway.store.memory import MemoryStore
@@ -38,32 +40,52 @@ async def store(clock: HandClock) -> AsyncIterator[LimiterStore]:
     await opened.close()
 
 
+async def refusal(asked: Awaitable[None]) -> RateLimitedError | None:
+    try:
+        await asked
+    except RateLimitedError as error:
+        return error
+    return None
+
+
+async def granted(limiter: RateLimiter | FailedAuthLimiter, times: int, address: str = ADDRESS) -> list[bool]:
+    return [
+        await refusal(limiter.take(address, []) if isinstance(limiter, RateLimiter) else limiter.drain(address)) is None
+        for _ in range(times)
+    ]
+
+
 async def test_a_burst_is_granted_and_the_next_request_is_told_when_to_come_back(store: LimiterStore) -> None:
     limiter = RateLimiter(LimitsSettings(), store)
-    verdicts = [await limiter.take(ADDRESS) for _ in range(101)]
-    assert [verdict.granted for verdict in verdicts] == [True] * 100 + [False]
-    error = verdicts[-1].error()
+    assert await granted(limiter, 100) == [True] * 100
+    error = await refusal(limiter.take(ADDRESS, []))
+    assert error is not None
     assert (error.status, error.code) == (429, "rate_limit_exceeded")
+    assert error.message == "Rate limit reached: 50 requests per second on average."
     assert error_headers(error) == [(b"retry-after", b"1"), (b"retry-after-ms", b"20")]
 
 
-async def test_the_headers_speak_of_the_bucket(store: LimiterStore) -> None:
-    limiter = RateLimiter(LimitsSettings(), store)
-    assert (await limiter.take(ADDRESS)).headers == [
-        (b"x-ratelimit-limit-requests", b"100"),
-        (b"x-ratelimit-remaining-requests", b"99"),
-        (b"x-ratelimit-reset-requests", b"20ms"),
-    ]
+async def test_the_headers_speak_of_the_bucket_behind_what_is_said_already(store: LimiterStore) -> None:
+    limiter = RateLimiter(LimitsSettings(rps_burst=1, rps_window_secs=0.001), store)
+    for refused in (False, True):
+        headers: Headers = [(b"x-request-id", b"1")]
+        assert (await refusal(limiter.take(ADDRESS, headers)) is not None) == refused
+        assert headers == [
+            (b"x-request-id", b"1"),
+            (b"x-ratelimit-limit-requests", b"1"),
+            (b"x-ratelimit-remaining-requests", b"0"),
+            (b"x-ratelimit-reset-requests", b"20ms"),
+        ]
 
 
 async def test_whoever_comes_back_when_told_is_granted(store: LimiterStore, clock: HandClock) -> None:
     limiter = RateLimiter(LimitsSettings(max_rps_per_ip=3, rps_burst=1, rps_window_secs=1), store)
-    for _ in range(3):
-        await limiter.take(ADDRESS)
-    refusal = await limiter.take(ADDRESS)
-    clock.now += refusal.retry_after
-    assert (await limiter.take(ADDRESS)).granted
-    assert not (await limiter.take(ADDRESS)).granted
+    assert await granted(limiter, 3) == [True] * 3
+    error = await refusal(limiter.take(ADDRESS, []))
+    assert error is not None
+    assert error.retry_after is not None
+    clock.now += error.retry_after
+    assert await granted(limiter, 2) == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -73,36 +95,36 @@ async def test_the_capacity_is_the_burst_or_what_the_window_brings(
     store: LimiterStore, rate: float, window: float, burst: float, capacity: int
 ) -> None:
     limiter = RateLimiter(LimitsSettings(max_rps_per_ip=rate, rps_window_secs=window, rps_burst=burst), store)
-    granted = [(await limiter.take(ADDRESS)).granted for _ in range(capacity + 1)]
-    assert granted == [True] * capacity + [False]
+    assert await granted(limiter, capacity + 1) == [True] * capacity + [False]
 
 
 async def test_a_rate_of_nothing_is_no_limit(store: LimiterStore) -> None:
     limiter = RateLimiter(LimitsSettings(max_rps_per_ip=0), store)
-    verdicts = [await limiter.take(ADDRESS) for _ in range(200)]
-    assert all(verdict.granted and verdict.headers == [] for verdict in verdicts)
+    headers: Headers = []
+    for _ in range(200):
+        await limiter.take(ADDRESS, headers)
+    assert headers == []
 
 
 async def test_an_address_that_fails_too_often_is_refused_until_its_bucket_refills(
     store: LimiterStore, clock: HandClock
 ) -> None:
     limiter = FailedAuthLimiter(LimitsSettings(failed_auth_per_sec=1, failed_auth_burst=3), store)
-    assert [(await limiter.drain(ADDRESS)).granted for _ in range(4)] == [True, True, True, False]
-    assert (await limiter.drain("198.51.100.1")).granted
+    assert await granted(limiter, 4) == [True, True, True, False]
+    assert await granted(limiter, 1, "198.51.100.1") == [True]
     clock.now += 1
-    assert [(await limiter.drain(ADDRESS)).granted for _ in range(2)] == [True, False]
+    assert await granted(limiter, 2) == [True, False]
 
 
 async def test_failures_and_requests_of_one_address_are_counted_apart(store: LimiterStore) -> None:
     settings = LimitsSettings(max_rps_per_ip=1, rps_burst=1, failed_auth_burst=1)
     await FailedAuthLimiter(settings, store).drain(ADDRESS)
-    assert (await RateLimiter(settings, store).take(ADDRESS)).granted
+    await RateLimiter(settings, store).take(ADDRESS, [])
 
 
 async def test_failures_without_a_limit_are_never_refused(store: LimiterStore) -> None:
     limiter = FailedAuthLimiter(LimitsSettings(failed_auth_per_sec=0), store)
-    for _ in range(100):
-        assert (await limiter.drain(ADDRESS)).granted
+    assert all(await granted(limiter, 100))
 
 
 @pytest.mark.parametrize(
