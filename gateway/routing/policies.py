@@ -13,7 +13,10 @@ class Policy(Protocol):
     """Chooses among the backends of one group."""
 
     async def order(self, group: BackendGroup) -> Sequence[Backend]:
-        """Backends of `group` in the order in which one request may try them: the first choice first, no two alike."""
+        """Backends of `group` in the order in which one request may try them: the first choice first, no two alike.
+
+        Not asked about a group of one.
+        """
         ...
 
 
@@ -26,7 +29,5 @@ class RoundRobin:
     async def order(self, group: BackendGroup) -> Sequence[Backend]:
         """The backends of `group`, beginning with the one whose turn it is; the rest are for failover."""
         backends = group.backends
-        if len(backends) == 1:
-            return backends
         first = await self._next_turn(group.name) % len(backends)
         return backends[first:] + backends[:first]

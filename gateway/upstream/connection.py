@@ -24,7 +24,7 @@ LOST_HOST = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 class Connection(asyncio.Protocol):
     """One connection to a backend: connecting, then resting and in use by turns, then lost.
 
-    `on_lost` is called once, when a connection that had been made is lost.
+    `parser` reads the next answer. `on_lost` is called once, when a connection that had been made is lost.
     """
 
     __slots__ = (
@@ -35,7 +35,6 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_made",
         "_on_lost",
-        "_parser",
         "_paused",
         "_sock",
         "_take",
@@ -46,12 +45,14 @@ class Connection(asyncio.Protocol):
         "_written",
         "closed",
         "origin",
+        "parser",
     )
 
     def __init__(
         self, origin: Origin, loop: asyncio.AbstractEventLoop, on_lost: Callable[["Connection"], None]
     ) -> None:
         self.origin = origin
+        self.parser = Parser(origin.usual)
         self.closed = False
         self._tls = origin.address.tls
         self._loop = loop
@@ -59,7 +60,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._made = False
         self._answer: Answer | None = None
-        self._parser: Parser | None = None
         self._failure: UpstreamError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._take: Take | None = None
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
         """The transport is closed, by us or by an error."""
         self._ended(exc)
         self.closed = True
-        self._drop_parser()
+        self.parser.close()
         self._wake()
         self._on_lost(self)
 
@@ -127,13 +127,6 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether a request may be written: open, and the kernel holds nothing that was not asked for."""
         return not (self.closed or self._has_news(0))
-
-    def parser(self) -> Parser:
-        """What the next answer is to be read with."""
-        parser = self._parser
-        if parser is None:
-            parser = self._parser = Parser(self.origin.usual)
-        return parser
 
     def ask(self, head: bytes, body: bytes, answer: Answer) -> None:
         """Write a request; `news` tells when something of its answer has come."""
@@ -172,8 +165,9 @@ class Connection(asyncio.Protocol):
         if answer is not None and not self.closed:
             if answer.complete and answer.reusable and not self._transport.get_write_buffer_size():
                 self._used = True
-                if answer.pieces or (self._parser is not None and not self._parser.clean):
-                    self._drop_parser()  # only one that stands where a fresh one would reads the next answer
+                if answer.pieces or not self.parser.clean:
+                    self.parser.close()  # only one that stands where a fresh one would reads the next answer
+                    self.parser = Parser(self.origin.usual)
                 return True
             answer.stop()
         self.abort()
@@ -203,11 +197,6 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(True)
-
-    def _drop_parser(self) -> None:
-        if self._parser is not None:
-            self._parser.close()
-            self._parser = None
 
     def _ended(self, exc: Exception | None) -> None:
         """The backend's end, or an error: finish the answer or explain why there is none."""

@@ -50,7 +50,7 @@ class Http11Client:
         progress = request.progress
         if progress is not None:
             progress.phase = _WAITING
-        reply = Http11Reply(connection.parser(), request.method)
+        reply = Http11Reply(connection.parser, request.method)
         reply.connection, reply.pool = connection, pool
         try:
             connection.ask(head, request.body, reply)

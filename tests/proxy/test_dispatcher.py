@@ -1,6 +1,7 @@
 """Another replica is asked only while nothing can have run, and a backend is never asked twice for one request."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,14 +10,16 @@ from gateway.core.errors import BadGatewayError, UnavailableError
 from gateway.observability.metrics import RETRIES
 from gateway.proxy.dispatcher import Dispatcher
 from gateway.proxy.pieces import HOLD_BYTES
+from gateway.proxy.planner import Plan
 from gateway.proxy.retry import RetryBudget
 from gateway.routing.policies import RoundRobin
+from gateway.routing.registry import Route
 from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 from gateway.upstream.protocol import Reply
 from tests.core.hand_time import HandTime
 from tests.core.requests import context
 from tests.observability.noted import CountedMetrics
-from tests.proxy.fakes import ADDRESSES, FakeReply, ScriptedClient, events, plan_of, whole
+from tests.proxy.fakes import ADDRESSES, BACKENDS, FakeReply, ScriptedClient, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +71,18 @@ async def test_whose_turn_it_is_is_the_policys_to_say() -> None:
     post = Post(first=2, chat2=[whole(b"{}")])
     await post.open()
     assert post.client.order == ["chat2"]
+
+
+async def test_a_group_of_one_asks_for_no_turn() -> None:
+    async def no_turn(name: str) -> int:
+        raise AssertionError(f"{name} has nobody to take turns with")
+
+    post = Post(chat0=[whole(b"{}")])
+    post.dispatcher._policy = RoundRobin(no_turn)
+    plan = plan_of()
+    group = replace(plan.route.group, backends=BACKENDS[:1])
+    await post.dispatcher.open(post.ctx, Plan(Route(group, "qwen"), plan.body, plan.peeked))
+    assert post.client.order == ["chat0"]
 
 
 async def test_a_backend_gets_our_key_our_id_and_its_own_path() -> None:

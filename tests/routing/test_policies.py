@@ -23,11 +23,3 @@ async def test_two_workers_that_share_a_counter_alternate_strictly() -> None:
     group = BackendGroup("chat", ModelKind.CHAT, "qwen", ("qwen",), (A, B))
     orders = [tuple(await workers[turn % 2].order(group)) for turn in range(6)]
     assert orders == [(A, B), (B, A)] * 3
-
-
-async def test_a_group_of_one_asks_for_no_turn() -> None:
-    async def next_turn(name: str) -> int:
-        raise AssertionError(f"{name} has nobody to take turns with")
-
-    group = BackendGroup("embed", ModelKind.EMBEDDING, "e", ("e",), (A,))
-    assert list(await RoundRobin(next_turn).order(group)) == [A]
