@@ -1,6 +1,5 @@
 """What does a whole answer state? Its usage, whether it failed or was aborted, and under which name it goes out."""
 
-import re
 from typing import Any, Final
 
 import msgspec
@@ -10,8 +9,13 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.core.faults import states_error
 from gateway.core.usage import StatedUsage, Usage
 
-_HEAD: Final = re.compile(rb'\{(?:"(?:id|object)":"[^"\\]*",|"created":\d+,)*"model":"[^"\\]*"')
-"""How vLLM's chat, completion, embedding, rerank and score answers begin, up to and with the model's name."""
+_NAMED: Final = b'"model":"'
+"""How the model's name begins in vLLM's chat, completion, embedding, rerank and score answers, near their head."""
+
+_HEAD_BYTES: Final = 1024
+"""Where it is sought; before it vLLM writes the answer's id, which holds ours, and its kind."""
+
+_BACKSLASH, _BRACKET, _BRACE = b"\\[{"
 
 
 class UnreadableAnswerError(ValueError):
@@ -135,8 +139,10 @@ def rename_model(body: bytes, model: str) -> bytes:
 
 def rename_head(beginning: bytes, model: str) -> bytes | None:
     """Do the same with the beginning of an answer alone, None where the name does not stand as vLLM writes it there."""
-    head = _HEAD.match(beginning)
-    if head is None:
+    before, _, rest = beginning[:_HEAD_BYTES].partition(_NAMED)
+    name, quote, _ = rest.partition(b'"')
+    # Behind an object or a list it could stand inside of one, and behind a backslash inside of a text.
+    if not quote or _BACKSLASH in before or _BACKSLASH in name or _BRACKET in before or _BRACE in before[1:]:
         return None
-    before = head.group().rpartition(b'"model":')[0]
-    return b"".join((before, b'"model":', orjson.dumps(model), memoryview(beginning)[head.end() :]))
+    end = len(before) + len(_NAMED) + len(name) + 1
+    return b"".join((before, b'"model":', orjson.dumps(model), memoryview(beginning)[end:]))

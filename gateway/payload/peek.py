@@ -162,16 +162,12 @@ def _digest(fields: _Body, body: bytes) -> Peek:
         prompts=1 if fields.prompt is UNSET else count_batch(bytes(fields.prompt)),
         inputs=1 if fields.input is UNSET else count_batch(bytes(fields.input)),
         documents=0 if fields.documents is fields.text_1 is fields.queries is UNSET else _documents(fields),
-        has_media=messages is not UNSET and _has_two_lists(body) and has_media(bytes(messages)),
+        # Parts stand in a list inside of another: without a second bracket the messages need not be copied out.
+        has_media=messages is not UNSET and body.rfind(b"[") > body.find(b"[") and has_media(bytes(messages)),
         previous_response_id=fields.previous_response_id is not None and fields.previous_response_id != "",
         background=fields.background is True,
         store=fields.store is True,
     )
-
-
-def _has_two_lists(body: bytes) -> bool:
-    """Whether parts can stand inside of the messages: without a second bracket, these need not be copied out."""
-    return body.find(b"[", body.find(b"[") + 1) >= 0
 
 
 def _wrong_type(error: msgspec.ValidationError) -> BadRequestError:

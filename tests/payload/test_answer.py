@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from gateway.core.usage import Usage
-from gateway.payload.answer import Answer, UnreadableAnswerError, read_answer, rename_model
+from gateway.payload.answer import Answer, UnreadableAnswerError, read_answer, rename_head, rename_model
 
 CHAT = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1795225026,"model":"qwen","choices":[{"index":0,"message":'
@@ -111,3 +111,33 @@ def test_the_usual_head_is_renamed_without_the_rest() -> None:
 @pytest.mark.parametrize("body", [b"{}", b'{"data":[]}', b"[]", b"<html>", b'{"a":"\xff', b""])
 def test_what_states_no_model_is_left_as_it_is(body: bytes) -> None:
     assert rename_model(body, "alias") is body
+
+
+def chat(name: bytes, before: bytes = b'"id":"chatcmpl-1"') -> bytes:
+    return b'{%b,"model":"%b","choices":[]}' % (before, name)
+
+
+@pytest.mark.parametrize("body", [chat(b"a"), chat(b"a", b'"made":"up","n":1'), b'{"model":"a"}'])
+def test_a_name_in_the_head_is_replaced_without_reading_the_rest(body: bytes) -> None:
+    assert rename_head(body, "b") == body.replace(b'"a"', b'"b"')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        chat(b"a", b'"tool":{"n":1}'),
+        chat(b"a", b'"tools":["x"]'),
+        chat(b"a", rb'"id":"\""'),
+        chat(rb"a\"c"),
+        b'{"tool":{"model":"a"}}',
+        b'{"tools":["model","a"]}',
+        b'[{"model":"a"}]',
+        rb'{"id":"\",\"model\":\"a"}',
+        b'{"model": "a"}',
+        b'{"model":"a',
+        b'{"id":"%b","model":"a"}' % (b"x" * 1024),
+        b"",
+    ],
+)
+def test_a_name_that_may_not_be_the_answers_own_is_left_to_a_parser(body: bytes) -> None:
+    assert rename_head(body, "b") is None

@@ -29,6 +29,9 @@ from gateway.payload.lists import (
         b'[{"role":"user","content":"a"},{"role":"user","content":[{"type":"file","file":{}}]}]',
         b'[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{}}]}]}]',
         b'[{"role":"user","content":[{"type":"video_url"}]}]',
+        b'[{"role":"user","content":[{"input_audio":{}}]}]',
+        b'[{"role":"user","content":[{"\\u0074ype":"image"}]}]',
+        b'[{"role":"user","content":[{"image\\u005furl":{}}]}]',
     ],
 )
 def test_parts_that_are_no_text_are_found(messages: bytes) -> None:

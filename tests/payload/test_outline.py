@@ -85,7 +85,8 @@ def test_an_outline_states_the_same_figures_and_hides_no_failure(members: dict[s
     if outlined is None:
         return
     seen, whole = read_answer(outlined), read_answer(body)
-    assert seen.usage == whole.usage
+    # One whose `choices` are no choices states no figures; its outline, which has none of them, may.
+    assert seen.usage == whole.usage or whole.usage is None
     assert seen.failed >= whole.failed
     assert seen.aborted >= whole.aborted
 

@@ -48,12 +48,12 @@ def encodable(fields: dict[str, Any]) -> bool:
 
 
 @settings(max_examples=150, deadline=None)
-@given(objects.filter(encodable), st.dictionaries(st.sampled_from(NAMES), values), spellings, space)
+@given(objects.filter(encodable), st.dictionaries(st.sampled_from(NAMES), values, min_size=1), spellings, space)
 def test_a_splice_is_an_update(
     fields: dict[str, Any], update: dict[str, Any], spelling: Spelling, padding: str
 ) -> None:
     body = (padding + spelling.spell(fields) + padding).encode()
-    spliced = splice(body, {name: json.dumps(value).encode() for name, value in update.items()})
+    spliced = splice(body, json.dumps(update)[1:-1].encode())
     assert json.loads(spliced) == {**fields, **update}
 
 
@@ -94,7 +94,7 @@ def survives(body: bytes) -> None:
         peek(body)
     except BadRequestError:
         return
-    assert json.loads(splice(body, {"model": b'"x"'}).decode("utf-8", "replace"))["model"] == "x"
+    assert json.loads(splice(body, b'"model":"x"').decode("utf-8", "replace"))["model"] == "x"
 
 
 @settings(max_examples=150, deadline=None)
