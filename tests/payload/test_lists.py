@@ -30,6 +30,7 @@ from gateway.payload.lists import (
         b'[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{}}]}]}]',
         b'[{"role":"user","content":[{"type":"video_url"}]}]',
         b'[{"role":"user","content":[{"input_audio":{}}]}]',
+        b'[{"role":"user","content":[{"video_url":{}}]}]',
         b'[{"role":"user","content":[{"\\u0074ype":"image"}]}]',
         b'[{"role":"user","content":[{"image\\u005furl":{}}]}]',
     ],
