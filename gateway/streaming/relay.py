@@ -32,8 +32,8 @@ _CLOSE: Final = b"}"
 _AFTER_CHOICES: Final = b"}]}\n\n"
 _STEM: Final = b'{"choices":[{"index":0,'
 """Stands before the rest of a chunk for its beginning, which has been checked."""
-_NEVER: Final = b"\r"
-"""Begins no data that is looked at for its beginning."""
+_NEVER: Final = b"\r" * (USUAL_BYTES + 1)
+"""Begins no data that is looked at for its beginning: none of it is so long."""
 
 _UNSOUND: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises."""

@@ -127,3 +127,13 @@ def test_choices_whose_numbers_begin_alike_are_counted_apart() -> None:
     one, twelve = (FIRST.replace(b'"index":0', b'"index":%d' % index) for index in (1, 12))
     *_, usage = relayed([one, twelve, one], UsageCut.ALL, None)
     assert usage == Usage(6, 4)
+
+
+@pytest.mark.parametrize("before", [b"", b"data: [DONE]\n\n", b"data: <html>\n\n", FIRST[:40]])
+def test_what_follows_a_line_end_is_no_chunk_that_began_before(before: bytes) -> None:
+    rest = b'\r"a":1}]}\n\n'
+    split, whole = StreamRelay(Dialect.OPENAI), StreamRelay(Dialect.OPENAI)
+    out = split.feed(before) + split.feed(rest)
+    assert out == whole.feed(before + rest)
+    assert b'"a":1' not in out
+    assert (split.tokens, split.failure, split.ended) == (0, whole.failure, whole.ended)
