@@ -16,7 +16,7 @@ class Handler:
 
     Args:
         forward: answers a planned request from a backend.
-        own: the FastAPI application for our own paths.
+        own: answers our own paths (`api/own.py`).
     """
 
     def __init__(self, forward: Forward, own: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""In which order does a request pass the door? One list."""
+"""How do layers become one application? The first of a list outermost; the list itself stands in `gateway/app.py`."""
 
 from collections.abc import Callable, Sequence
 

@@ -33,7 +33,7 @@ class Wire(Protocol):
         ...
 
     def untaken(self) -> int:
-        """Bytes of what was written that the client's kernel has not taken."""
+        """Bytes of what was written that wait for the client, beside what our kernel holds."""
         ...
 
     def drop(self) -> None:
