@@ -5,10 +5,12 @@ import threading
 
 import pytest
 
+from gateway.core.context import Phase
 from gateway.upstream.connection import Connection
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from gateway.upstream.http11 import Http11Client
 from gateway.upstream.protocol import UpstreamRequest
+from tests.core.requests import context
 from tests.upstream.backend import OK, PATIENCE_SECS, Backend, Peer, Script, answers
 from tests.upstream.conftest import Opener, within
 
@@ -268,3 +270,15 @@ async def test_the_backends_key_cannot_break_out_of_its_field(open_client: Opene
             with pytest.raises(ValueError, match="line break"):
                 await client.send(backend.address, request)
         assert backend.accepted == 0
+
+
+async def test_a_request_waits_for_its_answer_from_the_moment_it_has_a_connection(open_client: Opener) -> None:
+    ctx, client = context(), open_client()
+    request = UpstreamRequest(b"POST", b"/", [], b"{}", ctx)
+    with Backend(answers(OK)) as backend:
+        (await client.send(backend.address, request)).close()
+        assert ctx.phase is Phase.WAITING
+    ctx.phase = Phase.CONNECTING
+    with pytest.raises(NeverSent):
+        await open_client().send(backend.address, request)
+    assert ctx.phase is Phase.CONNECTING
