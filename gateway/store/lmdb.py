@@ -36,6 +36,9 @@ RECORDS_PER_STEP = 200
 SPARED_NAMES = 32
 """Names of which a worker keeps slots; all are given back in one transaction: 0.1 ms."""
 
+SPARES_PER_NAME = 16
+"""Slots of one name that a worker keeps at the most: what a worker that is held up holds back from the others."""
+
 TICKS_WITHOUT_SPARES = 3
 """For how many ticks a worker keeps no slot once it is told that somebody waits; that is repeated once a tick."""
 
@@ -72,6 +75,7 @@ class LmdbStore:
         self._debts: list[tuple[bytes, bytes | None]] = []  # name and ticket of releases that could not be written
         self._spares: dict[bytes, int] = {}  # slots that this worker has and nobody uses, by name
         self._ticks_without_spares = 0  # still to come, since somebody waited in any worker
+        self._waited_for_since = 0.0  # the loop's time at which that began
         self._told: set[int] = set()  # the workers that were told so since the last tick
         self._burying: set[int] = set()
         self._entries = 0
@@ -122,12 +126,10 @@ class LmdbStore:
         if name in self._spares and self._takes_over(name, limit):
             return Grant(key, token, spare=True)
         grant = Grant(key, token)
-        if not self._entries % ENTRIES_PER_LOOK:  # and again by the next entry, if this one is refused
-            self._decide(self._refuse_if_full)
-        entry, called = self._decide(ledger.enter, name, (self._worker, token), limit, max_queued)
-        self._entries += 1
-        if called:
-            self._call(called)
+        entry = self._enter(name, token, limit, max_queued)
+        if entry == ledger.REFUSED and patience > TICK_SECS and self._some_may_be_kept():
+            await self._clock.sleep(TICK_SECS)
+            entry = self._enter(name, token, limit, max_queued)
         if entry == ledger.STARTED_WITH_ROOM:
             grant.spare = patience > TICK_SECS and max_queued > 0  # one who is refused could not call for it
             return grant
@@ -135,7 +137,7 @@ class LmdbStore:
             return grant
         if entry == ledger.REFUSED:
             raise NoPlaceError
-        self._ticks_without_spares = TICKS_WITHOUT_SPARES
+        self._hear_of_waiters()
         ticket = self._tickets[token] = ticket_key(name, entry)
         try:
             grant.waited = await self._waiters.wait(token, patience)
@@ -155,14 +157,14 @@ class LmdbStore:
         grant.released = True
         if self._closed:
             return
-        if grant.spare and not self._ticks_without_spares:
-            name, spares = record_name(grant.key), self._spares
-            spares[name] = spares.get(name, 0) + 1
+        name, spares = record_name(grant.key), self._spares
+        kept = spares.get(name, 0)
+        if grant.spare and kept < SPARES_PER_NAME and not self._ticks_without_spares:
+            spares[name] = kept + 1
             if len(spares) > SPARED_NAMES:
                 self._give_back()
         else:
-            ticket = self._tickets.pop(grant.token, None) if self._tickets else None
-            self._give_up(record_name(grant.key), ticket)
+            self._give_up(name, self._tickets.pop(grant.token, None) if self._tickets else None)
 
     async def next_turn(self, name: str) -> int:
         """See `LimiterStore.next_turn`."""
@@ -172,6 +174,27 @@ class LmdbStore:
         """See `LimiterStore.counts`."""
         self._give_back()
         return self._decide(count)
+
+    def _enter(self, name: bytes, token: int, limit: int, max_queued: int) -> int:
+        """`ledger.enter`'s verdict; whoever it gives reason to look is called."""
+        if not self._entries % ENTRIES_PER_LOOK:  # and again by the next entry, if this one is refused
+            self._decide(self._refuse_if_full)
+        entry, called = self._decide(ledger.enter, name, (self._worker, token), limit, max_queued)
+        self._entries += 1
+        if called:
+            self._call(called)
+        return entry
+
+    def _hear_of_waiters(self) -> None:
+        """Somebody waits, in whatever worker: no slot is kept for a while."""
+        if not self._ticks_without_spares:
+            self._waited_for_since = self._loop.time()
+        self._ticks_without_spares = TICKS_WITHOUT_SPARES
+
+    def _some_may_be_kept(self) -> bool:
+        """Has the wait begun so lately that other workers may not have given back what they kept?"""
+        self._hear_of_waiters()
+        return self._loop.time() - self._waited_for_since < TICK_SECS
 
     def _takes_over(self, name: bytes, limit: int) -> bool:
         """Have a slot that was kept, if nobody has a better right to it; otherwise keep none."""
@@ -200,7 +223,7 @@ class LmdbStore:
         if token != ledger.ANYBODY:
             self._waiters.wake(token)
         else:
-            self._ticks_without_spares = TICKS_WITHOUT_SPARES
+            self._hear_of_waiters()
             self._give_back()
 
     def _refuse_if_full(self, tree: Tree) -> None:
@@ -309,7 +332,7 @@ class LmdbStore:
 
     def _wake_those_who_may_go(self, tree: Tree) -> None:
         if ledger.somebody_waits(tree):
-            self._ticks_without_spares = TICKS_WITHOUT_SPARES
+            self._hear_of_waiters()
         for token, ticket in self._tickets.items():
             if tree.get(ticket) is None:
                 self._waiters.wake(token)

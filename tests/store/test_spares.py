@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import SystemClock
 from gateway.store import environment, ledger
-from gateway.store.lmdb import SPARED_NAMES, TICKS_WITHOUT_SPARES, LmdbStore
+from gateway.store.errors import NoPlaceError
+from gateway.store.lmdb import SPARED_NAMES, SPARES_PER_NAME, TICK_SECS, TICKS_WITHOUT_SPARES, LmdbStore
 from gateway.store.protocol import Grant
 from gateway.store.records import Claimant
 from gateway.store.settings import StoreKind, StoreSettings, default_path
@@ -131,6 +132,40 @@ async def test_a_slot_is_kept_only_while_at_most_half_of_them_are_taken(store: L
 async def test_where_nobody_can_wait_for_a_slot_none_is_kept(store: LmdbStore, refused_at_once: dict[str, int]) -> None:
     store.release(await acquire(store, **refused_at_once))
     assert written(store) == (0, 0)
+
+
+async def test_a_burst_is_not_refused_for_slots_that_another_worker_keeps(directory: Path) -> None:
+    async with stores(directory, 2) as (keeper, asked):
+        kept = [await acquire(keeper) for _ in range(2)]
+        for grant in kept:
+            keeper.release(grant)
+        burst = [asyncio.create_task(acquire(asked, max_queued=1)) for _ in range(5)]
+        for _ in range(5):
+            done, _ = await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+            first = done.pop()
+            burst.remove(first)
+            asked.release(await first)
+        assert not burst
+
+
+async def test_a_full_queue_that_all_have_heard_of_refuses_at_once(store: LmdbStore) -> None:
+    held = [await acquire(store, 1)]
+    waiting = asyncio.create_task(acquire(store, 1, max_queued=1))
+    await checkpoint()
+    with pytest.raises(NoPlaceError):
+        await acquire(store, 1, max_queued=1)  # looks a second time, a tick later
+    store._waited_for_since -= TICK_SECS
+    refused = asyncio.create_task(acquire(store, 1, max_queued=1))
+    await checkpoint()
+    assert isinstance(refused.exception(), NoPlaceError)
+    store.release(held.pop())
+    store.release(await until_done(waiting))
+
+
+async def test_a_worker_keeps_a_few_slots_of_a_name(store: LmdbStore) -> None:
+    for grant in [await acquire(store, 1000) for _ in range(SPARES_PER_NAME + 5)]:
+        store.release(grant)
+    assert written(store) == (SPARES_PER_NAME, 0)
 
 
 async def test_at_the_limit_a_slot_is_had_again_as_soon_as_it_is_given_back(store: LmdbStore) -> None:
