@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,17 @@ def test_nothing_that_decides_is_left_out(inside: bytes, cut: int) -> None:
     body = BEFORE + inside + BEHIND
     assert outline([body]) is None
     assert outline(split(body, cut % len(body))) is None
+
+
+@pytest.mark.parametrize(
+    "number", [b"NaN", b"Infinity", b"-Infinity", b"\xff]{,", b"\x00]{,", b"\x00" * 9, "\u221e".encode()]
+)
+@pytest.mark.parametrize("cuts", [(), (len(BEFORE) + 5,), (len(BEFORE) + 3, len(ANSWER) - len(BEHIND))])
+def test_what_cannot_be_a_number_is_left_to_be_read(number: bytes, cuts: tuple[int, ...]) -> None:
+    body = ANSWER.replace(b"0.5", number)
+    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+        msgspec.json.decode(body)
+    assert outline(split(body, *cuts)) is None
 
 
 @pytest.mark.parametrize(
