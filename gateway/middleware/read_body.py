@@ -62,23 +62,24 @@ class ReadBody:
         ctx.phase = _BODY
         if b"content-encoding" in ctx.fields:
             _check_encodings(ctx.fields[b"content-encoding"])
+        body = ctx.connection.take_body() if ctx.connection is not None else None
+        if body is None:
+            body = await self._read(ctx, receive)
+        else:
+            self._hold(ctx, 0, len(body))
         try:
-            body = ctx.connection.take_body() if ctx.connection is not None else None
-            if body is None:
-                body = await self._read(ctx, receive)
-            else:
-                self._hold(ctx, len(body))
             ctx.body = body
             await self._plan(ctx)
             await self._app(scope, receive, send)
         finally:
-            self._held -= ctx.bytes_in
+            self._held -= len(body)
 
     async def _read(self, ctx: RequestContext, receive: Receive) -> bytes:
-        """A body that is still coming."""
+        """A body that is still coming: held when it is returned, and not when this raises."""
         if int(ctx.fields.get(b"content-length", b"0")) > self._max_bytes:
             raise self._too_large()
         parts: list[bytes] = []
+        held = 0
         arrivals = self._arrivals
         arrivals.begin(ctx)
         try:
@@ -89,25 +90,32 @@ class ReadBody:
                     leave(ctx)
                     await asyncio.get_running_loop().create_future()
                 part = message["body"]
-                self._hold(ctx, len(part))
+                held = self._hold(ctx, held, len(part))
                 parts.append(part)
                 if not message.get("more_body", False):
                     return part if len(parts) == 1 else b"".join(parts)
                 if part:
                     arrivals.advance(ctx)
+        except BaseException:  # a cancellation, too
+            self._held -= held
+            raise
         finally:
             arrivals.end(ctx)
 
-    def _hold(self, ctx: RequestContext, size: int) -> None:
-        """Count bytes that have come; what a client only announces takes no room from others."""
-        ctx.bytes_in += size
-        self._held += size
-        if ctx.bytes_in > self._max_bytes:
+    def _hold(self, ctx: RequestContext, held: int, size: int) -> int:
+        """Count bytes that have come; what a client only announces takes no room from others.
+
+        Returns how much of this body is held now. Bytes for which it raises are not.
+        """
+        ctx.bytes_in = whole = held + size
+        if whole > self._max_bytes:
             raise self._too_large()
-        if self._held > self._max_held:
+        if self._held + size > self._max_held:
             raise NoRoomError(
                 "The gateway holds as many request bodies as it can.", retry_after=RETRY_SECS, headers=[CLOSE]
             )
+        self._held += size
+        return whole
 
     def _too_large(self) -> PayloadTooLargeError:
         return PayloadTooLargeError(

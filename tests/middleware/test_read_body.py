@@ -54,6 +54,7 @@ class Door:
         self.planned: list[bytes] = []
         self.passed = 0
         self.mistake = mistake
+        self.booked: int | None = None
         self.proceed: asyncio.Event | None = None
         bounds = MiddlewareSettings.model_construct(  # smaller than an operator may choose them
             max_request_body_bytes=max_bytes,
@@ -67,6 +68,8 @@ class Door:
         if self.mistake is not None:
             raise self.mistake
         self.planned.append(ctx.body)
+        if self.booked is not None:
+            ctx.bytes_in = self.booked
 
     async def _app(self, *_: object) -> None:
         self.passed += 1
@@ -278,6 +281,18 @@ async def test_what_was_held_is_free_again_however_a_request_ends(end: str) -> N
     door.mistake = None
     await door.visit(Upload(b"0" * 10))
     assert door.planned[-1] == b"0" * 10
+
+
+@pytest.mark.parametrize("parts", [None, [b"0" * 10], [b"01234", b"56789"]])
+async def test_what_was_held_is_free_again_whatever_the_log_is_told_of_it(parts: list[bytes] | None) -> None:
+    door = Door(held=10)
+    door.booked = 3
+    for _ in range(2):
+        if parts is None:
+            await door.visit(nothing_to_receive, connection=FakeConnection(body=b"0" * 10))
+        else:
+            await door.visit(Upload(*parts))
+    assert door.passed == 2
 
 
 async def test_what_is_only_announced_takes_no_room_from_others() -> None:
