@@ -17,6 +17,7 @@ import uvloop
 
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
+from gateway.server.accepting import Acceptor
 from gateway.server.channel import FAREWELL_SECS, Assignment, receive_assignment, report_failure, report_ready
 from gateway.server.connection import ConnectionLimits
 from gateway.server.protocol import HttpProtocol
@@ -68,12 +69,15 @@ class WorkerServer(uvicorn.Server):
         super().__init__(config)
         self._worker = worker
         self._drain_secs = drain_secs
+        self._acceptors: list[Acceptor] = []
         self.on_started: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
-        await super().startup(sockets)
+        await super().startup([])  # it would listen with the loop's own server: see Acceptor
         settle_memory()
+        if not self.should_exit:
+            self._acceptors = [Acceptor(listener, self._make_protocol) for listener in sockets or []]
         self.on_started()
 
     @contextlib.contextmanager
@@ -89,15 +93,16 @@ class WorkerServer(uvicorn.Server):
         self.should_exit = True
         self._worker.drain.begin()
         logger.info("worker_drain_began", extra=self._situation())
-        if self.started:
-            for server in self.servers:
-                server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for the running requests, then for their farewells, then for nobody."""
         self.stop()
         for listener in sockets or []:
             listener.close()
+        for acceptor in self._acceptors:
+            await acceptor.settled()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._idle_within(self._drain_secs):
@@ -108,6 +113,11 @@ class WorkerServer(uvicorn.Server):
                     task.cancel()
                 await self._idle_within(FAREWELL_SECS)
         await self.lifespan.shutdown()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        """A new connection's, as uvicorn would make it."""
+        maker: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return maker(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def _situation(self) -> dict[str, int]:
         """Who we are and how many requests run here, as a log line's fields."""

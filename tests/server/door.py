@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, ClientConnection, Receive, Scope, Send
 from gateway.core.worker import Refused
+from gateway.server.accepting import Acceptor
 from gateway.server.connection import ConnectionLimits
 from gateway.server.listening import listen
 from gateway.server.protocol import HttpProtocol
@@ -50,11 +51,11 @@ async def serving(
     refused: list[Refused] = []
     make = functools.partial(HttpProtocol, Config(app), state, {}, app=app, limits=limits, refused=refused.append)
     with listen("127.0.0.1", 0) as listener:
-        server = await asyncio.get_running_loop().create_server(make, sock=listener)
+        acceptor = Acceptor(listener, make)
         try:
             yield Door(listener.getsockname()[1], state, refused)
         finally:
-            server.close()
+            acceptor.close()
             for task in state.tasks:
                 task.cancel()
             await asyncio.gather(*state.tasks, return_exceptions=True)
@@ -160,9 +161,9 @@ class Echo:
         await reply(send, await read_body(receive))
 
 
-async def turns() -> None:
-    """What was sent on the loopback is read within these turns of the loop."""
-    for _ in range(3):
+async def turns(count: int = 3) -> None:
+    """What was sent on the loopback is read within three turns of the loop."""
+    for _ in range(count):
         await asyncio.sleep(0)  # noqa: TID251 -- no time passes
 
 

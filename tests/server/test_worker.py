@@ -1,15 +1,95 @@
-"""A worker's end: for whom it waits."""
+"""A worker's beginning and end: how it takes connections, and for whom it waits."""
 
 import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from uvicorn import Config
+from uvicorn.server import ServerState
 
 from gateway.core.worker import WorkerIdentity
+from gateway.server.accepting import BATCH
+from gateway.server.listening import listen
 from gateway.server.worker import WorkerServer
-from tests.server.door import Echo
+from tests.server.door import Echo, turns
 
 pytestmark = pytest.mark.anyio
+
+
+class Connection(asyncio.Protocol):
+    """As much of a connection as a server asks for: it closes when it is told of a drain."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.connections: set[Any] = state.connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self.connections.discard(self)
+
+    def shutdown(self) -> None:
+        self.transport.close()
+
+
+def server_of(make: Callable[..., asyncio.Protocol]) -> WorkerServer:
+    config = Config(Echo(), http=make, lifespan="off")  # type: ignore[arg-type]  # any maker will do
+    config.load()
+    server = WorkerServer(config, WorkerIdentity(), drain_secs=30.0)
+    server.lifespan = config.lifespan_class(config)
+    return server
+
+
+async def test_a_worker_takes_a_batch_of_connections_in_a_round() -> None:
+    made: list[Connection] = []
+
+    def make(server_state: ServerState, **_: object) -> Connection:
+        made.append(Connection(server_state))
+        return made[-1]
+
+    server = server_of(make)
+    with listen("127.0.0.1", 0) as listener, ExitStack() as clients:
+        for _ in range(BATCH):
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+        await server.startup([listener])
+        async with asyncio.timeout(10):
+            while not made:
+                await turns(1)
+        assert len(made) == BATCH
+        await asyncio.wait_for(server.shutdown([listener]), 10)
+
+
+async def test_a_connection_that_was_taken_just_before_a_drain_is_told_of_it() -> None:
+    drains: list[asyncio.Task[None]] = []
+
+    def make(server_state: ServerState, **_: object) -> Connection:
+        drains.append(asyncio.create_task(server.shutdown([listener])))  # runs before the connection is made
+        return Connection(server_state)
+
+    server = server_of(make)
+    listener = listen("127.0.0.1", 0)
+    address = listener.getsockname()
+    with socket.create_connection(address) as client:
+        await server.startup([listener])
+        client.settimeout(0)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
+        await asyncio.wait_for(drains[0], 10)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+
+
+async def test_a_worker_that_is_told_to_end_while_it_starts_takes_nobody() -> None:
+    server = server_of(lambda **_: pytest.fail("it was taken"))
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        server.stop()
+        await server.startup([listener])
+        await turns(10)
+        await asyncio.wait_for(server.shutdown([listener]), 10)
 
 
 async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
