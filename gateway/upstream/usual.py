@@ -13,8 +13,8 @@ MAX_HEAD_BYTES: Final = 4096
 """A longer head is not learned: an answer is compared with what was learned before it is looked at."""
 LEARNED_EVERY: Final = 4
 """Of the heads that are not the usual one: learning costs half of a reading, for nothing where each one is new."""
-NOTHING: Final = b"\0"
-"""What no answer begins with."""
+NOTHING: Final = ()
+"""In place of a prefix that is still to be learned: bytes start with one of none never, whatever a backend sends."""
 
 
 class UsualHead:
@@ -24,7 +24,8 @@ class UsualHead:
     whatever llhttp found in the one it would find in the other. A server's date makes it a new one once a second.
 
     Attributes:
-        prefix, suffix: the bytes before and after the digits, the blank line included.
+        prefix, suffix: the bytes before and after the digits, the blank line included; the first is `NOTHING` before a
+            head was learned.
         status, content_type: what it states.
         before, after: its fields as `protocol.Reply` has them, around its length.
     """
@@ -33,7 +34,8 @@ class UsualHead:
 
     def __init__(self) -> None:
         self._unknown = 0
-        self.prefix = self.suffix = NOTHING
+        self.prefix: bytes | tuple[()] = NOTHING
+        self.suffix = b""
         self.status = 0
         self.content_type = b""
         self.before: Headers = []

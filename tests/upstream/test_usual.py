@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.asgi import first_of
 from gateway.upstream.answer import Answer, BadAnswerError, Parser
-from gateway.upstream.usual import LEARNED_EVERY, MAX_HEAD_BYTES, UsualHead
+from gateway.upstream.usual import LEARNED_EVERY, MAX_HEAD_BYTES, NOTHING, UsualHead
 from tests.upstream.test_answer import CUTS, FIELDS, Outcome, pieces_of
 
 VLLM = (
@@ -99,7 +99,13 @@ def test_a_head_that_differs_is_read_as_if_it_were_the_first(head: bytes) -> Non
 )
 def test_what_says_more_than_its_length_is_not_remembered(data: bytes) -> None:
     usual = taught(data)
-    assert usual.prefix == UsualHead().prefix
+    assert usual.prefix is NOTHING
+
+
+@pytest.mark.parametrize("data", [b"\x005\x00hello", b"5hello", b"0", b"\0", b"()5()hello", b"\r\n\r\n5\r\n\r\nhello"])
+def test_before_a_head_was_learned_none_is_recognised(data: bytes) -> None:
+    assert not recognised(UsualHead(), data)
+    assert read(Parser(), data, []) == (Outcome(body=b"", complete=False, status=hash("malformed")), False)
 
 
 def test_heads_that_take_turns_do_not_push_each_other_out_each_time() -> None:
@@ -118,7 +124,7 @@ def test_a_head_that_comes_in_two_pieces_is_neither_remembered_nor_recognised() 
     for cut in range(1, data.index(b"\r\n\r\n") + 4):
         new = UsualHead()
         read(Parser(new), data, [cut])
-        assert new.prefix == UsualHead().prefix
+        assert new.prefix is NOTHING
         assert not recognised(usual, data, [cut])
         assert read(Parser(usual), data, [cut]) == read(Parser(), data, [cut])
 
@@ -134,7 +140,7 @@ def test_who_does_not_read_a_recognised_answer_is_as_far_behind() -> None:
 def test_an_answer_to_head_is_neither_remembered_nor_recognised() -> None:
     usual = UsualHead()
     Answer(Parser(usual), b"HEAD").feed(VLLM % 5)
-    assert usual.prefix == UsualHead().prefix
+    assert usual.prefix is NOTHING
     answer = Answer(Parser(taught(answer_of(648))), b"HEAD")
     answer.feed(VLLM % 5)
     assert (answer.complete, answer.content_length) == (True, 0)
