@@ -1,6 +1,8 @@
 """A head that repeats is recognised, and what is recognised is what llhttp would have read."""
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.core.asgi import FIELDS_EXTENSION, Headers, fields_of
 from gateway.server.head import MAX_HEADERS
 from gateway.server.protocol import PARSED_BYTES
-from gateway.server.usual import MAX_DIGITS, MAX_HEAD_BYTES, MAX_HEADS, MAX_SEEN, UsualHeads
+from gateway.server.usual import MAX_DIGITS, MAX_FIELDS, MAX_HEAD_BYTES, MAX_HEADS, MAX_SEEN, UsualHeads
 from tests.server.visit import Visit
 
 SDK = (
@@ -191,6 +193,55 @@ async def test_what_says_more_than_its_length_is_not_learned(head: bytes) -> Non
     usual = await taught(request_of(264, head))
     assert not usual._known
     assert await recognised(usual, request_of(264, head)) == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("beyond", [0, 1])
+async def test_a_head_of_many_fields_is_not_learned(beyond: int) -> None:
+    more = MAX_FIELDS - SDK.count(b": ") + beyond
+    head = SDK.replace(b"Host", b"".join(b"X-%d: x\r\n" % number for number in range(more)) + b"Host")
+    usual = await taught(request_of(264, head))
+    assert len(usual._known) == 1 - beyond
+    await same(usual, request_of(3, head))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("letters", [b"%C3%A9", b"%F0%9F%98%80"])
+async def test_a_path_beyond_ascii_is_not_learned(letters: bytes) -> None:
+    usual = await taught(request_of(264).replace(b"completions", letters))
+    assert not usual._known
+
+
+LAST_LINES = b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1"
+FIELD = b"\r\nX-%02d: " + b"x" * ((MAX_HEAD_BYTES - 60) // (MAX_FIELDS - 2) - 8)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /%d" + LAST_LINES + b"".join(FIELD % number for number in range(MAX_FIELDS - 2)),
+        b"POST /%d" + LAST_LINES + (FIELD % 0) * (MAX_FIELDS - 2),
+        b"POST /%%20%d" + b"x" * (MAX_HEAD_BYTES - 60) + LAST_LINES,
+    ],
+    ids=["many names", "one name", "a path"],
+)
+async def test_what_is_known_of_the_largest_head_takes_less_than_18_kb(head: bytes) -> None:
+    usual = Noting()
+    tracemalloc.start()
+    try:
+        for number in range(100, 120):
+            for _ in range(2):
+                await (await Visit(usual).send(head % number + b"\r\n\r\nx")).outcome()
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        assert len(usual._known) == 20
+        usual._known.clear()
+        gc.collect()
+        taken = before - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 10_000 < taken / 20 < 18_000
 
 
 @pytest.mark.anyio
