@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         "_limits",
         "_loop",
         "_reading_paused",
-        "_relief",
+        "_reliefs",
         "_server",
         "_transport",
         "congested",
@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
+        """The request that runs, or whose answer the client has yet to take; none is run behind it."""
         self._in_head = False
         """A head has begun and is not complete."""
         self._head_timer: asyncio.TimerHandle | None = None
@@ -81,7 +82,8 @@ class Connection(asyncio.Protocol):
         """What comes is thrown away, and reading goes on for the sake of noticing the client's departure."""
         self._draining = False
         self._reading_paused = False
-        self._relief: asyncio.Future[None] | None = None
+        self._reliefs: tuple[asyncio.Future[None], ...] = ()
+        """One for each who waits: if they shared one, whoever is cancelled would cancel it for all."""
         self._date_fields: Headers = []
         self._date_line = b""
 
@@ -109,8 +111,8 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._deaf = True
-        self.resume_writing()
         exchange, self._exchange = self._exchange, None
+        self.resume_writing()
         if exchange is not None:
             exchange.lost()
 
@@ -119,10 +121,15 @@ class Connection(asyncio.Protocol):
         self.congested = True
 
     def resume_writing(self) -> None:
-        """The client has taken enough."""
+        """The client has taken enough; who waited for that is woken, and a complete answer is over."""
         self.congested = False
-        if self._relief is not None and not self._relief.done():
-            self._relief.set_result(None)
+        reliefs, self._reliefs = self._reliefs, ()
+        for relief in reliefs:
+            if not relief.done():
+                relief.set_result(None)
+        exchange = self._exchange
+        if exchange is not None and exchange.complete:
+            self.end(b"")
 
     # What uvicorn's Server asks for.
 
@@ -155,8 +162,9 @@ class Connection(asyncio.Protocol):
 
     async def relieved(self) -> None:
         """Wait until the client has taken enough of what was written, or has gone."""
-        self._relief = self._loop.create_future()
-        await self._relief
+        relief = self._loop.create_future()
+        self._reliefs += (relief,)
+        await relief
 
     def resume_body(self) -> None:
         """Read on, if a full buffer had stopped us."""
@@ -165,12 +173,19 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def end(self, data: bytes) -> None:
-        """Queue the answer's last bytes, if there are any; then wait for the next request, or close."""
+        """Queue the answer's last bytes, if there are any; then wait for the next request, or close.
+
+        That comes when the client has taken enough: or one that never reads could have answer upon answer queued. A
+        client that still uploads is not waited for: it reads when it has sent all, which `_linger` throws away.
+        """
         transport = self._transport
         if data:
             self.written += len(data)
             transport.write(data)
-        exchange, self._exchange = self._exchange, None
+        exchange = self._exchange
+        if self.congested and exchange is not None and not exchange.more_body:
+            return  # until `resume_writing`
+        self._exchange = None
         if exchange is None or transport.is_closing():
             return
         if exchange.keep_alive:

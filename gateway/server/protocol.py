@@ -47,9 +47,10 @@ class HttpProtocol(Connection):
 
     It stands in for uvicorn's own protocol where a gateway's promises depend on it: a departure is told by callback
     the moment the socket is lost (`core.asgi.ClientConnection`); a head must arrive in time and within bounds; a
-    second request pipelined behind a running one is not run, as its bytes would hide the departure; an `Upgrade` is
-    ignored without losing the body; an early answer is not lost to a reset; HTTP/1.0 gets no chunks; what is refused
-    here is told to `refused`, as no application will ever count it.
+    second request pipelined behind a running one, or behind an answer that the client does not take, is not run, as its
+    bytes would hide the departure, and its answer would wait behind the other; an `Upgrade` is ignored without losing
+    the body; an early answer is not lost to a reset; HTTP/1.0 gets no chunks; what is refused here is told to
+    `refused`, as no application will ever count it.
     """
 
     __slots__ = (
@@ -228,7 +229,10 @@ class HttpProtocol(Connection):
     def _read_on(self, data: bytes, exchange: Exchange) -> None:
         """What comes behind a head is its body, or nothing that is run behind the running request."""
         if not exchange.more_body:
-            if data.strip(LINE_ENDS):
+            if exchange.complete and exchange.keep_alive and not self.untaken():
+                self.resume_writing()  # all was taken, and the transport is about to say so
+                self.data_received(data)
+            elif data.strip(LINE_ENDS):
                 self._hear_no_more()
             return
         waiting = exchange.waiting

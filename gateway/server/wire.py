@@ -29,7 +29,7 @@ class Wire(Protocol):
         ...
 
     def end(self, data: bytes) -> None:
-        """Queue the answer's last bytes, if any; keep the connection or close it, as `Exchange.keep_alive` says."""
+        """Queue the answer's last bytes, if any; when the client has taken enough, go on as `keep_alive` says."""
         ...
 
     def untaken(self) -> int:

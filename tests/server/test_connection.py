@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.asgi import Receive, Scope, Send
 from gateway.server import connection as connection_module
+from gateway.server.usual import UsualHeads
 from tests.server.door import (
     PATIENCE_SECS,
     Door,
@@ -22,7 +23,9 @@ from tests.server.door import (
     reply,
     request,
     serving,
+    turns,
 )
+from tests.server.visit import Visit
 
 pytestmark = pytest.mark.anyio
 
@@ -351,6 +354,68 @@ async def test_dropping_a_client_that_took_all_leaves_its_answer_incomplete_or_i
         await it.answer()
         await it.send(request("GET", "/incomplete"))
         assert (await it.rest()).endswith(b"\r\n\r\n6\r\na part\r\n")
+
+
+async def test_a_request_behind_an_answer_that_is_not_taken_is_not_run_and_that_answer_is_the_last() -> None:
+    loop = asyncio.get_running_loop()
+    paths = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        paths.append(scope["path"])
+        await reply(send, bytes(LARGE))
+
+    async with serving(app) as door:
+        with await deaf(door, request("GET", "/first")) as reader:
+            await eventually(lambda: max(untaken(door), default=0) > 65536)
+            for _ in range(2):
+                await loop.sock_sendall(reader, request("GET", "/behind"))
+                await turns()
+            size = 0
+            async with asyncio.timeout(PATIENCE_SECS):
+                while part := await loop.sock_recv(reader, LARGE):
+                    size += len(part)
+            await eventually(lambda: not door.state.tasks)
+    assert paths == ["/first"]
+    assert LARGE < size < LARGE + 1000
+
+
+async def test_all_who_wait_for_the_client_are_woken_though_one_of_them_is_cancelled() -> None:
+    woken: list[object] = []
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(reply(send, bytes(LARGE)))
+        waiting = [asyncio.ensure_future(connection_of(scope).room()) for _ in range(3)]
+        await eventually(lambda: connection_of(scope).untaken() > 65536)
+        waiting[1].cancel()
+        woken.extend(await asyncio.gather(sending, *waiting, return_exceptions=True))
+
+    async with serving(app) as door, client(door) as it:
+        it.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport can
+        await it.send(request("GET", "/"))
+        await eventually(lambda: max(untaken(door), default=0) > 65536)
+        it.writer.transport.resume_reading()  # type: ignore[attr-defined]  # see above
+        await it.answer()
+        await eventually(lambda: woken)
+    assert [type(each) for each in woken] == [type(None), type(None), asyncio.CancelledError, type(None)]
+
+
+async def test_a_client_that_takes_each_large_answer_keeps_its_connection_until_it_is_idle() -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await reply(send, bytes(LARGE))
+
+    async with serving(app, keepalive=0.3) as door, client(door) as it:
+        for _ in range(3):
+            await it.send(request("GET", "/"))
+            assert len(await it.answer()) > LARGE
+        assert await it.rest() == b""
+
+
+async def test_a_request_that_comes_before_the_transport_says_that_all_was_taken_is_run() -> None:
+    visit = Visit(UsualHeads(65536))
+    visit.protocol.pause_writing()  # as uvloop's, which tells of a write that the kernel took later in its turn
+    await visit.send(request(body=b"one"), request(body=b"two"))
+    assert visit.bodies == [b"one", b"two"]
+    visit.protocol.connection_lost(None)
 
 
 async def test_half_a_departure_is_one_though_much_was_not_taken() -> None:

@@ -92,7 +92,13 @@ def serving(tmp_path: Path, app: str = "build", **settings: str) -> Iterator[Gat
     log = tmp_path / "log"
     with (
         log.open("wb") as stderr,
-        subprocess.Popen(command(app), cwd=ROOT, env=environment(**settings), stderr=stderr) as process,  # noqa: S603 -- this interpreter
+        subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
+            command(app),
+            cwd=ROOT,
+            env=environment(**settings),
+            stderr=stderr,
+            start_new_session=True,  # a process group of its own, as a terminal gives to a command
+        ) as process,
     ):
         try:
             await_that(lambda: b'"listening"' in log.read_bytes() or process.poll() is not None)
@@ -153,6 +159,19 @@ def test_a_stop_refuses_at_once_lets_a_stream_finish_and_exits_with_0(number: si
         for _ in range(5):
             assert next(stream) == "part"
         assert gateway.process.poll() is None
+        done.touch()
+        assert stream.last() == "the end"
+        assert gateway.process.wait(30) == 0
+        assert [event["event"] for event in gateway.events()][-2:] == ["drain_began", "stopped"]
+        assert {event["level"] for event in gateway.events()} == {"info"}
+
+
+def test_a_terminals_ctrl_c_is_the_supervisors_alone_to_answer(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with serving(tmp_path) as gateway, streaming(gateway, done) as stream:
+        assert os.getpgid(gateway.process.pid) == gateway.process.pid != os.getpgrp()
+        os.killpg(gateway.process.pid, signal.SIGINT)  # the terminal's goes to each process of the group
+        await_that(gateway.refuses)
         done.touch()
         assert stream.last() == "the end"
         assert gateway.process.wait(30) == 0
