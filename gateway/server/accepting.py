@@ -10,8 +10,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 16
 """Connections that are taken in one round. uvloop's own server takes one, and a round of a busy worker lasts 10 to
-30 ms: the last of 256 that came at once waited for 2 s. All that wait would be a burst for the worker that woke first,
-while its siblings have nothing to do."""
+30 ms: the last of 256 that came at once waited for 2 s. The more a round takes, the less evenly they are spread over
+the workers (docs/decisions/0010-supervisor.md)."""
 PAUSE_SECS = 1.0
 """How long nothing is taken after the kernel refused: what the process or the host lacks is given back by others."""
 
