@@ -53,7 +53,7 @@ def test_a_worker_killed_in_mid_stream_takes_only_its_own_clients_along(
     for name in BOTH:
         chat_fleet[name].set_pace(token_ms=5)
     clients = [
-        RawClient(gateway.port).post(PATH, {**BODY, "max_tokens": 400, "ignore_eos": True, "stream": True})
+        RawClient(gateway.port).post(PATH, {**BODY, "max_tokens": 1000, "ignore_eos": True, "stream": True})
         for _ in range(8)
     ]
     for client in clients:
