@@ -94,10 +94,9 @@ class Forwarder:
     def _answer(self, ctx: RequestContext, reply: Reply, client: ClientSide, pinger: Pinger | None) -> Awaitable[None]:
         if reply.status != _OK:
             return self._pass_error(ctx, reply, client, pinger)
-        content_type = reply.content_type
         if not ctx.streamed:
-            return relay_whole(ctx, reply, client, content_type, self._identities)
-        if content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:
+            return relay_whole(ctx, reply, client, self._identities)
+        if reply.content_type[: len(EVENT_STREAM)].lower() == EVENT_STREAM:
             return relay_stream(ctx, reply, self._relay_for(ctx), client, pinger, self._identities)
         raise BadGatewayError("The model server answered with something that is no event stream.")
 

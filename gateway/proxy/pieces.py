@@ -54,7 +54,7 @@ async def relay_pieces(
     """Pass a 200 on of which `first` has come; raises what `whole.relay_whole` does."""
     held = _Held(first)
     await reply.pour(held.take)
-    kind = first_of(reply.headers, b"content-type").lower()
+    kind = reply.content_type.lower()
     if held.complete and kind.startswith(JSON):
         parts = _judged(ctx, reply, held.parts, identities)
     elif kind.startswith((JSON, BINARY)):

@@ -51,9 +51,7 @@ async def read_bounded(reply: Reply) -> bytes:
     return b"".join(parts)
 
 
-async def relay_whole(
-    ctx: RequestContext, reply: Reply, client: ClientSide, content_type: bytes, identities: Identities
-) -> None:
+async def relay_whole(ctx: RequestContext, reply: Reply, client: ClientSide, identities: Identities) -> None:
     """Pass a 200 on: renamed, counted, and never cut off looking complete.
 
     Raises:
@@ -62,6 +60,7 @@ async def relay_whole(
         MayHaveRun: the backend broke off.
     """
     body = await reply.read()
+    content_type = reply.content_type
     if len(body) != reply.content_length or len(body) >= LONG_BYTES or not content_type.startswith(JSON):
         await relay_pieces(ctx, reply, client, body, identities)
         return

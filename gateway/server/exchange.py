@@ -177,7 +177,7 @@ class Exchange:
         lines = lines_of(headers)
         head = b"\r\n".join([STATUS_LINES[status], wire.date_line(), *lines, b"content-length: %d\r\n\r\n" % len(body)])
         if len(body) > JOINED_BYTES:
-            wire.write(head)  # the transport gathers the two
+            wire.write(head)  # a write of its own: see JOINED_BYTES
         else:
             body = head + body
         self.started = self.complete = True
@@ -306,7 +306,7 @@ class Exchange:
             data = b"" if self._mute else self._framed(body, more=more)
         if self._held:
             if len(data) > JOINED_BYTES:
-                self._wire.write(self._held)  # the transport gathers the two
+                self._wire.write(self._held)  # a write of its own: see JOINED_BYTES
             else:
                 data = self._held + data
             self._held = b""

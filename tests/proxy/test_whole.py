@@ -47,8 +47,7 @@ class Pass:
         self.client = ClientSide(self.ctx, self.told, Watchdog(self.ctx, time), time)
 
     async def run(self) -> Told:
-        content_type = dict(self.reply.headers).get(b"content-type", b"")
-        await relay_whole(self.ctx, self.reply, self.client, content_type, Identities())
+        await relay_whole(self.ctx, self.reply, self.client, Identities())
         return self.told
 
 
