@@ -12,10 +12,12 @@ class Backend:
     Attributes:
         name: short and stable, for logs, metrics and `/health/detailed`: `chat0`, `embed`.
         url: base URL without a trailing slash, as configured.
+        weight: its share of its group's requests against the other replicas' shares, where the policy weighs; above 0.
     """
 
     name: str
     url: str
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class BackendGroup:
         model: the model's name at the backends, to which every alias is rewritten.
         aliases: further names that clients may use.
         backends: the replicas, in configured order; never empty.
+        fallback: the group that answers in its stead while it is down or overloaded; empty for none.
     """
 
     name: str
@@ -35,6 +38,7 @@ class BackendGroup:
     model: str
     aliases: tuple[str, ...]
     backends: tuple[Backend, ...]
+    fallback: str = ""
 
     @property
     def model_names(self) -> tuple[str, ...]:

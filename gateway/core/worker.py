@@ -82,6 +82,9 @@ class WorkerIdentity:
         refusals: tells of what the server answered by itself.
         page: the inherited descriptor of the page that its metrics are counted in; None: nobody collects them.
         request_ids: what the ids of its requests begin with; the supervisor's log ties it to the worker.
+        board: the inherited descriptor of the page on which all processes of the host say what they know of the
+            backends; None: there is no supervisor, and the application keeps a board of its own.
+        row: this worker's row of that board.
     """
 
     index: int = 0
@@ -90,3 +93,5 @@ class WorkerIdentity:
     refusals: Refusals = field(default_factory=Refusals)
     page: int | None = None
     request_ids: str = field(default_factory=new_request_ids)
+    board: int | None = None
+    row: int = 0
