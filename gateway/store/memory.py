@@ -2,14 +2,16 @@
 
 import heapq
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
+from gateway.store.hall import Hall
 from gateway.store.line import heads_due, may_start
-from gateway.store.protocol import Bucket, BucketState, Grant, KeyCounts, StoreCounts
+from gateway.store.protocol import Bucket, BucketState, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
 from gateway.store.waiters import Waiters
 
@@ -36,6 +38,7 @@ class MemoryStore:
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()  # least recently used first
         self._queues: dict[str, Queue] = {}
+        self._halls: defaultdict[str, Hall] = defaultdict(Hall)  # of groups of which somebody has a seat or waits
         self._turns: dict[str, int] = {}
         self._tokens = itertools.count(1)
         self._waiters = Waiters(clock)
@@ -48,6 +51,7 @@ class MemoryStore:
         """See `LimiterStore.close`."""
         self._closed = True
         self._queues.clear()
+        self._halls.clear()
         self._full_at.clear()
         self._waiters.wake_all()
 
@@ -99,6 +103,43 @@ class MemoryStore:
         self._call_heads(queue)
         self._drop_if_unused(grant.key, queue)
 
+    async def seat(
+        self, group: str, organization: str, *, candidates: Sequence[str], limit: int, max_queued: int, patience: float
+    ) -> Seat:
+        """See `LimiterStore.seat`."""
+        hall = self._halls[group]
+        hall.limit = limit
+        self._call_in(hall)
+        seat = Seat(group, "", next(self._tokens))
+        if backend := hall.choose(candidates):
+            hall.sit(seat, backend)
+            return seat
+        if hall.queued >= max_queued:
+            self._forget_if_empty(group)
+            raise NoPlaceError
+        hall.wait(organization, seat, candidates)
+        try:
+            seat.waited = await self._waiters.wait(seat.token, patience)
+        except BaseException:
+            self._withdraw(seat, organization)
+            raise
+        if self._closed:
+            raise StoreUnavailableError("The gateway is going away.")
+        if not seat.backend:
+            self._withdraw(seat, organization)
+            raise NoSlotError
+        return seat
+
+    def leave_seat(self, seat: Seat) -> None:
+        """See `LimiterStore.leave_seat`."""
+        hall = self._halls.get(seat.group)
+        if hall is None or seat.released:
+            return
+        seat.released = True
+        hall.leave(seat.backend)
+        self._call_in(hall)
+        self._forget_if_empty(seat.group)
+
     async def next_turn(self, name: str) -> int:
         """See `LimiterStore.next_turn`."""
         turn = self._turns.get(name, 0)
@@ -111,6 +152,27 @@ class MemoryStore:
         busiest = heapq.nlargest(BUSIEST, each, key=lambda count: count.in_flight + count.queued)
         in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
         return StoreCounts(in_flight, queued, len(self._full_at), tuple(busiest))
+
+    def seat_counts(self) -> tuple[GroupCounts, ...]:
+        """See `LimiterStore.seat_counts`."""
+        return tuple(GroupCounts(group, hall.queued, dict(hall.taken)) for group, hall in self._halls.items())
+
+    def _withdraw(self, seat: Seat, organization: str) -> None:
+        """Give up a seat that was given in this very moment, or the place."""
+        if seat.backend or self._closed:
+            self.leave_seat(seat)
+        else:
+            self._halls[seat.group].quit(organization, seat)
+            self._forget_if_empty(seat.group)
+
+    def _call_in(self, hall: Hall) -> None:
+        for seat in hall.call():
+            self._waiters.wake(seat.token)
+
+    def _forget_if_empty(self, group: str) -> None:
+        hall = self._halls[group]
+        if not hall.taken and not hall.row:
+            del self._halls[group]
 
     def _call_heads(self, queue: Queue) -> None:
         for _ in range(heads_due(*queue.line)):

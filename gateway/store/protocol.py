@@ -1,5 +1,6 @@
-"""What may be asked of the shared state? Buckets, slots and turns, each one decision that all workers agree on."""
+"""What may be asked of the shared state? Buckets, slots, seats, turns: each one decision that all agree on."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -34,6 +35,24 @@ class Grant(Struct, eq=False, gc=False):
     spare: bool = False
 
 
+class Seat(Struct, eq=False, gc=False):
+    """One of the seats at `backend`, held until it is left; `token` is unique in its worker, `waited` is in seconds."""
+
+    group: str
+    backend: str
+    token: int
+    waited: float = 0.0
+    released: bool = False
+
+
+class GroupCounts(NamedTuple):
+    """How many requests of one group wait for a seat, and how many seats are taken at each backend that has any."""
+
+    group: str
+    queued: int
+    taken: dict[str, int]
+
+
 class KeyCounts(NamedTuple):
     """How many slots of one key are taken, and how many requests wait for one."""
 
@@ -58,7 +77,7 @@ class LimiterStore(Protocol):
     """The limits' memory, one truth for all workers.
 
     Every method but `open` and `close` is one atomic decision; a Redis store makes it one script call. Methods raise
-    `StoreUnavailableError` when the state cannot be written, except `release`, which never raises.
+    `StoreUnavailableError` when the state cannot be written, except `release` and `leave_seat`, which never raise.
     """
 
     async def open(self) -> None:
@@ -95,10 +114,35 @@ class LimiterStore(Protocol):
         """
         ...
 
+    async def seat(
+        self, group: str, organization: str, *, candidates: Sequence[str], limit: int, max_queued: int, patience: float
+    ) -> Seat:
+        """Take one of the `limit` seats of one of the `candidates`, backends of the group, when it is our turn.
+
+        Of free seats it is the one at the candidate where the fewest are taken, in the given order among equals.
+        Nobody who waits is overtaken: a free seat is a newcomer's only if none of those could use it.
+
+        Otherwise it waits at most `patience` seconds among at most `max_queued` of the group. Organizations that wait
+        stand in a row. A seat goes to the first of them that can use it, there to its oldest request that can, and
+        that organization then stands last. The newest `limit` counts for the whole group.
+
+        A cancelled call holds nothing. Raises `NoPlaceError` at once when the queue is full, `NoSlotError` when the
+        time is over.
+        """
+        ...
+
+    def leave_seat(self, seat: Seat) -> None:
+        """Give the seat to whoever is next. Has its effect once, however often it is called; never raises."""
+        ...
+
     async def next_turn(self, name: str) -> int:
         """0, 1, 2, ...: every call in any worker gets the next number of `name`. Names are few: they are kept."""
         ...
 
     def counts(self) -> StoreCounts:
         """How many slots are taken and requests queued now; those that other workers keep count as taken."""
+        ...
+
+    def seat_counts(self) -> tuple[GroupCounts, ...]:
+        """The groups of which seats are taken or waited for, over all workers; the others are kept nowhere."""
         ...
