@@ -141,6 +141,16 @@ class Connection(asyncio.Protocol):
         else:
             self._loop.call_later(LAST_IDLE_SECS, self._close_if_idle)
 
+    def retire(self) -> None:
+        """The worker takes no further connections: the next answer that can still say so is this one's last.
+
+        Where an answer's head is out, and where nothing runs, a proxy was promised that the connection stays, and may be
+        sending its next POST: that is answered, with `connection: close`. What is not used again ends by idleness.
+        """
+        self._draining = True
+        if self._exchange is not None and not self._exchange.started:
+            self._exchange.keep_alive = False
+
     # server.wire.Wire
 
     def date_line(self) -> bytes:
