@@ -1,13 +1,13 @@
 """What is known of this request? One object that goes with it from the door to the log line."""
 
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct, field
 
 from gateway.core.asgi import ClientConnection, Fields, Headers
 from gateway.core.endpoint import Dialect, Endpoint
 from gateway.core.lifeline import Lifeline
+from gateway.core.plan import RequestPlan
 from gateway.core.usage import Usage
 
 CONTEXT_KEY = "gateway.context"
@@ -54,8 +54,8 @@ class RequestContext(Struct, eq=False):  # made per request: a dataclass takes s
     phase: Phase = Phase.ARRIVED
     body: bytes = b""
     streamed: bool = False
-    plan: Any = None
-    """What the body asks for, as `proxy.planner.Plan`; the words' floor may not name a room above it."""
+    plan: RequestPlan = None  # type: ignore[assignment]  # set before any room asks: an Optional would cost each a test
+    """What the body asks for, and of whom; nobody behind `proxy.planner` runs without it."""
     group: str = ""
     """The group of the model that was asked for: a bounded set, unlike what clients write."""
     backend: str | None = None

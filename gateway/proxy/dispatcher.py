@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from gateway.core.asgi import Headers
 from gateway.core.context import Phase, RequestContext
 from gateway.core.errors import UnavailableError
+from gateway.core.plan import RequestPlan
 from gateway.observability import metrics as m
 from gateway.observability.metrics import Metrics
-from gateway.proxy.planner import Plan
+from gateway.proxy.buffered import BufferedReply, read_bounded
 from gateway.proxy.retry import RetryBudget
 from gateway.proxy.verdict import busy, refused
-from gateway.proxy.whole import BufferedReply, read_bounded
 from gateway.routing.policies import Policy
 from gateway.upstream.address import Address
 from gateway.upstream.errors import NeverSent
@@ -58,7 +58,7 @@ class Dispatcher:
         self._budget = budget
         self._metrics = metrics
 
-    async def open(self, ctx: RequestContext, plan: Plan) -> Reply:
+    async def open(self, ctx: RequestContext, plan: RequestPlan) -> Reply:
         """The reply of the first backend that takes the request, its head read.
 
         Only what provably did not run is tried elsewhere: a request that never left (at once), and one that a backend
@@ -106,7 +106,7 @@ class Dispatcher:
         except NeverSent:
             return None
 
-    def _request(self, ctx: RequestContext, plan: Plan) -> UpstreamRequest:
+    def _request(self, ctx: RequestContext, plan: RequestPlan) -> UpstreamRequest:
         path = ctx.endpoint.upstream_path
         assert path is not None  # noqa: S101 -- only relayed endpoints are planned
         return UpstreamRequest(b"POST", path, self._headers, plan.body, ctx, ctx.request_id.encode())

@@ -7,16 +7,16 @@ from gateway.core.asgi import Send
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
+from gateway.proxy.buffered import read_bounded
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.dispatcher import Dispatcher
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
-from gateway.proxy.planner import Plan
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import relay_stream
 from gateway.proxy.verdict import stated, translate
 from gateway.proxy.watchdog import Rounds
-from gateway.proxy.whole import read_bounded, relay_whole
+from gateway.proxy.whole import relay_whole
 from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
 from gateway.upstream.protocol import Reply
@@ -66,7 +66,7 @@ class Forwarder:
         Raises:
             GatewayError: no backend took it, a backend broke off, or its answer cannot be trusted.
         """
-        plan: Plan = ctx.plan
+        plan = ctx.plan
         watchdog = self._rounds.watch(ctx)
         pinger = None
         try:
@@ -101,7 +101,7 @@ class Forwarder:
         raise BadGatewayError("The model server answered with something that is no event stream.")
 
     def _relay_for(self, ctx: RequestContext) -> StreamRelay:
-        plan: Plan = ctx.plan
+        plan = ctx.plan
         peeked, route = plan.peeked, plan.route
         return StreamRelay(
             ctx.dialect,

@@ -14,7 +14,6 @@ from gateway.payload.renaming import Renaming
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.identity import Identities
 from gateway.proxy.judging import BINARY, JSON, NO_END, NO_JSON, STOPPED, check, kept
-from gateway.proxy.planner import Plan
 from gateway.upstream.protocol import Reply
 
 HOLD_BYTES: Final = 1024 * 1024
@@ -82,7 +81,7 @@ def _judged(ctx: RequestContext, reply: Reply, parts: list[bytes], identities: I
         document = b"".join(parts)
         parts = [document]
     check(ctx, reply, document, identities)
-    plan: Plan = ctx.plan
+    plan = ctx.plan
     if plan.route.renamed:
         parts = _renamed(parts, plan.route.asked)
     return parts
@@ -103,7 +102,7 @@ async def _relay_on(
     identities: Identities,
 ) -> None:
     """Pass on what is not held: a failure that shows after the head went out leaves the answer without its end."""
-    plan: Plan = ctx.plan
+    plan = ctx.plan
     renaming = None
     size = reply.content_length
     if isinstance(passing, PassingJson):

@@ -13,7 +13,7 @@ from gateway.proxy.identity import Identities
 from gateway.proxy.pieces import HOLD_BYTES
 from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
-from gateway.proxy.whole import BufferedReply, read_bounded, relay_whole
+from gateway.proxy.whole import relay_whole
 from gateway.upstream.errors import MayHaveRun
 from tests.core.hand_time import HandTime
 from tests.core.requests import FakeConnection, Told, context
@@ -283,19 +283,6 @@ async def test_what_is_no_answer_is_not_shown(reply: FakeReply) -> None:
 @pytest.mark.parametrize("body", [b"[]", b"[1]\n", b'{"a": 1}\r\n '])
 async def test_any_whole_json_is_an_answer(body: bytes) -> None:
     assert (await Pass(FakeReply(body)).run()).body == body
-
-
-async def test_an_error_body_is_read_up_to_its_bound() -> None:
-    assert await read_bounded(FakeReply(b"a", b"b")) == b"ab"
-    assert len(await read_bounded(FakeReply(b"x" * HOLD_BYTES))) == HOLD_BYTES
-    with pytest.raises(BadGatewayError, match="too large"):
-        await read_bounded(FakeReply(b"x" * HOLD_BYTES, b"x"))
-
-
-async def test_a_body_that_was_read_is_given_once() -> None:
-    reply = BufferedReply(500, [JSON_FIELD], b"{}")
-    assert [await reply.read(), await reply.read()] == [b"{}", b""]
-    reply.close()
 
 
 async def test_figures_that_cannot_be_true_are_not_counted() -> None:
