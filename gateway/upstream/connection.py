@@ -8,9 +8,10 @@ from typing import cast
 
 from gateway.core.chunks import sole_chunk
 from gateway.upstream import tcp
-from gateway.upstream.answer import Answer, BadAnswerError, Parser
+from gateway.upstream.answer import Answer
 from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
 from gateway.upstream.origin import Origin
+from gateway.upstream.parser import BadAnswerError, Parser
 from gateway.upstream.protocol import Take
 
 HIGH_WATER_BYTES = 65_536
@@ -21,7 +22,7 @@ ONE_WRITE_BYTES = 65_536
 LOST_HOST = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
-class Connection(asyncio.Protocol):
+class BackendConnection(asyncio.Protocol):
     """One connection to a backend: connecting, then resting and in use by turns, then lost.
 
     `parser` reads the next answer. `on_lost` is called once, when a connection that had been made is lost.
@@ -49,7 +50,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, origin: Origin, loop: asyncio.AbstractEventLoop, on_lost: Callable[["Connection"], None]
+        self, origin: Origin, loop: asyncio.AbstractEventLoop, on_lost: Callable[["BackendConnection"], None]
     ) -> None:
         self.origin = origin
         self.parser = Parser(origin.usual)

@@ -6,7 +6,7 @@ import ssl
 from gateway.core.context import Phase
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import BackendConnection
 from gateway.upstream.errors import NeverSent
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
@@ -68,9 +68,9 @@ class Http11Client:
         """Close every connection, those in use included, and wait until their sockets are closed."""
         await self._pool.aclose()
 
-    async def _connected(self, origin: Origin) -> Connection:
+    async def _connected(self, origin: Origin) -> BackendConnection:
         """A new connection, or an idle one that became free while this request waited for room."""
-        new = Connection(origin, asyncio.get_running_loop(), self._pool.leave)
+        new = BackendConnection(origin, asyncio.get_running_loop(), self._pool.leave)
         connection = await self._pool.enter(new)
         if connection is not new:
             if connection.usable():
@@ -91,7 +91,7 @@ class Http11Client:
         new.abort()  # the backend closed it, or spoke before it was asked
         raise NeverSent("closed")
 
-    async def _connect(self, connection: Connection) -> None:
+    async def _connect(self, connection: BackendConnection) -> None:
         """Try the host's addresses in the resolver's order."""
         address = connection.origin.address
         loop = asyncio.get_running_loop()
@@ -128,7 +128,7 @@ class Http11Reply(Answer):
     """
 
     __slots__ = ("connection", "pool")
-    connection: Connection | None
+    connection: BackendConnection | None
     pool: Pool
 
     async def read(self) -> bytes:
@@ -178,7 +178,7 @@ class Http11Reply(Answer):
         self.close()
 
 
-def _is_fit_when_new(connection: Connection) -> bool:
+def _is_fit_when_new(connection: BackendConnection) -> bool:
     """Whether a connection that was just made can carry a request.
 
     `usable` takes unread bytes for an answer that nobody asked for; after a TLS handshake they are session tickets.

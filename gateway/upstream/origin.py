@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from gateway.upstream.address import Address
 from gateway.upstream.head import HeadWriter
-from gateway.upstream.usual import UsualHead
+from gateway.upstream.usual import UsualAnswer
 
 if TYPE_CHECKING:
-    from gateway.upstream.connection import Connection
+    from gateway.upstream.connection import BackendConnection
 
 
 class Origin:
@@ -25,5 +25,5 @@ class Origin:
     def __init__(self, address: Address) -> None:
         self.address = address
         self.writer = HeadWriter(address)
-        self.usual = UsualHead()
-        self.resting: dict[Connection, float] = {}
+        self.usual = UsualAnswer()
+        self.resting: dict[BackendConnection, float] = {}

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import BackendConnection
 from gateway.upstream.errors import NeverSent, PoolExhausted
 from gateway.upstream.origin import Origin
 from gateway.upstream.settings import UpstreamSettings
@@ -14,8 +14,8 @@ from gateway.upstream.settings import UpstreamSettings
 class _Waiter:
     """A request that waits for room; granted a place for its `connection`, or an idle one in its stead."""
 
-    connection: Connection
-    granted: asyncio.Future[Connection]
+    connection: BackendConnection
+    granted: asyncio.Future[BackendConnection]
 
 
 class Pool:
@@ -26,7 +26,7 @@ class Pool:
         self._max_idle = settings.upstream_max_keepalive if settings.upstream_keepalive_secs else 0
         self._wait_secs = settings.upstream_connect_timeout_secs
         self._idle_secs = settings.upstream_keepalive_secs
-        self._open: set[Connection] = set()
+        self._open: set[BackendConnection] = set()
         self._origins: dict[Origin, None] = {}  # in the order of their first connections
         self._idle_count = 0
         self._waiters: deque[_Waiter] = deque()
@@ -42,7 +42,7 @@ class Pool:
         """Open connections (idle and connecting ones included), idle ones, requests that wait for one."""
         return len(self._open), self._idle_count, len(self._waiters)
 
-    def take(self, origin: Origin) -> Connection | None:
+    def take(self, origin: Origin) -> BackendConnection | None:
         """The idle connection to a backend that was used last, or None."""
         resting = origin.resting
         if not resting:
@@ -56,7 +56,7 @@ class Pool:
             connection.abort()
         return None
 
-    async def enter(self, connection: Connection) -> Connection:
+    async def enter(self, connection: BackendConnection) -> BackendConnection:
         """Count a connection that is about to be made, waiting for room; an idle one may come back in its stead.
 
         Raises:
@@ -82,12 +82,12 @@ class Pool:
                 raise PoolExhausted from None
             raise
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: BackendConnection) -> None:
         """End an exchange: the connection rests, goes to a waiter, or is closed."""
         if connection.release():
             self._rest(connection)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: BackendConnection) -> None:
         """Forget a connection that is lost or was never made; idempotent."""
         if connection not in self._open:
             return
@@ -120,7 +120,7 @@ class Pool:
         if self._open:
             await self._emptied.wait()
 
-    def _rest(self, connection: Connection) -> None:
+    def _rest(self, connection: BackendConnection) -> None:
         if connection.closed:
             return
         if self._waiters:
@@ -152,7 +152,7 @@ class Pool:
         if due is not None:
             self._sweeper = self._loop.call_at(due, self._sweep)
 
-    def _shelves(self) -> list[dict[Connection, float]]:
+    def _shelves(self) -> list[dict[BackendConnection, float]]:
         """The idle connections of each backend that has some."""
         return [origin.resting for origin in self._origins if origin.resting]
 
@@ -179,7 +179,7 @@ class Pool:
                 self._open.add(waiter.connection)
                 waiter.granted.set_result(waiter.connection)
 
-    def _grant_idle(self, connection: Connection) -> None:
+    def _grant_idle(self, connection: BackendConnection) -> None:
         """The first who waits gets this connection, or its place when it leads elsewhere."""
         while self._waiters and self._waiters[0].granted.done():
             self._waiters.popleft()

@@ -17,7 +17,7 @@ NOTHING: Final = ()
 """In place of a prefix that is still to be learned: bytes start with one of none never, whatever a backend sends."""
 
 
-class UsualHead:
+class UsualAnswer:
     """The head that one backend's whole answers repeat, learned from one that llhttp read.
 
     A head is the same when it is that one byte for byte, with digits where that one had the digits of its length:

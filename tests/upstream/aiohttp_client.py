@@ -8,8 +8,8 @@ from yarl import URL
 
 from gateway.core.asgi import Headers, first_of
 from gateway.upstream.address import Address
-from gateway.upstream.answer import HOP_BY_HOP
 from gateway.upstream.errors import MayHaveRun, NeverSent
+from gateway.upstream.parser import HOP_BY_HOP
 from gateway.upstream.protocol import Take, UpstreamRequest
 from gateway.upstream.settings import UpstreamSettings
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.asgi import Headers
-from gateway.upstream.answer import HOP_BY_HOP, MAX_FIELDS, MAX_FRAMING_BYTES, Answer, BadAnswerError, Parser
+from gateway.upstream.answer import Answer
+from gateway.upstream.parser import HOP_BY_HOP, MAX_FIELDS, MAX_FRAMING_BYTES, BadAnswerError, Parser
 
 
 @dataclass

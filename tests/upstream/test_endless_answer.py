@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.upstream.answer import Answer, BadAnswerError
+from gateway.upstream.answer import Answer
+from gateway.upstream.parser import BadAnswerError
 
 BOUND = 65_536
 """Stated once more: a bound that somebody lifts must fail here."""

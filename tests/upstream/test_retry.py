@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from gateway.core.context import Phase
-from gateway.upstream.connection import Connection
+from gateway.upstream.connection import BackendConnection
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from gateway.upstream.http11 import Http11Client
 from gateway.upstream.protocol import UpstreamRequest
@@ -101,7 +101,7 @@ async def test_the_idle_close_race_is_never_sent_and_the_next_attempt_is_fresh(
         assert closed.wait(PATIENCE_SECS)
         with monkeypatch.context() as blind:
             # A FIN that comes just after the look at the socket is one that the look did not see.
-            blind.setattr(Connection, "usable", lambda connection: not connection.closed)
+            blind.setattr(BackendConnection, "usable", lambda connection: not connection.closed)
             with pytest.raises(NeverSent) as caught:
                 await exchange(client, backend)
         assert caught.value.reason == "stale"
@@ -133,7 +133,7 @@ async def test_a_stale_connection_takes_all_older_ones_with_it(
         gate.wait(PATIENCE_SECS)
         closed.wait(PATIENCE_SECS)
         with monkeypatch.context() as blind:
-            blind.setattr(Connection, "usable", lambda connection: not connection.closed)
+            blind.setattr(BackendConnection, "usable", lambda connection: not connection.closed)
             with pytest.raises(NeverSent):
                 await exchange(client, backend)
             assert client.counts[1] == 0
@@ -164,7 +164,7 @@ async def test_after_a_stale_connection_none_that_rested_longer_is_tried(
         leave.set()
         assert left.wait(PATIENCE_SECS)  # blocks the loop: it must not see the close before the request is written
         with monkeypatch.context() as blind:
-            blind.setattr(Connection, "usable", lambda connection: not connection.closed)
+            blind.setattr(BackendConnection, "usable", lambda connection: not connection.closed)
             with pytest.raises(NeverSent):
                 await exchange(client, backend)
         assert client.counts[1] == 0

@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.chunks import USUAL_BYTES, sole_chunk
-from gateway.upstream.answer import Answer, BadAnswerError, Parser
+from gateway.upstream.answer import Answer
+from gateway.upstream.parser import BadAnswerError, Parser
 from tests.upstream.backend import STREAM, chunk
 
 END = b"0\r\n\r\n"

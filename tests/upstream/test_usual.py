@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.asgi import first_of
-from gateway.upstream.answer import Answer, BadAnswerError, Parser
-from gateway.upstream.usual import LEARNED_EVERY, MAX_HEAD_BYTES, NOTHING, UsualHead
+from gateway.upstream.answer import Answer
+from gateway.upstream.parser import BadAnswerError, Parser
+from gateway.upstream.usual import LEARNED_EVERY, MAX_HEAD_BYTES, NOTHING, UsualAnswer
 from tests.upstream.test_answer import CUTS, FIELDS, Outcome, pieces_of
 
 VLLM = (
@@ -34,14 +35,14 @@ def read(parser: Parser, data: bytes, cuts: list[int]) -> tuple[Outcome, bool]:
     return Outcome(answer.status, answer.headers, answer.take(), answer.complete), answer.reusable
 
 
-def taught(data: bytes) -> UsualHead:
+def taught(data: bytes) -> UsualAnswer:
     """What is remembered after one answer."""
-    usual = UsualHead()
+    usual = UsualAnswer()
     Answer(Parser(usual)).feed(data)
     return usual
 
 
-def recognised(usual: UsualHead, data: bytes, cuts: list[int] = []) -> bool:  # noqa: B006 -- never altered
+def recognised(usual: UsualAnswer, data: bytes, cuts: list[int] = []) -> bool:  # noqa: B006 -- never altered
     """Whether this was read without llhttp."""
     parser = Parser(usual)
     read(parser, data, cuts)
@@ -104,7 +105,7 @@ def test_what_says_more_than_its_length_is_not_remembered(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"\x005\x00hello", b"5hello", b"0", b"\0", b"()5()hello", b"\r\n\r\n5\r\n\r\nhello"])
 def test_before_a_head_was_learned_none_is_recognised(data: bytes) -> None:
-    assert not recognised(UsualHead(), data)
+    assert not recognised(UsualAnswer(), data)
     assert read(Parser(), data, []) == (Outcome(body=b"", complete=False, status=hash("malformed")), False)
 
 
@@ -122,7 +123,7 @@ def test_a_head_that_stays_is_learned_soon() -> None:
 def test_a_head_that_comes_in_two_pieces_is_neither_remembered_nor_recognised() -> None:
     data, usual = answer_of(34), taught(answer_of(648))
     for cut in range(1, data.index(b"\r\n\r\n") + 4):
-        new = UsualHead()
+        new = UsualAnswer()
         read(Parser(new), data, [cut])
         assert new.prefix is NOTHING
         assert not recognised(usual, data, [cut])
@@ -138,7 +139,7 @@ def test_who_does_not_read_a_recognised_answer_is_as_far_behind() -> None:
 
 
 def test_an_answer_to_head_is_neither_remembered_nor_recognised() -> None:
-    usual = UsualHead()
+    usual = UsualAnswer()
     Answer(Parser(usual), b"HEAD").feed(VLLM % 5)
     assert usual.prefix is NOTHING
     answer = Answer(Parser(taught(answer_of(648))), b"HEAD")
