@@ -1,40 +1,10 @@
-"""`gateway check`: what does a configuration amount to? Limits, models, time-outs, a table, doubts."""
-
-import sys
-from pathlib import Path
-
-import click
+"""What does a configuration amount to? Limits, models, time-outs in words, and the table of all settings."""
 
 from gateway.backends.roster import build_roster
 from gateway.cli.env_file import written
-from gateway.elsewhere import COMPOSE_SETS
-from gateway.settings import ROOMS, ConfigurationError, Settings, ignored, is_secret, load
+from gateway.settings import ROOMS, Settings, is_secret
 
 MASKED = "********"
-COMPOSE_FILE = Path("docker-compose.yml")
-
-
-@click.command(short_help="Validate and explain the configuration.")
-def check() -> None:
-    """Validate the configuration and explain it, without starting anything."""
-    try:
-        settings = load()
-    except ConfigurationError as error:
-        for mistake in error.mistakes:
-            click.echo(f"gateway: {mistake}", err=True)
-        sys.exit(1)
-    lines = [
-        *limits(settings),
-        "",
-        *fleet(settings),
-        "",
-        *time_outs(settings),
-        *compose(),
-        "",
-        *table(settings),
-        *remarks(settings),
-    ]
-    click.echo("\n".join(line.rstrip() for line in lines))
 
 
 def table(settings: Settings) -> list[str]:
@@ -106,30 +76,3 @@ def time_outs(settings: Settings) -> list[str]:
     return ["Time-outs, in the order in which a request meets them:"] + [
         f"  {f'{seconds:g} s' if seconds else '-':>8}  {words}" for seconds, words in rungs
     ]
-
-
-def remarks(settings: Settings) -> list[str]:
-    """What is allowed, but probably not meant; told last, where a terminal still shows it."""
-    longest = settings.max_request_secs
-    in_vain = "is longer than MAX_REQUEST_SECS, which ends a request first"
-    doubts = [
-        (settings.stream_idle_timeout_secs > longest, f"STREAM_IDLE_TIMEOUT_SECS {in_vain}"),
-        (settings.first_token_timeout_secs > longest, f"FIRST_TOKEN_TIMEOUT_SECS {in_vain}"),
-        (
-            settings.upstream_keepalive_secs >= 5,  # noqa: PLR2004 -- said in the sentence
-            "UPSTREAM_KEEPALIVE_SECS is not below the 5 s after which vLLM closes an idle connection",
-        ),
-        (
-            settings.upstream_max_keepalive > settings.upstream_max_connections,
-            "UPSTREAM_MAX_KEEPALIVE is more than UPSTREAM_MAX_CONNECTIONS",
-        ),
-    ]
-    found = [f"  {words}" for words in (*(words for is_so, words in doubts if is_so), *ignored())]
-    return ["", "Worth a second look:", *found] if found else []
-
-
-def compose() -> list[str]:
-    """What a configuration for Compose says in vain, where one is at hand."""
-    if not COMPOSE_FILE.is_file():
-        return []
-    return ["", f"{COMPOSE_FILE} sets these itself: {', '.join(COMPOSE_SETS)}; other values count elsewhere only."]

@@ -1,0 +1,45 @@
+"""`gateway check`: is a configuration whole, what does it amount to, and what about it is probably not meant?"""
+
+import sys
+
+import click
+
+from gateway.cli.check.compose_file import COMPOSE_FILE
+from gateway.cli.check.doubts import doubts
+from gateway.cli.check.explained import fleet, limits, table, time_outs
+from gateway.cli.check.neighbours import Neighbours
+from gateway.elsewhere import COMPOSE_SETS
+from gateway.settings import ConfigurationError, ignored, load
+
+
+@click.command(short_help="Validate and explain the configuration.")
+def check() -> None:
+    """Validate the configuration and explain it, without starting anything."""
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            click.echo(f"gateway: {mistake}", err=True)
+        sys.exit(1)
+    neighbours = Neighbours.at_hand()
+    found = [*doubts(settings), *neighbours.findings(settings), *ignored()]
+    lines = [
+        *limits(settings),
+        "",
+        *fleet(settings),
+        "",
+        *time_outs(settings),
+        *neighbours.compared(),
+        *_compose(),
+        "",
+        *table(settings),
+        *(["", "Worth a second look:", *(f"  {words}" for words in found)] if found else []),
+    ]
+    click.echo("\n".join(line.rstrip() for line in lines))
+
+
+def _compose() -> list[str]:
+    """What a configuration for Compose says in vain, where one is at hand."""
+    if not COMPOSE_FILE.is_file():
+        return []
+    return ["", f"{COMPOSE_FILE} sets these itself: {', '.join(COMPOSE_SETS)}; other values count elsewhere only."]
