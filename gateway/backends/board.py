@@ -1,0 +1,228 @@
+"""What do all processes of the host know of the backends? One page of shared memory that each of them maps."""
+
+import contextlib
+import fcntl
+import functools
+import mmap
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from gateway.backends.board_layout import (
+    BACKENDS,
+    BOARD_BYTES,
+    LAYOUT,
+    ROWS,
+    WORD_BYTES,
+    Half,
+    HeadWord,
+    Regions,
+    fence,
+)
+from gateway.backends.health import BackendHealth
+from gateway.backends.verdicts import Verdicts
+from gateway.core.fleet import Backend
+from gateway.core.sealed_memory import sealed_memory
+
+TRIES = 500
+"""How often the lock is asked for, about 0.5 ms; it is held for some 10 us, unless its holder does not run."""
+HALF_WORD = 0xFFFF_FFFF
+
+
+def create_board() -> int:
+    """A descriptor of a new board on which nobody has said anything; see `core.sealed_memory`.
+
+    Raises:
+        OSError: there is not enough memory.
+    """
+    page = sealed_memory("gateway-board", BOARD_BYTES)
+    os.pwrite(page, LAYOUT.to_bytes(WORD_BYTES, sys.byteorder), HeadWord.LAYOUT * WORD_BYTES)
+    return page
+
+
+class Board:
+    """One process's view of the board; a process has one of each board, and uses it from one thread.
+
+    The prober's verdicts and its beat have one writer, and so has each worker's row: plain stores. The circuits have
+    many, one at a time (`exclusive`). Every word is an aligned store of eight bytes, which x86-64 and arm64 never
+    show by halves.
+
+    Args:
+        backends: all of the fleet, in the same order in every process of the board.
+        page: the inherited descriptor, which stays open as long as the board is used; None for a board of one
+            process.
+        row: this worker's row, 0 up to ROWS - 1.
+
+    Attributes:
+        backends: as given.
+        epoch: a number that is another one after any change of a verdict or a circuit; one load.
+        circuits: the circuits' words, which belong to `Breaker`.
+
+    Raises:
+        ValueError: too many backends, two of one name, no such row, or a board of another release.
+    """
+
+    def __init__(self, backends: Sequence[Backend], page: int | None = None, row: int = 0) -> None:
+        self.backends = tuple(backends)
+        self._indexes = {backend.name: index for index, backend in enumerate(self.backends)}
+        if len(self.backends) > BACKENDS:
+            raise ValueError(f"{len(self.backends)} backends are configured, and {BACKENDS} are the most there may be")
+        if len(self._indexes) < len(self.backends):
+            raise ValueError("two backends have one name")
+        if not 0 <= row < ROWS:
+            raise ValueError(f"row {row} is none of the {ROWS} that a board has")
+        self._page = page
+        self._free = True  # as far as is known, nobody stands still with the lock in his hand
+        memory = memoryview(mmap.mmap(-1 if page is None else page, BOARD_BYTES))
+        self._regions = Regions.of(memory)
+        if page is None:
+            self._regions.head[HeadWord.LAYOUT] = LAYOUT
+        if self._regions.head[HeadWord.LAYOUT] != LAYOUT:
+            raise ValueError("the supervisor's board is of another release: restart it, a reload is not enough")
+        self._verdicts = Verdicts(self._regions, len(self.backends))
+        self.circuits = self._regions.circuits
+        self.epoch: Callable[[], int] = functools.partial(self._regions.head.__getitem__, HeadWord.CHANGES)
+        mine = slice(row * BACKENDS, (row + 1) * BACKENDS)
+        self._in_flight = self._regions.in_flight[mine]
+        self._alive = self._regions.alive[mine]
+        self._use(row)
+
+    def index(self, name: str) -> int:
+        """Where the backend of that name stands in `backends`.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._indexes[name]
+
+    # What the prober says.
+
+    def publish(self, name: str, health: BackendHealth) -> None:
+        """The prober's verdict on a backend; only one process may call this. Nothing happens when it stands there."""
+        if self._verdicts.write(self._indexes[name], health):
+            self._raise(Half.VERDICTS)
+
+    def verdict(self, name: str) -> BackendHealth | None:
+        """What the prober last said of the backend of that name; None while it has said nothing."""
+        return self._verdicts.read(self._indexes[name])
+
+    def beat(self, now: float) -> None:
+        """The prober lives, says the prober; `now` in seconds on the monotonic clock, as all moments here."""
+        self._regions.beat[HeadWord.BEAT] = now
+
+    def last_beat(self) -> float:
+        """When the prober last lived; 0.0 when it never did."""
+        return self._regions.beat[HeadWord.BEAT]
+
+    # What the workers see.
+
+    def begin(self, index: int) -> None:
+        """One more request of this worker's is at that backend."""
+        self._in_flight[index] += 1
+
+    def end(self, index: int) -> None:
+        """One less; to be called once for each `begin`."""
+        self._in_flight[index] -= 1
+
+    def alive(self, index: int, at: float) -> None:
+        """This worker saw a sign of life of that backend: a token, or an answer."""
+        self._alive[index] = at
+
+    def in_flight(self, index: int) -> int:
+        """Requests at that backend, of all workers together; about 40 ns for each row in use."""
+        end = self._regions.head[HeadWord.ROWS_USED] * BACKENDS
+        return sum(self._regions.in_flight[index:end:BACKENDS])
+
+    def last_alive(self, index: int) -> float:
+        """When any worker last saw a sign of life of that backend; 0.0 when none did."""
+        end = self._regions.head[HeadWord.ROWS_USED] * BACKENDS
+        return max(self._regions.alive[index:end:BACKENDS])
+
+    def clear_row(self, row: int) -> None:
+        """Forget what stands in a row whose worker has ended, or has not begun; by the supervisor."""
+        for word in range(row * BACKENDS, (row + 1) * BACKENDS):
+            self._regions.in_flight[word] = 0
+            self._regions.alive[word] = 0.0
+        self._use(row)
+
+    def suspect(self, index: int, until: float) -> None:
+        """A connection to that backend has just failed: the prober is to look at once, and until that moment."""
+        self._regions.suspected[index] = until
+
+    def suspected_until(self, index: int) -> float:
+        """Until when the prober is asked to look; 0.0 when nobody ever asked."""
+        return self._regions.suspected[index]
+
+    # What they decide together.
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        """Whether no other process is in here for as long as this one is; False: it was not to be had in time.
+
+        It is a record lock on the page: the kernel takes it from whoever dies. Who is stopped (SIGSTOP) keeps it, so
+        nobody waits for long, and then not at all until it was free again. A short `with`, without any `await`.
+        """
+        held = self._lock()
+        try:
+            yield held
+        finally:
+            if held and self._page is not None:
+                fcntl.lockf(self._page, fcntl.LOCK_UN)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Around stores to `circuits` that change what may be done; within `exclusive`."""
+        if not self.unsettled():
+            self._raise(Half.CIRCUITS)
+        try:
+            yield
+        finally:
+            self._raise(Half.CIRCUITS)
+
+    def unsettled(self) -> bool:
+        """Whether a circuit is being changed, or its writer died over it, so that the epoch says nothing."""
+        return self._regions.halves[Half.CIRCUITS] % 2 == 1
+
+    def new_trial(self) -> int:
+        """A number that no other trial on this board has; within `exclusive`."""
+        number = self._regions.head[HeadWord.TRIALS] + 1
+        self._regions.head[HeadWord.TRIALS] = number
+        return number
+
+    def adopt(self, other: "Board") -> None:
+        """Take over the circuits of another board's backends that are the same here, by name and URL.
+
+        A generation's board begins so, before anybody else uses it.
+        """
+        known = {(backend.name, backend.url): index for index, backend in enumerate(other.backends)}
+        with self.changing():
+            for index, backend in enumerate(self.backends):
+                found = known.get((backend.name, backend.url))
+                if found is not None:
+                    self.circuits.copy(index, other.circuits, found)
+
+    def _use(self, row: int) -> None:
+        """Sums over the workers reach as far as this row."""
+        with self.exclusive():
+            used = self._regions.head[HeadWord.ROWS_USED]
+            self._regions.head[HeadWord.ROWS_USED] = max(used, row + 1)
+
+    def _raise(self, half: int) -> None:
+        """Tell that something has changed, or is about to: after all stores before, before all that follow."""
+        fence()
+        self._regions.halves[half] = (self._regions.halves[half] + 1) & HALF_WORD
+        fence()
+
+    def _lock(self) -> bool:
+        if self._page is None:
+            return True
+        for _ in range(TRIES if self._free else 1):
+            try:
+                fcntl.lockf(self._page, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.sched_yield()
+            else:
+                self._free = True
+                return True
+        self._free = False
+        return False

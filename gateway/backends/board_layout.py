@@ -1,0 +1,134 @@
+"""What stands where on the board? Words of eight bytes that are written whole, then room for the verdicts."""
+
+import threading
+from typing import NamedTuple, Self
+
+ROWS = 128
+"""Workers of one generation, dead ones that are still to be cleared among them."""
+BACKENDS = 64
+
+LAYOUT = 1
+"""Which arrangement this is: another release that maps the board must know it."""
+HEAD_WORDS = 8
+WORD_BYTES = 8
+VERDICT_BYTES = 4096
+"""Of one verdict. A server's list of models is cut where it would not fit (some 80 names of 40 letters)."""
+COPIES = 2
+"""Of each verdict: one is read while the other is written."""
+
+
+class HeadWord:
+    """The words of the head, by position."""
+
+    LAYOUT = 0
+    CHANGES = 1
+    """Two halves of four bytes, see `Half`; read as one word."""
+    BEAT = 2
+    """Seconds on the monotonic clock."""
+    ROWS_USED = 3
+    TRIALS = 4
+    """How many trials were ever begun."""
+
+
+class Half:
+    """The halves of the word of changes, each with one kind of writer; positions in four-byte words from the start."""
+
+    VERDICTS = 2 * HeadWord.CHANGES
+    """Raised by the prober after each verdict that differs."""
+    CIRCUITS = VERDICTS + 1
+    """Raised by whoever holds the lock: odd while a circuit is being changed."""
+
+
+class Circuits(NamedTuple):
+    """The circuits' words, one of each kind for every backend; written under the lock, read without.
+
+    `until` alone decides: whoever reads it needs no second word that would have to go with it. Each is in such an
+    order written that a writer who dies between two words leaves a circuit that is valid, at worst too patient.
+
+    Attributes:
+        until: from when a trial may be made, in seconds on the monotonic clock; 0: the circuit is closed.
+        pause: seconds of the last pause before jitter, from which the next is doubled; 0: there was none.
+        trial: until when the running trial is waited for, same clock; 0: none runs.
+        holder: the number of the trial that runs or ran last.
+        failures: in a row, while the circuit is closed.
+        why: why the circuit was opened, as the place of a word in a list.
+    """
+
+    until: "memoryview[float]"
+    pause: "memoryview[float]"
+    trial: "memoryview[float]"
+    holder: "memoryview[int]"
+    failures: "memoryview[int]"
+    why: "memoryview[int]"
+
+    def copy(self, index: int, other: "Circuits", at: int) -> None:
+        """Make the circuit of that index what another board's is at `at`."""
+        self.pause[index], self.trial[index] = other.pause[at], other.trial[at]
+        self.holder[index], self.failures[index] = other.holder[at], other.failures[at]
+        self.why[index], self.until[index] = other.why[at], other.until[at]
+
+
+class Regions(NamedTuple):
+    """The whole board.
+
+    Attributes:
+        head: `HeadWord`; `beat` and `halves` are other views of the same words.
+        circuits: see there.
+        suspected: until when each backend is suspected, in seconds on the monotonic clock.
+        versions: of each backend's verdict; 0: there is none.
+        in_flight: requests at each backend, a row of BACKENDS words for each worker.
+        alive: the last sign of life of each backend that each worker saw, in rows likewise.
+        verdicts: COPIES of VERDICT_BYTES for each backend.
+    """
+
+    head: "memoryview[int]"
+    beat: "memoryview[float]"
+    halves: "memoryview[int]"
+    circuits: Circuits
+    suspected: "memoryview[float]"
+    versions: "memoryview[int]"
+    in_flight: "memoryview[int]"
+    alive: "memoryview[float]"
+    verdicts: memoryview
+
+    @classmethod
+    def of(cls, memory: memoryview) -> Self:
+        """The board in `memory`, which is BOARD_BYTES long."""
+        head_bytes = HEAD_WORDS * WORD_BYTES
+        position = head_bytes
+
+        def next_words(count: int) -> memoryview:
+            nonlocal position
+            start, position = position, position + count * WORD_BYTES
+            return memory[start:position]
+
+        each = [next_words(BACKENDS) for _ in range(8)]
+        in_flight, alive = next_words(ROWS * BACKENDS), next_words(ROWS * BACKENDS)
+        until, pause, trial, suspected = (words.cast("d") for words in each[:4])
+        holder, failures, why, versions = (words.cast("Q") for words in each[4:])
+        return cls(
+            head=memory[:head_bytes].cast("Q"),
+            beat=memory[:head_bytes].cast("d"),
+            halves=memory[:head_bytes].cast("I"),
+            circuits=Circuits(until, pause, trial, holder, failures, why),
+            suspected=suspected,
+            versions=versions,
+            in_flight=in_flight.cast("q"),
+            alive=alive.cast("d"),
+            verdicts=memory[position:],
+        )
+
+
+BOARD_BYTES = (HEAD_WORDS + 8 * BACKENDS + 2 * ROWS * BACKENDS) * WORD_BYTES + COPIES * BACKENDS * VERDICT_BYTES
+
+
+def fence() -> None:
+    """Let no load or store of this thread pass from one side of the call to the other.
+
+    x86-64 keeps all but a store before a load in order, arm64 keeps none. On both the release of a lock waits for all
+    that stands before it, the taking of one holds back all that stands after it, and no taking overtakes a release.
+    """
+    lock = threading.Lock()
+    for _ in range(2):
+        lock.acquire()
+        lock.release()
