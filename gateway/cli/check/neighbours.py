@@ -43,7 +43,8 @@ class Rung:
 
     def advice(self, ours: float) -> int:
         """Seconds for nginx that would agree: with some room, where the two must differ."""
-        return {"above": _tens(ours + ours / 10), "below": math.floor(0.8 * ours), "at most": math.floor(ours)}[self.must_be]
+        seconds = {"above": _tens(ours + ours / 10), "below": 0.8 * ours, "at most": ours}
+        return math.floor(seconds[self.must_be])
 
 
 NGINX_RUNGS = (
