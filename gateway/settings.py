@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
+from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
 from gateway.elsewhere import ELSEWHERE, VOCABULARIES, is_link
@@ -37,6 +38,7 @@ ROOMS = (
     ServerSettings,
     AuthSettings,
     BackendSettings,
+    BreakerSettings,
     LimitsSettings,
     AdmissionSettings,
     StoreSettings,
@@ -92,6 +94,7 @@ class Settings(
     ServerSettings,
     AuthSettings,
     BackendSettings,
+    BreakerSettings,
     LimitsSettings,
     AdmissionSettings,
     StoreSettings,

@@ -1,0 +1,206 @@
+"""May a request go to this backend? Failures of all workers together open its circuit, and one trial closes it."""
+
+import random
+from collections.abc import Callable
+
+from gateway.backends.board import Board
+from gateway.backends.breaker_settings import BreakerSettings
+from gateway.backends.circuit import Change, Standing, Why
+from gateway.core.clock import Clock
+
+JITTER = 0.2
+"""A doubled pause is shortened by up to this share, so that replicas that failed together are not tried together."""
+EARLIEST = 1e-9
+"""A moment that is not 0, which means "closed"."""
+WHYS = tuple(Why)
+"""On the board a word stands as its place in here: LAYOUT (board_layout.py) rises with any change of the order."""
+
+# Read once: see core/context.py.
+_CLOSED, _OPEN, _HALF_OPEN = Standing.CLOSED, Standing.OPEN, Standing.HALF_OPEN
+
+
+class Breaker:
+    """The circuits of a board's backends, by index; every process of the board has one of these.
+
+    Changes are made under the board's lock. Where it is not to be had (its holder was stopped), they are dropped: a
+    failure that is not counted harms nobody, and a trial is only ever granted under the lock. What is read without the
+    lock is one word that decides, or only saves asking for the lock.
+
+    Reports that come late, from requests that were sent before the circuit opened, change nothing: the trial decides.
+
+    Args:
+        board: where the circuits stand.
+        settings: when a circuit opens, and for how long.
+        clock: its monotonic clock must be the same for all processes.
+        on_change: told in the process that makes a change.
+        jitter: gives numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        settings: BreakerSettings,
+        clock: Clock,
+        on_change: Callable[[Change], None] | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._board = board
+        self._words = board.circuits
+        self._failures = board.circuits.failures  # for `succeeded`, which every request calls
+        self._threshold = settings.circuit_failure_threshold
+        self._pause = settings.circuit_recovery_timeout
+        self._longest = max(self._pause, settings.circuit_max_recovery_secs)
+        self._clock = clock
+        self._on_change = on_change
+        self._jitter = jitter
+        self._trials = [0] * len(board.backends)  # the number of the trial that this process holds at each; 0: none
+
+    def standing(self, index: int) -> Standing:
+        """What the circuit lets through now; reads the clock only where it is not closed."""
+        until = self._words.until[index]
+        if not until:
+            return _CLOSED
+        return _OPEN if self._clock.monotonic() < until else _HALF_OPEN
+
+    def retry_at(self, index: int) -> float:
+        """From when a trial may be made, in seconds on the monotonic clock; 0.0 when the circuit is closed."""
+        return self._words.until[index]
+
+    def trial_ends(self, index: int) -> float:
+        """Until when a running trial is waited for, same clock; 0.0 when none runs."""
+        return self._words.trial[index]
+
+    def why(self, index: int) -> Why | None:
+        """Why the circuit is not closed; None when it is."""
+        return WHYS[self._words.why[index]] if self._words.until[index] else None
+
+    def drains(self, index: int) -> bool:
+        """Whether the circuit is not closed because the backend said that it shuts down."""
+        return self.why(index) is Why.DRAINING
+
+    def take_trial(self, index: int) -> bool:
+        """Whether the caller's request is the trial of a half-open circuit: at most one is, over all workers.
+
+        Whoever gets True reports to `succeeded`, `failed` or `neutral` with `trial=True`, or trips the circuit. The
+        trial of one who dies, or takes longer than CIRCUIT_RECOVERY_TIMEOUT, is given to the next who asks.
+        """
+        now = self._clock.monotonic()
+        if not self._trial_is_due(index, now):
+            return False
+        with self._board.exclusive() as held:
+            if not held or not self._trial_is_due(index, now):
+                return False
+            with self._board.changing():
+                number = self._trials[index] = self._board.new_trial()
+                self._words.holder[index] = number
+                self._words.trial[index] = now + self._pause
+        return True
+
+    def succeeded(self, index: int, *, trial: bool = False) -> None:
+        """The backend did what it was asked: failures begin anew, and a trial closes the circuit."""
+        if trial or self._failures[index]:
+            self._update(index, self._trial_succeeded if trial else self._forget)
+
+    def failed(self, index: int, *, trial: bool = False) -> None:
+        """The backend failed: too many in a row open the circuit, and a trial opens it again, for longer."""
+        self._update(index, self._trial_failed if trial else self._count)
+
+    def neutral(self, index: int, *, trial: bool = False) -> None:
+        """The request ended without a word about the backend: another one may be the trial."""
+        if trial:
+            self._update(index, self._give_back)
+
+    def trip(self, index: int, why: Why = Why.DRAINING) -> None:
+        """The backend said itself that it takes nothing: open at once, whether this was the trial or not."""
+
+        def note(index: int, now: float) -> Change | None:
+            if now >= self._words.until[index]:
+                return self._open(index, now, why)
+            if self.why(index) is not why:  # a pause is not made longer by each request that meets it
+                with self._board.changing():
+                    self._words.why[index] = WHYS.index(why)
+            return None
+
+        self._update(index, note)
+
+    def reset(self, index: int) -> None:
+        """The backend is a new process: what its predecessor did is forgotten, and one request goes first."""
+        self._update(index, self._begin_anew)
+
+    def _update(self, index: int, note: Callable[[int, float], Change | None]) -> None:
+        """Run `note` under the lock, if it is to be had, and tell of what it changed afterwards."""
+        now = self._clock.monotonic()
+        with self._board.exclusive() as held:
+            change = note(index, now) if held else None
+        if change is not None and self._on_change is not None:
+            self._on_change(change)
+
+    # Each outcome, under the lock.
+
+    def _forget(self, index: int, _: float) -> None:
+        if not self._words.until[index]:
+            self._words.failures[index] = 0
+
+    def _count(self, index: int, now: float) -> Change | None:
+        if self._words.until[index]:
+            return None
+        self._words.failures[index] += 1
+        return self._open(index, now, Why.FAILURES) if self._words.failures[index] >= self._threshold else None
+
+    def _trial_succeeded(self, index: int, now: float) -> Change | None:
+        if self._decides(index):
+            return self._close(index)
+        self._forget(index, now)
+        return None
+
+    def _trial_failed(self, index: int, now: float) -> Change | None:
+        return self._open(index, now, Why.TRIAL_FAILED) if self._decides(index) else self._count(index, now)
+
+    def _give_back(self, index: int, _: float) -> None:
+        if self._decides(index):
+            with self._board.changing():
+                self._words.trial[index] = 0.0
+
+    def _open(self, index: int, now: float, why: Why) -> Change:
+        before, last = self._stored(index), self._words.pause[index]
+        pause = min(2 * last, self._longest) if last else self._pause
+        seconds = max(self._pause, pause * (1 - JITTER * self._jitter())) if last else pause
+        with self._board.changing():
+            self._words.pause[index] = pause
+            self._words.why[index] = WHYS.index(why)
+            self._words.failures[index] = 0
+            self._words.trial[index] = 0.0
+            self._words.until[index] = now + seconds
+        return Change(self._board.backends[index].name, before, _OPEN, why, seconds)
+
+    def _close(self, index: int) -> Change:
+        with self._board.changing():
+            self._words.failures[index] = 0
+            self._words.pause[index] = self._words.trial[index] = 0.0
+            self._words.until[index] = 0.0
+        return Change(self._board.backends[index].name, _HALF_OPEN, _CLOSED, Why.TRIAL_SUCCEEDED)
+
+    def _begin_anew(self, index: int, now: float) -> Change:
+        before = self._stored(index)
+        with self._board.changing():
+            self._words.failures[index] = 0
+            self._words.pause[index] = self._words.trial[index] = 0.0
+            self._words.why[index] = WHYS.index(Why.RESTARTED)
+            self._words.until[index] = max(now, EARLIEST)
+        return Change(self._board.backends[index].name, before, _HALF_OPEN, Why.RESTARTED)
+
+    def _trial_is_due(self, index: int, now: float) -> bool:
+        """Whether the circuit is half-open and nobody's trial runs."""
+        until = self._words.until[index]
+        return bool(until) and until <= now and self._words.trial[index] <= now
+
+    def _decides(self, index: int) -> bool:
+        """Whether the trial that runs, or that nobody took over since it was late, is this process's."""
+        number = self._trials[index]
+        return self._words.trial[index] > 0 and self._words.holder[index] == number != 0
+
+    def _stored(self, index: int) -> Standing:
+        """The standing as the words have it, in which HALF_OPEN begins with a trial."""
+        if not self._words.until[index]:
+            return _CLOSED
+        return _HALF_OPEN if self._words.trial[index] else _OPEN

@@ -1,0 +1,46 @@
+"""In what standing is a backend's circuit, and what brought it there? The words for it."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Standing(StrEnum):
+    """What a circuit lets through."""
+
+    CLOSED = "closed"
+    """Everything: no fault is known."""
+    OPEN = "open"
+    """Nothing."""
+    HALF_OPEN = "half_open"
+    """One request, the trial, which decides."""
+
+
+class Why(StrEnum):
+    """What last changed a circuit."""
+
+    FAILURES = "failures"
+    """CIRCUIT_FAILURE_THRESHOLD of them in a row."""
+    DRAINING = "draining"
+    """The backend said that it shuts down."""
+    RESTARTED = "restarted"
+    """The prober saw it die and come back."""
+    TRIAL_FAILED = "trial_failed"
+    TRIAL_SUCCEEDED = "trial_succeeded"
+
+
+class Change(NamedTuple):
+    """One change of a circuit, for logs and metrics.
+
+    Attributes:
+        backend: its name.
+        before: OPEN also where the pause was over and no trial had begun.
+        after: see `Standing`.
+        why: see `Why`.
+        seconds: for how long it is open; 0 where it is not.
+    """
+
+    backend: str
+    before: Standing
+    after: Standing
+    why: Why
+    seconds: float = 0.0
