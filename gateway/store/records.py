@@ -8,6 +8,7 @@ One tree holds everything, told apart by the first byte:
     t turn name                 turn: how many were given out
     w worker                    a worker that has joined
     n                           number of the newest worker
+    G, O, P, Q, R, S            seats: see `seat_records.py`
 """
 
 import functools
@@ -15,8 +16,8 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "2"
-"""Changes with any change of this module: a directory of another layout is discarded."""
+LAYOUT = "3"
+"""Changes with any change of this module or of `seat_records.py`: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64
 """Longer names are cut and hashed, so that a record's size is bounded; addresses are 40 bytes at the most."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import lmdb
 
 from gateway.store.records import BUCKET, FULL_AT, LINE, NEWEST_WORKER, NUMBER, TICKET, TURN, WORKER
+from gateway.store.seat_records import SEAT_KINDS
 
 if TYPE_CHECKING:
     from gateway.store.tree import Tree
@@ -24,9 +25,9 @@ Record = tuple[bytes, bytes]
 PATIENCE_SECS = 10.0
 """For a file of any size: 100,000 buckets take 0.3 s."""
 
-KINDS = frozenset((BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER))
+KINDS = SEAT_KINDS | {BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER}
 KEPT = {BUCKET: FULL_AT.size, TURN: NUMBER.size, NEWEST_WORKER: NUMBER.size}
-"""Bytes of the values that outlive all workers; slots and places in queues end with those who had them."""
+"""Bytes of the values that outlive all workers; slots, seats and places in queues end with those who had them."""
 
 COUNTS = (TURN, NEWEST_WORKER)
 HALF = 0x7F

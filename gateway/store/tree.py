@@ -1,5 +1,7 @@
 """What of LMDB is used? The few calls of a transaction, with values as bytes, which its own types leave open."""
 
+import itertools
+import sys
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
@@ -79,3 +81,23 @@ class Environment(Protocol):
     def close(self) -> None:
         """Unmap it; every later use raises `lmdb.Error`."""
         ...
+
+
+def records_between(tree: Tree, first: bytes, after: bytes, most: int = sys.maxsize) -> Iterator[tuple[bytes, bytes]]:
+    """The records from the key `first` on, `most` of them at the most, and none from `after` on."""
+    with tree.cursor() as cursor:
+        if cursor.set_range(first):
+            for key, value in itertools.islice(cursor.iternext(), most):
+                if key >= after:
+                    return
+                yield key, value
+
+
+def records_under(tree: Tree, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The records whose keys begin so, in the order of their keys."""
+    with tree.cursor() as cursor:
+        if cursor.set_range(prefix):
+            for key, value in cursor.iternext():
+                if not key.startswith(prefix):
+                    return
+                yield key, value

@@ -146,7 +146,7 @@ class Runner:
 
     async def deafen(self) -> None:
         """From now on no datagram reaches this worker."""
-        self.store._doorbell._path.unlink()
+        self.store._desk._doorbell._path.unlink()
 
 
 def live(pipe: "Connection[Any, Any]", directory: Path) -> None:

@@ -9,9 +9,11 @@ import lmdb
 import pytest
 
 from gateway.store import ledger
-from gateway.store.ledger import ANYBODY, REFUSED, STARTED, STARTED_WITH_ROOM
+from gateway.store.ledger import REFUSED, STARTED, STARTED_WITH_ROOM
+from gateway.store.parting import FIRST_PLACE, part
 from gateway.store.records import TICKET, Claimant, ticket_key
-from gateway.store.tree import Environment, Tree
+from gateway.store.tally import ANYBODY
+from gateway.store.tree import Environment, Tree, records_between
 
 NAME = b"203.0.113.7"
 LIVING, DEAD = 1, 2
@@ -32,11 +34,11 @@ def enter(tree: Tree, worker: int, token: int, limit: int = 2, *, name: bytes = 
 
 def clear(tree: Tree, worker: int, most: int) -> tuple[list[Claimant], int]:
     """Who was called while a worker was cleared away, and in how many steps."""
-    place: bytes | None = ledger.FIRST_PLACE
+    place: bytes | None = FIRST_PLACE
     called: list[Claimant] = []
     for step in itertools.count(1):
         assert place is not None
-        place, some = ledger.part(tree, worker, place, most)
+        place, some = part(tree, worker, place, most)
         called += some
         if place is None:
             return called, step
@@ -136,17 +138,17 @@ def test_a_gone_worker_is_struck_from_every_line_and_queue(tree: Tree, most: int
         for _ in range(3):
             ledger.leave(tree, name, LIVING)
     assert figures(tree) == {}
-    assert not list(ledger.records_between(tree, TICKET, b"z"))
+    assert not list(records_between(tree, TICKET, b"z"))
 
 
 def test_a_ticket_of_a_gone_worker_that_is_called_between_two_steps_is_given_up_too(tree: Tree) -> None:
     enter(tree, LIVING, 1, limit=1)
     for token in range(4):
         enter(tree, DEAD, token, limit=1)
-    place, _ = ledger.part(tree, DEAD, ledger.FIRST_PLACE, 2)
+    place, _ = part(tree, DEAD, FIRST_PLACE, 2)
     assert ledger.leave(tree, NAME, LIVING) == [Claimant(DEAD, 2)]
     while place is not None:
-        place, _ = ledger.part(tree, DEAD, place, 2)
+        place, _ = part(tree, DEAD, place, 2)
     assert figures(tree) == {}
 
 

@@ -94,9 +94,9 @@ async def test_a_release_that_cannot_be_written_is_made_up_for(directory: Path) 
         with tempfile.TemporaryDirectory() as elsewhere:
             broken = lmdb.open(elsewhere)
             broken.close()
-            works, store._env = store._env, cast("Environment", broken)
+            works, store._desk._env = store._desk._env, cast("Environment", broken)
             store.release(grant)
-            store._env = works
+            store._desk._env = works
         await waiting
         assert store.counts().in_flight == 1
 
@@ -127,7 +127,7 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
         for token in range(1000):
             store._decide(ledger.enter, b"a", Claimant(99, token), 300, 1000)
         assert store.counts().in_flight == 300
-        store._bury(99)
+        store._desk._bury(99)
         assert store.counts().in_flight + store.counts().queued == 800
         async with asyncio.timeout(5):
             while store.counts().in_flight:
@@ -151,7 +151,7 @@ async def waiting_behind(store: LmdbStore, worker: int) -> AsyncIterator["asynci
 
 async def test_whoever_gets_a_dead_workers_slot_is_told_at_once(directory: Path) -> None:
     async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(5):
-        store._bury(99)
+        store._desk._bury(99)
         store.release(await waiting)
 
 
@@ -167,7 +167,7 @@ async def test_a_tick_makes_up_for_a_lost_wake_up(directory: Path) -> None:
 async def test_a_worker_that_cannot_clear_up_is_taken_for_dead(directory: Path) -> None:
     async with opened(directory) as store:
         await store.acquire("a", limit=1, max_queued=1, patience=5)
-        store._env.close()
+        store._desk._env.close()
     async with opened(directory) as store:
         assert store.counts().in_flight == 0
         store.release(await store.acquire("a", limit=1, max_queued=0, patience=0))

@@ -17,11 +17,14 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import SystemClock
 from gateway.store import environment, ledger
+from gateway.store.desk import TICK_SECS
 from gateway.store.errors import NoPlaceError
-from gateway.store.lmdb import SPARED_NAMES, SPARES_PER_NAME, TICK_SECS, TICKS_WITHOUT_SPARES, LmdbStore
+from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Grant
 from gateway.store.records import Claimant
 from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.spares import SPARED_NAMES, SPARES_PER_NAME, TICKS_WITHOUT_SPARES
+from gateway.store.tally import ANYBODY, FIRST_TICKET
 from gateway.store.tree import Environment, Tree
 
 pytestmark = pytest.mark.anyio
@@ -154,7 +157,7 @@ async def test_a_full_queue_that_all_have_heard_of_refuses_at_once(store: LmdbSt
     await checkpoint()
     with pytest.raises(NoPlaceError):
         await acquire(store, 1, max_queued=1)  # looks a second time, a tick later
-    store._waited_for_since -= TICK_SECS
+    store._spares._waited_for_since -= TICK_SECS
     refused = asyncio.create_task(acquire(store, 1, max_queued=1))
     await checkpoint()
     assert isinstance(refused.exception(), NoPlaceError)
@@ -182,12 +185,12 @@ async def test_a_newcomer_does_not_overtake_who_waits_elsewhere_by_a_slot_that_w
     store.release(await acquire(store, 2))
     assert enter_elsewhere(store, 2) == ledger.STARTED
     ticket = enter_elsewhere(store, 2)
-    assert ticket >= ledger.FIRST_TICKET
+    assert ticket >= FIRST_TICKET
     newcomer = asyncio.create_task(acquire(store, 2))
     await checkpoint()
     assert written(store) == (2, 1)
     assert not newcomer.done()
-    store._call(store._decide(ledger.leave, NAME, ANOTHER))
+    store._desk.call(store._decide(ledger.leave, NAME, ANOTHER))
     await until_done(newcomer)
 
 
@@ -195,8 +198,8 @@ async def test_once_told_that_somebody_waits_no_slot_is_kept_until_nobody_does(s
     kept, held = await acquire(store, 5), await acquire(store, 5)
     store.release(kept)
     others = [enter_elsewhere(store, 5) for _ in range(4)]
-    assert others[-1] == ledger.FIRST_TICKET
-    store._rung(ledger.ANYBODY)
+    assert others[-1] == FIRST_TICKET
+    store._desk._rung(ANYBODY)
     assert written(store) == (5, 0)
     store.release(held)
     assert written(store) == (4, 0)
@@ -219,7 +222,7 @@ async def test_who_waits_is_spoken_of_once_a_tick(directory: Path) -> None:
         held = await acquire(keeper, 2)
         await acquire(waiter, 2)
         rings: list[int] = []
-        keeper._doorbell._on_ring = rings.append
+        keeper._desk._doorbell._on_ring = rings.append
 
         async def queue_and_go() -> None:
             waiting = asyncio.create_task(acquire(waiter, 2))
@@ -230,13 +233,13 @@ async def test_who_waits_is_spoken_of_once_a_tick(directory: Path) -> None:
         for ticks in range(2):
             for _ in range(5):
                 await queue_and_go()
-            waiter._doorbell.ring(keeper._worker, [7 + ticks])
+            waiter._desk._doorbell.ring(keeper._desk.worker, [7 + ticks])
             async with asyncio.timeout(10):
                 while 7 + ticks not in rings:
                     await checkpoint()
             waiter._tick()
             waiter._timer.cancel()
-        assert rings == [ledger.ANYBODY, 7, ledger.ANYBODY, 8]
+        assert rings == [ANYBODY, 7, ANYBODY, 8]
         keeper.release(held)
 
 
@@ -254,9 +257,9 @@ async def test_slots_that_cannot_be_given_back_are_given_back_later(store: LmdbS
     with tempfile.TemporaryDirectory() as elsewhere:
         broken = lmdb.open(elsewhere)
         broken.close()
-        works, store._env = store._env, cast("Environment", broken)
-        store._rung(ledger.ANYBODY)
-        store._env = works
+        works, store._desk._env = store._desk._env, cast("Environment", broken)
+        store._desk._rung(ANYBODY)
+        store._desk._env = works
     assert written(store) == (1, 0)
     store._tick()
     assert written(store) == (0, 0)
@@ -351,7 +354,7 @@ async def play(directory: Path, moves: list[Move]) -> None:
         for visit in visits.values():
             await visit.go()
         for worker in workers:
-            worker._give_back()
+            worker._spares.give_back()
         assert written(workers[0]) == (0, 0)
 
 

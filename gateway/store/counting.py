@@ -1,0 +1,25 @@
+"""How many slots are taken, over all workers, and by whom? Read from the tree when somebody asks."""
+
+import heapq
+
+from gateway.store import ledger
+from gateway.store.protocol import KeyCounts, StoreCounts
+from gateway.store.records import AFTER_WORKERS, TURN
+from gateway.store.seat_records import AFTER_SEATS, HALL
+from gateway.store.settings import BUSIEST
+from gateway.store.tree import Tree, records_between
+
+
+def count(tree: Tree) -> StoreCounts:
+    """The state over all workers; about 1 us for each organization that holds or waits."""
+    each = [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in ledger.lines(tree)]
+    in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
+    seats = sum(1 for _ in records_between(tree, HALL, AFTER_SEATS))
+    few = 1 + sum(1 for _ in records_between(tree, TURN, AFTER_WORKERS))  # turns, workers, the newest's number
+    tracked = tree.stat()["entries"] - len(each) - queued - seats - few
+    return StoreCounts(in_flight, queued, tracked, busiest(each))
+
+
+def busiest(each: list[KeyCounts]) -> tuple[KeyCounts, ...]:
+    """The keys with the most requests."""
+    return tuple(heapq.nlargest(BUSIEST, each, key=lambda count: count.in_flight + count.queued))

@@ -1,0 +1,274 @@
+"""Which organization's request gets the next free seat? Each function here is the whole of one LMDB transaction.
+
+What `hall.py` does in one worker's memory, for all workers. After every decision there is no free seat that anybody
+who waits could use; so a newcomer that finds one overtakes nobody.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.store.line import may_start
+from gateway.store.protocol import GroupCounts
+from gateway.store.records import NUMBER, PAIR, Claimant
+from gateway.store.seat_records import (
+    AFTER_SEATS,
+    GIVEN,
+    HALL,
+    HALL_SHAPE,
+    ROW,
+    SEATS,
+    STANDING,
+    lengthed,
+    pack_names,
+    parse_place,
+    parse_seats,
+    place_key,
+    places_prefix,
+    seats_key,
+    unpack_names,
+)
+from gateway.store.tally import IN_FLIGHT, LineRecord, add_slot, place_of, read_line, strike, write_line
+from gateway.store.tally import QUEUED as WANTED
+from gateway.store.tree import Tree, records_between, records_under
+
+NOWHERE = -1
+
+Hall = list[int]
+"""Requests that wait for a seat, the newest limit, and the next number: of a place, or of where to stand in the row."""
+
+QUEUED, LIMIT, NEXT = range(3)
+
+Called = list[Claimant]
+"""Those whose places became seats."""
+
+
+class Asked(NamedTuple):
+    """Who asks for a seat, and at which backends."""
+
+    group: bytes
+    organization: bytes
+    who: Claimant
+    candidates: tuple[bytes, ...]
+
+
+class Entry(NamedTuple):
+    """A newcomer's seat at the candidate of that `choice`, or its place; neither, if it was refused.
+
+    Those `called` got a seat because the limit was raised.
+    """
+
+    choice: int
+    place: bytes
+    called: Called
+
+
+class Found(NamedTuple):
+    """Whose turn it is: where its organization stands, its place, and which candidate it gets a seat at."""
+
+    standing: bytes
+    place: bytes
+    candidates: list[bytes]
+    choice: int
+
+
+def enter(tree: Tree, asked: Asked, limit: int, max_queued: int) -> Entry:
+    """A seat for a newcomer, or a place behind its organization's others, or a refusal."""
+    group, _, who, candidates = asked
+    hall = read_hall(tree, group)
+    called: Called = []
+    if hall[LIMIT] != limit:
+        hall[LIMIT] = limit
+        called = call(tree, group, hall) if hall[QUEUED] else called
+    lines = [read_line(tree, seats_key(group, backend)) for backend in candidates]
+    index = choose(lines, limit)
+    if index != NOWHERE:
+        add_slot(lines[index], who.worker)
+        write_line(tree, seats_key(group, candidates[index]), lines[index])
+        return Entry(index, b"", called)
+    if hall[QUEUED] >= max_queued:
+        return Entry(NOWHERE, b"", called)
+    for backend, line in zip(candidates, lines, strict=True):
+        line[WANTED] += 1
+        write_line(tree, seats_key(group, backend), line)
+    return Entry(NOWHERE, wait(tree, asked, hall), called)
+
+
+def wait(tree: Tree, asked: Asked, hall: Hall) -> bytes:
+    """The place of who waits from now on: behind its organization's others; behind everybody, if there are none."""
+    group, organization, who, candidates = asked
+    if tree.get(STANDING + lengthed(group) + organization) is None:
+        stand_last(tree, group, organization, hall)
+    place = place_key(group, organization, hall[NEXT], who)
+    tree.put(place, pack_names(candidates))
+    hall[NEXT] += 1
+    hall[QUEUED] += 1
+    write_hall(tree, group, hall)
+    return place
+
+
+def settle(tree: Tree, place: bytes) -> int:
+    """At which of its candidates does who had this place have a seat? `NOWHERE`: the place is then given up."""
+    given = GIVEN + place[-PAIR.size :]
+    value = tree.get(given)
+    if value is None:
+        give_up(tree, place)
+        return NOWHERE
+    tree.delete(given)
+    index: int = NUMBER.unpack(value)[0]
+    return index
+
+
+def withdraw(tree: Tree, place: bytes, candidates: Sequence[bytes]) -> Called:
+    """Give up what a place has become, a place or a seat: whose the seat is now."""
+    index = settle(tree, place)
+    if index == NOWHERE:
+        return []
+    group, _, who = parse_place(place)
+    return leave(tree, group, candidates[index], who.worker)
+
+
+def leave(tree: Tree, group: bytes, backend: bytes, worker: int) -> Called:
+    """Give up one seat of a worker, if it has any there: whose it is now."""
+    key = seats_key(group, backend)
+    line = read_line(tree, key)
+    count = place_of(line, worker)
+    if not count or not line[count]:
+        return []
+    line[count] -= 1
+    line[IN_FLIGHT] -= 1
+    write_line(tree, key, line)
+    return call(tree, group, read_hall(tree, group)) if line[WANTED] else []
+
+
+def strike_seats(tree: Tree, key: bytes, worker: int) -> Called:
+    """Give up all seats of a gone worker in a line: whose they are now."""
+    line = read_line(tree, key)
+    if not strike(line, worker):
+        return []
+    write_line(tree, key, line)
+    group, _ = parse_seats(key)
+    return call(tree, group, read_hall(tree, group)) if line[WANTED] else []
+
+
+def give_up(tree: Tree, place: bytes) -> None:
+    """Wait no longer."""
+    candidates = tree.get(place)
+    if candidates is None:
+        return
+    tree.delete(place)
+    group, organization, _ = parse_place(place)
+    for backend in unpack_names(candidates):
+        line = read_line(tree, seats_key(group, backend))
+        line[WANTED] -= 1
+        write_line(tree, seats_key(group, backend), line)
+    if not waits(tree, group, organization):
+        stand_no_more(tree, group, organization)
+    hall = read_hall(tree, group)
+    hall[QUEUED] -= 1
+    write_hall(tree, group, hall)
+
+
+def call(tree: Tree, group: bytes, hall: Hall) -> Called:
+    """Give the free seats to those who wait and can use them, in the order of the row: whose they are now."""
+    lines = {key: read_line(tree, key) for key, _ in list(records_under(tree, SEATS + lengthed(group)))}
+    called: Called = []
+    while any(line[WANTED] and line[IN_FLIGHT] < hall[LIMIT] for line in lines.values()):
+        found = find(tree, group, lines, hall[LIMIT])
+        if found is None:
+            break
+        called.append(give(tree, found, lines, hall))
+    for key, line in lines.items():
+        write_line(tree, key, line)
+    write_hall(tree, group, hall)
+    return called
+
+
+def find(tree: Tree, group: bytes, lines: dict[bytes, LineRecord], limit: int) -> Found | None:
+    """The first organization of the row that can use a free seat, there its oldest request that can."""
+    for standing, organization in records_under(tree, ROW + lengthed(group)):
+        for place, value in records_under(tree, places_prefix(group, organization)):
+            candidates = unpack_names(value)
+            free = [lines[seats_key(group, backend)] for backend in candidates]
+            index = choose(free, limit, for_who_waits=True)
+            if index != NOWHERE:
+                return Found(standing, place, candidates, index)
+    return None
+
+
+def give(tree: Tree, found: Found, lines: dict[bytes, LineRecord], hall: Hall) -> Claimant:
+    """Turn a place into a seat; its organization then stands last, or no more: whose the seat is."""
+    group, organization, who = parse_place(found.place)
+    tree.delete(found.place)
+    tree.put(GIVEN + PAIR.pack(*who), NUMBER.pack(found.choice))
+    for backend in found.candidates:
+        lines[seats_key(group, backend)][WANTED] -= 1
+    add_slot(lines[seats_key(group, found.candidates[found.choice])], who.worker)
+    hall[QUEUED] -= 1
+    stand_no_more(tree, group, organization)
+    if waits(tree, group, organization):
+        stand_last(tree, group, organization, hall)
+    return who
+
+
+def choose(lines: Sequence[LineRecord], limit: int, *, for_who_waits: bool = False) -> int:
+    """Which of these lines has a free seat and the fewest taken? `NOWHERE`: none has.
+
+    A newcomer leaves those that somebody waits for.
+    """
+    free = [
+        (line[IN_FLIGHT], index)
+        for index, line in enumerate(lines)
+        if may_start(line[IN_FLIGHT], 0 if for_who_waits else line[WANTED], limit)
+    ]
+    return min(free)[1] if free else NOWHERE
+
+
+def stand_last(tree: Tree, group: bytes, organization: bytes, hall: Hall) -> None:
+    """Put an organization at the end of the row; the caller writes the hall."""
+    number = NUMBER.pack(hall[NEXT])
+    hall[NEXT] += 1
+    tree.put(ROW + lengthed(group) + number, organization)
+    tree.put(STANDING + lengthed(group) + organization, number)
+
+
+def stand_no_more(tree: Tree, group: bytes, organization: bytes) -> None:
+    """Take an organization out of the row."""
+    key = STANDING + lengthed(group) + organization
+    number = tree.get(key)
+    if number is not None:
+        tree.delete(key)
+        tree.delete(ROW + lengthed(group) + number)
+
+
+def waits(tree: Tree, group: bytes, organization: bytes) -> bool:
+    """Has the organization any place?"""
+    return any(True for _ in records_under(tree, places_prefix(group, organization)))
+
+
+def read_hall(tree: Tree, group: bytes) -> Hall:
+    """The hall of a group; one where nobody waits is kept nowhere."""
+    value = tree.get(HALL + group)
+    return list(HALL_SHAPE.unpack(value)) if value else [0, 0, 0]
+
+
+def write_hall(tree: Tree, group: bytes, hall: Hall) -> None:
+    """Keep the hall of a group, or forget it when nobody waits."""
+    if hall[QUEUED]:
+        tree.put(HALL + group, HALL_SHAPE.pack(*hall))
+    else:
+        tree.delete(HALL + group)
+
+
+def count_seats(tree: Tree) -> tuple[GroupCounts, ...]:
+    """All groups of which seats are taken or waited for."""
+    groups: dict[bytes, GroupCounts] = {}
+    for key, _ in list(records_between(tree, SEATS, AFTER_SEATS)):
+        group, backend = parse_seats(key)
+        taken = read_line(tree, key)[IN_FLIGHT]
+        counts = groups.get(group)
+        if counts is None:
+            queued = read_hall(tree, group)[QUEUED]
+            counts = groups[group] = GroupCounts(group.decode("utf-8", "replace"), queued, {})
+        if taken:
+            counts.taken[backend.decode("utf-8", "replace")] = taken
+    return tuple(groups.values())

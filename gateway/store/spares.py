@@ -1,0 +1,84 @@
+"""Which slots does a worker keep for its next requests? Such as nobody misses: docs/decisions/0055."""
+
+import asyncio
+import math
+
+from gateway.store import ledger
+from gateway.store.desk import TICK_SECS, Desk
+from gateway.store.errors import StoreUnavailableError
+
+SPARED_NAMES = 32
+"""Names of which a worker keeps slots; all are given back in one transaction: 0.1 ms."""
+
+SPARES_PER_NAME = 16
+"""Slots of one name that a worker keeps at the most: what a worker that is held up holds back from the others."""
+
+TICKS_WITHOUT_SPARES = 3
+"""For how many ticks a worker keeps no slot once it is told that somebody waits; that is repeated once a tick."""
+
+
+class Spares(dict[bytes, int]):
+    """How many slots of each name this worker has that nobody uses; the record counts them as taken."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._ticks_without = 0.0  # still to come, since somebody waited in any worker
+        self._waited_for_since = 0.0  # the loop's time at which that began
+
+    def keep(self, name: bytes) -> bool:
+        """Keep a slot that was given with room, or say that it must be given up."""
+        kept = self.get(name, 0)
+        if kept >= SPARES_PER_NAME or self._ticks_without:
+            return False
+        self[name] = kept + 1
+        if len(self) > SPARED_NAMES:
+            self.give_back()
+        return True
+
+    def take_over(self, name: bytes, limit: int) -> bool:
+        """Have one that was kept, if nobody has a better right to it; otherwise none is kept any more."""
+        if not self._desk.decide(ledger.may_take_over, name, limit):
+            self.give_back()
+            return False
+        left = self.pop(name) - 1
+        if left:
+            self[name] = left
+        return True
+
+    def give_back(self) -> None:
+        """Give up all; what cannot be written now is kept until the next tick."""
+        if not self:
+            return
+        try:
+            called = self._desk.decide(ledger.leave_all, self._desk.worker, self)
+        except StoreUnavailableError as error:
+            self._desk.complain("slots could not be given back; trying again", error)
+            return
+        self.clear()
+        self._desk.call(called)
+
+    def hear_of_waiters(self) -> None:
+        """Somebody waits, in whatever worker: no slot is kept for a while."""
+        if not self._ticks_without:
+            self._waited_for_since = asyncio.get_running_loop().time()
+        self._ticks_without = TICKS_WITHOUT_SPARES
+
+    def others_may_keep_some(self) -> bool:
+        """Has the wait begun so lately that other workers may not have given back what they kept?"""
+        self.hear_of_waiters()
+        return asyncio.get_running_loop().time() - self._waited_for_since < TICK_SECS
+
+    def called_for(self) -> None:
+        """Somebody waits and says so."""
+        self.hear_of_waiters()
+        self.give_back()
+
+    def tick(self) -> None:
+        """One tick without spares less is still to come."""
+        self._ticks_without = max(self._ticks_without - 1, 0)
+
+    def close(self) -> None:
+        """Keep nothing from now on; what is kept is given up with all that the worker has."""
+        self._ticks_without = math.inf
+        self.clear()
