@@ -1,8 +1,9 @@
 """What is the gateway made of? The one composition root: settings in, rooms wired, an ASGI application out."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 from structlog.typing import FilteringBoundLogger
@@ -14,8 +15,11 @@ from gateway.api.openai import Handler
 from gateway.api.own import build_own
 from gateway.auth.address import AddressBook
 from gateway.auth.keyring import Keyring
-from gateway.backends.health import BackendHealth, Prober, State
+from gateway.backends.board import Board
+from gateway.backends.breaker import Breaker
+from gateway.backends.probed import tell_change
 from gateway.backends.roster import Roster, build_roster
+from gateway.backends.view import BoardView
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.worker import WorkerIdentity
@@ -88,7 +92,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     failures = FailedAuthLimiter(settings, store)
 
     roster = build_roster(settings)
-    prober = Prober(roster, settings, clock, health_teller(log, worker))
+    board = Board([backend for _, backend in roster.backends()], worker.board, worker.row)
+    fleet = BoardView(board, roster)
     client = Http11Client(settings)
     dispatcher = build_dispatcher(settings, roster, client, store, metrics, clock)
     forwarder = Forwarder(
@@ -98,8 +103,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         max_event_bytes=settings.max_event_bytes,
         clock=clock,
     )
-    planner = Planner(Registry(roster.groups), settings, prober.max_model_len)
-    own = build_own(roster, DrainAware(prober, worker.drain), clock, version(DISTRIBUTION))
+    planner = Planner(Registry(roster.groups), settings, fleet.max_model_len)
+    own = build_own(roster, DrainAware(fleet, worker.drain), clock, version(DISTRIBUTION))
 
     # A request's way through the door, from the outside in.
     chain = build_chain(
@@ -113,23 +118,49 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         ],
         Handler(forwarder.forward, own),
     )
-    return Application(chain, lambda: opened(store, gauges, prober, client, writer))
+    watch = lambda: nullcontext() if worker.board is not None else watching(settings, board, clock, log)  # noqa: E731
+    return Application(chain, lambda: opened(store, gauges, watch(), client, writer))
 
 
 @asynccontextmanager
 async def opened(
-    store: LimiterStore, gauges: LiveGauges, prober: Prober, client: Http11Client, writer: LogWriter
+    store: LimiterStore,
+    gauges: LiveGauges,
+    watch: AbstractAsyncContextManager[None],
+    client: Http11Client,
+    writer: LogWriter,
 ) -> AsyncIterator[None]:
     """From a worker's start to its end: the rooms that hold something are open; the log is the last to close."""
     await store.open()
     try:
         with gauges:
-            async with prober:
+            async with watch:
                 yield
     finally:
         await client.aclose()
         await store.close()
         writer.close()
+
+
+@asynccontextmanager
+async def watching(settings: Settings, board: Board, clock: Clock, log: FilteringBoundLogger) -> AsyncIterator[None]:
+    """A prober beside the application that it is for: where no supervisor watches the fleet."""
+    from gateway.backends.prober import Prober  # noqa: PLC0415 -- an HTTP client, which a supervised worker is spared
+
+    prober = Prober(
+        settings,
+        board,
+        Breaker(board, settings, clock),
+        clock,
+        ca_file=settings.upstream_ca_file,
+        on_probe=lambda probed: tell_change(log, probed),
+    )
+    probing = asyncio.create_task(prober.run(), name="prober")
+    try:
+        yield
+    finally:
+        probing.cancel()
+        await asyncio.wait([probing])
 
 
 def build_dispatcher(
@@ -144,14 +175,3 @@ def build_dispatcher(
         budget=RetryBudget(clock),
         metrics=metrics,
     )
-
-
-def health_teller(log: FilteringBoundLogger, worker: WorkerIdentity) -> Callable[[str, BackendHealth], None]:
-    """Who logs that a backend came or went: every worker probes and finds the same, the first one says it."""
-
-    def tell_health(backend: str, health: BackendHealth) -> None:
-        if worker.index == 0:
-            tell = log.warning if health.state is State.DOWN else log.info
-            tell("backend_changed", backend=backend, state=health.state, reason=health.reason)
-
-    return tell_health

@@ -1,15 +1,16 @@
-"""What must the own paths know of the fleet? The part of the prober that they use."""
+"""What must the own paths know of the fleet? The part of its view that they use."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.backends.health import BackendStatus, Readiness
+from gateway.backends.health import Readiness
+from gateway.backends.view import BackendStatus
 from gateway.core.fleet import BackendGroup
 from gateway.core.worker import Drain
 
 
 class FleetView(Protocol):
-    """The fleet's state now. `Prober` is one; whoever drains wraps it to say so."""
+    """The fleet's state now. `BoardView` is one; whoever drains wraps it to say so."""
 
     def ready(self) -> Readiness:
         """Whether requests can be answered, and one word why not."""

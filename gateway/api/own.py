@@ -53,7 +53,7 @@ def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> A
 
     Args:
         roster: the configured models.
-        fleet: the backends' state; whoever drains wraps the prober and says so in `ready()`.
+        fleet: the backends' state; whoever drains wraps it and says so in `ready()`.
         clock: the wall clock dates the models, the monotonic one the states.
         version: the gateway's, for the OpenAPI document.
     """

@@ -3,8 +3,9 @@
 from gateway.api.fleet import FleetView
 from gateway.api.own_path import OwnPath
 from gateway.api.schemas.own import Alive, BackendReport, HealthReport, Ready
-from gateway.backends.health import BackendStatus, State
-from gateway.backends.probe import EXPLANATIONS
+from gateway.backends.health import IN_ROTATION
+from gateway.backends.reasons import EXPLANATIONS
+from gateway.backends.view import BackendStatus
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 
@@ -35,13 +36,13 @@ def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
         return Ready()
 
     def detailed_health() -> HealthReport:
-        """Every backend by its name, with its state, the reason and the last probe's latency, as one worker sees them.
+        """Every backend by its name, with its state, the reason and the last probe's latency, as all workers see them.
 
         Whoever has a client's key may ask: addresses of backends are not told.
         """
         verdict = fleet.ready()
         statuses = fleet.statuses()
-        whole = verdict.ready and all(status.health.state is State.HEALTHY for status in statuses)
+        whole = verdict.ready and all(status.health.state in IN_ROTATION for status in statuses)
         now = clock.monotonic()
         return HealthReport(
             status="ok" if whole else "degraded" if verdict.ready else "unavailable",
@@ -69,4 +70,7 @@ def _report(status: BackendStatus, now: float) -> BackendReport:
         latency_ms=None if health.latency is None else round(health.latency * 1000, 2),
         models=list(health.models),
         max_model_len=health.max_model_len,
+        in_flight=status.in_flight,
+        running=None if health.running is None else int(health.running),
+        waiting=None if health.waiting is None else int(health.waiting),
     )

@@ -1,20 +1,11 @@
-"""In what state is each backend, since when and why? Probes in the background, and the verdicts they add up to."""
+"""In what state is a backend, since when and why? The words for it, and how the next finding changes the verdict."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from gateway.backends.probe import Finding, Reason, new_client, probe
-from gateway.backends.roster import Roster
-from gateway.backends.settings import BackendSettings
-from gateway.core.clock import Clock
-from gateway.core.endpoint import ModelKind
-from gateway.core.fleet import Backend, BackendGroup
-
-LOADING_INTERVAL_SECS = 1.0
-"""Between probes while a backend loads: a connection refused costs nothing, and a start should not take 10 s longer."""
+from gateway.backends.reasons import Reason
+from gateway.backends.vllm_metrics import Figures
 
 
 class State(StrEnum):
@@ -23,7 +14,17 @@ class State(StrEnum):
     LOADING = "loading"
     """Never reached since the gateway's start, and still within its time to load."""
     HEALTHY = "healthy"
+    BUSY = "busy"
+    """It works at its limit: it keeps its share of the requests."""
+    DRAINING = "draining"
+    """It finishes what runs and takes nothing new."""
     DOWN = "down"
+
+
+IN_ROTATION = frozenset({State.HEALTHY, State.BUSY})
+"""Whoever is in one of these has its share of the requests."""
+MAY_BE_LOAD = frozenset({Reason.TIMEOUT, Reason.NO_ROUTE, Reason.BAD_ANSWER})
+"""What a server that has too much to do shows too; a refused connection or a 503 is clear at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class BackendHealth:
         latency: seconds that the last probe's GET /health took, None when it was not answered.
         models: the names it serves, as last learned.
         max_model_len: the context length of its model in tokens, as last learned.
+        streak: how many probes in a row were good; below zero: how many were not.
+        running: requests that its engine works on, by its own word; None when it does not say.
+        waiting: requests that wait inside it; None when it does not say.
     """
 
     state: State
@@ -47,6 +51,128 @@ class BackendHealth:
     latency: float | None = None
     models: tuple[str, ...] = ()
     max_model_len: int | None = None
+    streak: int = 0
+    running: float | None = None
+    waiting: float | None = None
+
+    @property
+    def recovering(self) -> bool:
+        """Whether it is not in rotation yet although its last probe was good."""
+        return self.reason is Reason.RECOVERING
+
+
+class Finding(NamedTuple):
+    """What one probe learned.
+
+    Attributes:
+        reason: OK, or what is wrong.
+        latency: seconds that GET /health took; None when it was not answered.
+        models: the names the backend serves; empty when they were not learned.
+        max_model_len: the context length of the configured model in tokens, None when the backend does not say.
+        figures: what `/metrics` says; None when it says nothing that can be used.
+    """
+
+    reason: Reason
+    latency: float | None = None
+    models: tuple[str, ...] = ()
+    max_model_len: int | None = None
+    figures: Figures | None = None
+
+
+class Circumstances(NamedTuple):
+    """What is known of a backend besides its answers to a probe.
+
+    Attributes:
+        loaded: requests of ours run there.
+        alive: it moved a moment ago: a stream of ours had a token, or its own figures changed.
+        stalled: it has running requests and stands still (`progress.py`).
+        draining: it told one of our requests that it is shutting down.
+    """
+
+    loaded: bool = False
+    alive: bool = False
+    stalled: bool = False
+    draining: bool = False
+
+
+class Rules(NamedTuple):
+    """When a verdict changes.
+
+    Attributes:
+        up_after: good probes in a row after which a backend that was down is in rotation again.
+        down_after: bad probes in a row after which it is out of it.
+        down_after_under_load: the same while requests of ours run there, for what load may cause.
+        loading_until: until when (monotonic clock) a backend that was never reached is called loading.
+    """
+
+    up_after: int
+    down_after: int
+    down_after_under_load: int
+    loading_until: float
+
+
+def judge(before: BackendHealth, finding: Finding, around: Circumstances, rules: Rules, now: float) -> BackendHealth:
+    """The verdict after one more finding.
+
+    Args:
+        before: the verdict so far.
+        finding: what the probe learned.
+        around: what else is known.
+        rules: the operator's numbers.
+        now: seconds on the monotonic clock.
+    """
+    state, reason, streak = _next(before, finding, around, rules, now)
+    figures = finding.figures
+    return replace(
+        before,
+        state=state,
+        reason=reason,
+        streak=streak,
+        since=before.since if state is before.state else now,
+        reached=before.reached or finding.latency is not None,
+        latency=finding.latency,
+        models=finding.models or before.models,
+        max_model_len=finding.max_model_len or before.max_model_len,
+        running=None if figures is None else figures.running,
+        waiting=None if figures is None else figures.waiting,
+    )
+
+
+def _next(
+    before: BackendHealth, finding: Finding, around: Circumstances, rules: Rules, now: float
+) -> tuple[State, Reason, int]:
+    """State, reason and streak."""
+    reason = Reason.STALLED if finding.reason is Reason.OK and around.stalled else finding.reason
+    if reason is Reason.OK:
+        streak = max(before.streak, 0) + 1
+        return *_after_good(before, finding, around, streak >= rules.up_after), streak
+    in_rotation = before.state in IN_ROTATION
+    if reason is Reason.TIMEOUT and around.alive:  # it has too much to do to answer us, and does it
+        return (State.BUSY if in_rotation else before.state), reason, min(before.streak, 0)
+    streak = min(before.streak, 0) - 1
+    patience = rules.down_after_under_load if around.loaded and reason in MAY_BE_LOAD else rules.down_after
+    if in_rotation and -streak < patience and reason is not Reason.STALLED:
+        return State.BUSY, reason, streak
+    never_reached = not before.reached and finding.latency is None
+    if reason is Reason.UNREACHABLE and never_reached and now < rules.loading_until:
+        return State.LOADING, reason, streak
+    return State.DOWN, reason, streak
+
+
+def _after_good(
+    before: BackendHealth,
+    finding: Finding,
+    around: Circumstances,
+    enough: bool,  # noqa: FBT001 -- for `_next` alone
+) -> tuple[State, Reason]:
+    """State and reason; `enough`: as many good probes in a row as take a backend back."""
+    if around.draining:
+        return State.DRAINING, Reason.DRAINING
+    if before.state is State.DOWN and not enough:
+        return State.DOWN, Reason.RECOVERING
+    if finding.figures is not None and finding.figures.waiting > 0:
+        return State.BUSY, Reason.QUEUEING
+    return State.HEALTHY, Reason.OK
 
 
 class Readiness(NamedTuple):
@@ -54,137 +180,3 @@ class Readiness(NamedTuple):
 
     ready: bool
     reason: str
-
-
-class BackendStatus(NamedTuple):
-    """One line of the fleet's state."""
-
-    group: BackendGroup
-    backend: Backend
-    health: BackendHealth
-
-
-OnChange = Callable[[str, BackendHealth], None]
-"""Told a backend's name and its new health whenever state or reason changed."""
-
-
-def judge(before: BackendHealth, finding: Finding, now: float, loading_until: float) -> BackendHealth:
-    """The verdict after one more finding.
-
-    Args:
-        before: the verdict so far.
-        finding: what the probe learned.
-        now: seconds on the monotonic clock.
-        loading_until: until when (same clock) an unreached backend is called loading.
-    """
-    reached = before.reached or finding.latency is not None
-    if finding.reason is Reason.OK:
-        state = State.HEALTHY
-    elif finding.reason is Reason.UNREACHABLE and not reached and now < loading_until:
-        state = State.LOADING
-    else:
-        state = State.DOWN
-    return replace(
-        before,
-        state=state,
-        reason=finding.reason,
-        since=before.since if state is before.state else now,
-        reached=reached,
-        latency=finding.latency,
-        models=finding.models or before.models,
-        max_model_len=finding.max_model_len or before.max_model_len,
-    )
-
-
-class Prober:
-    """Knows every backend's health; probes while it is entered (`async with prober:`).
-
-    Each worker has its own, so that none waits for another's word; a probe costs a backend two small answers.
-    """
-
-    def __init__(
-        self, roster: Roster, settings: BackendSettings, clock: Clock, on_change: OnChange | None = None
-    ) -> None:
-        self._roster = roster
-        self._settings = settings
-        self._clock = clock
-        self._on_change = on_change
-        self._client = new_client(settings)
-        self._task: asyncio.Task[None] | None = None
-        now = clock.monotonic()
-        self._loading_until = now + settings.backend_loading_secs
-        unknown = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=now)
-        self._health = {backend.name: unknown for _, backend in roster.backends()}
-        self._lengths: dict[str, int] = {}  # each group's, as every request asks for it
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="backend prober")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._client.aclose()
-        if self._task is not None and not self._task.cancelled():
-            self._task.result()
-
-    def health(self, backend: str) -> BackendHealth:
-        """The verdict on the backend of that name.
-
-        Raises:
-            KeyError: no such backend in the roster.
-        """
-        return self._health[backend]
-
-    def statuses(self) -> tuple[BackendStatus, ...]:
-        """The verdicts on all backends, in the roster's order."""
-        pairs = self._roster.backends()
-        return tuple(BackendStatus(group, backend, self._health[backend.name]) for group, backend in pairs)
-
-    def ready(self) -> Readiness:
-        """Ready when one chat backend is healthy; otherwise `loading` while one of them may still come up."""
-        chat = [status.health for status in self.statuses() if status.group.kind is ModelKind.CHAT]
-        states = {health.state for health in chat}
-        if State.HEALTHY in states:
-            return Readiness(ready=True, reason=Reason.OK)
-        if State.LOADING in states or not chat:
-            return Readiness(ready=False, reason=State.LOADING)
-        return Readiness(ready=False, reason=chat[0].reason)
-
-    def max_model_len(self, group: BackendGroup) -> int | None:
-        """The context length of a group's model in tokens: the least any replica states, None when none has yet."""
-        return self._lengths.get(group.name)
-
-    async def probe_all(self) -> None:
-        """Probe every backend once, all at the same time; each verdict counts as soon as it is there."""
-        async with asyncio.TaskGroup() as probes:
-            for group, backend in self._roster.backends():
-                probes.create_task(self._probe(group, backend))
-
-    async def _probe(self, group: BackendGroup, backend: Backend) -> None:
-        limit = self._settings.backend_probe_timeout_secs
-        finding = await probe(self._client, backend, group.model, limit, self._clock)
-        before = self._health[backend.name]
-        after = judge(before, finding, self._clock.monotonic(), self._loading_until)
-        self._health[backend.name] = after
-        self._learn_length(group)
-        if self._on_change is not None and (after.state, after.reason) != (before.state, before.reason):
-            self._on_change(backend.name, after)
-
-    def _learn_length(self, group: BackendGroup) -> None:
-        known = (self._health[backend.name].max_model_len for backend in group.backends)
-        stated = [length for length in known if length is not None]
-        if stated:
-            self._lengths[group.name] = min(stated)
-
-    async def _run(self) -> None:
-        while True:
-            await self.probe_all()
-            await self._clock.sleep(self._interval())
-
-    def _interval(self) -> float:
-        interval = self._settings.backend_probe_interval_secs
-        if any(health.state is State.LOADING for health in self._health.values()):
-            return min(interval, LOADING_INTERVAL_SECS)
-        return interval

@@ -22,6 +22,8 @@ def _without_v1(url: str) -> str:
     return url
 
 
+Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(_split)]
+"""Whole numbers, written as `Names` are; a policy that weighs plans as many turns as they are together."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A comma-separated list in the environment, a list or such a string in YAML."""
 
@@ -48,6 +50,20 @@ class BackendSettings(RoomSettings):
         default=("qwen", "Qwen/Qwen2.5-7B-Instruct"),
         description="Comma-separated names under which clients may ask for the chat model, besides CHAT_MODEL.",
     )
+    chat_weights: Weights = Field(
+        default=(),
+        description=(
+            "Comma-separated shares of the chat replicas, in the order of CHAT_BACKENDS, as 2,1: for "
+            "BALANCING_POLICY=weighted_round_robin. Empty: equal shares."
+        ),
+    )
+    chat_fallback: str = Field(
+        default="",
+        description=(
+            "The group that answers when the chat group is down or overloaded, as text2sql; an answer says so in "
+            "x-gateway-fallback. Empty: none."
+        ),
+    )
     text2sql_backend: str = Field(
         default="",
         description="URL of the text-to-SQL server; empty: there is no such model.",
@@ -60,6 +76,10 @@ class BackendSettings(RoomSettings):
     text2sql_aliases: Names = Field(
         default=("text2sql",),
         description="Comma-separated names of the text-to-SQL model for clients, besides TEXT2SQL_MODEL.",
+    )
+    text2sql_fallback: str = Field(
+        default="",
+        description="The group that answers when the text-to-SQL group is down or overloaded, as chat. Empty: none.",
     )
     embed_backend: str = Field(
         default="",
@@ -74,6 +94,13 @@ class BackendSettings(RoomSettings):
         default=("snowflake-arctic-embed",),
         description="Comma-separated names of the embedding model for clients, besides EMBED_MODEL.",
     )
+    embed_fallback: str = Field(
+        default="",
+        description=(
+            "The group that ranks and scores when the embedding group is down or overloaded, as rerank; nothing "
+            "stands in for embeddings. Empty: none."
+        ),
+    )
     rerank_backend: str = Field(
         default="",
         description="URL of the reranker; empty: there is no such model.",
@@ -87,10 +114,17 @@ class BackendSettings(RoomSettings):
         default=("bge-reranker-v2-m3",),
         description="Comma-separated names of the reranker for clients, besides RERANK_MODEL.",
     )
+    rerank_fallback: str = Field(
+        default="",
+        description="The group that ranks and scores when the reranker is down or overloaded, as embed. Empty: none.",
+    )
     backend_probe_interval_secs: float = Field(
         default=10.0,
         gt=0,
-        description="Seconds between two health probes of a backend; each worker probes for itself.",
+        description=(
+            "Seconds between two health probes of a backend, which the supervisor makes for all workers; 1 s, if that "
+            "is less, while anything is the matter with it."
+        ),
     )
     backend_probe_timeout_secs: float = Field(
         default=5.0,
@@ -103,6 +137,32 @@ class BackendSettings(RoomSettings):
         description=(
             "Seconds after the gateway's start during which a backend that was never reached is called loading, "
             "not down (a vLLM server opens its port when its model is loaded); 0: down at once."
+        ),
+    )
+    backend_up_after: int = Field(
+        default=3,
+        ge=1,
+        description="Good probes in a row after which a backend that was down has its share of the requests again.",
+    )
+    backend_down_after: int = Field(
+        default=1,
+        ge=1,
+        description="Bad probes in a row after which a backend gets no requests.",
+    )
+    backend_down_after_under_load: int = Field(
+        default=2,
+        ge=1,
+        description=(
+            "The same while requests of ours run there, for what too much load looks like: a time-out, a broken "
+            "answer. A time-out while it makes tokens never counts."
+        ),
+    )
+    backend_stall_secs: float = Field(
+        default=30.0,
+        gt=0,
+        description=(
+            "Seconds without a new token or a finished request, while requests of ours run there, after which a "
+            "backend is down even if its /health says 200; longer than the longest prompt takes to be read."
         ),
     )
 

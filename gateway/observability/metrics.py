@@ -86,6 +86,48 @@ LOG_LINES_DROPPED = Family(
 UPDATES_LOST = Family(
     Kind.COUNTER, "gateway_metric_updates_lost", "Updates of series for which a worker had no room left: 0 is right."
 )
+WORKERS = Family(
+    Kind.GAUGE,
+    "gateway_workers",
+    "Worker processes: `starting`, `serving`, or `retiring`, which after a reload finish what they have.",
+    ("state",),
+)
+RELOADS = Family(
+    Kind.COUNTER,
+    "gateway_reloads",
+    "Reloads: `done`; `refused`, as the settings will not do; `failed`, as new workers did not come up.",
+    ("outcome",),
+)
+BLOCKED = Family(
+    Kind.COUNTER,
+    "gateway_worker_blocked",
+    "Times that a worker's event loop stood still for WORKER_BLOCKED_SECS; the log has the stack.",
+)
+BACKEND_STATE = Family(
+    Kind.GAUGE,
+    "gateway_backend_state",
+    "1 for the state that the backend is in, 0 for the others: loading, healthy, busy, draining, down.",
+    ("backend", "state"),
+)
+BACKEND_PROBE = Family(
+    Kind.GAUGE,
+    "gateway_backend_probe_seconds",
+    "Seconds that the last probe's GET /health took; 0 when it was not answered.",
+    ("backend",),
+)
+BACKEND_ENGINE = Family(
+    Kind.GAUGE,
+    "gateway_backend_engine_requests",
+    "Requests in the backend's engine by its own word: `running`, or `waiting` for it; 0 when it does not say.",
+    ("backend", "condition"),
+)
+BACKEND_DRIFT = Family(
+    Kind.GAUGE,
+    "gateway_backend_drift_requests",
+    "Requests that the backend's engine counts and this gateway does not know of; below 0: the other way round. Both "
+    "change meanwhile: what stays for minutes is a leak, or another client.",
+    ("backend",),
+)
 LOST_SLOT = 0
 """Where every page counts UPDATES_LOST."""
 
@@ -101,6 +143,13 @@ CATALOGUE = (
     DISCONNECTS,
     LOG_LINES_DROPPED,
     UPDATES_LOST,
+    WORKERS,
+    RELOADS,
+    BLOCKED,
+    BACKEND_STATE,
+    BACKEND_PROBE,
+    BACKEND_ENGINE,
+    BACKEND_DRIFT,
 )
 
 

@@ -1,0 +1,41 @@
+"""What came of a probe, for whoever logs and counts?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from gateway.backends.health import BackendHealth, State
+from gateway.core.fleet import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """One probe's outcome, for whoever logs and counts.
+
+    Attributes:
+        backend: which one.
+        before: the verdict until now.
+        after: the verdict from now on.
+        ours: how many requests of ours are there.
+    """
+
+    backend: Backend
+    before: BackendHealth
+    after: BackendHealth
+    ours: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something new to be told."""
+        return (self.after.state, self.after.reason) != (self.before.state, self.before.reason)
+
+
+OnProbe = Callable[[Probed], None]
+
+
+def tell_change(log: FilteringBoundLogger, probed: Probed) -> None:
+    """Log that a backend came or went."""
+    if probed.changed:
+        tell = log.warning if probed.after.state is State.DOWN else log.info
+        tell("backend_changed", backend=probed.backend.name, state=probed.after.state, reason=probed.after.reason)

@@ -1,0 +1,165 @@
+"""Who finds out how the backends are? One prober on each host, which asks them and publishes what it finds."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from gateway.backends.board import Board
+from gateway.backends.breaker import Breaker
+from gateway.backends.circuit import Standing, Why
+from gateway.backends.health import IN_ROTATION, BackendHealth, Circumstances, Finding, Rules, State, judge
+from gateway.backends.probe import new_client, probe
+from gateway.backends.probed import OnProbe, Probed
+from gateway.backends.progress import Progress
+from gateway.backends.reasons import Reason
+from gateway.backends.roster import build_roster
+from gateway.backends.settings import BackendSettings
+from gateway.core.clock import Clock
+from gateway.core.fleet import Backend, BackendGroup
+
+logger = logging.getLogger(__name__)
+
+TICK_SECS = 0.25
+"""How often the board is looked at: a backend that a request has just found dead is probed within this time."""
+SOON_SECS = 1.0
+"""Between probes while anything is the matter: a connection refused costs nothing, and a start should not take 10 s
+longer."""
+ROUNDS_SECS = 2.0
+"""Workers tell of their streams' tokens once a second; a sign of life this much older than a probe is as good as one
+in it."""
+
+
+class Watched:
+    """What is remembered of one backend from probe to probe."""
+
+    def __init__(self, group: BackendGroup, backend: Backend, index: int, health: BackendHealth, stall: float) -> None:
+        self.group = group
+        self.backend = backend
+        self.index = index
+        self.health = health
+        self.progress = Progress(stall, health.since)
+        self.due = health.since
+        self.suspicion = 0.0
+        self.drains = False
+        self.task: asyncio.Task[None] | None = None
+
+
+class Prober:
+    """Probes every backend for as long as it runs, and publishes each verdict on the board.
+
+    Args:
+        settings: the fleet; how often, how long, how patient.
+        board: where verdicts are published, and what the workers know is read.
+        breaker: is told of a backend that died and came back; knows which one drains.
+        clock: all times.
+        ca_file: whom https backends must be certified by; None: the system's authorities.
+        on_probe: told of every probe.
+    """
+
+    def __init__(
+        self,
+        settings: BackendSettings,
+        board: Board,
+        breaker: Breaker,
+        clock: Clock,
+        *,
+        ca_file: Path | None = None,
+        on_probe: OnProbe = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._board = board
+        self._breaker = breaker
+        self._clock = clock
+        self._on_probe = on_probe
+        self._client = new_client(settings, ca_file)
+        now = clock.monotonic()
+        self._rules = Rules(
+            settings.backend_up_after,
+            settings.backend_down_after,
+            settings.backend_down_after_under_load,
+            now + settings.backend_loading_secs,
+        )
+        unknown = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=now)
+        self._watched = [
+            Watched(group, backend, board.index(backend.name), unknown, settings.backend_stall_secs)
+            for group, backend in build_roster(settings).backends()
+        ]
+
+    async def run(self) -> None:
+        """Probe until cancelled; no task and no connection is left then."""
+        try:
+            for watched in self._watched:
+                self._board.publish(watched.backend.name, watched.health)
+            while True:
+                self._look(self._clock.monotonic())
+                await self._clock.sleep(TICK_SECS)
+        finally:
+            probes = [watched.task for watched in self._watched if watched.task is not None]
+            for task in probes:
+                task.cancel()
+            await asyncio.gather(*probes, return_exceptions=True)
+            await self._client.aclose()
+
+    async def probe_all(self) -> None:
+        """Probe every backend once, all at the same time; each verdict counts as soon as it is there."""
+        await asyncio.gather(*(self._probe(watched) for watched in self._watched))
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether every backend was probed once."""
+        return all(watched.health.reason is not Reason.NOT_PROBED for watched in self._watched)
+
+    def _look(self, now: float) -> None:
+        """Say that we live, and start what probes are due."""
+        self._board.beat(now)
+        for watched in self._watched:
+            if self._is_due(watched, now):
+                watched.task = asyncio.create_task(self._probe(watched), name=f"probe of {watched.backend.name}")
+
+    def _is_due(self, watched: Watched, now: float) -> bool:
+        """Whether to probe it now: its time has come, or a worker has news of it that it did not have last time."""
+        if watched.task is not None and not watched.task.done():
+            return False
+        suspicion, drains = self._board.suspected_until(watched.index), self._drains(watched.index)
+        news = suspicion != watched.suspicion or drains != watched.drains
+        watched.suspicion, watched.drains = suspicion, drains
+        return news or now >= watched.due
+
+    def _drains(self, index: int) -> bool:
+        """Whether it told a request that it shuts down, and is not to be tried again yet."""
+        return self._breaker.why(index) is Why.DRAINING and self._breaker.standing(index) is Standing.OPEN
+
+    async def _probe(self, watched: Watched) -> None:
+        """Probe one backend, judge, publish; a fault of ours costs this probe and no more."""
+        try:
+            began = self._clock.monotonic()
+            limit = self._settings.backend_probe_timeout_secs
+            finding = await probe(self._client, watched.backend, watched.group.model, limit, self._clock)
+            self._conclude(watched, finding, began)
+        except Exception:
+            logger.exception("probe_failed", extra={"backend": watched.backend.name})
+            watched.due = self._clock.monotonic() + SOON_SECS
+
+    def _conclude(self, watched: Watched, finding: Finding, began: float) -> None:
+        now = self._clock.monotonic()
+        ours, alive_at = self._board.in_flight(watched.index), self._board.last_alive(watched.index)
+        moved = watched.progress.observe(finding.figures, ours=ours, alive_at=alive_at, now=now)
+        around = Circumstances(
+            loaded=ours > 0,
+            alive=moved or alive_at >= began - ROUNDS_SECS,
+            stalled=watched.progress.stalled(now),
+            draining=watched.drains,
+        )
+        before = watched.health
+        after = watched.health = judge(before, finding, around, self._rules, now)
+        watched.due = now + self._interval(watched, now)
+        self._board.publish(watched.backend.name, after)
+        if before.state is State.DOWN and before.reached and after.state in IN_ROTATION:
+            self._breaker.reset(watched.index)  # one request goes first
+        self._on_probe(Probed(watched.backend, before, after, ours))
+
+    def _interval(self, watched: Watched, now: float) -> float:
+        """Seconds to the next probe."""
+        health, usual = watched.health, self._settings.backend_probe_interval_secs
+        well = health.state in IN_ROTATION and health.streak > 0 and not watched.progress.doubtful(now)
+        return usual if well else min(usual, SOON_SECS)

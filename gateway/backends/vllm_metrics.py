@@ -1,0 +1,61 @@
+"""What does vLLM say of its engine? The few figures of its `/metrics` that tell whether it moves."""
+
+import math
+import re
+from typing import NamedTuple
+
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""A page of one engine has some 100 KB; more than this is not read."""
+
+_SAMPLE = re.compile(
+    rb"^vllm:(num_requests_running|num_requests_waiting|generation_tokens_total|prompt_tokens_total"
+    rb"|request_success_total)(?:\{[^}\n]*\})?[ \t]+([^ \t\r\n]+)",
+    re.MULTILINE,
+)
+"""A label's value may hold a brace only where a model's name does; such a page counts as saying nothing."""
+_NAMES = 5
+
+
+class Figures(NamedTuple):
+    """One page's sums over all engines and models.
+
+    Attributes:
+        running: requests that the engine works on.
+        waiting: requests that wait for it.
+        generated: tokens made since its start.
+        prompted: tokens of prompts taken in since its start.
+        finished: requests that ended by themselves since its start.
+    """
+
+    running: float
+    waiting: float
+    generated: float
+    prompted: float
+    finished: float
+
+    @property
+    def counters(self) -> tuple[float, float, float]:
+        """What changes whenever the engine does something."""
+        return self.generated, self.prompted, self.finished
+
+
+def read_figures(page: bytes) -> Figures | None:
+    """The figures of a page in Prometheus' text format; None where one is missing or no finite number above zero."""
+    sums: dict[bytes, float] = {}
+    for name, written in _SAMPLE.findall(page):
+        try:
+            value = float(written)
+        except ValueError:
+            return None
+        if not math.isfinite(value) or value < 0:
+            return None
+        sums[name] = sums.get(name, 0.0) + value
+    if len(sums) < _NAMES:
+        return None
+    return Figures(
+        running=sums[b"num_requests_running"],
+        waiting=sums[b"num_requests_waiting"],
+        generated=sums[b"generation_tokens_total"],
+        prompted=sums[b"prompt_tokens_total"],
+        finished=sums[b"request_success_total"],
+    )

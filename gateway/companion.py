@@ -1,0 +1,197 @@
+"""What does the supervisor know of the fleet, for all its workers? One prober, the board it writes on, and figures."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Self
+
+from structlog.typing import FilteringBoundLogger
+
+from gateway.backends.board import Board, create_board
+from gateway.backends.board_layout import ROWS
+from gateway.backends.breaker import Breaker
+from gateway.backends.health import State
+from gateway.backends.probed import Probed, tell_change
+from gateway.backends.roster import build_roster
+from gateway.core.clock import Clock, SystemClock
+from gateway.observability import metrics as m
+from gateway.observability.metrics import Family, Metrics
+from gateway.settings import Settings
+
+if TYPE_CHECKING:  # it loads an HTTP client, which the first worker's start must not wait for
+    from gateway.backends.prober import Prober
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECS = 5.0
+"""After a fault of ours that ended the prober; meanwhile its board is silent, and workers try every backend."""
+POLL_SECS = 0.02
+"""While the first round of probes is waited for."""
+
+
+class Companion:
+    """Watches the fleet for the workers of one generation; a scope (`async with companion:`).
+
+    Args:
+        settings: that generation's.
+        page: the descriptor of the page for its figures.
+        log: is told when a backend comes or goes.
+        before: the companion of the generation before, whose breakers are taken over and which says no more from now
+            on, as long as this one lives.
+        clock: all times.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        page: int,
+        log: FilteringBoundLogger,
+        before: "Companion | None" = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._before = before
+        self._backends = [backend for _, backend in build_roster(settings).backends()]
+        self._free = list(reversed(range(ROWS)))
+        self._prober: Prober | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._figures = BackendFigures(Metrics(page))
+        self._scope = contextlib.ExitStack()
+
+    async def __aenter__(self) -> Self:
+        descriptor = create_board()
+        self._scope.callback(os.close, descriptor)
+        self._descriptor = descriptor
+        self.board = Board(self._backends, descriptor)
+        if self._before is not None:
+            self.board.adopt(self._before.board)
+            self._before.hush(quiet=True)
+        self._task = asyncio.create_task(self._watch(), name="companion")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._figures.clear()
+        if self._before is not None:
+            self._before.hush(quiet=False)  # it speaks again if it is still there: this generation did not come up
+            self._before = None
+        self._scope.close()
+
+    @property
+    def descriptor(self) -> int:
+        """The board's, for workers to inherit."""
+        return self._descriptor
+
+    @contextlib.contextmanager
+    def row(self) -> Iterator[int]:
+        """A worker's own row of the board, clear when it is given and when it is taken back.
+
+        Raises:
+            OSError: every row is some worker's.
+        """
+        if not self._free:
+            raise OSError(errno.ENOSPC, f"{ROWS} workers of one generation live")
+        row = self._free.pop()
+        try:
+            self.board.clear_row(row)
+            yield row
+        finally:
+            self.board.clear_row(row)
+            self._free.append(row)
+
+    async def first_round(self) -> None:
+        """Return when every backend was probed once, or has had the time for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.backend_probe_timeout_secs + AGAIN_SECS):
+                while self._prober is None or not self._prober.has_looked:
+                    await self._clock.sleep(POLL_SECS)
+
+    def hush(self, *, quiet: bool) -> None:
+        """Say nothing more of the backends in log and figures, as another companion does; or begin again."""
+        self._figures.quiet = quiet
+        self._figures.clear()
+
+    def in_flight(self, backend: str) -> int:
+        """Requests of this generation's workers at the backend of that name; 0 if it has none of that name."""
+        try:
+            return self.board.in_flight(self.board.index(backend))
+        except KeyError:
+            return 0
+
+    async def _watch(self) -> None:
+        """Run the prober; a fault of ours must not end it for good."""
+        while True:
+            try:
+                await self._probe()
+            except Exception:
+                logger.exception("prober_failed", extra={"again_in_secs": AGAIN_SECS})
+            await self._clock.sleep(AGAIN_SECS)
+
+    async def _probe(self) -> None:
+        module = await asyncio.to_thread(import_module, "gateway.backends.prober")
+        self._prober = module.Prober(
+            self._settings,
+            self.board,
+            Breaker(self.board, self._settings, self._clock),
+            self._clock,
+            ca_file=self._settings.upstream_ca_file,
+            on_probe=self._tell,
+        )
+        await self._prober.run()
+
+    def _tell(self, probed: Probed) -> None:
+        if self._figures.quiet:
+            return
+        tell_change(self._log, probed)
+        before = 0 if self._before is None else self._before.in_flight(probed.backend.name)
+        self._figures.show(probed, probed.ours + before)
+
+
+class BackendFigures:
+    """What `/metrics` says of the backends; all zeros while it is quiet.
+
+    Attributes:
+        quiet: whether another companion speaks: the figures of all pages are added up.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.quiet = False
+        self._metrics = metrics
+        self._shown: dict[tuple[Family, tuple[str, ...]], float] = {}
+
+    def show(self, probed: Probed, ours: int) -> None:
+        """Take over what a probe found; `ours`: requests of this gateway that are there."""
+        name, health = probed.backend.name, probed.after
+        for state in State:
+            self._set(m.BACKEND_STATE, float(state is health.state), name, state)
+        self._set(m.BACKEND_PROBE, health.latency or 0.0, name)
+        for condition, count in (("running", health.running), ("waiting", health.waiting)):
+            self._set(m.BACKEND_ENGINE, count or 0.0, name, condition)
+        known = health.running is not None and health.waiting is not None
+        self._set(m.BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
+
+    def clear(self) -> None:
+        """All zeros."""
+        for family, labels in list(self._shown):
+            self._set(family, 0.0, *labels)
+
+    def _set(self, family: Family, value: float, *labels: str) -> None:
+        self._metrics.figure(family, *labels).add(value - self._shown.get((family, labels), 0.0))
+        self._shown[family, labels] = value
+
+
+def companions(settings: Settings, log: FilteringBoundLogger) -> Callable[[int, object], Companion]:
+    """What makes a generation's companion from the descriptor of its figures' page and the companion before it."""
+
+    def make(page: int, before: object) -> Companion:
+        return Companion(settings, page, log, before if isinstance(before, Companion) else None)
+
+    return make
