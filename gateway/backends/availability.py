@@ -1,0 +1,182 @@
+"""Which backends of a group may a request try now, and when is it worth asking again if there are none?"""
+
+from typing import NamedTuple
+
+from gateway.backends.board import Board
+from gateway.backends.board_layout import fence
+from gateway.backends.breaker import Breaker
+from gateway.backends.health import IN_ROTATION, State
+from gateway.backends.reasons import Reason
+from gateway.core.clock import Clock
+from gateway.core.fleet import Backend, BackendGroup
+
+MISSED_BEATS = 3
+"""Intervals between probes after which a prober that has not beaten is dead, and what it said is out of date."""
+LEAST_PATIENCE_SECS = 3.0
+"""The same where probes are more frequent than that: a busy host is no dead prober."""
+PROBED_EVERY_SECS = 1.0
+"""A backend that is out of rotation is probed so often, or more often where all are."""
+HOPEFUL = frozenset({Reason.NOT_PROBED, Reason.RECOVERING, Reason.DRAINING})
+"""Reasons of those who are not in rotation and may serve all the same while nobody is. Whether one drains is for its
+circuit to say: it knows first, and knows when to try again."""
+
+
+class Choice(NamedTuple):
+    """Whom a request may try.
+
+    Attributes:
+        backends: the replicas for the policy to order, none of them down or draining; may be empty.
+        trial: a replica whose circuit is half-open: who is granted its trial (`Breaker.take_trial`) goes there first,
+            whether or not there are others.
+        retry_after: seconds after which it is worth asking again; 0 where there are backends.
+        why: the word of the `State` for which there are none; empty where there are.
+    """
+
+    backends: tuple[Backend, ...]
+    trial: Backend | None = None
+    retry_after: float = 0.0
+    why: str = ""
+
+
+class Prospect(NamedTuple):
+    """One replica as it looks at one moment.
+
+    Attributes:
+        backend: which.
+        state: as the prober says; None when it says nothing.
+        fit: it would be used if its circuit were closed, at least while nobody else would.
+        retry_at: when its circuit lets a trial through, in seconds on the monotonic clock; 0 where it is closed.
+        trial_ends: until when the trial that runs there is waited for, same clock; 0 where none runs.
+        drains: it shuts down, and its circuit is not closed for that reason.
+    """
+
+    backend: Backend
+    state: State | None
+    fit: bool
+    retry_at: float
+    trial_ends: float
+    drains: bool
+
+
+class Availability:
+    """What this process makes of the board, for each request.
+
+    Replicas in rotation with a closed circuit go first; if there are none, those that recover or were never probed;
+    if there are none either, of those whose circuit is not closed the one whose trial is due first: the last replica
+    of a group is never taken out by its circuit alone. Who is down, or says that it shuts down, is never tried.
+
+    While all is well, an answer holds until the board's epoch changes, and no clock is read; otherwise until the next
+    moment at which time alone may change it.
+
+    Args:
+        board: verdicts and circuits.
+        breaker: reads the circuits.
+        clock: its monotonic clock must be the same for all processes.
+        interval: seconds between two probes of a backend that is well.
+    """
+
+    def __init__(self, board: Board, breaker: Breaker, clock: Clock, interval: float) -> None:
+        self._board = board
+        self._breaker = breaker
+        self._clock = clock
+        self._patience = max(LEAST_PATIENCE_SECS, MISSED_BEATS * interval)
+        self._probed_every = min(PROBED_EVERY_SECS, interval)
+        self._epoch = board.epoch
+        self._seen = -1
+        self._well: dict[str, Choice] = {}  # by group, for the epoch that was seen
+        self._troubled: dict[str, tuple[float, Choice]] = {}  # the same, with the moment until which it holds
+
+    def of(self, group: BackendGroup) -> Choice:
+        """Whom a request to `group` may try now."""
+        if self._epoch() == self._seen:
+            choice = self._well.get(group.name)
+            if choice is not None:
+                return choice
+        return self._look(group)
+
+    def _look(self, group: BackendGroup) -> Choice:
+        epoch = self._epoch()
+        fence()  # what is read from here on is of this epoch, or of a later one
+        if epoch != self._seen:
+            self._seen = epoch
+            self._well.clear()
+            self._troubled.clear()
+        settled = not self._board.unsettled()
+        if group.name not in self._troubled and self._all_well(group):
+            choice = Choice(group.backends)
+            if settled:
+                self._well[group.name] = choice
+            return choice
+        now = self._clock.monotonic()
+        kept = self._troubled.get(group.name)
+        if kept is None or now >= kept[0]:
+            kept = self._choose(group, now)
+            if settled:
+                self._troubled[group.name] = kept
+        return kept[1]
+
+    def _all_well(self, group: BackendGroup) -> bool:
+        for backend in group.backends:
+            health = self._board.verdict(backend.name)
+            if health is None or health.state not in IN_ROTATION or self._breaker.retry_at(self._at(backend)):
+                return False
+        return True
+
+    def _choose(self, group: BackendGroup, now: float) -> tuple[float, Choice]:
+        """The choice, and the moment until which it holds if the epoch stays."""
+        out_of_date = self._board.last_beat() + self._patience
+        prospects = [self._prospect(backend, silent=now > out_of_date) for backend in group.backends]
+        moments = [moment for one in prospects for moment in (one.retry_at, one.trial_ends) if moment > now]
+        holds = min([*moments, out_of_date if now <= out_of_date else now + self._probed_every])
+        backends, trial = _usable(prospects), _trial(prospects, now)
+        if backends:
+            return holds, Choice(backends, trial)
+        return now, Choice((), trial, self._retry_after(prospects, now), _why_none(prospects))
+
+    def _prospect(self, backend: Backend, *, silent: bool) -> Prospect:
+        """`silent`: the prober is dead, so that nothing is known but the circuits."""
+        index = self._at(backend)
+        health = None if silent else self._board.verdict(backend.name)
+        return Prospect(
+            backend,
+            state=None if health is None else health.state,
+            fit=health is None or health.state in IN_ROTATION or health.reason in HOPEFUL,
+            retry_at=self._breaker.retry_at(index),
+            trial_ends=self._breaker.trial_ends(index),
+            drains=self._breaker.drains(index),
+        )
+
+    def _retry_after(self, prospects: list[Prospect], now: float) -> float:
+        """Seconds to the next probe or trial that may find one of them usable."""
+        dues = (max(one.retry_at, one.trial_ends) if one.fit else 0.0 for one in prospects)
+        return max(self._probed_every, min(dues) - now)
+
+    def _at(self, backend: Backend) -> int:
+        return self._board.index(backend.name)
+
+
+def _usable(prospects: list[Prospect]) -> tuple[Backend, ...]:
+    """The first rank in which there is anybody."""
+    closed = [one for one in prospects if one.fit and not one.retry_at]
+    in_rotation = tuple(one.backend for one in closed if one.state in IN_ROTATION)
+    if closed:
+        return in_rotation or tuple(one.backend for one in closed)
+    last = [one for one in prospects if one.fit and not one.drains]
+    return (min(last, key=_retry_at).backend,) if last else ()
+
+
+def _trial(prospects: list[Prospect], now: float) -> Backend | None:
+    """The replica that has waited longest for a trial that nobody has begun."""
+    due = [one for one in prospects if one.fit and 0 < one.retry_at <= now and one.trial_ends <= now]
+    return min(due, key=_retry_at).backend if due else None
+
+
+def _why_none(prospects: list[Prospect]) -> State:
+    """The most hopeful of the reasons."""
+    if any(one.state is State.LOADING for one in prospects):
+        return State.LOADING
+    return State.DRAINING if any(one.fit for one in prospects) else State.DOWN
+
+
+def _retry_at(prospect: Prospect) -> float:
+    return prospect.retry_at
