@@ -175,7 +175,7 @@ class Engine:
         self._waiting_count = 0
         self._arrivals = 0
         self._noise = random.Random(seed)  # noqa: S311 -- noise on a pace, not a secret
-        self._stopped = False
+        self._last_report: tuple[int, int] | None = None
         self._frozen: list[Sequence] = []
         self._idle: asyncio.Future[None] | None = None
 
@@ -183,6 +183,15 @@ class Engine:
     def waiting(self) -> int:
         """How many sequences wait for a place."""
         return self._waiting_count
+
+    @property
+    def _stopped(self) -> bool:
+        return self._last_report is not None
+
+    @property
+    def report(self) -> tuple[int, int]:
+        """How many run and wait, as /metrics knows it: the engine's last word, which stands while it stands still."""
+        return self._last_report or (len(self.running), self.waiting)
 
     @property
     def unfinished(self) -> int:
@@ -238,17 +247,21 @@ class Engine:
         self.dead = failure is not None
         self.stop()
         if failure is not None:
+            self._last_report = (0, 0)
             for sequence in self._all():
                 self._drop(sequence)
                 sequence.outbox.fail(failure)
 
     def stop(self) -> None:
-        """Make no more tokens until `resume`: an engine that hangs, while the HTTP server goes on answering."""
-        self._stopped = True
+        """Make no more tokens until `resume`: an engine that hangs, while the HTTP server goes on answering.
+
+        In vLLM the gauges come with the engine's outputs, so that they do not move either, whoever comes or leaves.
+        """
+        self._last_report = self.report
 
     def resume(self) -> None:
         """Go on where `stop` struck."""
-        self._stopped = False
+        self._last_report = None
         frozen, self._frozen = self._frozen, []
         for sequence in frozen:
             if sequence.state == "running":

@@ -1,138 +1,13 @@
 """What can go wrong on purpose? One table of faults, and the rows of it that are switched on."""
 
-import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from starlette.types import Message, Send
-
-from gateway.simulator.engine import Orders
-from gateway.simulator.errors import FORMS, any_status
-from gateway.simulator.exchange import ClientGone, Exchange
-from gateway.simulator.pace import pause
-
-Answer = Callable[[Exchange], Awaitable[None]]
-Parameters = Mapping[str, Any]
-Strike = Callable[[Exchange, Answer, Parameters], Awaitable[None]]
-
-_DELIVERY = 0.02
-"""Seconds in which the kernel delivers what was written, before a reset would overtake it."""
-
-_EVENT = re.compile(rb".*?\n\n", re.DOTALL)
-
-_STRAY = (
-    b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-type: application/json\r\ncontent-length: 25\r\n\r\n"
-    b'{"object":"stray-answer"}'
-)
-
-
-async def _as_usual(exchange: Exchange, answer: Answer, _given: Parameters) -> None:
-    await answer(exchange)
-
-
-async def _reset_before_headers(exchange: Exchange, _answer: Answer, _given: Parameters) -> None:
-    await exchange.body()
-    exchange.broken = True
-    exchange.connection.reset()
-
-
-async def _hang(exchange: Exchange, _answer: Answer, _given: Parameters) -> None:
-    await exchange.body()
-    await exchange.until_gone()
-
-
-async def _status(exchange: Exchange, _answer: Answer, given: Parameters) -> None:
-    await exchange.body()
-    if given["form"] == "string" or (given["status"] == 401 and not given["form"]):  # noqa: PLR2004 -- the one that vLLM words so
-        await exchange.json({"error": given["message"] or "Unauthorized"}, given["status"], vary=False)
-        return
-    if given["form"] == "detail":
-        await exchange.json({"detail": given["message"] or "Not Found"}, given["status"])
-        return
-    refusal = FORMS[given["form"]]() if given["form"] else any_status(given["status"])
-    refusal.message = given["message"] or refusal.message
-    await exchange.json(refusal.openai(), refusal.status)
-
-
-async def _html(exchange: Exchange, _answer: Answer, _given: Parameters) -> None:
-    await exchange.body()
-    exchange.broken = True
-    page = b"<html><head><title>Welcome</title></head><body><h1>It works!</h1></body></html>\n"
-    await exchange.answer(page, [(b"content-type", b"text/html")])
-
-
-async def _reset_mid_stream(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    async def cut() -> None:
-        await pause(_DELIVERY)
-        exchange.connection.reset()
-
-    await _cut(exchange, answer, given["after"], cut)
-
-
-async def _eof_mid_stream(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    async def cut() -> None:
-        if given["terminated"]:
-            exchange.connection.write(b"0\r\n\r\n")
-        exchange.connection.close()
-
-    await _cut(exchange, answer, given["after"], cut)
-
-
-async def _truncated_body(exchange: Exchange, answer: Answer, _given: Parameters) -> None:
-    async def cut() -> None:
-        exchange.connection.close()
-
-    await _cut(exchange, answer, 1, cut)
-
-
-async def _broken_json_event(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    def spoil(number: int, event: bytes) -> bytes:
-        return event[: len(event) // 2].rstrip(b"\n") + b"\n\n" if number == given["after"] else event
-
-    exchange.broken = True
-    exchange.tap(lambda send: _Events(send, spoil))
-    await answer(exchange)
-
-
-async def _ordered(exchange: Exchange, answer: Answer, orders: Orders) -> None:
-    exchange.orders = orders
-    await answer(exchange)
-
-
-async def _silence(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    await _ordered(exchange, answer, Orders(freeze_after=given["after"]))
-
-
-async def _comments_only(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    await _ordered(exchange, answer, Orders(freeze_after=given["after"], comments_every=given["seconds"]))
-
-
-async def _in_band_error(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    await _ordered(exchange, answer, Orders(fail_after=given["after"]))
-
-
-async def _abort(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    exchange.broken = True
-    await _ordered(exchange, answer, Orders(abort_after=given["after"]))
-
-
-async def _slow(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    await _ordered(exchange, answer, Orders(token_seconds=given["seconds"]))
-
-
-async def _stray_second_answer(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    await answer(exchange)
-    await pause(given["seconds"])
-    if exchange.connection.is_idle():
-        exchange.connection.write(_STRAY)
-
-
-async def _close_idle(exchange: Exchange, answer: Answer, given: Parameters) -> None:
-    await answer(exchange)
-    await pause(given["seconds"])
-    if exchange.connection.is_idle():
-        exchange.connection.close()
+from gateway.simulator import strikes
+from gateway.simulator.errors import FORMS
+from gateway.simulator.exchange import Exchange
+from gateway.simulator.strikes import Answer, Parameters, Strike
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +19,25 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "refuse": Kind(_as_usual, {}),
-    "reset_before_headers": Kind(_reset_before_headers, {}),
-    "hang": Kind(_hang, {}),
-    "status": Kind(_status, {"status": 500, "form": "", "message": ""}),
-    "html_200": Kind(_html, {}),
-    "reset_mid_stream": Kind(_reset_mid_stream, {"after": 3}),
-    "eof_mid_stream": Kind(_eof_mid_stream, {"after": 3, "terminated": False}),
-    "truncated_body": Kind(_truncated_body, {}),
-    "broken_json_event": Kind(_broken_json_event, {"after": 3}),
-    "silence": Kind(_silence, {"after": 3}),
-    "comments_only": Kind(_comments_only, {"after": 3, "seconds": 0.5}),
-    "in_band_error": Kind(_in_band_error, {"after": 3}),
-    "abort": Kind(_abort, {"after": 3}),
-    "slow": Kind(_slow, {"seconds": 1.0}),
-    "stray_second_answer": Kind(_stray_second_answer, {"seconds": 0.0}),
-    "close_idle": Kind(_close_idle, {"seconds": 0.0}),
+    "refuse": Kind(strikes.as_usual, {}),
+    "reset_before_headers": Kind(strikes.reset_before_headers, {}),
+    "hang": Kind(strikes.hang, {}),
+    "status": Kind(strikes.status, {"status": 500, "form": "", "message": ""}),
+    "html_200": Kind(strikes.html, {}),
+    "reset_mid_stream": Kind(strikes.reset_mid_stream, {"after": 3}),
+    "eof_mid_stream": Kind(strikes.eof_mid_stream, {"after": 3, "terminated": False}),
+    "truncated_body": Kind(strikes.truncated_body, {}),
+    "broken_json_event": Kind(strikes.broken_json_event, {"after": 3}),
+    "silence": Kind(strikes.silence, {"after": 3}),
+    "comments_only": Kind(strikes.comments_only, {"after": 3, "seconds": 0.5}),
+    "in_band_error": Kind(strikes.in_band_error, {"after": 3}),
+    "abort": Kind(strikes.abort, {"after": 3}),
+    "slow": Kind(strikes.slow, {"seconds": 1.0}),
+    "stray_second_answer": Kind(strikes.stray_second_answer, {"seconds": 0.0}),
+    "close_idle": Kind(strikes.close_idle, {"seconds": 0.0}),
+    "delay": Kind(strikes.delay, {"seconds": 1.0}),
+    "text": Kind(strikes.text, {"text": "", "repeat": 1, "type": "text/plain; version=0.0.4; charset=utf-8"}),
+    "endless": Kind(strikes.endless, {"text": "# nothing\n", "seconds": 0.01}),
 }
 """The faults.
 
@@ -171,6 +49,10 @@ event of a chat stream is the role. A JSON answer that a mid-stream fault meets 
 `eof_mid_stream` ends with FIN inside the chunked body, or with `terminated` after its last chunk, without `[DONE]`.
 `slow` makes one token every so many seconds. `close_idle` closes the kept-alive connection so many seconds after an
 answer.
+`delay` answers as usual, so many seconds later. `text` says the words it is given, `repeat` times in a row, and
+`endless` says them for ever; with the path `/metrics` they are metrics that are stale, garbage or without bounds, and
+`delay` with the path `/health` is a server too busy to answer a probe in time.
+An engine that stands still is no row: `POST /stop-engine` and `/resume-engine` of the control port.
 """
 
 
@@ -254,65 +136,3 @@ def _read(row: dict[str, Any]) -> Fault:
     if given.get("form") and given["form"] not in (*FORMS, "string", "detail"):
         raise ValueError(f"unknown form {given['form']!r}; there are {', '.join((*FORMS, 'string', 'detail'))}")
     return Fault(name, {**known, **given}, count, path)
-
-
-class _Events:
-    """A send that sees single events of a stream: each may be changed."""
-
-    def __init__(self, send: Send, change: Callable[[int, bytes], bytes]) -> None:
-        self._send = send
-        self._change = change
-        self._number = 0
-
-    async def __call__(self, message: Message) -> None:
-        """Pass the message on, its events changed."""
-        if message["type"] != "http.response.body" or not message.get("more_body"):
-            await self._send(message)
-            return
-        events = []
-        for event in _EVENT.findall(message["body"]):
-            events.append(self._change(self._number, event))
-            self._number += 1
-        await self._send({**message, "body": b"".join(events)})
-
-
-async def _cut(exchange: Exchange, answer: Answer, after: int, cut: Callable[[], Awaitable[None]]) -> None:
-    """Let so many events of a stream through, or half of a JSON body, then cut and forget the request."""
-    exchange.broken = True
-    exchange.tap(lambda send: _Cutter(exchange, send, after, cut))
-    await answer(exchange)
-
-
-class _Cutter:
-    """A send that cuts the answer at its place."""
-
-    def __init__(self, exchange: Exchange, send: Send, after: int, cut: Callable[[], Awaitable[None]]) -> None:
-        self._exchange = exchange
-        self._send = send
-        self._left = after
-        self._cut = cut
-
-    async def __call__(self, message: Message) -> None:
-        """Pass the message on, or cut.
-
-        Raises:
-            ClientGone: the cut is made; the endpoint need not go on.
-        """
-        if message["type"] != "http.response.body":
-            await self._send(message)
-            return
-        body = message.get("body", b"")
-        if not message.get("more_body"):
-            self._exchange.connection.write(body[: len(body) // 2])
-            await self._strike()
-        for event in _EVENT.findall(body):
-            if self._left <= 0:
-                await self._strike()
-            await self._send({**message, "body": event})
-            self._left -= 1
-        if self._left <= 0:
-            await self._strike()
-
-    async def _strike(self) -> None:
-        await self._cut()
-        raise ClientGone

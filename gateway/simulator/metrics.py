@@ -87,15 +87,15 @@ class Metrics:
 
     def watch(self, engine: Engine) -> None:
         """Read the gauges from the engine when they are scraped."""
-        self._gauge("num_requests_running", "Requests in model execution batches.", lambda: len(engine.running))
-        self._gauge("num_requests_waiting", "Requests waiting to be processed.", lambda: engine.waiting)
+        self._gauge("num_requests_running", "Requests in model execution batches.", lambda: engine.report[0])
+        self._gauge("num_requests_waiting", "Requests waiting to be processed.", lambda: engine.report[1])
         by_reason = Gauge(
             "vllm:num_requests_waiting_by_reason",
             "Requests waiting, by reason.",
             [*_LABELS, "reason"],
             registry=self.registry,
         )
-        by_reason.labels(*self._labels, "capacity").set_function(lambda: engine.waiting)
+        by_reason.labels(*self._labels, "capacity").set_function(lambda: engine.report[1])
         by_reason.labels(*self._labels, "deferred").set(0)
         self._gauge("kv_cache_usage_perc", "KV-cache usage; 1 means 100 percent.", lambda: _kv_usage(engine))
         sleep = Gauge("vllm:engine_sleep_state", "Sleep state.", [*_LABELS, "sleep_state"], registry=self.registry)

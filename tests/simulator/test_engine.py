@@ -121,6 +121,23 @@ def test_a_stopped_engine_looks_healthy_and_goes_on_when_resumed(chat: Simulator
         read_until(connection, b"data: [DONE]\n\n")
 
 
+def test_the_metrics_of_a_stopped_engine_stay_as_they_are_whoever_comes_or_leaves(chat: Simulator) -> None:
+    chat.set_pace(token_ms=5)
+    with connected(chat) as connection:
+        connection.sendall(raw_request(chat, endless(stream=True)))
+        read_until(connection, b'"content":"')
+        chat.stop_engine()
+        before = chat.metrics()
+        with connected(chat) as second:
+            second.sendall(raw_request(chat, endless(stream=True)))
+            _until_unfinished(chat, 2)
+            assert _of_the_engine(chat.metrics()) == _of_the_engine(before)
+    chat.until_state(running=0)
+    assert chat.metric("vllm:num_requests_running") == 1
+    chat.resume_engine()
+    assert chat.metric("vllm:num_requests_running") == 0
+
+
 def test_a_dead_engine_ends_streams_in_band_and_health_says_503() -> None:
     with Simulator("chat") as chat:
         chat.set_pace(token_ms=20)
@@ -168,6 +185,10 @@ def test_the_metrics_count_what_was_made(chat: Simulator) -> None:
     assert chat.metric("vllm:generation_tokens_total") - before["vllm:generation_tokens_total"] == 7
     (row,) = chat.ledger()
     assert (row["prompt_tokens"], row["completion_tokens"]) == (usage["prompt_tokens"], 7)
+
+
+def _of_the_engine(samples: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in samples.items() if name.startswith("vllm:")}
 
 
 def _ask(chat: Simulator, name: str, priority: int = 0) -> None:

@@ -1,6 +1,8 @@
 """Does each fault do to a connection what its name says, down to FIN and RST?"""
 
 import contextlib
+import time
+from typing import Any
 
 import httpx
 import pytest
@@ -207,6 +209,40 @@ def test_close_idle_ends_the_connection_after_a_whole_answer(chat: Simulator) ->
     assert chat.settled()[0]["ended"] == "finished"
 
 
+def test_a_delay_holds_the_answer_back_and_ends_with_the_client(chat: Simulator) -> None:
+    chat.set_fault("delay", path="/health", seconds=0.05)
+    assert httpx.get(f"{chat.url}/health", trust_env=False).status_code == 200
+    (row,) = chat.ledger(probes=True)
+    assert row["finished"] - row["started"] >= 0.05
+    chat.set_fault("delay", seconds=60)
+    with connected(chat) as connection:
+        connection.sendall(raw_request(chat, body()))
+        assert read_until_silence(connection, 0.1) == b""
+    assert chat.settled()[-1]["ended"] == "aborted"
+
+
+def test_metrics_can_be_stale_garbage_or_huge(chat: Simulator) -> None:
+    before = chat.metrics_text()
+    chat.set_fault("text", path="/metrics", text=before)
+    assert post(chat, body(max_tokens=1)).status_code == 200
+    answer = httpx.get(f"{chat.url}/metrics", trust_env=False)
+    assert (answer.text, answer.headers["content-type"]) == (before, "text/plain; version=0.0.4; charset=utf-8")
+    chat.set_fault("text", path="/metrics", text="# garbage\n", repeat=1_000_000)
+    assert len(chat.metrics_text()) == 10_000_000
+    chat.set_fault("status", path="/metrics", status=404, form="detail")
+    assert httpx.get(f"{chat.url}/metrics", trust_env=False).status_code == 404
+
+
+def test_endless_metrics_end_with_the_client(chat: Simulator) -> None:
+    chat.set_fault("endless", path="/metrics", text="# nothing\n")
+    with connected(chat) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nhost: vllm\r\n\r\n")
+        found = b""
+        while found.count(b"# nothing") < 3:
+            found += connection.recv(65536)
+    assert wait_for_aborted(chat)["status"] == 200
+
+
 def test_a_fault_strikes_as_often_as_its_count_says(chat: Simulator) -> None:
     chat.set_fault("status", status=500, count=2)
     assert [post(chat, body(max_tokens=1)).status_code for _ in range(3)] == [500, 500, 200]
@@ -231,12 +267,22 @@ def test_an_unknown_fault_or_parameter_is_refused_and_the_known_ones_listed(chat
     assert "reset_mid_stream" in httpx.put(f"{chat.control}/faults", json={"name": "flood"}, trust_env=False).text
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in KINDS if name not in ("refuse", "hang", "silence", "comments_only", "slow")]
-)
+ENDING = [name for name in KINDS if name not in ("refuse", "hang", "silence", "comments_only", "slow", "endless")]
+
+
+@pytest.mark.parametrize("name", ENDING)
 def test_after_each_fault_nothing_runs_and_the_next_request_is_served(chat: Simulator, name: str) -> None:
     chat.set_fault(name, count=1)
     with contextlib.suppress(httpx.HTTPError):
         post(chat, endless(stream=True, max_tokens=60))
     chat.until_state(running=0, within=2)
     assert post(chat, body(max_tokens=3)).json()["usage"]["completion_tokens"] == 3
+
+
+def wait_for_aborted(chat: Simulator) -> dict[str, Any]:
+    deadline = time.monotonic() + 5
+    while True:
+        rows = [row for row in chat.ledger(probes=True) if row["ended"] == "aborted"]
+        if rows:
+            return rows[0]
+        assert time.monotonic() < deadline

@@ -114,8 +114,12 @@ class Simulator:
         self._control("PUT", "/pace", json=milliseconds)
 
     def stop_engine(self) -> None:
-        """Hang the engine; /health goes on answering 200."""
+        """Hang the engine: /health goes on answering 200, and /metrics as it did, gauges included."""
         self._control("POST", "/stop-engine")
+
+    def metrics_text(self) -> str:
+        """What /metrics says now, to be said again under the fault `text`."""
+        return httpx.get(f"{self.url}/metrics", timeout=_PATIENCE, trust_env=False).text
 
     def resume_engine(self) -> None:
         """Let the engine go on."""
@@ -147,8 +151,9 @@ class Simulator:
 
     def metrics(self) -> dict[str, float]:
         """The samples of /metrics: `name{labels}`, as written, to value."""
-        text = httpx.get(f"{self.url}/metrics", timeout=_PATIENCE, trust_env=False).text
-        samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+        samples = (
+            line.rsplit(" ", 1) for line in self.metrics_text().splitlines() if line and not line.startswith("#")
+        )
         return {name: float(value) for name, value in samples}
 
     def metric(self, name: str) -> float:
