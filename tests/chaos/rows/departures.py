@@ -1,0 +1,55 @@
+"""Rows: Clients that leave."""
+
+from tests.chaos.row import Row, Section
+
+DEPARTURES = Section(
+    "Clients that leave",
+    (
+        Row(
+            "while it waits in the queue",
+            "its place is free, no backend hears of it, 499",
+            (
+                "e2e/test_departures.py::test_leaving_the_queue_frees_the_place_and_reaches_no_backend",
+                "store/test_contract.py::test_a_cancelled_wait_gives_up_its_place",
+            ),
+        ),
+        Row(
+            "while it sends its body",
+            "nothing is held, 499",
+            ("e2e/test_departures.py::test_leaving_in_the_middle_of_the_body_holds_nothing",),
+        ),
+        Row(
+            "before the first token, streamed or not",
+            "the backend's connection ends, its engine is idle",
+            (
+                "e2e/test_departures.py::test_leaving_before_the_first_token_aborts_at_the_backend",
+                "e2e/test_tls.py::test_an_agent_that_cancels_a_whole_answer_frees_everything",
+                "upstream/test_cancellation.py::test_the_backend_sees_the_close_at_once",
+            ),
+        ),
+        Row(
+            "in mid-stream",
+            "the same, and what was made is booked",
+            (
+                "e2e/test_departures.py::test_leaving_in_mid_stream_aborts_and_books_what_was_made",
+                "e2e/test_tls.py::test_leaving_in_mid_stream_frees_everything",
+            ),
+        ),
+        Row(
+            "thousands at random moments",
+            "no slot, task, socket or lease is left, and no memory",
+            (
+                "e2e/test_traces.py::test_departures_at_random_moments_leave_no_socket_and_no_memory",
+                "e2e/test_departures.py::test_a_thousand_departures_at_random_moments_leave_nothing_behind",
+                "store/test_contract.py::test_ten_thousand_cancellations_leave_nothing_behind",
+                "store/test_lmdb_race.py::test_random_cancellations_over_processes_leave_no_claim",
+                "upstream/test_cancellation.py::test_a_thousand_cancellations_at_random_moments_leave_nothing",
+            ),
+        ),
+        Row(
+            "however a request ends, but with a worker that is killed (SIGKILL), which writes nothing any more",
+            "one record in the access log, under its id",
+            ("e2e/test_traces.py::test_every_request_has_one_record_however_it_ended",),
+        ),
+    ),
+)
