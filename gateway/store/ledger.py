@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gateway.store.line import has_room, heads_due, may_start
+from gateway.store.line import ROOM, heads_due, may_start
 from gateway.store.records import (
     AFTER_LINES,
     LINE,
@@ -61,7 +61,7 @@ def enter(tree: Tree, name: bytes, who: tuple[int, int], limit: int, max_queued:
         called = call_heads(tree, name, line)
     if may_start(line[IN_FLIGHT], line[QUEUED], limit):
         add_slot(line, who[0])
-        entry = STARTED_WITH_ROOM if has_room(line[IN_FLIGHT], limit) else STARTED
+        entry = STARTED_WITH_ROOM if ROOM * line[IN_FLIGHT] <= limit else STARTED
     elif line[QUEUED] < max_queued:
         if not line[QUEUED]:
             called = [*called, *neighbours(line, who[0])]
@@ -82,7 +82,7 @@ def may_take_over(tree: Tree, name: bytes, limit: int) -> bool:
     if value is None:
         return False
     in_flight, queued = LINE_HEAD.unpack_from(value)
-    return not queued and has_room(in_flight, limit)
+    return not queued and ROOM * in_flight <= limit
 
 
 def leave(tree: Tree, name: bytes, worker: int, slots: int = 1) -> Called:

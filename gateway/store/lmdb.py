@@ -57,9 +57,7 @@ class LmdbStore:
 
     async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
         """See `LimiterStore.take`."""
-        name = record_name(key)
-        now = self._clock.monotonic()
-        return self._decide(self._shelf.take, name, now, bucket, cost)
+        return self._decide(self._shelf.take, record_name(key), self._clock.monotonic(), bucket, cost)
 
     async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
         """See `LimiterStore.acquire`."""

@@ -1,6 +1,6 @@
 """Nobody overtakes, and nobody starts above the limit."""
 
-from gateway.store.line import has_room, heads_due, may_start
+from gateway.store.line import heads_due, may_start
 
 
 def test_a_newcomer_starts_only_when_a_slot_is_free_and_nobody_waits() -> None:
@@ -15,9 +15,3 @@ def test_as_many_are_called_as_slots_are_free() -> None:
     assert heads_due(in_flight=3, queued=5, limit=3) == 0
     assert heads_due(in_flight=5, queued=5, limit=3) == 0
     assert heads_due(in_flight=0, queued=0, limit=3) == 0
-
-
-def test_there_is_room_up_to_half_of_the_limit() -> None:
-    assert has_room(in_flight=60, limit=120)
-    assert not has_room(in_flight=61, limit=120)
-    assert not has_room(in_flight=1, limit=1)
