@@ -16,8 +16,8 @@ from gateway.settings import Settings
 ENV_FILE = Path(".env")
 VLLM_KEEPALIVE_SECS = 5.0
 """vLLM closes an idle connection after this long (uvicorn's default), unless VLLM_HTTP_TIMEOUT_KEEP_ALIVE says more."""
-ENDING_SECS = 5.0
-"""What the gateway takes, at the most, after DRAIN_SECS, to tell the requests that are left and to end its workers."""
+ENDING_SECS = 11.0
+"""What the gateway may take after DRAIN_SECS to tell the requests that are left, and to end workers that do not end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.check.neighbours import ENDING_SECS, NGINX_RUNGS, Neighbours
-from gateway.server.supervisor import KILL_MARGIN_SECS
+from gateway.server.keeper import farewell_secs
 from gateway.settings import Settings, load
 
 ROOT = Path(__file__).parents[3]
@@ -106,18 +106,18 @@ def test_idle_connections_are_kept_for_less_than_the_shortest_of_the_servers(fol
     assert doubt.endswith("write UPSTREAM_KEEPALIVE_SECS=24")
 
 
-@pytest.mark.parametrize(("drain", "told"), [(144.9, False), (145, True)])
+@pytest.mark.parametrize(("drain", "told"), [(138.9, False), (139, True)])
 def test_docker_gives_the_gateway_its_drain_and_its_end(folder: Path, *, drain: float, told: bool) -> None:
     del folder
     sentence = (
         f"docker-compose.yml: gateway is killed 150 s after SIGTERM, which must be above DRAIN_SECS ({drain:g} s) "
-        "and 5 s to end: write stop_grace_period: 170s"
+        "and 11 s to end: write stop_grace_period: 170s"
     )
     assert findings(drain_secs=drain) == ([sentence] if told else [])
 
 
 def test_what_is_granted_for_the_end_is_what_the_supervisor_takes() -> None:
-    assert ENDING_SECS == KILL_MARGIN_SECS
+    assert farewell_secs(0) == ENDING_SECS
 
 
 def test_docker_gives_vllm_its_shutdown_time_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
