@@ -1,17 +1,34 @@
 """What does `gateway serve` do while its first worker loads? It reads the settings; then it supervises."""
 
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import uvloop
 
+from gateway.cli.fresh import UnreadableError, load_fresh
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
+from gateway.server.edition import Edition, NotRenewedError
+from gateway.server.keeper import WorkerFailedError
 from gateway.server.listening import CannotListenError
+from gateway.server.pid_file import Outcome
 from gateway.server.process import WorkerProcess
-from gateway.server.supervisor import Endpoints, Supervisor, WorkerFailedError
+from gateway.server.supervisor import Endpoints, Supervisor
 from gateway.settings import ConfigurationError, Settings, ignored, load
+
+FIXED = (
+    "gateway_host",
+    "gateway_port",
+    "metrics_host",
+    "metrics_port",
+    "limiter_store",
+    "limiter_path",
+    "max_tracked_organizations",
+)
+"""What the listening sockets and the store that old and new workers share are made from."""
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def supervise(first: WorkerProcess, app: str, options: Mapping[str, Any]) -> list[str]:
@@ -23,13 +40,13 @@ def supervise(first: WorkerProcess, app: str, options: Mapping[str, Any]) -> lis
         options: settings from the command line.
     """
     try:
-        run(load(**options), app, first)
+        run(load(**options), app, first, options)
     except (ConfigurationError, CannotListenError, WorkerFailedError) as error:
         return str(error).splitlines()
     return []
 
 
-def run(settings: Settings, app: str, first: WorkerProcess) -> None:
+def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str, Any]) -> None:
     """Supervise, and log what happens to the workers."""
     writer = LogWriter(sys.stderr.fileno(), on_drop=lambda: None)
     logger = build_logger(settings, writer)
@@ -40,10 +57,44 @@ def run(settings: Settings, app: str, first: WorkerProcess) -> None:
         url = f"http://{endpoints.host}:{endpoints.port}"
         logger.info("listening", url=url, workers=settings.gateway_workers, metrics_port=endpoints.metrics)
 
+    async def renew() -> Edition:
+        try:
+            fresh = await load_fresh(options)
+        except UnreadableError as error:
+            raise NotRenewedError(error.reasons, Outcome.REFUSED) from error
+        if changed := fixed(settings, fresh):
+            raise NotRenewedError(changed, Outcome.REFUSED)
+        build_logger(fresh, writer)  # the standard library's records, which are all that is logged from here on
+        return edition_of(fresh)
+
     async def serve() -> None:
-        await Supervisor(settings, factory=app, first=first, on_ready=announce).run()
+        supervisor = Supervisor(
+            edition_of(settings),
+            factory=app,
+            renew=renew,
+            directory=settings.limiter_path,
+            first=first,
+            on_ready=announce,
+        )
+        await supervisor.run()
+        # The loop's end gives the signals back to the system: an impatient second one would end us as if by accident.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
     try:
         uvloop.run(serve())
     finally:
         writer.close()
+
+
+def edition_of(settings: Settings) -> Edition:
+    """What workers with these settings are made from."""
+    return Edition(settings, longest_request=settings.max_request_secs)
+
+
+def fixed(before: Settings, after: Settings) -> list[str]:
+    """A sentence for each setting that differs and cannot while the gateway runs."""
+    return [
+        f"{name.upper()} cannot change while the gateway runs (it is {was}, and would be {now}): restart it"
+        for name in FIXED
+        if (was := getattr(before, name)) != (now := getattr(after, name))
+    ]

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 LENGTH = struct.Struct("!I")
+MAX_DESCRIPTORS = 4
 READY = b"ready\n"
 FAILED = b"failed "
+RETIRE = b"retire\n"
+"""The one word that a worker hears after its assignment."""
 FAREWELL_SECS = 3.0
 """How long cut requests may take to say why; then their sockets are closed."""
 
@@ -19,11 +22,14 @@ class Assignment:
 
     Attributes:
         factory: `module:callable`, called as `factory(settings, identity)` for the ASGI application.
-        settings: the supervisor's own, so that a worker started later cannot differ from its siblings.
+        settings: its generation's, so that a worker started later cannot differ from its siblings.
         index: the worker's number, from 0.
         workers: how many there are.
         request_ids: what the ids of its requests begin with; no other worker ever had it.
+        row: the worker's row of the board.
         page: the descriptor of the page that the worker's metrics are counted in, in whichever process holds this.
+        pulse: likewise, of the memory where its loop says that it turns.
+        board: likewise, of the page on which all say what they know of the backends; None: there is none.
     """
 
     factory: str
@@ -31,13 +37,18 @@ class Assignment:
     index: int
     workers: int
     request_ids: str
-    page: int | None = None
+    row: int
+    page: int
+    pulse: int
+    board: int | None = None
 
 
-def send_assignment(channel: socket.socket, assignment: Assignment, listener: socket.socket, page: int) -> None:
-    """Write an assignment with its two descriptors; a few kilobytes, which the socket's buffer takes at once."""
+def send_assignment(channel: socket.socket, assignment: Assignment, listener: socket.socket) -> None:
+    """Write an assignment with its descriptors; a few kilobytes, which the socket's buffer takes at once."""
     data = pickle.dumps(assignment)
-    socket.send_fds(channel, [LENGTH.pack(len(data))], [listener.fileno(), page])
+    board = [] if assignment.board is None else [assignment.board]
+    descriptors = [listener.fileno(), assignment.page, assignment.pulse, *board]
+    socket.send_fds(channel, [LENGTH.pack(len(data))], descriptors)
     channel.sendall(data)
 
 
@@ -47,14 +58,15 @@ def receive_assignment(channel: socket.socket) -> tuple[Assignment, socket.socke
     Raises:
         EOFError: the supervisor has gone, or needs no worker after all.
     """
-    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, 2, socket.MSG_CMSG_CLOEXEC)
+    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     if not descriptors:
         raise EOFError("the supervisor has gone")
     (length,) = LENGTH.unpack(head + _read_exactly(channel, LENGTH.size - len(head)))
     assignment = pickle.loads(_read_exactly(channel, length))  # noqa: S301 -- our parent wrote it on a private socket
     assert isinstance(assignment, Assignment)  # noqa: S101 -- for mypy
-    listener, page = descriptors
-    return replace(assignment, page=page), socket.socket(fileno=listener)
+    listener, page, pulse, *board = descriptors
+    mine = replace(assignment, page=page, pulse=pulse, board=board[0] if board else None)
+    return mine, socket.socket(fileno=listener)
 
 
 def report_ready(channel: socket.socket) -> None:

@@ -37,6 +37,7 @@ class WorkerProcess:
             undo.callback(os.close, self._watched)
             self._undo = undo.pop_all()
         self.pid = self._process.pid
+        self.signal = self._process.send_signal
         self.terminate = self._process.terminate
         self.kill = self._process.kill
 

@@ -16,7 +16,7 @@ class ServerSettings(RoomSettings):
     gateway_workers: int = Field(
         4,
         ge=1,
-        le=256,
+        le=128,
         description="Worker processes. All of them enforce the same limits, so the number changes speed alone.",
     )
     metrics_host: str = Field("127.0.0.1", description="Address on which /metrics is served; in a container 0.0.0.0.")
@@ -30,6 +30,11 @@ class ServerSettings(RoomSettings):
         120.0,
         ge=0,
         description="Seconds that running requests may take to finish after SIGTERM; then they are cut (0: at once).",
+    )
+    worker_blocked_secs: float = Field(
+        5.0,
+        ge=1,
+        description="Seconds for which a worker's event loop may stand still; then it is logged once, with its stack.",
     )
     client_header_timeout_secs: float = Field(
         10.0,

@@ -18,9 +18,17 @@ import uvloop
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
 from gateway.server.accepting import Acceptor
-from gateway.server.channel import FAREWELL_SECS, Assignment, receive_assignment, report_failure, report_ready
+from gateway.server.channel import (
+    FAREWELL_SECS,
+    RETIRE,
+    Assignment,
+    receive_assignment,
+    report_failure,
+    report_ready,
+)
 from gateway.server.connection import ConnectionLimits
 from gateway.server.protocol import HttpProtocol
+from gateway.server.pulse import Heart
 from gateway.server.settings import ServerSettings
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualHeads
@@ -29,6 +37,8 @@ logger = logging.getLogger("gateway.server.worker")  # by name: this module runs
 
 POLL_SECS = 0.02
 """How often a draining worker looks whether its last request has ended."""
+RETIRED_POLL_SECS = 0.2
+"""How often a retiring one does, for an hour and more."""
 
 GC_ALLOCATIONS = 20_000
 """Containers made and not freed before the collector looks; a few dozen requests in flight hold that many."""
@@ -70,14 +80,17 @@ class WorkerServer(uvicorn.Server):
         self._worker = worker
         self._drain_secs = drain_secs
         self._acceptors: list[Acceptor] = []
+        self._listeners: list[socket.socket] = []
+        self._retirement: asyncio.Task[None] | None = None
         self.on_started: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
         await super().startup([])  # it would listen with the loop's own server: see Acceptor
         settle_memory()
-        if not self.should_exit:
-            self._acceptors = [Acceptor(listener, self._make_protocol) for listener in sockets or []]
+        if not self.should_exit and self._retirement is None:
+            self._listeners = sockets or []
+            self._acceptors = [Acceptor(listener, self._make_protocol) for listener in self._listeners]
         self.on_started()
 
     @contextlib.contextmanager
@@ -95,6 +108,29 @@ class WorkerServer(uvicorn.Server):
         logger.info("worker_drain_began", extra=self._situation())
         for acceptor in self._acceptors:
             acceptor.close()
+
+    def retire(self) -> None:
+        """Take no connections from this moment on, and end when those that there are have ended.
+
+        Unlike a drain: no connection is closed that a proxy was promised, `/ready` goes on speaking of the fleet, as
+        other workers serve, and no request is told to hurry.
+        """
+        if self._retirement is None and not self.should_exit:
+            for acceptor in self._acceptors:
+                acceptor.close()
+            self._retirement = asyncio.get_running_loop().create_task(self._retire())
+
+    async def _retire(self) -> None:
+        for acceptor in self._acceptors:
+            await acceptor.settled()
+        self._acceptors.clear()
+        for listener in self._listeners:
+            listener.close()  # or the port would stay open for as long as we do, whatever becomes of the others
+        for connection in list(self.server_state.connections):
+            connection.retire()  # type: ignore[union-attr]  # typed for uvicorn's own
+        while not self._idle():  # noqa: ASYNC110 -- uvicorn's sets tell nobody
+            await asyncio.sleep(RETIRED_POLL_SECS)  # noqa: TID251 -- as in `_idle_within`
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for the running requests, then for their farewells, then for nobody."""
@@ -127,11 +163,15 @@ class WorkerServer(uvicorn.Server):
     async def _idle_within(self, seconds: float) -> bool:
         """Whether the last request and the last connection ended within that time."""
         deadline = asyncio.get_running_loop().time() + seconds
-        while self.server_state.connections or not all(task.done() for task in self.server_state.tasks):
+        while not self._idle():
             if asyncio.get_running_loop().time() >= deadline:
                 return False
             await asyncio.sleep(POLL_SECS)  # noqa: TID251 -- once in a process's life, and real sockets keep real time
         return True
+
+    def _idle(self) -> bool:
+        """Whether there is no connection and no request."""
+        return not self.server_state.connections and all(task.done() for task in self.server_state.tasks)
 
 
 def settle_memory() -> None:
@@ -159,15 +199,35 @@ def load_factory(name: str) -> AppFactory:
     return factory
 
 
+def listen_to(channel: socket.socket, server: WorkerServer) -> None:
+    """Retire when the supervisor says so, and end when it has gone."""
+    loop = asyncio.get_running_loop()
+
+    def hear() -> None:
+        if channel.recv(len(RETIRE)):
+            server.retire()
+        else:
+            loop.remove_reader(channel)  # the end of a stream stays readable: without this the loop would spin
+            server.stop()
+
+    loop.add_reader(channel, hear)
+
+
 async def serve(assignment: Assignment, listener: socket.socket, channel: socket.socket) -> None:
-    """Run the assigned application on `listener` until SIGTERM, or until the supervisor's end of `channel` closes.
+    """Run the assigned application on `listener` until SIGTERM, a retirement's end, or the supervisor's death.
 
     Raises:
         StartError: the application refused to start.
     """
+    Heart(assignment.pulse)
     settings: ServerSettings = assignment.settings
     identity = WorkerIdentity(
-        assignment.index, assignment.workers, page=assignment.page, request_ids=assignment.request_ids
+        assignment.index,
+        assignment.workers,
+        page=assignment.page,
+        request_ids=assignment.request_ids,
+        board=assignment.board,
+        row=assignment.row,
     )
     app = load_factory(assignment.factory)(settings, identity)
     startup = Startup(app)
@@ -192,13 +252,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it has to say is told by us
     server = WorkerServer(config, identity, settings.drain_secs)
-    loop = asyncio.get_running_loop()
-
-    def orphaned() -> None:
-        loop.remove_reader(channel)  # the end of a stream stays readable: without this the loop would spin
-        server.stop()
-
-    loop.add_reader(channel, orphaned)  # nothing is ever sent there: it is the parent's end
+    listen_to(channel, server)
     server.on_started = functools.partial(report_ready, channel)
     try:
         await server.serve([listener])

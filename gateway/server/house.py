@@ -1,0 +1,74 @@
+"""What do all generations of workers share? The socket, the figures, and the list of who lives."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from gateway.observability.metrics import Metrics
+from gateway.server.channel import Assignment, send_assignment
+from gateway.server.edition import Companion
+from gateway.server.life import Worker
+from gateway.server.metrics import MetricsExporter
+from gateway.server.process import WorkerProcess
+from gateway.server.pulse import Pulse
+from gateway.server.settings import ServerSettings
+
+
+@dataclass(slots=True)
+class House:
+    """What outlives each generation of workers.
+
+    Attributes:
+        factory: `module:callable`, called as `factory(settings, identity)` for the ASGI application.
+        listener: the one listening socket.
+        exporter: of all figures, the supervisor's own among them.
+        figures: the supervisor's own.
+        born: worker processes that have no assignment yet.
+        workers: those that have one and have not ended.
+        stopping: set when all is to end.
+    """
+
+    factory: str
+    listener: socket.socket
+    exporter: MetricsExporter
+    figures: Metrics
+    born: list[WorkerProcess]
+    workers: set[Worker] = field(default_factory=set)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextlib.contextmanager
+    def worker(self, index: int, settings: ServerSettings, companion: Companion) -> Iterator[Worker]:
+        """A worker with its assignment; leaving the scope leaves no process, and nothing that was its own.
+
+        Raises:
+            OSError: there is no process, memory or descriptor for it.
+        """
+        with ExitStack() as scope:
+            page = scope.enter_context(self.exporter.page())
+            row = scope.enter_context(companion.row())
+            pulse = scope.enter_context(Pulse())
+            process = scope.enter_context(self.born.pop() if self.born else WorkerProcess(self.factory))
+            worker = Worker(process, index, pulse, self.figures)
+            scope.callback(worker.leave)
+            worker.join()
+            scope.callback(self.workers.discard, worker)
+            self.workers.add(worker)
+            if self.stopping.is_set():
+                worker.terminate()
+            assignment = Assignment(
+                factory=self.factory,
+                settings=settings,
+                index=index,
+                workers=settings.gateway_workers,
+                request_ids=worker.request_ids,
+                row=row,
+                page=page,
+                pulse=pulse.descriptor,
+                board=companion.descriptor,
+            )
+            with contextlib.suppress(ConnectionError):
+                send_assignment(process.channel, assignment, self.listener)
+            yield worker
