@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fmt loadtest bench bench-peers
+.PHONY: help install demo test fuzz lint fmt loadtest bench bench-peers
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -17,6 +17,9 @@ demo: install ## five simulated vLLM servers and the gateway, with examples to p
 
 test: install ## the whole test suite
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+fuzz: install ## the generated tests in rounds, each with other examples and twenty times as many in tests/fuzz (FUZZ_SECS=900, FUZZ="tests/fuzz ...")
+	@scripts/fuzz.sh $(or $(FUZZ_SECS),900) $(FUZZ)
 
 lint: install ## style, types, which package may import which, unused dependencies
 	@$(BIN)/ruff check .

@@ -1,0 +1,73 @@
+"""Does a key open the door exactly where one in force stands? Whatever is around it, and whoever came before."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from gateway.auth.keyring import Keyring
+from gateway.auth.settings import AuthSettings
+from gateway.core.asgi import Fields, Headers, fields_of
+from gateway.core.endpoint import Dialect
+from gateway.core.errors import InvalidApiKeyError
+from gateway.core.keys import why_unfit
+from tests.fuzz.damage import LINE_BYTES, damaged
+from tests.fuzz.effort import examples
+
+KEYS = [b"sk-first-7f3a", b"sk-second-91bc", b"sk-first-7f3a-longer"]
+SCHEMES = [b"Bearer ", b"bearer ", b"BEARER ", b"bEaReR "]
+WORDS = [*LINE_BYTES, b"Bearer ", b",", b", ", b"'", b'"', b"sk-first-7f3a", b"\xc3\xa9"]
+SHOWN = damaged(st.builds(bytes.__add__, st.sampled_from(SCHEMES), st.sampled_from(KEYS)), WORDS, most=2)
+BARE = damaged(st.sampled_from(KEYS), WORDS, most=1)
+PRESENTED = st.lists(
+    st.tuples(st.just(b"authorization"), SHOWN | BARE | st.binary(max_size=30))
+    | st.tuples(st.just(b"x-api-key"), BARE | SHOWN),
+    max_size=3,
+)
+
+
+def opens(fields: Fields, dialect: Dialect) -> bool:
+    """Whether one of the keys stands where it may, read as simply as can be."""
+    bearer = re.fullmatch(rb"(?i:bearer) (.*)", fields.get(b"authorization", b""), re.DOTALL)
+    return (bearer is not None and bearer[1] in KEYS) or (
+        dialect is Dialect.ANTHROPIC and fields.get(b"x-api-key") in KEYS
+    )
+
+
+def admitted(keyring: Keyring, fields: Fields, dialect: Dialect) -> bool:
+    try:
+        keyring.admit(fields, dialect)
+    except InvalidApiKeyError:
+        return False
+    return True
+
+
+@examples(400)
+@given(st.lists(st.tuples(PRESENTED, st.sampled_from(Dialect)), min_size=1, max_size=6))
+def test_a_key_opens_the_door_where_it_stands_alone_in_its_place_whoever_came_before(
+    visits: list[tuple[Headers, Dialect]],
+) -> None:
+    keyring = Keyring(key.decode() for key in KEYS)
+    for headers, dialect in visits:
+        fields = fields_of(headers)
+        assert admitted(keyring, fields, dialect) is opens(fields, dialect)
+
+
+@examples(300)
+@given(st.lists(st.text(max_size=20) | st.sampled_from([key.decode() for key in KEYS]), max_size=4))
+def test_keys_that_a_start_accepts_open_the_door_and_others_stop_the_start(written: list[str]) -> None:
+    keys = [part.strip() for part in ",".join(written).split(",") if part.strip()]
+    if any(why_unfit(key) for key in keys or [""]):
+        with pytest.raises(ValidationError) as refusal:
+            AuthSettings.model_validate({"gateway_api_key": ",".join(written)})
+        said = str(refusal.value.errors(include_input=False, include_context=False))
+        assert not any(key.decode() in said for key in KEYS)
+        return
+    settings = AuthSettings.model_validate({"gateway_api_key": ",".join(written)})
+    assert [key.get_secret_value() for key in settings.gateway_api_key] == keys
+    keyring = Keyring(keys)
+    for key in keys:
+        assert admitted(keyring, {b"authorization": b"Bearer " + key.encode("ascii")}, Dialect.OPENAI)
+        assert not admitted(keyring, {b"authorization": b"Bearer " + key.encode() + b"\0"}, Dialect.OPENAI)

@@ -1,0 +1,161 @@
+"""Is a stream that is read in its fast ways read as it is where every event is taken apart? On damaged streams too."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.endpoint import Dialect
+from gateway.streaming.events import FailureReason, StreamFailure
+from gateway.streaming.relay import StreamRelay
+from gateway.streaming.usage import UsageCut
+from tests.fuzz.damage import CUTS, LINE_BYTES, damaged, pieces
+from tests.fuzz.effort import examples
+from tests.streaming.test_relay_properties import BOUND, chunks, events
+from tests.streaming.wire import DONE, MESSAGE_STOP, RESPONSE_USAGE, message_text, response_delta, response_event
+
+WORDS = [
+    *LINE_BYTES,
+    *(b"\n\n", b"}", b"]", b"{", b"[", b'"', b",", b"\\", b"null", b"data: ", b"event: ", b": ping\n\n", b"[DONE]"),
+    *(b'"error":{"code":500}', b',"error":"x"', b'"abort"', b'"finish_reason":"abort"', b'"model":"m"', b"}]}\n\n"),
+    *(b'}],"usage":{', b',"usage":{"prompt_tokens":3,"completion_tokens":4}', b'"index":1', b'"object":"error"'),
+]
+NEVER = re.compile(rb"(?!)")
+ENDS = {
+    Dialect.OPENAI: (b"", b"[DONE]"),
+    Dialect.RESPONSES: (b"response.completed", b""),
+    Dialect.ANTHROPIC: (b"message_stop", b""),
+}
+DIALECTS = st.sampled_from(Dialect)
+UTTERED = {
+    Dialect.OPENAI: (chunks, DONE),
+    Dialect.RESPONSES: (
+        st.builds(response_delta, st.text(max_size=8)),
+        response_event("completed", status="completed", usage=RESPONSE_USAGE),
+    ),
+    Dialect.ANTHROPIC: (st.builds(message_text, st.text(max_size=8)), MESSAGE_STOP),
+}
+
+
+class WithoutMemory(StreamRelay):
+    """Recognises no event by how the last one began."""
+
+    __slots__ = ()
+
+    def feed_usual(self, data: bytes) -> bytes:
+        del data
+        return b""
+
+
+class Judging(WithoutMemory):
+    """Takes every event apart."""
+
+    __slots__ = ()
+
+    def __init__(self, dialect: Dialect, **options: Any) -> None:
+        super().__init__(dialect, **options)
+        self._grammar = replace(self._grammar, plain=NEVER)
+
+
+@st.composite
+def spoken(draw: st.DrawFn, dialect: Dialect) -> list[bytes]:
+    """The events of a stream of that dialect, some of them damaged or not of it at all."""
+    usual, end = UTTERED[dialect]
+    odd = damaged(usual | events, WORDS)
+    return [*draw(st.lists(usual | usual | odd, max_size=8)), draw(st.sampled_from([end, end, end[:-1], b""]))]
+
+
+Told = tuple[bytes, StreamFailure | None, object, int, bool]
+
+
+def told(relay: StreamRelay, parts: Sequence[bytes]) -> Told:
+    out = b"".join([relay.feed(part) for part in parts])
+    return out, relay.finish(), relay.usage, relay.tokens, relay.ended
+
+
+def read_by_the_standard(stream: bytes) -> list[tuple[bytes, bytes]]:
+    """The events that a browser would see: name and data (HTML, section 9.2.6)."""
+    found = []
+    name, data = b"", list[bytes]()
+    for line in re.split(rb"\r\n|\n|\r", stream):
+        field, _, value = line.partition(b":")
+        if not line:
+            if data:
+                found.append((name, b"\n".join(data)))
+            name, data = b"", []
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+        elif field == b"data":
+            data.append(value.removeprefix(b" "))
+    return found
+
+
+def parsed(stream: bytes) -> list[tuple[bytes, Any]]:
+    """The same with its JSON taken apart; bytes that are no UTF-8 are compared as they are."""
+    found = read_by_the_standard(stream)
+    return [(name, data if data == b"[DONE]" else orjson.loads(data.decode("latin-1"))) for name, data in found]
+
+
+@examples(400)
+@given(st.data(), DIALECTS, st.sampled_from(UsageCut), st.sampled_from([None, "alias"]), CUTS, st.booleans())
+def test_what_is_recognised_passes_as_what_is_read_does_in_any_pieces(
+    source: st.DataObject,
+    dialect: Dialect,
+    cut: UsageCut,
+    model: str | None,
+    cuts: list[int],
+    whole: bool,  # noqa: FBT001 -- hypothesis gives arguments by position
+) -> None:
+    spoken_events = source.draw(spoken(dialect))
+    stream = b"".join(spoken_events)
+    options: dict[str, Any] = {"model": model, "cut_usage": cut, "max_event_bytes": BOUND}
+    slowly = told(WithoutMemory(dialect, **options), [stream])
+    assert told(StreamRelay(dialect, **options), spoken_events if whole else pieces(stream, cuts)) == slowly
+
+
+@examples(300)
+@given(st.data(), DIALECTS, CUTS)
+def test_a_client_is_shown_the_beginning_of_what_was_sent_and_the_end_only_where_it_was(
+    source: st.DataObject, dialect: Dialect, cuts: list[int]
+) -> None:
+    stream = b"".join(source.draw(spoken(dialect)))
+    out, failure, *_ = told(StreamRelay(dialect, max_event_bytes=BOUND), pieces(stream, cuts))
+    shown, sent = read_by_the_standard(out), read_by_the_standard(stream)
+    if dialect is not Dialect.OPENAI:
+        sent = [event for event in sent if event[1] != b"[DONE]"]
+    assert shown == sent[: len(shown)]
+    if failure is None:
+        name, data = ENDS[dialect]
+        assert shown[-1][0].replace(b"incomplete", b"completed") == name
+        assert not data or shown[-1][1] == data
+    else:
+        assert (b"", b"[DONE]") not in shown
+
+
+@examples(300)
+@given(st.data(), DIALECTS, st.sampled_from(UsageCut), CUTS)
+def test_an_event_of_usual_spelling_passes_as_if_it_had_been_judged(
+    source: st.DataObject, dialect: Dialect, cut: UsageCut, cuts: list[int]
+) -> None:
+    stream = b"".join(source.draw(spoken(dialect)))
+    options: dict[str, Any] = {"model": "alias", "cut_usage": cut, "max_event_bytes": BOUND}
+    out, failure, usage, tokens, ended = told(StreamRelay(dialect, **options), pieces(stream, cuts))
+    judged, verdict, stated, counted, over = told(Judging(dialect, **options), [stream])
+    assert parsed(out) == parsed(judged)
+    assert (failure, usage, tokens, ended) == (verdict, stated, counted, over)
+
+
+@examples(200)
+@given(st.lists(damaged(events, WORDS) | st.binary(max_size=30), max_size=4), DIALECTS, CUTS)
+def test_nothing_raises_and_a_stream_without_its_end_is_never_a_success(
+    parts: list[bytes], dialect: Dialect, cuts: list[int]
+) -> None:
+    relay = StreamRelay(dialect, max_event_bytes=BOUND)
+    out, failure, _, _, ended = told(relay, pieces(b"".join(parts), cuts))
+    assert ended is (failure is None)
+    assert isinstance(failure.reason, FailureReason) if failure else out
+    assert relay.feed(b"data: {}\n\n") == b""
