@@ -10,10 +10,11 @@ import uvicorn
 
 from gateway.api.endpoints import find
 from gateway.api.own import build_own
-from gateway.backends.health import BackendHealth, BackendStatus, Readiness, State
-from gateway.backends.probe import Reason
+from gateway.backends.health import BackendHealth, Readiness, State
+from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
+from gateway.backends.view import BackendStatus
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import SystemClock
 from gateway.core.endpoint import Dialect
@@ -52,9 +53,9 @@ class FleetByHand:
         return self.readiness
 
     def statuses(self) -> list[BackendStatus]:
-        well = BackendHealth(State.HEALTHY, Reason.OK, since=0.0, latency=0.0042)
+        well = BackendHealth(State.HEALTHY, Reason.OK, since=0.0, latency=0.0042, running=5.0, waiting=1.0)
         return [
-            BackendStatus(group, backend, self.health.get(backend.name, well))
+            BackendStatus(group, backend, self.health.get(backend.name, well), in_flight=3)
             for group, backend in self.roster.backends()
         ]
 

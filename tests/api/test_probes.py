@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from gateway.backends.health import BackendHealth, Readiness, State
-from gateway.backends.probe import EXPLANATIONS, Reason
+from gateway.backends.reasons import EXPLANATIONS, Reason
 from tests.api.served import KEY, FleetByHand
 
 pytestmark = pytest.mark.anyio
@@ -46,14 +46,22 @@ async def test_every_backend_is_reported_with_state_reason_and_latency(
     assert list(reports) == ["chat0", "chat1", "text2sql", "embed", "rerank"]
     assert reports["chat0"]["latency_ms"] == 4.2
     assert reports["chat0"]["since_secs"] > 0
+    assert [reports["chat0"][name] for name in ("in_flight", "running", "waiting")] == [3, 5, 1]
     wrong = reports["chat1"]
+    assert (wrong["running"], wrong["waiting"]) == (None, None)
     assert (wrong["state"], wrong["reason"], wrong["latency_ms"]) == ("down", "wrong_key", None)
     assert wrong["explanation"] == EXPLANATIONS[Reason.WRONG_KEY]
 
 
 @pytest.mark.parametrize(
     ("ready", "chat1", "status"),
-    [(True, State.HEALTHY, "ok"), (True, State.DOWN, "degraded"), (False, State.DOWN, "unavailable")],
+    [
+        (True, State.HEALTHY, "ok"),
+        (True, State.BUSY, "ok"),
+        (True, State.DRAINING, "degraded"),
+        (True, State.DOWN, "degraded"),
+        (False, State.DOWN, "unavailable"),
+    ],
 )
 async def test_the_whole_fleet_has_one_word(
     client: httpx.AsyncClient, fleet: FleetByHand, chat1: State, status: str, *, ready: bool
@@ -61,6 +69,12 @@ async def test_the_whole_fleet_has_one_word(
     fleet.readiness = Readiness(ready=ready, reason="ok")
     fleet.health["chat1"] = BackendHealth(chat1, Reason.OK, since=0.0)
     assert (await client.get("/health/detailed")).json()["status"] == status
+
+
+@pytest.mark.parametrize("state", list(State))
+async def test_every_state_can_be_reported(client: httpx.AsyncClient, fleet: FleetByHand, state: State) -> None:
+    fleet.health["chat0"] = BackendHealth(state, Reason.OK, since=0.0)
+    assert (await client.get("/health/detailed")).json()["backends"][0]["state"] == state
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/health/detailed", "/openapi.json", "/v1/models"])

@@ -1,170 +1,136 @@
-"""Verdicts over time, and the task that brings them up to date."""
-
-import asyncio
+"""Verdicts over time: what the next finding makes of the last verdict."""
 
 import pytest
 
 from gateway.backends.health import (
-    LOADING_INTERVAL_SECS,
+    MAY_BE_LOAD,
     BackendHealth,
-    Prober,
-    Readiness,
+    Circumstances,
+    Finding,
+    Rules,
     State,
     judge,
 )
-from gateway.backends.probe import Finding, Reason
-from gateway.backends.roster import build_roster
-from gateway.backends.settings import BackendSettings
-from tests.backends.scripted import ScriptedBackend
+from gateway.backends.reasons import Reason
+from gateway.backends.vllm_metrics import Figures
 
-pytestmark = pytest.mark.anyio
-
-KEY = "sk-backends-4f2a"
-OK = Finding(Reason.OK, latency=0.01, models=("qwen",), max_model_len=8192)
+IDLE = Figures(running=0, waiting=0, generated=10, prompted=20, finished=1)
+OK = Finding(Reason.OK, latency=0.01, models=("qwen",), max_model_len=8192, figures=IDLE)
+QUEUEING = OK._replace(figures=IDLE._replace(running=8, waiting=3))
 UNREACHABLE = Finding(Reason.UNREACHABLE)
+TIMEOUT = Finding(Reason.TIMEOUT)
 FRESH = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=0.0)
+RULES = Rules(up_after=3, down_after=1, down_after_under_load=2, loading_until=900.0)
+QUIET, LOADED = Circumstances(), Circumstances(loaded=True)
+FAULTS = sorted(set(Reason) - {Reason.OK, Reason.NOT_PROBED, Reason.RECOVERING, Reason.QUEUEING, Reason.DRAINING})
 
 
-class StandingClock:
-    """A clock that a test moves; whoever sleeps on it waits until the test lets one sleep end."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.asleep: asyncio.Queue[float] = asyncio.Queue()
-        self._wake = asyncio.Event()
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self._wake.clear()
-        self.asleep.put_nowait(seconds)
-        await self._wake.wait()
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-        self._wake.set()
+def after(
+    before: BackendHealth, *findings: Finding, around: Circumstances = QUIET, now: float = 5.0, rules: Rules = RULES
+) -> BackendHealth:
+    for finding in findings:
+        before = judge(before, finding, around, rules, now)
+    return before
 
 
-def settings(*urls: str, **fields: object) -> BackendSettings:
-    required = {"backend_api_key": KEY, "chat_backends": urls, "chat_aliases": ()}
-    return BackendSettings.model_validate({**required, **fields})
-
-
-def prober_for(*urls: str, clock: StandingClock | None = None, **fields: object) -> Prober:
-    chosen = settings(*urls, **fields)
-    return Prober(build_roster(chosen), chosen, clock or StandingClock())
+HEALTHY = after(FRESH, OK)
+DOWN = after(HEALTHY, UNREACHABLE)
 
 
 def test_a_backend_that_was_never_reached_is_loading_until_its_time_is_over() -> None:
-    loading = judge(FRESH, UNREACHABLE, now=899.0, loading_until=900.0)
+    loading = after(FRESH, UNREACHABLE, now=899.0)
     assert (loading.state, loading.reason, loading.since) == (State.LOADING, Reason.UNREACHABLE, 0.0)
-    down = judge(loading, UNREACHABLE, now=900.0, loading_until=900.0)
+    down = after(loading, UNREACHABLE, now=900.0)
     assert (down.state, down.since) == (State.DOWN, 900.0)
 
 
+def test_a_backend_that_has_never_failed_is_in_rotation_with_its_first_answer() -> None:
+    assert HEALTHY.state is State.HEALTHY
+    assert after(FRESH, UNREACHABLE, UNREACHABLE, OK).state is State.HEALTHY
+
+
 def test_a_backend_that_was_reached_once_is_down_when_it_is_not() -> None:
-    healthy = judge(FRESH, OK, now=5.0, loading_until=900.0)
-    assert healthy.state is State.HEALTHY
-    assert judge(healthy, UNREACHABLE, now=6.0, loading_until=900.0).state is State.DOWN
+    assert (DOWN.state, DOWN.reason) == (State.DOWN, Reason.UNREACHABLE)
+
+
+def test_a_backend_that_was_down_is_taken_back_after_so_many_good_probes_in_a_row() -> None:
+    first = after(DOWN, OK)
+    assert (first.state, first.reason, first.recovering) == (State.DOWN, Reason.RECOVERING, True)
+    assert after(first, OK).state is State.DOWN
+    assert after(first, OK, OK).state is State.HEALTHY
+    assert after(first, OK, UNREACHABLE, OK, OK).state is State.DOWN
+    assert after(DOWN, OK, rules=RULES._replace(up_after=1)).state is State.HEALTHY
 
 
 def test_since_stays_while_the_state_stays() -> None:
-    healthy = judge(FRESH, OK, now=5.0, loading_until=900.0)
-    assert judge(healthy, OK, now=15.0, loading_until=900.0).since == 5.0
+    assert after(HEALTHY, OK, now=15.0).since == 5.0
+    assert after(DOWN, OK, now=15.0).since == 5.0
 
 
 def test_what_was_learned_outlives_an_outage() -> None:
-    healthy = judge(FRESH, OK, now=5.0, loading_until=900.0)
-    down = judge(healthy, UNREACHABLE, now=6.0, loading_until=900.0)
-    assert (down.models, down.max_model_len, down.latency) == (("qwen",), 8192, None)
+    assert (DOWN.models, DOWN.max_model_len, DOWN.latency) == (("qwen",), 8192, None)
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.OK, Reason.UNREACHABLE, Reason.NOT_PROBED}))
-def test_any_other_fault_is_down_at_once(reason: Reason) -> None:
-    assert judge(FRESH, Finding(reason), now=1.0, loading_until=900.0).state is State.DOWN
+@pytest.mark.parametrize("reason", sorted(set(FAULTS) - {Reason.UNREACHABLE}))
+def test_any_fault_but_a_closed_port_is_down_at_once(reason: Reason) -> None:
+    assert after(FRESH, Finding(reason)).state is State.DOWN
 
 
-async def test_before_the_first_probe_the_gateway_is_loading() -> None:
-    prober = prober_for("http://127.0.0.1:9")
-    assert prober.ready() == Readiness(ready=False, reason="loading")
-    assert prober.health("chat0").reason is Reason.NOT_PROBED
+@pytest.mark.parametrize("reason", FAULTS)
+def test_under_load_what_load_may_cause_must_be_seen_twice(reason: Reason) -> None:
+    once = after(HEALTHY, Finding(reason), around=LOADED)
+    assert once.state is (State.BUSY if reason in MAY_BE_LOAD else State.DOWN)
+    assert once.reason is reason
+    assert after(once, Finding(reason), around=LOADED).state is State.DOWN
 
 
-async def test_one_healthy_chat_backend_is_enough(backend: ScriptedBackend) -> None:
-    prober = prober_for("http://127.0.0.1:9", backend.url)
-    await prober.probe_all()
-    assert prober.ready() == Readiness(ready=True, reason="ok")
-    assert [status.health.state for status in prober.statuses()] == [State.LOADING, State.HEALTHY]
+def test_a_good_probe_between_two_bad_ones_begins_the_count_anew() -> None:
+    assert after(HEALTHY, TIMEOUT, OK, TIMEOUT, around=LOADED).state is State.BUSY
 
 
-async def test_an_embedding_backend_makes_nothing_ready(backend: ScriptedBackend) -> None:
-    backend.models = ("e",)
-    prober = prober_for("http://127.0.0.1:9", embed_backend=backend.url, embed_model="e", backend_loading_secs=0)
-    await prober.probe_all()
-    assert prober.health("embed").state is State.HEALTHY
-    assert prober.ready() == Readiness(ready=False, reason="unreachable")
+def test_without_load_one_bad_probe_is_enough_and_another_number_may_be_set() -> None:
+    assert after(HEALTHY, TIMEOUT).state is State.DOWN
+    patient = RULES._replace(down_after=3)
+    assert after(HEALTHY, TIMEOUT, TIMEOUT, rules=patient).state is State.BUSY
+    assert after(HEALTHY, TIMEOUT, TIMEOUT, TIMEOUT, rules=patient).state is State.DOWN
 
 
-async def test_a_refused_key_is_the_reason_why_nothing_is_ready(backend: ScriptedBackend) -> None:
-    backend.key = "sk-another"
-    prober = prober_for(backend.url)
-    await prober.probe_all()
-    assert prober.ready() == Readiness(ready=False, reason="wrong_key")
+def test_a_probe_that_times_out_while_there_is_progress_never_ejects() -> None:
+    moving = Circumstances(loaded=True, alive=True)
+    busy = after(HEALTHY, *[TIMEOUT] * 50, around=moving)
+    assert (busy.state, busy.reason) == (State.BUSY, Reason.TIMEOUT)
+    assert after(busy, OK).state is State.HEALTHY
 
 
-async def test_the_context_length_is_the_least_that_a_replica_states(backend: ScriptedBackend) -> None:
-    backend.max_model_len = 4096
-    prober = prober_for(backend.url, "http://127.0.0.1:9")
-    group = prober.statuses()[0].group
-    assert prober.max_model_len(group) is None
-    await prober.probe_all()
-    assert prober.max_model_len(group) == 4096
+def test_progress_brings_back_nobody_who_is_out() -> None:
+    assert after(DOWN, TIMEOUT, around=Circumstances(loaded=True, alive=True)).state is State.DOWN
 
 
-async def test_a_silent_backend_does_not_hold_up_the_verdict_on_another(backend: ScriptedBackend) -> None:
-    told = asyncio.Event()
-    async with ScriptedBackend(silent=True) as silent, asyncio.timeout(10):
-        chosen = settings(silent.url, backend.url, backend_probe_timeout_secs=50)
-        async with Prober(build_roster(chosen), chosen, StandingClock(), lambda *_: told.set()) as prober:
-            await told.wait()
-            assert [status.health.state for status in prober.statuses()] == [State.LOADING, State.HEALTHY]
+def test_a_refused_connection_is_no_matter_of_load() -> None:
+    assert after(HEALTHY, UNREACHABLE, around=Circumstances(loaded=True, alive=True)).state is State.DOWN
 
 
-async def test_the_task_follows_a_backend_through_loading_health_and_death(backend: ScriptedBackend) -> None:
-    await backend.stop()
-    clock = StandingClock()
-    changes: list[tuple[str, State, Reason]] = []
-    chosen = settings(backend.url)
-
-    def note(name: str, health: BackendHealth) -> None:
-        changes.append((name, health.state, health.reason))
-
-    async with asyncio.timeout(20), Prober(build_roster(chosen), chosen, clock, note):
-        assert await clock.asleep.get() == LOADING_INTERVAL_SECS
-        await backend.start()
-        clock.advance(1.0)
-        assert await clock.asleep.get() == chosen.backend_probe_interval_secs
-        clock.advance(10.0)
-        assert await clock.asleep.get() == chosen.backend_probe_interval_secs
-        await backend.stop()
-        clock.advance(10.0)
-        assert await clock.asleep.get() == chosen.backend_probe_interval_secs
-    assert changes == [
-        ("chat0", State.LOADING, Reason.UNREACHABLE),
-        ("chat0", State.HEALTHY, Reason.OK),
-        ("chat0", State.DOWN, Reason.UNREACHABLE),
-    ]
+def test_an_engine_that_stands_still_is_down_though_it_says_that_it_is_healthy() -> None:
+    stalled = after(HEALTHY, OK, around=Circumstances(loaded=True, stalled=True))
+    assert (stalled.state, stalled.reason) == (State.DOWN, Reason.STALLED)
+    assert after(stalled, OK).recovering
+    assert after(stalled, OK, OK, OK).state is State.HEALTHY
 
 
-async def test_leaving_in_mid_probe_leaves_no_task_behind(backend: ScriptedBackend) -> None:
-    backend.silent = True
-    before = asyncio.all_tasks()
-    async with asyncio.timeout(10):
-        async with prober_for(backend.url, backend_probe_timeout_secs=50):
-            await backend.was_asked.wait()
-        left = {task for task in asyncio.all_tasks() - before if "prob" in f"{task.get_name()} {task.get_coro()!r}"}
-    assert left == set()
+def test_requests_that_wait_in_the_engine_make_it_busy_and_keep_it_in_rotation() -> None:
+    busy = after(HEALTHY, QUEUEING, now=7.0)
+    assert (busy.state, busy.reason, busy.since) == (State.BUSY, Reason.QUEUEING, 7.0)
+    assert (busy.running, busy.waiting) == (8, 3)
+    assert after(busy, OK).state is State.HEALTHY
+
+
+def test_a_backend_that_drains_takes_nothing_until_it_is_gone_and_back_or_says_no_more_of_it() -> None:
+    draining = after(HEALTHY, OK, around=Circumstances(draining=True))
+    assert (draining.state, draining.reason) == (State.DRAINING, Reason.DRAINING)
+    assert after(draining, UNREACHABLE, around=Circumstances(draining=True)).state is State.DOWN
+    assert after(draining, OK).state is State.HEALTHY
+
+
+def test_missing_figures_change_no_state() -> None:
+    blind = after(HEALTHY, OK._replace(figures=None))
+    assert (blind.state, blind.running, blind.waiting) == (State.HEALTHY, None, None)

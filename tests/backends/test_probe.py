@@ -4,27 +4,32 @@ import asyncio
 import re
 import socket
 import ssl
+from pathlib import Path
 
 import httpx
 import pytest
 import respx
 
-from gateway.backends.probe import EXPLANATIONS, Finding, Reason, new_client, probe, trusted, why_not_connected
+from gateway.backends.health import Finding
+from gateway.backends.probe import MAX_MODELS_BYTES, new_client, probe, trusted, why_not_connected
+from gateway.backends.reasons import EXPLANATIONS, Reason
 from gateway.backends.settings import BackendSettings
+from gateway.backends.vllm_metrics import MAX_PAGE_BYTES
 from gateway.core.clock import SystemClock
 from gateway.core.fleet import Backend
-from tests.backends.scripted import ScriptedBackend
+from tests.backends.scripted import ScriptedBackend, page
+from tests.support.certificates import self_signed
 
 pytestmark = pytest.mark.anyio
 
 KEY = "sk-backends-4f2a"
 
 
-async def find(url: str, *, timeout: float = 5.0) -> Finding:  # noqa: ASYNC109 -- the probe's own bound
+async def find(url: str, *, timeout: float = 5.0, ca_file: Path | None = None) -> Finding:  # noqa: ASYNC109 -- the probe's own bound
     # httpx's own bound, per read, is put out of reach: a backend that drips bytes would never meet it.
     fields = {"backend_api_key": KEY, "chat_backends": url, "backend_probe_timeout_secs": 500}
     settings = BackendSettings.model_validate(fields)
-    async with new_client(settings) as client:
+    async with new_client(settings, ca_file) as client:
         return await probe(client, Backend("chat0", url), "qwen", timeout, SystemClock())
 
 
@@ -37,19 +42,65 @@ async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(bac
     assert finding.latency is not None
 
 
-async def test_the_probe_shows_the_backends_key_and_asks_two_questions(backend: ScriptedBackend) -> None:
+async def test_the_probe_shows_the_backends_key_and_asks_three_questions(backend: ScriptedBackend) -> None:
     await find(backend.url)
-    assert backend.asked == [("/health", f"Bearer {KEY}"), ("/v1/models", f"Bearer {KEY}")]
+    assert sorted(backend.asked) == [(path, f"Bearer {KEY}") for path in ("/health", "/metrics", "/v1/models")]
+
+
+async def test_the_engines_figures_are_part_of_the_finding(backend: ScriptedBackend) -> None:
+    backend.metrics = page(running=3, waiting=2, generated=7)
+    figures = (await find(backend.url)).figures
+    assert figures is not None
+    assert (figures.running, figures.waiting, figures.generated) == (3, 2, 7)
+
+
+async def test_figures_are_read_up_to_a_bound_and_no_further(backend: ScriptedBackend) -> None:
+    rest = MAX_PAGE_BYTES - len(page(running=1))
+    backend.metrics = page(running=1) + b"#" * rest
+    assert (await find(backend.url)).figures is not None
+    backend.metrics += b"#"
+    finding = await find(backend.url)
+    assert (finding.reason, finding.figures) == (Reason.OK, None)
+
+
+async def test_figures_that_never_come_are_none(backend: ScriptedBackend) -> None:
+    backend.slow = {"/metrics"}
+    finding = await find(backend.url, timeout=0.05)
+    assert (finding.reason, finding.figures) == (Reason.OK, None)
+
+
+async def test_figures_come_also_when_the_health_check_does_not(backend: ScriptedBackend) -> None:
+    backend.slow = {"/health"}
+    backend.metrics = page(running=1)
+    finding = await find(backend.url, timeout=0.2)
+    assert finding.reason is Reason.TIMEOUT
+    assert finding.figures is not None
+
+
+async def test_a_list_of_models_is_read_up_to_a_bound(backend: ScriptedBackend) -> None:
+    backend.raw_models = b'{"data": [{"id": "qwen"}]}'.ljust(MAX_MODELS_BYTES)
+    assert (await find(backend.url)).reason is Reason.OK
+    backend.raw_models += b" "
+    assert (await find(backend.url)).reason is Reason.BAD_ANSWER
 
 
 def test_authorities_are_read_where_a_backend_speaks_tls_and_nobody_is_believed_otherwise() -> None:
     fields = {"backend_api_key": KEY, "chat_backends": "http://chat0:8000"}
-    nobody = trusted(BackendSettings.model_validate(fields))
-    assert isinstance(nobody, ssl.SSLContext)
+    nobody = trusted(BackendSettings.model_validate(fields), None)
     assert nobody.cert_store_stats()["x509"] == 0
     assert nobody.verify_mode is ssl.CERT_REQUIRED
-    assert trusted(BackendSettings.model_validate({**fields, "chat_backends": "http://a,HTTPS://b"})) is True
-    assert trusted(BackendSettings.model_validate({**fields, "embed_backend": "https://embed"})) is True
+    systems = ssl.create_default_context().cert_store_stats()
+    for https in ({"chat_backends": "http://a,HTTPS://b"}, {"embed_backend": "https://embed"}):
+        trusting = trusted(BackendSettings.model_validate({**fields, **https}), None)
+        assert trusting.cert_store_stats() == systems
+        assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+async def test_the_authority_that_requests_believe_in_is_believed_by_probes_too(tmp_path: Path) -> None:
+    certificate, context = self_signed(tmp_path)
+    async with ScriptedBackend(tls=context) as backend:
+        assert (await find(backend.url, ca_file=certificate)).reason is Reason.OK
+        assert (await find(backend.url)).reason is Reason.TLS_FAILED
 
 
 async def test_a_wrong_key_is_called_a_wrong_key(backend: ScriptedBackend) -> None:
@@ -59,7 +110,7 @@ async def test_a_wrong_key_is_called_a_wrong_key(backend: ScriptedBackend) -> No
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_proxy_that_refuses_the_key_is_no_different(status: int) -> None:
-    with respx.mock(base_url="http://chat0:8000") as fake:
+    with respx.mock(base_url="http://chat0:8000", assert_all_mocked=False) as fake:
         fake.get("/health").respond(200)
         fake.get("/v1/models").respond(status, json={"error": "Unauthorized"})
         assert (await find("http://chat0:8000")).reason is Reason.WRONG_KEY
@@ -75,7 +126,7 @@ async def test_a_backend_with_other_models_lacks_ours(backend: ScriptedBackend) 
 async def test_a_dead_engine_is_unhealthy_and_asked_no_further(backend: ScriptedBackend) -> None:
     backend.health = 503
     assert (await find(backend.url)).reason is Reason.UNHEALTHY
-    assert [path for path, _ in backend.asked] == ["/health"]
+    assert {path for path, _ in backend.asked} == {"/health", "/metrics"}
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": 7}', b'{"data": [{"name": "qwen"}]}', b""])
@@ -108,7 +159,7 @@ async def test_a_closed_port_is_unreachable() -> None:
 )
 @pytest.mark.parametrize("path", ["/health", "/v1/models"])
 async def test_a_failure_of_either_question_is_a_finding(failure: httpx.HTTPError, reason: Reason, path: str) -> None:
-    with respx.mock(base_url="http://chat0:8000", assert_all_called=False) as fake:
+    with respx.mock(base_url="http://chat0:8000", assert_all_called=False, assert_all_mocked=False) as fake:
         fake.get("/health").respond(200)
         fake.get(path).mock(side_effect=failure)
         finding = await find("http://chat0:8000")
@@ -140,14 +191,14 @@ async def test_https_where_http_is_spoken_is_a_failed_handshake() -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/v1/models"])
 async def test_a_404_is_a_wrong_url(path: str) -> None:
-    with respx.mock(base_url="http://chat0:8000", assert_all_called=False) as fake:
+    with respx.mock(base_url="http://chat0:8000", assert_all_called=False, assert_all_mocked=False) as fake:
         fake.get("/health").respond(200)
         fake.get(path).respond(404, json={"detail": "Not Found"})
         assert (await find("http://chat0:8000")).reason is Reason.WRONG_URL
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    with respx.mock(base_url="http://chat0:8000") as fake:
+    with respx.mock(base_url="http://chat0:8000", assert_all_mocked=False) as fake:
         fake.get("/health").respond(302, headers={"location": "http://169.254.169.254/"})
         assert (await find("http://chat0:8000")).reason is Reason.UNHEALTHY
 

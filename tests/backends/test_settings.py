@@ -72,5 +72,15 @@ def test_a_probe_interval_or_timeout_of_nothing_is_refused(field: str) -> None:
     assert "greater than 0" in refusal(**{field: 0})
 
 
+@pytest.mark.parametrize("weights", ["0,1", "1,-1", "1,101", "heavy,light"])
+def test_a_weight_is_a_whole_number_from_1_to_100(weights: str) -> None:
+    assert refusal(chat_weights=weights)
+
+
+@pytest.mark.parametrize("field", ["backend_up_after", "backend_down_after", "backend_down_after_under_load"])
+def test_a_number_of_probes_is_at_least_one(field: str) -> None:
+    assert "greater than or equal to 1" in refusal(**{field: 0})
+
+
 def test_every_setting_says_what_it_is() -> None:
     assert all(field.description for field in BackendSettings.model_fields.values())

@@ -1,0 +1,304 @@
+"""The prober against real servers: what it finds, what it publishes, and when it looks again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.backends.board import Board
+from gateway.backends.breaker import Breaker
+from gateway.backends.breaker_settings import BreakerSettings
+from gateway.backends.circuit import Standing, Why
+from gateway.backends.health import BackendHealth, State
+from gateway.backends.probed import Probed
+from gateway.backends.prober import SOON_SECS, TICK_SECS, Prober
+from gateway.backends.reasons import Reason
+from gateway.backends.roster import build_roster
+from gateway.backends.settings import BackendSettings
+from tests.backends.scripted import ScriptedBackend, page
+from tests.core.hand_time import HandTime
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-backends-4f2a"
+CLOSED_PORT = "http://127.0.0.1:9"
+LIMIT = 30.0
+
+
+class Watch:
+    """A prober of one group, its board, and a clock that stands still until the test moves it."""
+
+    def __init__(self, *urls: str, **fields: object) -> None:
+        required = {"backend_api_key": KEY, "chat_backends": urls, "chat_aliases": (), "backend_stall_secs": LIMIT}
+        self.settings = BackendSettings.model_validate({**required, **fields})
+        self.time = HandTime()
+        self.board = Board([backend for _, backend in build_roster(self.settings).backends()])
+        self.breaker = Breaker(self.board, BreakerSettings(), self.time)
+        self.told: list[Probed] = []
+        self.prober = Prober(self.settings, self.board, self.breaker, self.time, on_probe=self.told.append)
+
+    def verdict(self, name: str = "chat0") -> BackendHealth:
+        health = self.board.verdict(name)
+        assert health is not None
+        return health
+
+    def states(self) -> list[str]:
+        """What was told, one line for each change."""
+        return [f"{one.backend.name} {one.after.state} {one.after.reason}" for one in self.told if one.changed]
+
+    async def probes(self, count: int = 1, each: float = 1.0) -> BackendHealth:
+        """So many rounds, with the clock moved before each."""
+        for _ in range(count):
+            self.time.advance(each)
+            await self.prober.probe_all()
+        return self.verdict()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The prober at work, as the clock is moved."""
+        task = asyncio.create_task(self.prober.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def until(self, condition: Callable[[], object], step: float = TICK_SECS) -> float:
+        """Move the clock step by step until that is so, with probes at their ends before each; the seconds it took."""
+        before = self.time.now
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0)  # noqa: TID251 -- the prober's turn
+                probes = [watched.task for watched in self.prober._watched if watched.task is not None]
+                if probes:
+                    await asyncio.wait(probes, timeout=0.05)
+                if not condition():
+                    self.time.advance(step)
+        return self.time.now - before
+
+
+async def test_a_round_publishes_a_verdict_on_every_backend(backend: ScriptedBackend) -> None:
+    watch = Watch(CLOSED_PORT, backend.url)
+    await watch.probes()
+    assert watch.verdict("chat0").reason is Reason.UNREACHABLE
+    assert (watch.verdict("chat1").state, watch.verdict("chat1").max_model_len) == (State.HEALTHY, 8192)
+    assert watch.prober.has_looked
+
+
+async def test_before_the_first_probe_has_ended_the_board_says_so_and_the_prober_beats(
+    backend: ScriptedBackend,
+) -> None:
+    backend.silent = True
+    watch = Watch(backend.url, backend_probe_timeout_secs=50)
+    assert watch.board.last_beat() == 0
+    async with watch.running():
+        await watch.until(lambda: backend.asked)
+        assert (watch.verdict().state, watch.verdict().reason) == (State.LOADING, Reason.NOT_PROBED)
+        assert watch.board.last_beat() > 0
+        assert not watch.prober.has_looked
+        before = watch.board.last_beat()
+        await watch.until(lambda: watch.board.last_beat() > before)
+
+
+async def test_a_silent_backend_does_not_hold_up_the_verdict_on_another(backend: ScriptedBackend) -> None:
+    async with ScriptedBackend(silent=True) as silent:
+        watch = Watch(silent.url, backend.url, backend_probe_timeout_secs=50)
+        async with watch.running():
+            await watch.until(lambda: watch.told)
+            assert watch.states() == ["chat1 healthy ok"]
+
+
+async def test_it_follows_a_backend_through_loading_health_death_and_return(backend: ScriptedBackend) -> None:
+    await backend.stop()
+    watch = Watch(backend.url)
+    await watch.probes(2)
+    await backend.start()
+    await watch.probes(2)
+    await backend.stop()
+    await watch.probes(2)
+    await backend.start()
+    await watch.probes(4)
+    assert watch.states() == [
+        "chat0 loading unreachable",
+        "chat0 healthy ok",
+        "chat0 down unreachable",
+        "chat0 down recovering",
+        "chat0 healthy ok",
+    ]
+
+
+async def test_one_that_is_well_is_looked_at_in_the_interval_and_one_that_is_not_every_second(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url)
+    async with watch.running():
+        await watch.until(lambda: watch.told)
+        rest = await watch.until(lambda: len(watch.told) == 2)
+        assert rest == pytest.approx(watch.settings.backend_probe_interval_secs, abs=2 * TICK_SECS)
+        backend.health = 503
+        await watch.until(lambda: len(watch.told) == 3)
+        assert watch.verdict().state is State.DOWN
+        rest = await watch.until(lambda: len(watch.told) == 4)
+        assert rest == pytest.approx(SOON_SECS, abs=2 * TICK_SECS)
+
+
+async def test_a_suspected_backend_is_probed_at_once(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    async with watch.running():
+        await watch.until(lambda: watch.told)
+        await backend.stop()
+        watch.board.suspect(0, watch.time.now + 1)
+        assert await watch.until(lambda: len(watch.told) == 2) <= 2 * TICK_SECS
+        assert watch.verdict().state is State.DOWN
+
+
+async def test_a_backend_that_says_that_it_drains_is_draining_at_once_and_healthy_when_it_may_be_tried_again(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url)
+    async with watch.running():
+        await watch.until(lambda: watch.told)
+        watch.breaker.trip(0, Why.DRAINING)
+        assert await watch.until(lambda: len(watch.told) == 2) <= 2 * TICK_SECS
+        assert (watch.verdict().state, watch.verdict().reason) == (State.DRAINING, Reason.DRAINING)
+        await watch.until(lambda: watch.breaker.standing(0) is Standing.HALF_OPEN, step=1.0)
+        await watch.until(lambda: watch.verdict().state is State.HEALTHY)
+
+
+async def test_one_that_died_and_came_back_begins_with_one_request(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    await watch.probes()
+    assert watch.breaker.standing(0) is Standing.CLOSED
+    await backend.stop()
+    await watch.probes()
+    await backend.start()
+    await watch.probes(2)
+    assert watch.breaker.standing(0) is Standing.CLOSED
+    await watch.probes()
+    assert watch.breaker.standing(0) is Standing.HALF_OPEN
+
+
+async def test_an_engine_that_hangs_while_its_server_says_200_is_down_after_the_limit_and_back_when_it_moves(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url)
+    backend.metrics = page(running=4, generated=100)
+    watch.board.begin(0)
+    await watch.probes(int(LIMIT))
+    assert watch.verdict().state is State.HEALTHY
+    await watch.probes(2)
+    assert (watch.verdict().state, watch.verdict().reason) == (State.DOWN, Reason.STALLED)
+    backend.metrics = page(running=4, generated=101)
+    assert (await watch.probes()).recovering
+    backend.metrics = page(running=4, generated=102)
+    assert (await watch.probes(2)).state is State.HEALTHY
+
+
+async def test_the_stall_is_found_in_the_limit_one_interval_and_a_second(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    backend.metrics = page(running=4, generated=100)
+    watch.board.begin(0)
+    async with watch.running():
+        found = await watch.until(lambda: watch.told and watch.verdict().state is State.DOWN)
+    assert LIMIT <= found <= LIMIT + watch.settings.backend_probe_interval_secs + SOON_SECS + 2 * TICK_SECS
+
+
+async def test_a_sign_of_life_of_our_own_streams_keeps_a_backend_whose_figures_are_old(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url)
+    backend.metrics = page(running=4, generated=100)
+    watch.board.begin(0)
+    for _ in range(int(5 * LIMIT)):
+        watch.board.alive(0, watch.time.now)
+        await watch.probes()
+    assert {one.after.state for one in watch.told} == {State.HEALTHY}
+
+
+async def test_a_probe_that_times_out_while_our_streams_move_leaves_the_backend_in_rotation(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url, backend_probe_timeout_secs=0.05)
+    await watch.probes()
+    backend.silent = True
+    watch.board.begin(0)
+    for _ in range(5):
+        watch.board.alive(0, watch.time.now + 1)
+        await watch.probes()
+        assert (watch.verdict().state, watch.verdict().reason) == (State.BUSY, Reason.TIMEOUT)
+    await watch.probes(2, each=10)
+    assert watch.verdict().state is State.DOWN
+
+
+async def test_a_health_check_that_times_out_while_the_engines_figures_move_leaves_it_in_rotation(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url, backend_probe_timeout_secs=0.05)
+    backend.metrics = page(running=4, generated=100)
+    await watch.probes()
+    backend.slow = {"/health"}
+    for number in range(5):
+        backend.metrics = page(running=4, generated=101 + number)
+        await watch.probes(each=10)
+        assert (watch.verdict().state, watch.verdict().reason) == (State.BUSY, Reason.TIMEOUT)
+    await watch.probes(each=10)
+    assert watch.verdict().state is State.DOWN
+
+
+async def test_a_backend_with_requests_waiting_inside_is_busy(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    backend.metrics = page(running=8, waiting=3, generated=100)
+    assert (await watch.probes()).state is State.BUSY
+    assert (watch.verdict().running, watch.verdict().waiting) == (8, 3)
+
+
+@pytest.mark.parametrize("metrics", [None, b"", b"<html>", b"x" * 5_000_000, b"vllm:num_requests_running NaN\n"])
+async def test_missing_huge_or_senseless_figures_change_nothing(
+    backend: ScriptedBackend, metrics: bytes | None
+) -> None:
+    watch = Watch(backend.url)
+    backend.metrics = metrics
+    watch.board.begin(0)
+    await watch.probes(5, each=LIMIT)
+    assert {one.after.state for one in watch.told} == {State.HEALTHY}
+
+
+async def test_figures_that_never_come_hold_the_verdict_up_no_longer_than_the_probes_own_bound(
+    backend: ScriptedBackend,
+) -> None:
+    backend.slow = {"/metrics"}
+    assert (await Watch(backend.url, backend_probe_timeout_secs=0.05).probes()).state is State.HEALTHY
+
+
+async def test_whoever_is_told_hears_how_many_requests_of_ours_are_there(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    watch.board.begin(0)
+    watch.board.begin(0)
+    await watch.probes()
+    assert watch.told[-1].ours == 2
+
+
+async def test_a_fault_of_ours_costs_one_probe_and_is_logged(
+    backend: ScriptedBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch(backend.url)
+
+    def fail(_: Probed) -> None:
+        watch.prober._on_probe = watch.told.append
+        raise RuntimeError("a fault of ours")
+
+    watch.prober._on_probe = fail
+    async with watch.running():
+        await watch.until(lambda: watch.told)
+    assert [record.message for record in caplog.records] == ["probe_failed"]
+
+
+async def test_leaving_in_mid_probe_leaves_no_task_behind(backend: ScriptedBackend) -> None:
+    backend.silent = True
+    before = asyncio.all_tasks()
+    watch = Watch(backend.url, backend_probe_timeout_secs=50)
+    async with watch.running():
+        await watch.until(lambda: backend.asked)
+    left = {task for task in asyncio.all_tasks() - before if "prob" in f"{task.get_name()} {task.get_coro()!r}"}
+    assert left == set()

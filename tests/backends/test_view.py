@@ -1,0 +1,98 @@
+"""What a worker reads of the board for the own paths and the planner."""
+
+import pytest
+
+from gateway.backends.board import Board, create_board
+from gateway.backends.health import BackendHealth, Readiness, State
+from gateway.backends.reasons import Reason
+from gateway.backends.roster import build_roster
+from gateway.backends.settings import BackendSettings
+from gateway.backends.view import BoardView
+
+ROSTER = build_roster(
+    BackendSettings.model_validate(
+        {
+            "backend_api_key": "sk-backends-4f2a",
+            "chat_backends": "http://chat0:8000,http://chat1:8000",
+            "embed_backend": "http://embed:8000",
+        }
+    )
+)
+CHAT, EMBED = ROSTER.groups
+
+
+@pytest.fixture
+def board() -> Board:
+    return Board([backend for _, backend in ROSTER.backends()])
+
+
+@pytest.fixture
+def view(board: Board) -> BoardView:
+    return BoardView(board, ROSTER)
+
+
+def health(state: State = State.HEALTHY, reason: Reason = Reason.OK, length: int | None = None) -> BackendHealth:
+    return BackendHealth(state, reason, since=1.0, max_model_len=length)
+
+
+def test_before_anybody_was_asked_the_gateway_is_loading(view: BoardView) -> None:
+    assert view.ready() == Readiness(ready=False, reason="loading")
+    assert {status.health.reason for status in view.statuses()} == {Reason.NOT_PROBED}
+
+
+@pytest.mark.parametrize("state", [State.HEALTHY, State.BUSY])
+def test_one_chat_backend_in_rotation_is_enough(board: Board, view: BoardView, state: State) -> None:
+    board.publish("chat0", health(State.DOWN, Reason.UNREACHABLE))
+    board.publish("chat1", health(state))
+    assert view.ready() == Readiness(ready=True, reason="ok")
+
+
+def test_an_embedding_backend_makes_nothing_ready(board: Board, view: BoardView) -> None:
+    for name in ("chat0", "chat1"):
+        board.publish(name, health(State.DOWN, Reason.WRONG_KEY))
+    board.publish("embed", health())
+    assert view.ready() == Readiness(ready=False, reason="wrong_key")
+
+
+def test_a_chat_backend_that_still_loads_is_waited_for(board: Board, view: BoardView) -> None:
+    board.publish("chat0", health(State.DOWN, Reason.WRONG_KEY))
+    board.publish("chat1", health(State.LOADING, Reason.UNREACHABLE))
+    assert view.ready() == Readiness(ready=False, reason="loading")
+
+
+@pytest.mark.parametrize("reason", [Reason.RECOVERING, Reason.STALLED, Reason.DRAINING])
+def test_whoever_is_out_of_rotation_makes_nothing_ready(board: Board, view: BoardView, reason: Reason) -> None:
+    state = State.DRAINING if reason is Reason.DRAINING else State.DOWN
+    for name in ("chat0", "chat1"):
+        board.publish(name, health(state, reason))
+    assert view.ready() == Readiness(ready=False, reason=reason)
+
+
+def test_statuses_stand_in_the_rosters_order_with_our_requests_there(board: Board, view: BoardView) -> None:
+    board.publish("embed", health())
+    board.begin(board.index("embed"))
+    statuses = view.statuses()
+    assert [status.backend.name for status in statuses] == ["chat0", "chat1", "embed"]
+    assert (statuses[2].group, statuses[2].health.state, statuses[2].in_flight) == (EMBED, State.HEALTHY, 1)
+
+
+def test_the_context_length_is_the_least_that_a_replica_states_and_follows_the_board(
+    board: Board, view: BoardView
+) -> None:
+    assert view.max_model_len(CHAT) is None
+    board.publish("chat0", health(length=8192))
+    assert view.max_model_len(CHAT) == 8192
+    board.publish("chat1", health(length=4096))
+    assert (view.max_model_len(CHAT), view.max_model_len(EMBED)) == (4096, None)
+    board.publish("chat1", health(State.DOWN, Reason.UNREACHABLE, length=16384))
+    assert view.max_model_len(CHAT) == 8192
+
+
+def test_what_another_process_publishes_is_seen() -> None:
+    page = create_board()
+    backends = [backend for _, backend in ROSTER.backends()]
+    theirs, ours = Board(backends, page), BoardView(Board(backends, page, row=1), ROSTER)
+    assert not ours.ready().ready
+    theirs.publish("chat0", health(length=8192))
+    assert ours.ready().ready
+    assert ours.max_model_len(CHAT) == 8192
