@@ -4,7 +4,10 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
+from random import Random
+from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,8 +18,10 @@ from gateway.api.openai import Handler
 from gateway.api.own import build_own
 from gateway.auth.address import AddressBook
 from gateway.auth.keyring import Keyring
+from gateway.backends.availability import Availability
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
+from gateway.backends.circuit import Change, Standing
 from gateway.backends.probed import tell_change
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.view import BoardView
@@ -37,11 +42,15 @@ from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger, wants_console
 from gateway.observability.metrics import LOG_LINES_DROPPED, Metrics
 from gateway.observability.recorder import Recorder
-from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.attempts import Attempts
+from gateway.proxy.dispatcher import Dispatcher, Wire
+from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.planner import Planner
 from gateway.proxy.retry import RetryBudget
-from gateway.routing.policies import RoundRobin
+from gateway.proxy.search import Searcher
+from gateway.proxy.seats import SeatLimits, Seats
+from gateway.routing.policies import POLICIES, Means
 from gateway.routing.registry import Registry
 from gateway.settings import Settings
 from gateway.store.factory import open_store
@@ -95,15 +104,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     board = Board([backend for _, backend in roster.backends()], worker.board, worker.row)
     fleet = BoardView(board, roster)
     client = Http11Client(settings)
-    dispatcher = build_dispatcher(settings, roster, client, store, metrics, clock)
-    forwarder = Forwarder(
-        dispatcher,
-        settings,
-        client_write_secs=settings.client_write_timeout_secs,
-        max_event_bytes=settings.max_event_bytes,
-        clock=clock,
-    )
     planner = Planner(Registry(roster.groups), settings, fleet.max_model_len)
+    forwarder = build_forwarder(settings, Rooms(roster, board, store, client, metrics, clock), planner, log)
     own = build_own(roster, DrainAware(fleet, worker.drain), clock, version(DISTRIBUTION))
 
     # A request's way through the door, from the outside in.
@@ -163,15 +165,54 @@ async def watching(settings: Settings, board: Board, clock: Clock, log: Filterin
         await asyncio.wait([probing])
 
 
-def build_dispatcher(
-    settings: Settings, roster: Roster, client: Http11Client, store: LimiterStore, metrics: Metrics, clock: Clock
-) -> Dispatcher:
-    """The room that opens a reply at one backend of a group; workers share the turns, each has a budget of its own."""
-    return Dispatcher(
-        client,
-        RoundRobin(store.next_turn),
-        {backend.name: Address.parse(backend.url) for _, backend in roster.backends()},
-        backend_key=settings.backend_api_key.get_secret_value(),
-        budget=RetryBudget(clock),
-        metrics=metrics,
+class Rooms(NamedTuple):
+    """What the conductor works with."""
+
+    roster: Roster
+    board: Board
+    store: LimiterStore
+    client: Http11Client
+    metrics: Metrics
+    clock: Clock
+
+
+def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner, log: FilteringBoundLogger) -> Forwarder:
+    """The room that gets a planned request its answer; workers share turns, seats and circuits, not retry budgets."""
+    roster, board, store, client, metrics, clock = rooms
+    addresses = {backend.name: Address.parse(backend.url) for _, backend in roster.backends()}
+    breaker = Breaker(board, settings, clock, partial(tell_circuit, log))
+    rng = Random()  # noqa: S311 -- for balance, no secret
+    policy = POLICIES[settings.balancing_policy](
+        Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
+    )
+    limits = SeatLimits(settings.max_inflight_per_backend, settings.max_queued_per_backend, settings.queue_timeout_secs)
+    seats = Seats(store, limits, clock) if limits.limit else None
+    attempts = Attempts(addresses, board, breaker, policy, metrics, clock)
+    dispatcher = Dispatcher(
+        Wire(client, addresses, settings.backend_api_key.get_secret_value()),
+        policy,
+        Availability(board, breaker, clock, settings.backend_probe_interval_secs),
+        attempts,
+        Searcher(attempts, RetryBudget(clock, rng), seats, metrics),
+    )
+    return Forwarder(
+        dispatcher,
+        Fallbacks(roster.groups, planner, dispatcher, metrics),
+        settings,
+        client_write_secs=settings.client_write_timeout_secs,
+        max_event_bytes=settings.max_event_bytes,
+        clock=clock,
+    )
+
+
+def tell_circuit(log: FilteringBoundLogger, change: Change) -> None:
+    """One line for a circuit that opened or closed, from the worker whose request did it."""
+    tell = log.info if change.after is Standing.CLOSED else log.warning
+    tell(
+        "circuit_changed",
+        backend=change.backend,
+        before=change.before,
+        after=change.after,
+        reason=change.why,
+        seconds=round(change.seconds, 1),
     )

@@ -28,6 +28,7 @@ from gateway.middleware.settings import MiddlewareSettings
 from gateway.observability.settings import ObservabilitySettings
 from gateway.payload.settings import PayloadSettings
 from gateway.proxy.settings import ProxySettings
+from gateway.routing.settings import RoutingSettings
 from gateway.server.settings import ServerSettings
 from gateway.store.settings import StoreKind, StoreSettings
 from gateway.streaming.settings import StreamingSettings
@@ -39,6 +40,7 @@ ROOMS = (
     AuthSettings,
     BackendSettings,
     BreakerSettings,
+    RoutingSettings,
     LimitsSettings,
     AdmissionSettings,
     StoreSettings,
@@ -95,6 +97,7 @@ class Settings(
     AuthSettings,
     BackendSettings,
     BreakerSettings,
+    RoutingSettings,
     LimitsSettings,
     AdmissionSettings,
     StoreSettings,

@@ -76,6 +76,19 @@ DURATION = Family(
 RETRIES = Family(
     Kind.COUNTER, "gateway_upstream_retries", "Requests moved to another backend, by reason.", ("model", "reason")
 )
+BACKEND_SIGNALS = Family(
+    Kind.COUNTER,
+    "gateway_backend_signals",
+    "Attempts that ended without an answer to the end, by what they say of the backend: `failure`, `back_pressure`, "
+    "`draining`, or `neutral` where the client, the request or the gateway was at fault.",
+    ("backend", "signal"),
+)
+FALLBACKS = Family(
+    Kind.COUNTER,
+    "gateway_fallbacks",
+    "Requests that another group answered in their own's stead.",
+    ("model", "fallback"),
+)
 DISCONNECTS = Family(
     Kind.COUNTER, "gateway_client_disconnects", "Clients that left, by the phase they left in.", ("phase",)
 )
@@ -140,6 +153,8 @@ CATALOGUE = (
     FIRST_TOKEN,
     DURATION,
     RETRIES,
+    BACKEND_SIGNALS,
+    FALLBACKS,
     DISCONNECTS,
     LOG_LINES_DROPPED,
     UPDATES_LOST,

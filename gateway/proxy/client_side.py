@@ -24,15 +24,17 @@ class ClientSide:
     Attributes:
         watchdog: who is told of progress.
         clock: what it reckons with.
+        on_first_token: called once, when a token is on its way for the first time.
     """
 
-    __slots__ = ("_ctx", "_send", "clock", "watchdog")
+    __slots__ = ("_ctx", "_send", "clock", "on_first_token", "watchdog")
 
     def __init__(self, ctx: RequestContext, send: Send, watchdog: Watchdog, clock: Clock) -> None:
         self._ctx = ctx
         self._send = send
         self.watchdog = watchdog
         self.clock = clock
+        self.on_first_token: Callable[[], None] | None = None
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer; its length is stated here."""
@@ -67,6 +69,8 @@ class ClientSide:
         self.watchdog.progress(now)
         if self._ctx.first_token_at is None:
             self._ctx.first_token_at = now
+            if self.on_first_token is not None:
+                self.on_first_token()
 
     async def pass_on(self, data: bytes) -> None:
         """Send a piece; returns when the client has room for the next, so that a slow one slows its backend."""

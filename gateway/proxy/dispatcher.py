@@ -1,22 +1,27 @@
 """Which backend takes it? The first replica that accepts; others are asked only while nothing can have run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from gateway.core.asgi import Headers
 from gateway.core.context import Phase, RequestContext
-from gateway.core.errors import UnavailableError
+from gateway.core.fleet import Backend
 from gateway.core.plan import RequestPlan
-from gateway.observability import metrics as m
-from gateway.observability.metrics import Metrics
+from gateway.proxy.attempts import Attempt, Attempts
 from gateway.proxy.buffered import BufferedReply, read_bounded
-from gateway.proxy.retry import RetryBudget
-from gateway.proxy.verdict import busy, refused
+from gateway.proxy.search import REFUSED, UNREACHABLE, Search, Searcher
+from gateway.proxy.signals import Signal, of_status
+from gateway.proxy.standing import Availability, Choice
+from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, UnreachableError
+from gateway.proxy.verdict import refused
 from gateway.routing.policies import Policy
 from gateway.upstream.address import Address
 from gateway.upstream.errors import NeverSent
 from gateway.upstream.protocol import Reply, UpstreamClient, UpstreamRequest
 
-MAY_BE_REFUSAL = frozenset({429, 500, 503})
+OK = 200
+ENGINE_ERROR = 500
+MAY_BE_REFUSAL = frozenset({429, ENGINE_ERROR, 503})
 """Statuses whose body is read before it is decided whether another replica may be asked."""
 UNREACHABLE_RETRY_SECS = 2.0
 STALE = "stale"
@@ -26,95 +31,161 @@ STALE = "stale"
 _CONNECTING = Phase.CONNECTING
 
 
+class Wire(NamedTuple):
+    """How backends are reached.
+
+    Attributes:
+        client: sends requests.
+        addresses: where each backend listens, by its name.
+        key: shown to every backend; the client's own key goes nowhere.
+    """
+
+    client: UpstreamClient
+    addresses: Mapping[str, Address]
+    key: str
+
+
 class Dispatcher:
     """Finds a backend for a planned request.
 
     Args:
-        client: the wire.
-        policy: orders a group's backends, its first choice first.
-        addresses: where each backend listens, by its name.
-        backend_key: shown to every backend; the client's own key goes nowhere.
-        budget: bounds retries of stated refusals.
-        metrics: counts moves to another replica.
+        wire: how backends are reached.
+        policy: orders the backends that may be asked, its first choice first.
+        availability: knows who may be asked.
+        attempts: counts and judges each exchange.
+        searcher: finds the next one after the first.
+
+    Attributes:
+        attempts: as given.
     """
 
     def __init__(
-        self,
-        client: UpstreamClient,
-        policy: Policy,
-        addresses: Mapping[str, Address],
-        *,
-        backend_key: str,
-        budget: RetryBudget,
-        metrics: Metrics,
+        self, wire: Wire, policy: Policy, availability: Availability, attempts: Attempts, searcher: Searcher
     ) -> None:
-        self._client = client
-        self._policy = policy
-        self._addresses = addresses
+        self.attempts = attempts
+        self._client = wire.client
+        self._addresses = wire.addresses
         self._headers: Headers = [
             (b"content-type", b"application/json"),
-            (b"authorization", b"Bearer " + backend_key.encode()),
+            (b"authorization", b"Bearer " + wire.key.encode()),
         ]
-        self._budget = budget
-        self._metrics = metrics
+        self._policy = policy
+        self._choose = availability.of
+        self._searcher = searcher
+        self._budget = searcher.budget
+        self._limited = searcher.limited
 
-    async def open(self, ctx: RequestContext, plan: RequestPlan) -> Reply:
-        """The reply of the first backend that takes the request, its head read.
+    async def open(self, ctx: RequestContext, plan: RequestPlan) -> Attempt:
+        """The attempt at the first backend that takes the request, its answer's head read; the caller closes it.
 
         Only what provably did not run is tried elsewhere: a request that never left (at once), and one that a backend
         states it will not run (within the budget). Everything else may have cost GPU time and is not repeated.
 
         Raises:
-            UnavailableError: no backend could be reached, or all of them refused.
+            NoBackendError: none is available, none could be reached, all of them refused, or all are full.
             MayHaveRun: a backend took the request and broke off.
         """
         self._budget.note_request()
         request = self._request(ctx, plan)
-        some_refused = last_refused = False
-        backends = plan.route.group.backends
-        for backend in backends if len(backends) == 1 else await self._policy.order(plan.route.group):
-            if last_refused and not self._budget.spend():
-                break
-            ctx.backend, ctx.phase = backend.name, _CONNECTING
-            ctx.attempts += 1
-            if ctx.attempts > 1:
-                self._metrics.count(m.RETRIES, ctx.group, "refused" if last_refused else "unreachable")
-            last_refused = False
-            try:
-                reply = await self._client.send(self._addresses[backend.name], request)
-            except NeverSent as failure:
-                again = await self._send_again(self._addresses[backend.name], request, failure)
-                if again is None:
-                    continue
-                reply = again
-            if reply.status not in MAY_BE_REFUSAL:
-                return reply
-            held = await self._unless_refused(reply)
-            if held is not None:
-                return held
-            some_refused = last_refused = True
-        if some_refused:
-            raise busy()
-        raise UnavailableError("No model server could be reached.", retry_after=UNREACHABLE_RETRY_SECS)
-
-    async def _send_again(self, address: Address, request: UpstreamRequest, failure: NeverSent) -> Reply | None:
-        """A kept-alive connection that had died unnoticed is replaced, which blames no backend; None: it is down."""
-        if failure.reason != STALE:
-            return None
+        group = plan.route.group
+        choice = self._choose(group)
+        backends: Sequence[Backend] = choice.backends
+        if len(backends) > 1:
+            backends = await self._policy.order(group.name, backends)
+            if self.attempts.aside:
+                backends = self.attempts.ordered(backends)
+        if self._limited or choice.trial is not None or not backends:
+            return await self._search(ctx, request, Search(group, list(backends), choice.trial), choice)
+        # As nearly always. What `_exchange` does stands here again, as a coroutine more would cost 900 instructions.
+        backend = backends[0]
+        attempt = self.attempts.begin(backend)
+        ctx.backend, ctx.phase = backend.name, _CONNECTING
+        ctx.attempts += 1
         try:
-            return await self._client.send(address, request)
-        except NeverSent:
-            return None
+            reply = attempt.reply = await self._client.send(self._addresses[backend.name], request)
+        except BaseException as failure:  # noqa: BLE001 -- raised again there, unless another may be asked
+            moved = await self._after(ctx, attempt, request, failure)
+        else:
+            if reply.status == OK:
+                return attempt
+            moved = await self._judge(ctx, attempt, reply)
+        if not moved:
+            return attempt
+        search = Search(group, list(backends[1:]))
+        search.move(moved)
+        return await self._search(ctx, request, search, choice)
+
+    async def _search(self, ctx: RequestContext, request: UpstreamRequest, search: Search, choice: Choice) -> Attempt:
+        """Ask whoever is left, one after the other."""
+        while (attempt := await self._searcher.next(ctx, search)) is not None:
+            moved = await self._exchange(ctx, attempt, request)
+            if not moved:
+                return attempt
+            search.move(moved)
+        raise self._nobody(search, choice)
+
+    async def _exchange(self, ctx: RequestContext, attempt: Attempt, request: UpstreamRequest) -> str:
+        """Ask one backend; why it did not take the request, or nothing. The attempt is closed if it did not."""
+        ctx.backend, ctx.phase = attempt.backend.name, _CONNECTING
+        ctx.attempts += 1
+        try:
+            reply = attempt.reply = await self._client.send(self._addresses[attempt.backend.name], request)
+        except BaseException as failure:  # noqa: BLE001 -- as above
+            return await self._after(ctx, attempt, request, failure)
+        return "" if reply.status == OK else await self._judge(ctx, attempt, reply)
+
+    async def _after(
+        self, ctx: RequestContext, attempt: Attempt, request: UpstreamRequest, failure: BaseException
+    ) -> str:
+        """What `_exchange` says after an exchange without an answer; raises the failure unless nothing was sent.
+
+        A kept-alive connection that had died unnoticed is replaced, which blames no backend.
+        """
+        reply = None
+        if isinstance(failure, NeverSent) and failure.reason == STALE:
+            try:
+                reply = attempt.reply = await self._client.send(self._addresses[attempt.backend.name], request)
+            except BaseException as another:  # noqa: BLE001 -- it takes the first one's place
+                failure = another
+        if reply is not None:
+            return "" if reply.status == OK else await self._judge(ctx, attempt, reply)
+        self.attempts.fail(attempt, ctx, failure)
+        self.attempts.close(attempt)
+        if isinstance(failure, NeverSent):
+            return UNREACHABLE
+        raise failure
+
+    async def _judge(self, ctx: RequestContext, attempt: Attempt, reply: Reply) -> str:
+        """What `_exchange` says of an answer that is no 200: one that states that it will not run is no answer."""
+        status = reply.status
+        attempt.signal = of_status(status)
+        if status not in MAY_BE_REFUSAL:
+            return ""
+        try:
+            body = await read_bounded(reply)
+        except BaseException as failure:
+            self.attempts.fail(attempt, ctx, failure)
+            self.attempts.close(attempt)
+            raise
+        reply.close()
+        attempt.reply = BufferedReply(status, reply.headers, body)
+        if not refused(status, body):
+            return ""
+        if status == ENGINE_ERROR:
+            attempt.signal = Signal.DRAINING
+        self.attempts.close(attempt)
+        return REFUSED
+
+    def _nobody(self, search: Search, choice: Choice) -> NoBackendError:
+        """Why no backend took it, as the client is told."""
+        if REFUSED in search.reasons:
+            return BusyError()
+        if not search.reasons:
+            return DownError(choice.why, choice.retry_after)
+        now = self._choose(search.group)
+        return UnreachableError(UNREACHABLE_RETRY_SECS if now.backends else now.retry_after)
 
     def _request(self, ctx: RequestContext, plan: RequestPlan) -> UpstreamRequest:
         path = ctx.endpoint.upstream_path
         assert path is not None  # noqa: S101 -- only relayed endpoints are planned
         return UpstreamRequest(b"POST", path, self._headers, plan.body, ctx, ctx.request_id.encode())
-
-    async def _unless_refused(self, reply: Reply) -> Reply | None:
-        """None when the backend states that it will not run the request, else the reply with its body held."""
-        try:
-            body = await read_bounded(reply)
-        finally:
-            reply.close()
-        return None if refused(reply.status, body) else BufferedReply(reply.status, reply.headers, body)

@@ -1,6 +1,7 @@
 """How does a request get its answer? One function from a planned request to the answer's last byte."""
 
 from collections.abc import Awaitable
+from functools import partial
 from http import HTTPStatus
 
 from gateway.core.asgi import Send
@@ -10,10 +11,12 @@ from gateway.core.errors import BadGatewayError
 from gateway.proxy.buffered import read_bounded
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import relay_stream
+from gateway.proxy.unavailable import NoBackendError
 from gateway.proxy.verdict import stated, translate
 from gateway.proxy.watchdog import Rounds
 from gateway.proxy.whole import relay_whole
@@ -35,6 +38,7 @@ class Forwarder:
 
     Args:
         dispatcher: opens a reply at one of the group's backends.
+        fallbacks: opens one at another group where none of them takes the request.
         settings: the caps.
         client_write_secs: the cap on a client that takes nothing, which the server keeps too.
         max_event_bytes: the largest event of a stream that is held for its end.
@@ -44,6 +48,7 @@ class Forwarder:
     def __init__(
         self,
         dispatcher: Dispatcher,
+        fallbacks: Fallbacks,
         settings: ProxySettings,
         *,
         client_write_secs: float,
@@ -51,11 +56,13 @@ class Forwarder:
         clock: Clock,
     ) -> None:
         self._dispatcher = dispatcher
+        self._attempts = dispatcher.attempts
+        self._fallbacks = fallbacks
         self._max_event_bytes = max_event_bytes
         self._settings = settings
         self._clock = clock
         self._identities = Identities()
-        self._rounds = Rounds(settings, client_write_secs, clock)
+        self._rounds = Rounds(settings, client_write_secs, clock, dispatcher.attempts.alive)
 
     async def forward(self, ctx: RequestContext, send: Send) -> None:
         """Answer one request.
@@ -74,11 +81,19 @@ class Forwarder:
             if ctx.streamed:
                 watchdog.expect_tokens()
                 pinger = self._pinger_for(client)
-            reply = await self._dispatcher.open(ctx, plan)
             try:
-                await self._answer(ctx, reply, client, pinger)
+                attempt = await self._dispatcher.open(ctx, plan)
+            except NoBackendError as refusal:
+                attempt = await self._fallbacks.open(ctx, plan, refusal)
+            try:
+                if attempt.trial:
+                    client.on_first_token = partial(self._attempts.prove, attempt)
+                await self._answer(ctx, attempt.reply, client, pinger)
+            except BaseException as failure:
+                self._attempts.fail(attempt, ctx, failure)
+                raise
             finally:
-                reply.close()
+                self._attempts.close(attempt)
         finally:
             self._rounds.forget(watchdog)
             if pinger is not None:

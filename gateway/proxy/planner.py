@@ -9,6 +9,7 @@ from msgspec import Struct
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Dialect
 from gateway.core.fleet import BackendGroup
+from gateway.core.plan import RequestPlan
 from gateway.payload.checks import check_model_fit, check_request
 from gateway.payload.peek import Peek, peek
 from gateway.payload.settings import PayloadSettings
@@ -53,7 +54,7 @@ class Planner:
     ) -> None:
         self._registry = registry
         self._limits = limits
-        self._context_of = context_of
+        self.context_of = context_of
 
     async def plan(self, ctx: RequestContext) -> None:
         """Set `ctx.plan`, or raise what is wrong with the body as a GatewayError."""
@@ -66,11 +67,22 @@ class Planner:
         ctx.streamed = plan.peeked.stream and ctx.endpoint.streams
         ctx.body = b""
 
+    def replan(self, plan: RequestPlan, group: BackendGroup) -> Plan:
+        """The same request for another group, under whose model's name it goes on; its answer bears the name asked for.
+
+        Raises:
+            GatewayError: that model cannot do what is asked.
+        """
+        assert isinstance(plan, Plan)  # noqa: S101 -- all plans are made here
+        check_model_fit(plan.peeked, context=self.context_of(group))
+        body = splice(plan.body, b'"model":' + orjson.dumps(group.model))
+        return Plan(Route(group, plan.route.asked), body, plan.peeked)
+
     def _decide(self, ctx: RequestContext) -> Plan:
         peeked = peek(ctx.body)
         route = self._registry.resolve(ctx.endpoint, peeked.model)
         check_request(peeked, ctx.dialect, self._limits)
-        check_model_fit(peeked, context=self._context_of(route.group))
+        check_model_fit(peeked, context=self.context_of(route.group))
         return Plan(route, self._rewrite(ctx, peeked, route), peeked)
 
     def _rewrite(self, ctx: RequestContext, peeked: Peek, route: Route) -> bytes:

@@ -1,5 +1,7 @@
 """May a refused request be tried elsewhere? A budget that keeps retries from feeding an overload."""
 
+from random import Random
+
 from gateway.core.clock import Clock
 
 RATIO = 0.1
@@ -8,13 +10,17 @@ FLOOR_PER_SEC = 3.0
 """Retries a second that are always allowed, so that a quiet gateway can still move a request."""
 CAPACITY = 10.0
 """Retries that may be saved up."""
+PAUSE_SECS = (0.01, 0.05)
+"""Between a stated refusal and the next replica: chance keeps those that one replica refused together from arriving
+together at the next."""
 
 
 class RetryBudget:
     """For refusals that a backend states (503, a draining 500); what was never sent moves on outside of it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rng: Random | None = None) -> None:
         self._clock = clock
+        self._rng = rng or Random()  # noqa: S311 -- no secret
         self._tokens = CAPACITY
         self._refilled = clock.monotonic()
 
@@ -32,3 +38,7 @@ class RetryBudget:
             return False
         self._tokens -= 1
         return True
+
+    async def pause(self) -> None:
+        """Wait a moment, before a retry that was granted."""
+        await self._clock.sleep(self._rng.uniform(*PAUSE_SECS))

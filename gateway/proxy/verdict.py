@@ -7,14 +7,12 @@ import msgspec
 
 from gateway.core.endpoint import Dialect
 from gateway.core.envelope import error_body
-from gateway.core.errors import BadGatewayError, GatewayError, UnavailableError
+from gateway.core.errors import BadGatewayError, GatewayError
 
 DRAINING = "cannot schedule new futures after shutdown"
 """What a draining vLLM says, word for word, as a 500, to requests it will never run (seen on 0.32.0)."""
 CREDENTIALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 REFUSALS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-BUSY_RETRY_SECS = 1.0
-"""vLLM states no Retry-After; its queue moves within seconds."""
 
 
 MAX_STATUS = 600
@@ -75,11 +73,6 @@ def refused(status: int, body: bytes) -> bool:
         return False
     inner = _read(body).inner()
     return (inner.message if isinstance(inner, _Inner) else inner) == DRAINING
-
-
-def busy() -> UnavailableError:
-    """Every replica refused: the fleet's state, not the caller's limit."""
-    return UnavailableError("The model servers are busy. Try again shortly.", retry_after=BUSY_RETRY_SECS)
 
 
 def translate(status: int, body: bytes, dialect: Dialect, request_id: str) -> bytes:

@@ -1,5 +1,7 @@
 """Has it been silent for too long? One timer of the worker looks at all its running requests, again and again."""
 
+from collections.abc import Callable
+
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.lifeline import Cut
@@ -80,12 +82,16 @@ class Rounds:
         settings: the caps.
         client_write_secs: how long a client may take nothing.
         clock: for all durations.
+        alive: told, round by round, when a stream of a backend, by its name, last had a token.
     """
 
-    def __init__(self, settings: ProxySettings, client_write_secs: float, clock: Clock) -> None:
+    def __init__(
+        self, settings: ProxySettings, client_write_secs: float, clock: Clock, alive: Callable[[str, float], None]
+    ) -> None:
         self._settings = settings
         self._client_write_secs = client_write_secs
         self._clock = clock
+        self._alive = alive
         self._watched: set[Watchdog] = set()
         caps = (settings.max_request_secs, settings.stream_idle_timeout_secs, client_write_secs)
         smallest = min(caps + ((first,) if (first := settings.first_token_timeout_secs) else ()))
@@ -106,13 +112,18 @@ class Rounds:
 
     def _walk(self) -> bool:
         now = self._clock.monotonic()
+        newest: dict[str, float] = {}
         for dog in tuple(self._watched):
+            if dog.token_at is not None and dog.ctx.backend is not None:
+                newest[dog.ctx.backend] = max(dog.token_at, newest.get(dog.ctx.backend, 0.0))
             if dog.writing_since is not None:
                 dog.look(now)
             due, reason = self._due(dog)
             if now >= due:
                 self._watched.discard(dog)
                 dog.ctx.lifeline.cut(reason)
+        for backend, at in newest.items():
+            self._alive(backend, at)
         return bool(self._watched)
 
     def _due(self, dog: Watchdog) -> tuple[float, Cut]:

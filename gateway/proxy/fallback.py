@@ -1,0 +1,90 @@
+"""Who answers in its stead? The fallback of a group that is down or overloaded, for the same request."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from gateway.core.context import RequestContext
+from gateway.core.errors import GatewayError
+from gateway.core.fleet import BackendGroup
+from gateway.core.plan import RequestPlan
+from gateway.observability import metrics as m
+from gateway.observability.metrics import Metrics
+from gateway.proxy.attempts import Attempt
+from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.planner import Plan, Planner
+from gateway.proxy.unavailable import NoBackendError
+
+HEADER = b"x-gateway-fallback"
+COUNTING = frozenset({b"/tokenize", b"/v1/messages/count_tokens"})
+"""Paths that count a model's own tokens: another model's count is a wrong answer."""
+
+
+class Fallbacks:
+    """Takes a request that no backend of its group took to the group's fallback, and to no third.
+
+    Args:
+        groups: all of them.
+        planner: rewrites the request for another model.
+        dispatcher: opens a reply there.
+        metrics: counts.
+    """
+
+    def __init__(
+        self, groups: Iterable[BackendGroup], planner: Planner, dispatcher: Dispatcher, metrics: Metrics
+    ) -> None:
+        groups = tuple(groups)
+        by_name = {group.name: group for group in groups}
+        self._fallbacks = {group.name: by_name[group.fallback] for group in groups if group.fallback}
+        self._planner = planner
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+
+    async def open(self, ctx: RequestContext, plan: RequestPlan, refusal: NoBackendError) -> Attempt:
+        """The reply of the fallback, whose plan is the request's from here on.
+
+        The client sees the name that it asked for; `x-gateway-fallback` names the group, on errors too, unless the
+        head is out already (pings).
+
+        Raises:
+            NoBackendError: `refusal`: there is no fallback, it cannot stand in here, or it does not answer either.
+            MayHaveRun: a backend of the fallback took the request and broke off.
+        """
+        other = self._planned(ctx, plan)
+        if other is None:
+            raise refusal
+        group = other.route.group
+        field = (HEADER, group.name.encode())
+        ctx.answer_headers.append(field)
+        try:
+            attempt = await self._dispatcher.open(ctx, other)
+        except NoBackendError:
+            ctx.answer_headers.remove(field)
+            raise refusal from None
+        if self._is_too_short(attempt, plan.route.group, group):
+            self._dispatcher.attempts.close(attempt)
+            ctx.answer_headers.remove(field)
+            raise refusal
+        self._metrics.count(m.FALLBACKS, plan.route.group.name, group.name)
+        ctx.plan = other
+        return attempt
+
+    def _planned(self, ctx: RequestContext, plan: RequestPlan) -> Plan | None:
+        """The plan for the fallback; None where it cannot stand in."""
+        endpoint = ctx.endpoint
+        group = self._fallbacks.get(plan.route.group.name)
+        if group is None or endpoint.upstream_path in COUNTING:
+            return None
+        # A path of one model (/v1/text2sql) leaves it to the operator who may answer there.
+        if group.kind not in endpoint.kinds and not endpoint.pinned:
+            return None
+        try:
+            return self._planner.replan(plan, group)
+        except GatewayError:
+            return None  # it asks for more than this model can: it is not the client's mistake
+
+    def _is_too_short(self, attempt: Attempt, asked: BackendGroup, group: BackendGroup) -> bool:
+        """Whether the fallback refuses what the model that was asked for might have taken: a longer prompt."""
+        if attempt.reply.status != HTTPStatus.BAD_REQUEST:
+            return False
+        ours, theirs = self._planner.context_of(asked), self._planner.context_of(group)
+        return ours is None or theirs is None or theirs < ours

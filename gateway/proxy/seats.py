@@ -1,0 +1,113 @@
+"""May it run at a backend now? MAX_INFLIGHT_PER_BACKEND seats at each, waited for here instead of in vLLM's queue."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.core.clock import Clock
+from gateway.core.context import Phase, RequestContext
+from gateway.core.fleet import BackendGroup
+from gateway.proxy.unavailable import SeatsTakenError
+from gateway.store.errors import NoPlaceError, NoSlotError
+from gateway.store.protocol import LimiterStore, Seat
+
+LEAST_RETRY_SECS = 1.0
+NEWEST = 0.1
+"""How much of the average the newest stay makes up."""
+
+
+class SeatLimits(Struct, frozen=True):
+    """How many may sit and wait.
+
+    Attributes:
+        limit: requests that run at one backend, over all workers.
+        max_queued: requests that wait, for each backend of their group.
+        patience: seconds that a request may wait in all, for its slot and for its seat.
+    """
+
+    limit: int
+    max_queued: int
+    patience: float
+
+
+class HeldSeat(Struct, eq=False):
+    """A seat, and since when it is held."""
+
+    seats: "Seats"
+    seat: Seat
+    since: float
+
+    @property
+    def backend(self) -> str:
+        """Where it is."""
+        return self.seat.backend
+
+    def leave(self) -> None:
+        """Give the seat to whoever is next; never raises."""
+        self.seats.leave(self)
+
+
+class Seats:
+    """Hands out the seats of backends.
+
+    Args:
+        store: knows them, for all workers.
+        limits: see there.
+        clock: for how long a seat is held.
+    """
+
+    def __init__(self, store: LimiterStore, limits: SeatLimits, clock: Clock) -> None:
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._stays: dict[str, float] = {}
+        """Seconds for which a seat of a group is held, on average."""
+
+    async def take(
+        self, ctx: RequestContext, group: BackendGroup, candidates: Sequence[str], *, wait: bool = True
+    ) -> HeldSeat:
+        """A seat at one of the candidates, backends of the group, when its turn has come; a cancelled call holds none.
+
+        Raises:
+            SeatsTakenError: too many wait already, or none became free in time.
+            StoreUnavailableError: it cannot be counted.
+        """
+        limits = self._limits
+        waited = ctx.queue_wait or 0.0
+        ctx.phase = Phase.QUEUED
+        try:
+            seat = await self._store.seat(
+                group.name,
+                ctx.organization,
+                candidates=candidates,
+                limit=limits.limit,
+                max_queued=limits.max_queued * len(group.backends) if wait else 0,
+                patience=max(0.0, limits.patience - waited) if wait else 0.0,
+            )
+        except NoPlaceError:
+            raise SeatsTakenError(
+                "As many requests as may wait for the model servers are waiting already.",
+                retry_after=self._retry_after(group),
+            ) from None
+        except NoSlotError:
+            ctx.queue_wait = max(waited, limits.patience)
+            raise SeatsTakenError(
+                f"The model servers are full, and no place came free within {limits.patience:g} s.",
+                retry_after=self._retry_after(group),
+            ) from None
+        ctx.queue_wait = waited + seat.waited
+        return HeldSeat(self, seat, self._clock.monotonic())
+
+    def leave(self, held: HeldSeat) -> None:
+        """Note how long it was held, and give it back; called by the seat itself."""
+        stay = self._clock.monotonic() - held.since
+        known = self._stays.get(held.seat.group, stay)
+        self._stays[held.seat.group] = known + (stay - known) * NEWEST
+        self._store.leave_seat(held.seat)
+
+    def _retry_after(self, group: BackendGroup) -> float:
+        """Seconds until those who wait now have been served, as long as seats have been held of late."""
+        queued = next((counts.queued for counts in self._store.seat_counts() if counts.group == group.name), 0)
+        seats = self._limits.limit * len(group.backends)
+        stay = self._stays.get(group.name, self._limits.patience)
+        return max(LEAST_RETRY_SECS, (queued + 1) * stay / seats)
