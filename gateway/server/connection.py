@@ -9,10 +9,13 @@ from gateway.core.asgi import Headers
 from gateway.core.sockets import reset_on_close
 from gateway.server.exchange import Exchange
 from gateway.server.slow_readers import SlowReaders
-from gateway.server.usual import UsualHeads
+from gateway.server.state import State
+from gateway.server.usual import UsualRequests
 
 WRITE_BUFFER_BYTES = 65536
 """This much of an answer waits for the client, beside what the kernel takes; then the application is made to wait."""
+JOINED_BYTES = 65536
+"""A larger body is not copied to stand behind its head: that would be once for each client that does not take it."""
 LINGER_SECS = 2.0
 """How long a refused client may go on sending before its socket is cut."""
 LAST_IDLE_SECS = 1.0
@@ -30,10 +33,10 @@ class ConnectionLimits:
     keepalive: float
     max_header_bytes: int
     readers: SlowReaders
-    heads: UsualHeads
+    heads: UsualRequests
 
 
-class Connection(asyncio.Protocol):
+class ClientSocket(asyncio.Protocol):
     """A client's socket without its HTTP; the `server.wire.Wire` of the request that runs on it.
 
     Attributes:
@@ -87,6 +90,21 @@ class Connection(asyncio.Protocol):
         self._date_fields: Headers = []
         self._date_line = b""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state.value}>"
+
+    @property
+    def state(self) -> State:
+        """What it is doing; not asked for where a request passes, as the answer is a call."""
+        exchange = self._exchange
+        if self._deaf:
+            return State.DEAF
+        if exchange is None:
+            return State.HEAD if self._in_head else State.IDLE
+        if exchange.complete:
+            return State.UNTAKEN
+        return State.BODY if exchange.more_body else State.ANSWERING
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
@@ -129,7 +147,7 @@ class Connection(asyncio.Protocol):
                 relief.set_result(None)
         exchange = self._exchange
         if exchange is not None and exchange.complete:
-            self.end(b"")
+            self.end(b"", b"")
 
     # What uvicorn's Server asks for.
 
@@ -144,8 +162,8 @@ class Connection(asyncio.Protocol):
     def retire(self) -> None:
         """The worker takes no further connections: the next answer that can still say so is this one's last.
 
-        Where an answer's head is out, and where nothing runs, a proxy was promised that the connection stays, and may be
-        sending its next POST: that is answered, with `connection: close`. What is not used again ends by idleness.
+        Where an answer's head is out, and where nothing runs, a proxy was promised that the connection stays, and may
+        be sending its next POST: that is answered, with `connection: close`. What is not used again ends by idleness.
         """
         self._draining = True
         if self._exchange is not None and not self._exchange.started:
@@ -182,16 +200,20 @@ class Connection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def end(self, data: bytes) -> None:
+    def end(self, head: bytes, body: bytes) -> None:
         """Queue the answer's last bytes, if there are any; then wait for the next request, or close.
 
         That comes when the client has taken enough: or one that never reads could have answer upon answer queued. A
         client that still uploads is not waited for: it reads when it has sent all, which `_linger` throws away.
         """
         transport = self._transport
-        if data:
-            self.written += len(data)
-            transport.write(data)
+        if len(body) > JOINED_BYTES and head:
+            self.write(head)
+        else:
+            body = head + body
+        if body:
+            self.written += len(body)
+            transport.write(body)
         exchange = self._exchange
         if self.congested and exchange is not None and not exchange.more_body:
             return  # until `resume_writing`
@@ -256,13 +278,13 @@ class Connection(asyncio.Protocol):
     # Our own.
 
     def _close_if_idle(self) -> None:
-        if self._exchange is None and not self._in_head:
+        if self.state is State.IDLE:
             self._transport.close()
 
     def _check_idleness(self) -> None:
         """One timer per connection, set anew only when it fires: a timer per request would cost each a microsecond."""
         self._idle_timer = None
-        if self._exchange is not None or self._in_head:
+        if self.state is not State.IDLE:
             return
         left = self._idle_since + self._limits.keepalive - self._loop.time()
         if left <= 0:

@@ -5,28 +5,20 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import httptools
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.core.asgi import CONNECTION_EXTENSION, FIELDS_EXTENSION, ASGIApp, Headers
+from gateway.core.asgi import CONNECTION_EXTENSION, FIELDS_EXTENSION, ASGIApp
 from gateway.core.errors import BadRequestError, GatewayError
 from gateway.core.worker import Refused
-from gateway.server.connection import Connection, ConnectionLimits, address_of
+from gateway.server.connection import ConnectionLimits
 from gateway.server.exchange import Exchange
-from gateway.server.framing import Allowance, framing_alone
-from gateway.server.head import (
-    DECISIVE,
-    MAX_HEADERS,
-    HeadTimeoutError,
-    check_head,
-    check_size,
-    too_long,
-    too_many,
-)
+from gateway.server.framing import Allowance
+from gateway.server.head import HeadTimeoutError
+from gateway.server.head_reader import HeadReader
 from gateway.server.refusal import refusal
-from gateway.server.scope import scope_between, state_line
-from gateway.server.usual import LENGTH_NAME, UsualHead
+from gateway.server.state import State
+from gateway.server.usual import LENGTH_NAME, UsualRequest
 
 BODY_BUFFER_BYTES = 65536
 """This much of a request's body waits for the application; then the client is made to wait."""
@@ -34,43 +26,20 @@ PARSED_BYTES = 65536
 """So much is parsed before it is judged: chunks of one byte each cost 0.5 us a chunk."""
 LINE_ENDS = b"\r\n"
 """Some clients end a body with one too many; before a request line it is nothing (RFC 9112, section 2.2)."""
-UNREAD = b"\n"
-"""Stands for a request line that nothing begins with."""
 
 
-class PipelinedError(Exception):
-    """Raised in a parser's callback: a second request stands behind one that is not answered yet."""
-
-
-class HttpProtocol(Connection):
+class HttpProtocol(HeadReader):
     """One client's connection, and the requests that are read from it.
 
     It stands in for uvicorn's own protocol where a gateway's promises depend on it: a departure is told by callback
     the moment the socket is lost (`core.asgi.ClientConnection`); a head must arrive in time and within bounds; a
     second request pipelined behind a running one, or behind an answer that the client does not take, is not run, as its
-    bytes would hide the departure, and its answer would wait behind the other; an `Upgrade` is ignored without losing
-    the body; an early answer is not lost to a reset; HTTP/1.0 gets no chunks; what is refused here is told to
-    `refused`, as no application will ever count it.
+    bytes would hide the departure, and its answer would wait behind the other; an early answer is not lost to a reset;
+    HTTP/1.0 gets no chunks; what is refused here is told to `refused`, as no application will ever count it. What the
+    bytes mean that come is said by its `state`; here that is asked of what the state is made of, for speed.
     """
 
-    __slots__ = (
-        "_accepted",
-        "_allowance",
-        "_app",
-        "_app_state",
-        "_chunk",
-        "_decisive",
-        "_head_bytes",
-        "_headers",
-        "_line",
-        "_modern",
-        "_parser",
-        "_refused",
-        "_replaying",
-        "_scope",
-        "_url",
-        "_usual",
-    )
+    __slots__ = ("_allowance", "_app", "_app_state", "_refused", "_usual")
 
     def __init__(
         self,
@@ -89,32 +58,7 @@ class HttpProtocol(Connection):
         self._app = app
         self._refused = refused
         self._usual = limits.heads
-        self._parser = httptools.HttpRequestParser(self)
-        self._replaying = False
-        self._head_bytes = 0
-        """Bytes of the head in what was parsed before the chunk that is parsed now."""
-        self._url = b""
-        self._headers: Headers = []
-        self._decisive: Headers = []
-        """Those of the headers that decide how the request is read."""
-        self._accepted: Headers | None = None
-        """The last ones of HTTP/1.1 that `check_head` had nothing against: a proxy's connection repeats them."""
-        self._chunk = b""
-        """What is being parsed."""
         self._allowance = Allowance(limits.max_header_bytes)
-        self._line = UNREAD
-        """The last request line: what the scope says of it holds for any later request that begins with the same bytes.
-        Of a head that comes in pieces, those up to the one that ends its line."""
-        self._modern = True
-        """That line's version is HTTP/1.1."""
-        self._scope: dict[str, Any] = {}
-        """See `scope_between`, with what the last request line said."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
-        """A client has connected; its first head is due."""
-        super().connection_made(transport)
-        client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self._scope = scope_between(address_of(client), address_of(server))
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a head, of a body, or nothing that we asked for."""
@@ -132,53 +76,7 @@ class HttpProtocol(Connection):
             else:
                 self._begin_usual(*usual)
 
-    # httptools' callbacks
-
-    def on_message_begin(self) -> None:
-        """The first byte of a head."""
-        if self._replaying:
-            return
-        if self._exchange is not None:
-            raise PipelinedError
-        self._in_head = True
-        self._head_bytes = 0
-        self._url = b""
-        self._headers = []
-        self._decisive = []
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request's target."""
-        if not self._replaying:
-            self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field, or a trailer's, which nobody asks for."""
-        if not self._in_head:
-            return
-        name = name.lower()
-        headers = self._headers
-        headers.append((name, value))
-        if name in DECISIVE:
-            self._decisive.append((name, value))
-        if len(headers) > MAX_HEADERS:
-            raise too_many()
-
-    def on_headers_complete(self) -> None:
-        """The head is complete: the application may begin."""
-        if self._replaying:
-            return
-        self._in_head = False
-        if self._head_timer is not None:
-            self._head_is_there()
-        chunk = self._chunk
-        limit = self._limits.max_header_bytes
-        if self._head_bytes + len(chunk) + MAX_HEADERS > limit:  # else it cannot be too long
-            check_size(self._url, self._headers, limit)
-        if self._head_bytes or not chunk.startswith(self._line):
-            self._read_line()
-        elif self._decisive != self._accepted:
-            self._check_head("1.1" if self._modern else "1.0")
-        self._begin()
+    # httptools' callbacks, beside those of heads
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, without its chunks' framing."""
@@ -200,16 +98,6 @@ class HttpProtocol(Connection):
             self.resume_body()
 
     # Our own.
-
-    def _parse(self, data: bytes) -> None:
-        self._chunk = data
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._stop_parsing(error.__context__)
-        self._chunk = b""
 
     def _read_head(self, data: bytes) -> None:
         """A head, or a part of one, and what of its body came with it."""
@@ -242,22 +130,6 @@ class HttpProtocol(Connection):
             if not (fit or self._deaf):
                 self._stop_parsing(BadRequestError("The request's body is more framing than content."))
 
-    def _read_line(self) -> None:
-        """Ask the parser what it read in a request line that is not the last one's, and judge the head by it."""
-        read = self._line + self._chunk if self._head_bytes else self._chunk
-        self._line = UNREAD
-        line = read[: read.index(b"\n") + 1]
-        # To the parser, RTSP/1.0 and ICE/1.0 are versions as good as HTTP/1.0.
-        version = self._parser.get_http_version() if line.rpartition(b" ")[2].startswith(b"HTTP/") else ""
-        self._modern = version == "1.1"
-        self._check_head(version)
-        state_line(self._scope, version, self._parser.get_method(), self._url)
-        self._line = line
-
-    def _check_head(self, version: str) -> None:
-        check_head(version, self._decisive)
-        self._accepted = self._decisive if version == "1.1" else None
-
     def _begin(self) -> None:
         scope = self._scope.copy()
         exchange = self._exchange = Exchange(self)
@@ -269,13 +141,11 @@ class HttpProtocol(Connection):
         scope["extensions"] = {CONNECTION_EXTENSION: exchange}
         self._run(exchange, scope)
 
-    def _begin_usual(self, head: UsualHead, length: bytes, body: bytes) -> None:
+    def _begin_usual(self, head: UsualRequest, length: bytes, body: bytes) -> None:
         """What the parser's callbacks do of a whole request, with what they found when its head was read."""
         if self._head_timer is not None:
             self._head_is_there()
-        exchange = self._exchange = Exchange(self)
-        exchange.feed(body)
-        exchange.end_of_body()
+        exchange = self._exchange = Exchange(self, body)
         scope = self._scope.copy()
         scope |= head.line
         scope["headers"] = [*head.before, (LENGTH_NAME, length), *head.after]
@@ -298,31 +168,8 @@ class HttpProtocol(Connection):
         exchange.adapt(chunks=self._modern, head_only=method == "HEAD", expects_continue=b"100-continue" in expected)
         exchange.keep_alive = self._modern
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read on as if `Upgrade` had not been asked for: the parser takes what follows for another protocol's.
-
-        A fresh parser is told the framing of the body alone; its callbacks for that head are deaf.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        self._replaying = True
-        self._parser.feed_data(framing_alone(self._headers))
-        self._replaying = False
-        if rest:
-            self.data_received(rest)
-
-    def _await_rest_of_head(self, data: bytes) -> None:
-        if not self._head_bytes:
-            self._line = data
-        elif b"\n" not in self._line:
-            self._line += data
-        self._head_bytes += len(data)
-        if self._head_bytes > self._limits.max_header_bytes:
-            self._refuse(too_long(self._limits.max_header_bytes))
-        else:
-            self._expect_head()
-
     def _head_is_late(self) -> None:
-        if self._in_head:
+        if self.state is State.HEAD:
             self._refuse(HeadTimeoutError("The request's headers did not arrive in time."))
         else:
             super()._head_is_late()

@@ -27,7 +27,7 @@ MEANINGFUL: Final = frozenset({b"connection", b"proxy-connection", b"transfer-en
 """Fields that decide what other bytes mean, beside the length."""
 
 
-class UsualHead(NamedTuple):
+class UsualRequest(NamedTuple):
     """What llhttp and our own checks made of a head; shared by all requests that repeat it, so nobody alters it.
 
     Attributes:
@@ -44,7 +44,7 @@ class UsualHead(NamedTuple):
     fields: Fields
 
 
-class UsualHeads:
+class UsualRequests:
     """The heads that a worker's clients repeat, whichever connection they come on: a proxy's serves many clients.
 
     A head is known when it is byte for byte one that was read and accepted, with digits where that one had the digits
@@ -58,14 +58,14 @@ class UsualHeads:
 
     def __init__(self, max_header_bytes: int) -> None:
         self._longest = min(MAX_HEAD_BYTES, max_header_bytes - MAX_HEADERS - MAX_DIGITS)
-        self._known: dict[bytes, UsualHead] = {}
+        self._known: dict[bytes, UsualRequest] = {}
         """By their bytes without the digits."""
         self._seen: set[int] = set()
         """Hashes of such bytes that came once."""
         self._missed = b""
         """Those that were last looked for in vain."""
 
-    def find(self, data: bytes) -> tuple[UsualHead, bytes, bytes] | None:
+    def find(self, data: bytes) -> tuple[UsualRequest, bytes, bytes] | None:
         """Head, stated length and body, where these bytes are one whole request with a known head; else None."""
         found = LENGTH.search(data, 0, MAX_HEAD_BYTES)
         if found is None:
@@ -115,5 +115,5 @@ class UsualHeads:
         if len(self._known) >= MAX_HEADS:
             self._known.clear()
         line = {key: scope[key] for key in LINE_KEYS}
-        known = UsualHead(start, line, headers[:place], headers[place + 1 :], fields_of(headers))
+        known = UsualRequest(start, line, headers[:place], headers[place + 1 :], fields_of(headers))
         self._known[head[:start] + head[start + len(stated) :] + end] = known

@@ -28,8 +28,11 @@ class Wire(Protocol):
         """The application wants more of the request's body."""
         ...
 
-    def end(self, data: bytes) -> None:
-        """Queue the answer's last bytes, if any; when the client has taken enough, go on as `keep_alive` says."""
+    def end(self, head: bytes, body: bytes) -> None:
+        """Queue the answer's last bytes, and its head where that was held; when the client has taken enough, go on.
+
+        That is as `keep_alive` says.
+        """
         ...
 
     def untaken(self) -> int:

@@ -31,7 +31,7 @@ from gateway.server.protocol import HttpProtocol
 from gateway.server.pulse import Heart
 from gateway.server.settings import ServerSettings
 from gateway.server.slow_readers import SlowReaders
-from gateway.server.usual import UsualHeads
+from gateway.server.usual import UsualRequests
 
 logger = logging.getLogger("gateway.server.worker")  # by name: this module runs as `__main__`
 
@@ -236,7 +236,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         keepalive=settings.client_keepalive_secs,
         max_header_bytes=settings.client_max_header_bytes,
         readers=SlowReaders(settings.client_write_timeout_secs),
-        heads=UsualHeads(settings.client_max_header_bytes),
+        heads=UsualRequests(settings.client_max_header_bytes),
     )
     config = uvicorn.Config(
         startup,

@@ -19,7 +19,7 @@ from gateway.server.connection import ConnectionLimits
 from gateway.server.listening import listen
 from gateway.server.protocol import HttpProtocol
 from gateway.server.slow_readers import SlowReaders
-from gateway.server.usual import UsualHeads
+from gateway.server.usual import UsualRequests
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PATIENCE_SECS = 10.0
@@ -46,7 +46,7 @@ async def serving(
     """Serve `app` on a port of the kernel's choice."""
     state = ServerState()
     state.default_headers = [(b"date", b"Sat, 21 Nov 2026 01:00:00 GMT")]
-    heads = UsualHeads(max_header_bytes)
+    heads = UsualRequests(max_header_bytes)
     limits = ConnectionLimits(header_timeout, keepalive, max_header_bytes, SlowReaders(write_timeout), heads)
     refused: list[Refused] = []
     make = functools.partial(HttpProtocol, Config(app), state, {}, app=app, limits=limits, refused=refused.append)

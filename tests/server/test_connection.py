@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.asgi import Receive, Scope, Send
 from gateway.server import connection as connection_module
-from gateway.server.usual import UsualHeads
+from gateway.server.usual import UsualRequests
 from tests.server.door import (
     PATIENCE_SECS,
     Door,
@@ -411,7 +411,7 @@ async def test_a_client_that_takes_each_large_answer_keeps_its_connection_until_
 
 
 async def test_a_request_that_comes_before_the_transport_says_that_all_was_taken_is_run() -> None:
-    visit = Visit(UsualHeads(65536))
+    visit = Visit(UsualRequests(65536))
     visit.protocol.pause_writing()  # as uvloop's, which tells of a write that the kernel took later in its turn
     await visit.send(request(body=b"one"), request(body=b"two"))
     assert visit.bodies == [b"one", b"two"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.core.asgi import FIELDS_EXTENSION, Headers, fields_of
 from gateway.server.head import MAX_HEADERS
 from gateway.server.protocol import PARSED_BYTES
-from gateway.server.usual import MAX_DIGITS, MAX_FIELDS, MAX_HEAD_BYTES, MAX_HEADS, MAX_SEEN, UsualHeads
+from gateway.server.usual import MAX_DIGITS, MAX_FIELDS, MAX_HEAD_BYTES, MAX_HEADS, MAX_SEEN, UsualRequests
 from tests.server.visit import Visit
 
 SDK = (
@@ -44,7 +44,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     return (data[begin:end] for begin, end in pairwise([0, *sorted(cuts), len(data)]) if data[begin:end])
 
 
-class Noting(UsualHeads):
+class Noting(UsualRequests):
     """Counts what it recognises."""
 
     __slots__ = ("hits",)
@@ -75,10 +75,10 @@ async def recognised(usual: Noting, *pieces: bytes) -> int:
     return usual.hits - before
 
 
-async def same(usual: UsualHeads, *pieces: bytes, limit: int = 65536) -> Any:
+async def same(usual: UsualRequests, *pieces: bytes, limit: int = 65536) -> Any:
     """What comes of these pieces, which has to be the same where nothing is ever learned."""
     learned = await (await Visit(usual, limit).send(*pieces)).outcome()
-    assert learned == await (await Visit(UsualHeads(0), limit).send(*pieces)).outcome()
+    assert learned == await (await Visit(UsualRequests(0), limit).send(*pieces)).outcome()
     return learned
 
 

@@ -13,7 +13,7 @@ from gateway.core.worker import Refused
 from gateway.server.connection import ConnectionLimits
 from gateway.server.protocol import HttpProtocol
 from gateway.server.slow_readers import SlowReaders
-from gateway.server.usual import UsualHeads
+from gateway.server.usual import UsualRequests
 from tests.server.door import read_body, reply, turns
 
 REQUEST_ID = re.compile(rb"[0-9a-f]{32}")
@@ -62,7 +62,7 @@ class Wire(asyncio.Transport):
 class Visit:
     """One connection, and what became of what it sent."""
 
-    usual: UsualHeads
+    usual: UsualRequests
     max_header_bytes: int = 65536
     scopes: list[Scope] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
