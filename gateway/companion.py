@@ -108,11 +108,9 @@ class Companion:
             self._free.append(row)
 
     async def first_round(self) -> None:
-        """Return when every backend was probed once, or has had the time for it."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.backend_probe_timeout_secs + AGAIN_SECS):
-                while self._prober is None or not self._prober.has_looked:
-                    await self._clock.sleep(POLL_SECS)
+        """Return when every backend was probed once."""
+        while self._prober is None or not self._prober.has_looked:
+            await self._clock.sleep(POLL_SECS)
 
     def hush(self, *, quiet: bool) -> None:
         """Say nothing more of the backends in log and figures, as another companion does; or begin again."""

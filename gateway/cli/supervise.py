@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import uvloop
+from structlog.typing import FilteringBoundLogger
 
 from gateway.cli.fresh import UnreadableError, load_fresh
+from gateway.companion import companions
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
 from gateway.server.edition import Edition, NotRenewedError
@@ -64,12 +66,11 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
             raise NotRenewedError(error.reasons, Outcome.REFUSED) from error
         if changed := fixed(settings, fresh):
             raise NotRenewedError(changed, Outcome.REFUSED)
-        build_logger(fresh, writer)  # the standard library's records, which are all that is logged from here on
-        return edition_of(fresh)
+        return edition_of(fresh, build_logger(fresh, writer))
 
     async def serve() -> None:
         supervisor = Supervisor(
-            edition_of(settings),
+            edition_of(settings, logger),
             factory=app,
             renew=renew,
             directory=settings.limiter_path,
@@ -86,9 +87,9 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
         writer.close()
 
 
-def edition_of(settings: Settings) -> Edition:
-    """What workers with these settings are made from."""
-    return Edition(settings, longest_request=settings.max_request_secs)
+def edition_of(settings: Settings, log: FilteringBoundLogger) -> Edition:
+    """What workers with these settings are made from; `log` is told of the backends."""
+    return Edition(settings, longest_request=settings.max_request_secs, companion=companions(settings, log))
 
 
 def fixed(before: Settings, after: Settings) -> list[str]:
