@@ -28,6 +28,12 @@ lint: install ## style, types, which package may import which, unused dependenci
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 
+chaos: install ## every fault of docs/testing.md made to happen, and a table of what came of it (needs nginx or Docker)
+	@$(BIN)/python -m tests.chaos -n $(TEST_PROCESSES) --dist loadfile $(CHAOS_ARGS)
+
+soak: install ## a load with departures and kills for SOAK_SECS (600), a table of what it left, .soak/soak.png where matplotlib is
+	@$(BIN)/python -m tests.soak $(or $(SOAK_SECS),600) $(SOAK_ARGS)
+
 fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .

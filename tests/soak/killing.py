@@ -1,0 +1,83 @@
+"""Who is killed, and what dies with it? A worker at a time, its connections noted in the moment before."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.gateway import Gateway
+
+ESTABLISHED = "01"
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker that was killed.
+
+    Args:
+        ports: the clients' ends of the connections that it held.
+    """
+
+    at: float
+    pid: int
+    ports: frozenset[int]
+
+
+async def kill_now_and_then(gateway: Gateway, every: float, deaths: list[Death], over: asyncio.Event) -> None:
+    """Kill a worker every so many seconds; the oldest is spared, as its memory is what is watched."""
+    while True:
+        try:
+            async with asyncio.timeout(every):
+                await over.wait()
+        except TimeoutError:
+            _, *others = gateway.worker_pids()
+            if others:
+                deaths.append(kill(gateway, others[0]))
+        else:
+            return
+
+
+def kill(gateway: Gateway, pid: int) -> Death:
+    """SIGKILL, to a process that stands still while its connections are listed: exactly those die with it."""
+    os.kill(pid, signal.SIGSTOP)
+    ports = frozenset(clients_of(gateway.port, pid))
+    os.kill(pid, signal.SIGKILL)
+    return Death(time.monotonic(), pid, ports)
+
+
+def clients_of(port: int, pid: int) -> Iterator[int]:
+    """The clients' ports of the connections to `port` that a process holds."""
+    held = set(_sockets(pid))
+    for fields in _connections():
+        local, remote, inode = fields[1], fields[2], fields[9]
+        if inode in held and _port(local) == port and _port(remote):
+            yield _port(remote)
+
+
+def connections_of(pid: int) -> int:
+    """How many TCP connections a process holds, to clients and to backends."""
+    held = set(_sockets(pid))
+    return sum(1 for fields in _connections() if fields[9] in held and fields[3] == ESTABLISHED)
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if target.startswith("socket:["):
+            yield target.removeprefix("socket:[").removesuffix("]")
+
+
+def _connections() -> Iterator[list[str]]:
+    """The rows of /proc/net/tcp: proc_pid_net(5) names the fields."""
+    for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        yield row.split()
+
+
+def _port(end: str) -> int:
+    return int(end.partition(":")[2], 16)

@@ -1,0 +1,114 @@
+"""Was anything lost, and did anything stay? The figures of a run against what was promised."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.soak.killing import Death
+from tests.soak.load import OK, Loss, Tally
+from tests.soak.looks import Rest, Sample
+
+MAX_SLOPE = 1.0
+"""MiB a minute, after the warm-up."""
+WARM_UP = 1 / 3
+"""The share of a run in which caches fill and allocators find their size."""
+NOTICED_SECS = 5.0
+"""A visitor asks all the time: within this it notices that its connection has died."""
+LEAST_SAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that is known after a run.
+
+    Args:
+        prefixes: what the ids of each killed worker's requests began with, from the log.
+        twice: ids that the simulators' ledgers hold more than once.
+    """
+
+    tally: Tally
+    deaths: Sequence[Death]
+    prefixes: Sequence[str]
+    samples: Sequence[Sample]
+    names: Mapping[int, str]
+    before: Rest
+    after: Rest
+    twice: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table; `holds` is None where nothing was promised."""
+
+    what: str
+    figure: str
+    promised: str = ""
+    holds: bool | None = None
+
+
+def died_with_its_worker(loss: Loss, deaths: Sequence[Death], prefixes: Sequence[str]) -> bool:
+    """Whether a killed worker held the request: by the request's id, or where none came by its connection."""
+    if loss.request_id:
+        return loss.request_id.startswith(tuple(prefixes))
+    return any(loss.port in death.ports and abs(loss.at - death.at) < NOTICED_SECS for death in deaths)
+
+
+def unexplained(outcome: Outcome) -> list[Loss]:
+    """The losses that no killed worker accounts for."""
+    known = (outcome.deaths, outcome.prefixes)
+    return [loss for loss in outcome.tally.losses if not died_with_its_worker(loss, *known)]
+
+
+def slope(samples: Sequence[tuple[float, float]]) -> float:
+    """By how much the second grows while the first goes on by 60, on the line that fits best (least squares)."""
+    middle = sum(x for x, _ in samples) / len(samples)
+    spread = sum((x - middle) ** 2 for x, _ in samples)
+    return 60 * sum((x - middle) * y for x, y in samples) / spread
+
+
+def warm(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples after the warm-up."""
+    first, last = samples[0].at, samples[-1].at
+    return [sample for sample in samples if sample.at >= first + WARM_UP * (last - first)]
+
+
+def table(outcome: Outcome) -> list[Line]:
+    """The lines, in the order in which they are told."""
+    tally, lost = outcome.tally, len(unexplained(outcome))
+    refused = sum(count for status, count in tally.statuses.items() if status != OK)
+    return [
+        Line("requests", f"{tally.asked:,}"),
+        Line("  whole answers", f"{tally.statuses[OK]:,}"),
+        Line("  left by their clients", f"{tally.left:,} ({tally.left / max(1, tally.asked):.0%})"),
+        Line("  died with a killed worker", f"{len(tally.losses) - lost:,} in {len(outcome.deaths)} kills"),
+        Line("  lost otherwise", f"{lost}", "0", lost == 0),
+        Line("  refused", f"{refused}", "0", refused == 0),
+        Line("  run twice", f"{len(outcome.twice)}", "0", not outcome.twice),
+        *_remains(outcome.before, outcome.after),
+        *(_growth(outcome, pid) for pid in outcome.names),
+    ]
+
+
+def _remains(before: Rest, after: Rest) -> list[Line]:
+    zeros = {
+        "slots and places held": after.slots,
+        "leases in the store": after.leases,
+        "sequences in the engines": after.running,
+        "workers' connections": after.connections,
+    }
+    counts = {
+        "descriptors of the oldest worker": (before.descriptors, after.descriptors),
+        "tasks of a worker": (before.tasks, after.tasks),
+    }
+    return [
+        *(Line(what, f"{figure}", "0", figure == 0) for what, figure in zeros.items()),
+        *(Line(what, f"{now}", f"{then}, as before", now <= then) for what, (then, now) in counts.items()),
+    ]
+
+
+def _growth(outcome: Outcome, pid: int) -> Line:
+    name = f"memory of the {outcome.names[pid]}"
+    points = [(sample.at, sample.memory[pid]) for sample in warm(outcome.samples)]
+    if len(points) < LEAST_SAMPLES:
+        return Line(name, f"{points[-1][1]:.1f} MiB: too short a run for a slope")
+    grown = slope(points)
+    return Line(name, f"{points[-1][1]:.1f} MiB, {grown:+.2f} a minute", f"under {MAX_SLOPE:+g}", grown < MAX_SLOPE)
