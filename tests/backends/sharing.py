@@ -91,11 +91,8 @@ class Commands:
             pass
         return sum(self.breaker.take_trial(0) for _ in range(times))
 
-    def call(self, method: str, *arguments: Any, **named: Any) -> Any:
-        return getattr(self.breaker, method)(*arguments, **named)
-
-    def tell(self, method: str, *arguments: Any) -> Any:
-        return getattr(self.board, method)(*arguments)
+    def call(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.breaker, method)(*arguments)
 
     def fail(self, times: int) -> int:
         """How many failures were counted: those for which the lock was to be had."""
@@ -110,13 +107,13 @@ class Commands:
             answer(held)
             sys.stdin.buffer.readline()
 
-    def die_while(self, stores: int, method: str) -> int:
+    def die_while(self, stores: int, method: str, named: dict[str, Any]) -> int:
         """How a process ended that was to do that and die after so many stores: `DIED` if it had more to store."""
         child = os.fork()
         if not child:
             left = [stores]
             self.breaker._words = Circuits(*(Word(words, left) for words in self.board.circuits))  # type: ignore[arg-type]  # they do as words
-            getattr(self.breaker, method)(0)
+            getattr(self.breaker, method)(0, **named)
             os._exit(0)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
