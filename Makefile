@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz lint fmt loadtest bench bench-peers
+.PHONY: help install demo test chaos soak fuzz lint fmt loadtest bench bench-peers
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
