@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.asgi import Headers, Receive, Scope, Send
-from gateway.server.usual import UsualHeads
+from gateway.server.usual import UsualRequests
 from tests.fuzz.damage import CUTS, LINE_BYTES, crossed, damaged, pieces
 from tests.fuzz.effort import examples
 from tests.server.door import reply
@@ -139,7 +139,7 @@ class Listening(Visit):
 
 async def ours(data: bytes) -> list[Read]:
     """What our applications are told, of requests whose bodies came whole."""
-    visit = Listening(UsualHeads(0))
+    visit = Listening(UsualRequests(0))
     await (await visit.send(data)).outcome()
     return visit.read
 
