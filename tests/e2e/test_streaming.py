@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from tests.e2e.conftest import Fleet, MakeGateway
-from tests.support.gateway import Gateway, RawClient, wait_until
+from tests.support.gateway import KEY, Gateway, RawClient, wait_until
 
 PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {
@@ -39,6 +39,30 @@ def test_no_chunk_waits_for_the_next(chat: Gateway, chat_fleet: Fleet) -> None:
         while client.received.count(b"data: ") < 2:
             assert client.readable(5)
             client.received += client.socket.recv(65536)
+
+
+@pytest.mark.parametrize("asked", ["close", "keep-alive"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_http_1_0_gets_its_answer_without_chunks_and_its_end_with_the_connections(
+    chat: Gateway,
+    *,
+    stream: bool,
+    asked: str,
+) -> None:
+    data = orjson.dumps({**BODY, "stream": stream})
+    head = f"POST {PATH} HTTP/1.0\r\nConnection: {asked}\r\nAuthorization: Bearer {KEY}\r\n"
+    with RawClient(chat.port) as client:
+        client.send(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        fields, _, body = client.rest().partition(b"\r\n\r\n")
+    assert fields.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nconnection: close" in fields
+    assert b"transfer-encoding" not in fields
+    if stream:
+        assert body.startswith(b"data: {")
+        assert body.endswith(b"data: [DONE]\n\n")
+    else:
+        assert b"\r\ncontent-length: %d" % len(body) in fields
+        assert orjson.loads(body)["object"] == "chat.completion"
 
 
 def test_what_the_client_did_not_ask_for_is_taken_out(chat: Gateway) -> None:

@@ -465,6 +465,15 @@ async def test_what_is_written_is_counted_whether_it_ends_an_answer_or_not() -> 
         assert (connection.written, connection.untaken()) == (size, 0)  # type: ignore[union-attr]  # typed for uvicorn's
 
 
+async def test_what_is_written_leaves_without_waiting_for_an_acknowledgement() -> None:
+    async with serving(Echo()) as door, client(door) as it:
+        await it.send(request(body=b"one"))
+        await it.answer()
+        (connection,) = door.state.connections
+        sock = connection._transport.get_extra_info("socket")  # type: ignore[union-attr]  # typed for uvicorn's
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_a_large_answer_is_not_copied_for_each_that_does_not_take_it() -> None:
     body = bytes(LARGE)
 

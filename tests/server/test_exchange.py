@@ -195,14 +195,34 @@ async def test_a_body_that_is_not_as_long_as_stated_is_no_complete_answer(body: 
 # Framing.
 
 
-async def test_http_1_0_gets_no_chunks_and_no_second_request() -> None:
-    async def app(_: Scope, __: Receive, send: Send) -> None:
-        await reply(send, b"whole", stated=False)
+@pytest.mark.parametrize("asked", [b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"])
+@pytest.mark.parametrize("way", ["whole", "of stated length", "streamed"])
+async def test_http_1_0_gets_no_chunks_and_no_second_request(way: str, asked: bytes) -> None:
+    served: list[str] = []
 
-    async with serving(app) as door:
-        answer = await ask(door, b"GET / HTTP/1.0\r\n\r\n")
-    assert answer.endswith(b"connection: close\r\n\r\nwhole")
-    assert b"transfer-encoding" not in answer
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        served.append(scope["path"])
+        body = await read_body(receive)
+        if way == "whole":
+            connection_of(scope).answer(200, [], body)
+        elif way == "of stated length":
+            await reply(send, body)
+        else:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for byte in body:
+                connection_of(scope).push(bytes([byte]))
+            await send({"type": "http.response.body", "body": b""})
+
+    async with serving(app) as door, client(door) as it:
+        first = b"POST /first HTTP/1.0\r\n" + asked + b"Content-Length: 5\r\n\r\nwhole"
+        await it.send(first + b"GET /second HTTP/1.0\r\n\r\n")
+        head = await it.until(b"\r\n\r\n")
+        assert await it.rest() == b"whole"
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert head.endswith(b"connection: close\r\n\r\n")
+    assert (b"content-length: 5" in head) is (way != "streamed")
+    assert b"transfer-encoding" not in head
+    assert served == ["/first"]
 
 
 async def test_head_and_204_have_no_body() -> None:
