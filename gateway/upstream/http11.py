@@ -92,20 +92,27 @@ class Http11Client:
         raise NeverSent("closed")
 
     async def _connect(self, connection: BackendConnection) -> None:
-        """Try the host's addresses in the resolver's order."""
+        """Try the host's addresses in the resolver's order, each for its share of what is left of the time.
+
+        Otherwise one that swallows packets would leave no time for the next.
+        """
         address = connection.origin.address
         loop = asyncio.get_running_loop()
+        ends = loop.time() + self._connect_secs
         tls, name = (self._context(), address.host) if address.tls else (None, None)
         failure = NeverSent("dns")
-        for ip in await self._resolver.resolve(address.host):
+        found = await self._resolver.resolve(address.host)
+        for left, ip in zip(range(len(found), 0, -1), found, strict=True):
+            now = loop.time()
             try:
-                await loop.create_connection(lambda: connection, ip, address.port, ssl=tls, server_hostname=name)
+                async with asyncio.timeout_at(now + (ends - now) / left):
+                    await loop.create_connection(lambda: connection, ip, address.port, ssl=tls, server_hostname=name)
             except ssl.SSLError:
                 failure = NeverSent("tls")
             except ConnectionRefusedError:
                 failure = NeverSent("refused")
             except TimeoutError:
-                raise
+                failure = NeverSent("connect_timeout")
             except OSError:
                 failure = NeverSent("unreachable")
             else:

@@ -1,0 +1,221 @@
+"""The supervisor's watch over the fleet: one prober for all workers, their board, and what is said of the backends."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from gateway.backends.board import Board
+from gateway.backends.board_layout import ROWS
+from gateway.backends.breaker import Breaker
+from gateway.backends.circuit import Standing, Why
+from gateway.backends.health import State
+from gateway.backends.roster import build_roster
+from gateway.companion import AGAIN_SECS, Companion, companions
+from gateway.core.clock import SystemClock
+from gateway.observability.totals import Totals
+from gateway.settings import Settings, load
+from tests.backends.scripted import ScriptedBackend, page
+from tests.core.hand_time import HandTime
+from tests.support.certificates import self_signed
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-backends-4f2a"
+
+
+def settings(*urls: str, **fields: object) -> Settings:
+    required = {"gateway_api_key": "sk-gateway-19fe", "backend_api_key": KEY, "chat_backends": ",".join(urls)}
+    return load(None, **{**required, "backend_probe_interval_secs": 0.05, **fields})
+
+
+def mapped(companion: Companion, chosen: Settings, row: int = 0) -> Board:
+    """The board as a worker maps it."""
+    return Board([backend for _, backend in build_roster(chosen).backends()], companion.descriptor, row)
+
+
+class Host:
+    """Companions of one supervisor, their figures together, and what they logged."""
+
+    def __init__(self) -> None:
+        self.logged = LogCapture()
+        self.log = structlog.wrap_logger(None, processors=[self.logged], wrapper_class=structlog.BoundLogger)
+        self.totals = Totals()
+        self.scope = AsyncExitStack()
+
+    async def companion(self, chosen: Settings, before: Companion | None = None, **parts: Any) -> Companion:
+        """One that lives as long as the host does, after its first look."""
+        descriptor = self.scope.enter_context(self.totals.page())
+        made = Companion(chosen, descriptor, self.log, before, **parts)
+        companion = await self.scope.enter_async_context(made)
+        if not parts:
+            await asyncio.wait_for(companion.first_round(), 10)
+        return companion
+
+    def figures(self, family: str) -> dict[tuple[str, ...], float]:
+        """What `/metrics` would show."""
+        return {labels: values[0] for labels, values in self.totals.sums().get(family, {}).items()}
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    made = Host()
+    async with made.scope:
+        yield made
+
+
+@pytest.fixture
+async def backend() -> AsyncIterator[ScriptedBackend]:
+    async with ScriptedBackend(metrics=page(running=2, waiting=1)) as scripted:
+        yield scripted
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 -- what changes is shared memory
+            await asyncio.sleep(0.005)  # noqa: TID251 -- a real prober keeps real time
+
+
+async def test_what_it_finds_stands_on_the_board_that_workers_map(host: Host, backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url)
+    companion = await host.companion(chosen)
+    verdict = mapped(companion, chosen).verdict("chat0")
+    assert verdict is not None
+    assert (verdict.state, verdict.max_model_len, verdict.waiting) == (State.BUSY, 8192, 1)
+
+
+async def test_a_worker_that_suspects_a_backend_has_it_probed_at_once(host: Host, backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url, backend_probe_interval_secs=600)
+    board = mapped(await host.companion(chosen), chosen)
+    await backend.stop()
+    board.suspect(0, SystemClock.monotonic() + 1)
+    await until(lambda: (verdict := board.verdict("chat0")) and verdict.state is State.DOWN)
+
+
+async def test_a_row_is_clear_when_it_is_given_and_when_it_is_taken_back(host: Host, backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url)
+    companion = await host.companion(chosen)
+    with companion.row() as first, companion.row() as second:
+        assert first != second
+        mapped(companion, chosen, second).begin(0)
+        assert companion.in_flight("chat0") == 1
+    assert companion.in_flight("chat0") == 0
+    with companion.row() as again:
+        assert again in {first, second}
+    assert companion.in_flight("no such backend") == 0
+
+
+async def test_there_are_so_many_rows_and_no_more(host: Host, backend: ScriptedBackend) -> None:
+    companion = await host.companion(settings(backend.url))
+    async with AsyncExitStack() as scope:
+        assert {scope.enter_context(companion.row()) for _ in range(ROWS)} == set(range(ROWS))
+        with pytest.raises(OSError, match=f"{ROWS} workers"), companion.row():
+            pass
+    with companion.row():
+        pass
+
+
+async def test_the_figures_tell_each_backends_state_its_load_and_the_drift(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url, "http://127.0.0.1:9")
+    companion = await host.companion(chosen)
+    board = mapped(companion, chosen)
+    board.begin(0)
+    await until(lambda: host.figures("gateway_backend_drift_requests").get(("chat0",)) == 2)
+    states = host.figures("gateway_backend_state")
+    assert {labels for labels, value in states.items() if value} == {("chat0", "busy"), ("chat1", "loading")}
+    assert len(states) == 2 * len(State)
+    engine = host.figures("gateway_backend_engine_requests")
+    assert (engine["chat0", "running"], engine["chat0", "waiting"], engine["chat1", "running"]) == (2, 1, 0)
+    assert host.figures("gateway_backend_probe_seconds")[("chat0",)] > 0
+    board.begin(0)
+    await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 1)
+
+
+async def test_a_backend_that_comes_and_goes_is_logged_once_each_time(host: Host, backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url)
+    await host.companion(chosen)
+    await backend.stop()
+    await until(lambda: len(host.logged.entries) == 2)
+    assert [(one["event"], one["backend"], one["state"], one["log_level"]) for one in host.logged.entries] == [
+        ("backend_changed", "chat0", "busy", "info"),
+        ("backend_changed", "chat0", "down", "warning"),
+    ]
+
+
+async def test_of_two_generations_the_newer_one_speaks(host: Host, backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url)
+    old = await host.companion(chosen)
+    await host.companion(chosen, before=old)
+    rounds = len(backend.asked)
+    await until(lambda: len(backend.asked) > rounds + 12)  # both go on
+    assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
+    assert len(host.logged.entries) == 2  # one each: of the old one nothing more
+    old_board = mapped(old, chosen)
+    old_board.begin(0)
+    await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 2)
+
+
+async def test_a_generation_that_does_not_come_up_leaves_the_word_to_the_one_before(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url)
+    old = await host.companion(chosen)
+    with host.totals.page() as descriptor:
+        async with Companion(chosen, descriptor, host.log, old) as new:
+            await new.first_round()
+    await until(lambda: host.figures("gateway_backend_state").get(("chat0", "busy")) == 1)
+
+
+async def test_a_new_generation_knows_which_circuits_are_open(host: Host, backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url)
+    old = await host.companion(chosen)
+    Breaker(old.board, chosen, SystemClock()).trip(0, Why.FAILURES)
+    new = await host.companion(chosen, before=old)
+    assert Breaker(mapped(new, chosen), chosen, SystemClock()).standing(0) is Standing.OPEN
+
+
+async def test_a_prober_that_cannot_be_made_is_reported_and_made_later(
+    host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, tls = self_signed(tmp_path)
+    async with ScriptedBackend(tls=tls) as backend:
+        chosen = settings(backend.url, upstream_ca_file=str(certificate))
+        aside = certificate.rename(tmp_path / "aside.pem")
+        time = HandTime()
+        companion = await host.companion(chosen, clock=time)
+        await until(lambda: caplog.records)
+        assert caplog.records[0].message == "prober_failed"
+        assert companion.board.last_beat() == 0
+        aside.rename(certificate)
+        await until(lambda: time.pending)
+        time.advance(AGAIN_SECS)
+        await until(lambda: (verdict := companion.board.verdict("chat0")) and verdict.state is State.HEALTHY)
+
+
+def boards_open() -> int:
+    """Descriptors of boards that this process holds; a mapping holds one of its own."""
+    gc.collect()
+    held = Path("/proc/self/fd")
+    return sum("gateway-board" in one.readlink().name for one in held.iterdir() if one.is_symlink())
+
+
+async def test_it_leaves_no_board_and_no_task_behind(backend: ScriptedBackend) -> None:
+    chosen = settings(backend.url)
+    log = structlog.wrap_logger(None, processors=[LogCapture()], wrapper_class=structlog.BoundLogger)
+    before, tasks = boards_open(), len(asyncio.all_tasks())
+    with Totals().page() as descriptor:
+        companion = None
+        for _ in range(4):
+            async with companions(chosen, log)(descriptor, companion) as companion:
+                await companion.first_round()
+    assert companion is not None
+    assert boards_open() <= before + 1  # the last one's mapping, as it is still looked at
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
