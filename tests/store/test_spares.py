@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
@@ -16,16 +16,17 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.clock import SystemClock
-from gateway.store import environment, ledger
+from gateway.store import ledger
 from gateway.store.desk import TICK_SECS
 from gateway.store.errors import NoPlaceError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Grant
 from gateway.store.records import Claimant
-from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.settings import default_path
 from gateway.store.spares import SPARED_NAMES, SPARES_PER_NAME, TICKS_WITHOUT_SPARES
 from gateway.store.tally import ANYBODY, FIRST_TICKET
-from gateway.store.tree import Environment, Tree
+from gateway.store.tree import Environment
+from tests.store.host import Host
 
 pytestmark = pytest.mark.anyio
 
@@ -34,41 +35,12 @@ ANOTHER = 99
 """A worker of which only its records are there."""
 
 
-class Shared:
-    """One environment for several stores of this process: LMDB opens a file once in each."""
-
-    def __init__(self, environment: Environment) -> None:
-        self.environment = environment
-
-    def begin(self, db: None, parent: None, write: bool, /) -> Tree:  # noqa: FBT001 -- see Environment.begin
-        return self.environment.begin(db, parent, write)
-
-    def close(self) -> None:
-        """Left to whoever shares it out."""
-
-
 @asynccontextmanager
 async def stores(directory: Path, number: int) -> AsyncIterator[list[LmdbStore]]:
     """That many workers without a tick: whoever is woken was rung."""
-    kind = StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=100)
-    opened: list[Environment] = []
-
-    def share(directory: Path, size: int, *, alone: bool) -> Shared:
-        if alone:
-            opened.append(cast("Environment", open_environment(directory, size, alone=alone)))
-        return Shared(opened[0])
-
-    open_environment = environment.open_environment
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "open_environment", share)
-        async with AsyncExitStack() as stack:
-            workers = [LmdbStore(kind, SystemClock()) for _ in range(number)]
-            for worker in workers:
-                await worker.open()
-                worker._timer.cancel()
-                stack.push_async_callback(worker.close)
-            yield workers
-    opened[0].close()
+    host = Host(directory, SystemClock())
+    yield [await host.open_worker() for _ in range(number)]
+    await host.close()
 
 
 @pytest.fixture

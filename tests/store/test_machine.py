@@ -1,0 +1,279 @@
+"""Whatever happens to a store, in whatever order, the same requests run as in a model of its promises.
+
+Requests come, wait, run, are given back, given back again, cancelled and lose patience; limits change; workers crash
+and others come; clocks jump.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Awaitable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+from anyio.lowlevel import checkpoint
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from gateway.store.errors import NoSlotError
+from gateway.store.memory import MemoryStore
+from gateway.store.protocol import Bucket, Grant, LimiterStore, Seat
+from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.waiters import Waiters
+from tests.store.conftest import HandClock
+from tests.store.host import Host
+from tests.store.model import Model, Wish, summary
+
+BUCKET = Bucket(rate=2, capacity=8)
+WORKERS = 3
+FOR_EVER = 3600.0
+TURNS = 500
+"""Of the loop, within which a datagram has come there and another back."""
+
+Held = Grant | Seat
+T = TypeVar("T")
+
+numbers = st.integers(0, 20)
+keys = st.sampled_from("ab")
+groups = st.sampled_from(("chat", "embed"))
+limits = st.sampled_from((2, 2, 2, 1, 3))
+backends = st.lists(st.sampled_from(("0", "1", "2")), min_size=1, unique=True).map(tuple)
+
+
+class Request:
+    """A request at one of the workers."""
+
+    def __init__(self, store: LimiterStore, asking: Coroutine[Any, Any, Held]) -> None:
+        self.store = store
+        self.token = 0  # its number among those who wait at its worker; 0: it does not
+        self.task = asyncio.get_running_loop().create_task(asking)
+
+    @property
+    def held(self) -> Held | None:
+        """What it runs with."""
+        return self.task.result() if self.task.done() and not self.task.cancelled() else None
+
+    def give_back(self, held: Held) -> None:
+        if isinstance(held, Seat):
+            self.store.leave_seat(held)
+        else:
+            self.store.release(held)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The rules; who the workers are is told by those who inherit."""
+
+    workers: list[Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = uvloop.new_event_loop()
+        self.clock = HandClock()
+        self.model = Model()
+        self.requests: dict[int, Request] = {}
+        self.number = 0
+
+    def do(self, work: Awaitable[T]) -> T:
+        async def done() -> T:
+            async with asyncio.timeout(10):
+                return await work
+
+        return self.loop.run_until_complete(done())
+
+    def pick(self, number: int) -> tuple[int, Request]:
+        """One of the requests that are there."""
+        visit = sorted(self.requests)[number % len(self.requests)]
+        return visit, self.requests[visit]
+
+    def worker(self, number: int) -> Any:
+        """One of the workers."""
+        return self.workers[number % len(self.workers)]
+
+    # Rules
+
+    @rule(key=keys, cost=st.sampled_from((0.0, 1.0, 3.0)), number=numbers)
+    def take(self, key: str, cost: float, number: int) -> None:
+        state = self.do(self.worker(number).take(key, BUCKET, cost))
+        assert state.granted == self.model.take(key, BUCKET, cost, self.clock.now)
+
+    @rule(key=keys, limit=limits, number=numbers)
+    def acquire(self, key: str, limit: int, number: int) -> None:
+        store = self.worker(number)
+        self.model.acquire(key, self.number, limit)
+        self.come(store, store.acquire(key, limit=limit, max_queued=1000, patience=FOR_EVER))
+
+    @rule(group=groups, organization=keys, candidates=backends, limit=limits, number=numbers)
+    def seat(self, group: str, organization: str, candidates: tuple[str, ...], limit: int, number: int) -> None:
+        store = self.worker(number)
+        self.model.seat(group, Wish(self.number, organization, candidates), limit)
+        asking = store.seat(group, organization, candidates=candidates, limit=limit, max_queued=1000, patience=FOR_EVER)
+        self.come(store, asking)
+
+    @precondition(lambda self: self.requests)
+    @rule(number=numbers, times=st.integers(1, 3))
+    def end(self, number: int, times: int) -> None:
+        """Give back what is held, once or more often; one that waits is cancelled."""
+        visit, request = self.pick(number)
+        if request.held:
+            for _ in range(times):
+                request.give_back(request.held)
+        else:
+            request.task.cancel()
+            self.do(asyncio.wait([request.task]))
+            assert request.task.cancelled()
+        self.gone([visit])
+
+    @precondition(lambda self: any(request.token for request in self.requests.values()))
+    @rule(number=numbers)
+    def expire(self, number: int) -> None:
+        """Let the time be over for one that waits."""
+        visit, request = self.pick(number)
+        if not request.held:
+            waiters_of(request.store).wake(request.token)
+            self.do(asyncio.wait([request.task]))
+            assert isinstance(request.task.exception(), NoSlotError)
+            self.gone([visit])
+
+    @rule(hours=st.sampled_from((0.001, 0.3, 1.0, 3600.0)), wall=st.sampled_from((0.0, 3600.0, -7200.0)))
+    def step_the_clocks(self, hours: float, wall: float) -> None:
+        self.clock.now += hours
+        self.clock.wall_now += wall
+
+    @precondition(lambda self: self.workers)
+    @rule(number=numbers)
+    def crash(self, number: int) -> None:
+        """End a worker without a word; another comes in its stead."""
+        store = self.worker(number)
+        mine = [visit for visit, request in self.requests.items() if request.store is store]
+        self.do(self.replace(store, [self.requests[visit].task for visit in mine]))
+        self.gone(mine)
+
+    # What the rules share
+
+    def come(self, store: LimiterStore, asking: Coroutine[Any, Any, Held]) -> None:
+        async def came() -> Request:
+            before = set(waiters_of(store))
+            request = Request(store, asking)
+            await checkpoint()
+            (request.token,) = set(waiters_of(store)) - before or {0}
+            return request
+
+        self.requests[self.number] = self.do(came())
+        self.number += 1
+        self.do(self.as_in_the_model())
+
+    def gone(self, visits: list[int]) -> None:
+        for visit in visits:
+            del self.requests[visit]
+        self.model.end(visits)
+        self.do(self.as_in_the_model())
+
+    async def as_in_the_model(self) -> None:
+        """The same run, at the same backends, as soon as all who were called have looked."""
+        for _ in range(TURNS):
+            if self.running == self.model.running:
+                break
+            await checkpoint()
+        assert self.running == self.model.running
+        for worker in self.workers:
+            assert summary(worker.seat_counts()) == self.model.seat_counts
+
+    @property
+    def running(self) -> dict[int, str]:
+        held = ((visit, request.held) for visit, request in self.requests.items())
+        return {visit: getattr(had, "backend", "") for visit, had in held if had}
+
+    async def replace(self, store: Any, tasks: list["asyncio.Task[Held]"]) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        try:
+            while self.requests:
+                self.end(0, 1)
+            for worker in self.workers:
+                worker.counts()  # which has each give back what it keeps
+            for worker in self.workers:
+                counts = worker.counts()
+                assert (counts.in_flight, counts.queued, worker.seat_counts()) == (0, 0, ())
+                assert len(waiters_of(worker)) == 0
+        finally:
+            self.do(self.close())
+            self.loop.close()
+
+
+def waiters_of(store: Any) -> Waiters:
+    """Those who wait at a worker; no caller of a store needs to know them."""
+    waiters: Waiters = getattr(store, "_desk", store)._waiters
+    return waiters
+
+
+async def forget(tasks: list["asyncio.Task[Held]"]) -> None:
+    """What a dead worker's requests would have done does not happen."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+class MemoryMachine(StoreMachine):
+    """One worker, whose memory ends with it."""
+
+    @initialize()
+    def open(self) -> None:
+        self.workers = [MemoryStore(StoreSettings(limiter_store=StoreKind.MEMORY), self.clock)]
+
+    async def replace(self, store: Any, tasks: list["asyncio.Task[Held]"]) -> None:
+        store._closed = True
+        await forget(tasks)
+        self.open()
+        self.model.full_at.clear()
+
+    async def close(self) -> None:
+        for worker in self.workers:
+            await worker.close()
+
+
+class LmdbMachine(StoreMachine):
+    """Three workers on one directory, whoever of them dies."""
+
+    @initialize()
+    def open(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
+        self.host = Host(self.directory, self.clock)
+        self.workers = self.host.workers
+        for _ in range(WORKERS):
+            self.do(self.host.open_worker())
+
+    @rule()
+    def look_round(self) -> None:
+        """A tenth of a second passes."""
+
+        async def look() -> None:
+            self.host.look_round()
+
+        self.do(look())
+
+    async def replace(self, store: Any, tasks: list["asyncio.Task[Held]"]) -> None:
+        self.host.crash(store)
+        await forget(tasks)
+        self.host.look_round()
+        await self.host.open_worker()
+
+    async def close(self) -> None:
+        await self.host.close()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.directory)
+
+
+STEPS = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+TestMemoryStore = MemoryMachine.TestCase
+TestMemoryStore.settings = STEPS
+TestLmdbStore = LmdbMachine.TestCase
+TestLmdbStore.settings = STEPS

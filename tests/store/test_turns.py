@@ -1,0 +1,181 @@
+"""Whatever comes and goes, nobody who waits for a seat sees it go to the same organization twice."""
+
+import itertools
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import lmdb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.store import seating
+from gateway.store.hall import Hall
+from gateway.store.protocol import Seat
+from gateway.store.records import Claimant
+from gateway.store.tree import Environment, Tree
+
+GROUP, WORKER = b"chat", 1
+BACKENDS = ("chat0", "chat1", "chat2")
+
+
+class Discipline(Protocol):
+    """What a store does for one group; requests are numbers, and every call says who sits where from now on."""
+
+    def come(self, request: int, organization: str, candidates: tuple[str, ...], limit: int) -> dict[int, str]: ...
+
+    def go(self, request: int) -> dict[int, str]: ...
+
+
+class InMemory:
+    """The row of the store in memory."""
+
+    def __init__(self) -> None:
+        self.hall = Hall()
+        self.seats: dict[int, tuple[Seat, str]] = {}
+
+    def come(self, request: int, organization: str, candidates: tuple[str, ...], limit: int) -> dict[int, str]:
+        self.hall.limit = limit
+        given = self._call()
+        seat = Seat("chat", "", request)
+        self.seats[request] = seat, organization
+        if backend := self.hall.choose(candidates):
+            self.hall.sit(seat, backend)
+            return given | {request: backend}
+        self.hall.wait(organization, seat, candidates)
+        return given
+
+    def go(self, request: int) -> dict[int, str]:
+        seat, organization = self.seats.pop(request)
+        if seat.backend:
+            self.hall.leave(seat.backend)
+        else:
+            self.hall.quit(organization, seat)
+        return self._call()
+
+    def _call(self) -> dict[int, str]:
+        return {seat.token: seat.backend for seat in self.hall.call()}
+
+
+class InTree:
+    """The row of the LMDB store, within one transaction."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.waiting: dict[int, tuple[bytes, tuple[str, ...]]] = {}
+        self.sitting: dict[int, str] = {}
+
+    def come(self, request: int, organization: str, candidates: tuple[str, ...], limit: int) -> dict[int, str]:
+        names = tuple(name.encode() for name in candidates)
+        asked = seating.Asked(GROUP, organization.encode(), Claimant(WORKER, request), names)
+        choice, place, called = seating.enter(self.tree, asked, limit, 1000)
+        given = self._told(called)
+        if place:
+            self.waiting[request] = place, candidates
+            return given
+        self.sitting[request] = candidates[choice]
+        return given | {request: candidates[choice]}
+
+    def go(self, request: int) -> dict[int, str]:
+        if request in self.sitting:
+            return self._told(seating.leave(self.tree, GROUP, self.sitting.pop(request).encode(), WORKER))
+        place, candidates = self.waiting.pop(request)
+        return self._told(seating.withdraw(self.tree, place, tuple(name.encode() for name in candidates)))
+
+    def _told(self, called: list[Claimant]) -> dict[int, str]:
+        given = {}
+        for _, request in called:
+            place, candidates = self.waiting.pop(request)
+            given[request] = self.sitting[request] = candidates[seating.settle(self.tree, place)]
+        return given
+
+
+@contextmanager
+def in_tree() -> Iterator[InTree]:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        lmdb.open(directory, map_size=2**22, sync=False) as environment,
+    ):
+        tree = cast("Environment", environment).begin(None, None, True)  # noqa: FBT003 -- see Environment.begin
+        yield InTree(tree)
+        assert tree.stat()["entries"] == 0, "what nobody uses is kept nowhere"
+        tree.abort()
+
+
+@dataclass
+class Witness:
+    """Who waits and sits, as told by what a discipline says; it knows no row, and checks what is promised."""
+
+    discipline: Discipline
+    limit: int = 1
+    waiting: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # oldest first
+    sitting: dict[int, str] = field(default_factory=dict)
+    passed: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """How often each organization that waits has seen a seat, that it could use, go to each other one."""
+
+    def come(self, request: int, organization: str, candidates: tuple[str, ...], limit: int) -> None:
+        self.limit = limit
+        self.waiting[request] = organization, candidates
+        self._given(self.discipline.come(request, organization, candidates, limit))
+
+    def go(self, request: int) -> None:
+        if not self.sitting.pop(request, ""):
+            organization, _ = self.waiting.pop(request)
+            self._forget_unless_waiting(organization)
+        self._given(self.discipline.go(request))
+
+    def _given(self, given: dict[int, str]) -> None:
+        for request, backend in given.items():
+            organization, candidates = self.waiting[request]
+            assert backend in candidates
+            older = [other for other in self.waiting if other < request and self.waiting[other][0] == organization]
+            assert not any(backend in self.waiting[other][1] for other in older), "first in, first out"
+            del self.waiting[request]
+            self.sitting[request] = backend
+            self.passed.pop(organization, None)
+            for other in {who for who, usable in self.waiting.values() if backend in usable} - {organization}:
+                self.passed[other][organization] += 1
+                assert self.passed[other][organization] <= 1, "passed over twice for the same organization"
+        taken = Counter(self.sitting.values())
+        for organization, candidates in self.waiting.values():
+            free = [backend for backend in candidates if taken[backend] < self.limit]
+            assert not free, f"{organization} waits while a seat is free"
+
+    def _forget_unless_waiting(self, organization: str) -> None:
+        if all(organization != other for other, _ in self.waiting.values()):
+            self.passed.pop(organization, None)
+
+
+Move = tuple[str, str, tuple[str, ...], int]
+
+organizations = st.sampled_from("abcd")
+candidates = st.lists(st.sampled_from(BACKENDS), min_size=1, unique=True).map(tuple)
+comings = st.tuples(st.just("come"), organizations, candidates, st.sampled_from((2, 2, 2, 1, 3)))
+goings = st.tuples(st.just("go"), st.just(""), st.just(()), st.integers(0, 30))
+moves = st.lists(comings | comings | goings | goings, max_size=80)
+
+
+def play(discipline: Discipline, moves: list[Move]) -> list[tuple[int, str]]:
+    """Who sat where, in the order in which they were told; at the end everybody goes."""
+    witness, told = Witness(discipline), list[tuple[int, str]]()
+    numbers = itertools.count(1)
+    for move, organization, candidates, choice in moves:
+        there = sorted([*witness.waiting, *witness.sitting])
+        if move == "come":
+            witness.come(next(numbers), organization, candidates, choice)
+        elif there:
+            witness.go(there[choice % len(there)])
+        told += witness.sitting.items()
+    for request in sorted([*witness.waiting, *witness.sitting]):
+        witness.go(request)
+    return told
+
+
+@settings(max_examples=300, deadline=None)
+@given(moves)
+def test_nobody_who_waits_is_passed_over_twice_for_the_same_organization(moves: list[Move]) -> None:
+    with in_tree() as shared:
+        assert play(shared, moves) == play(InMemory(), moves)
