@@ -120,7 +120,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         ],
         Handler(forwarder.forward, own),
     )
-    watch = lambda: nullcontext() if worker.board is not None else watching(settings, board, clock, log)  # noqa: E731
+    alone = worker.board is None
+    watch: Lifespan = partial(watching, settings, board, clock, log) if alone else nullcontext
     return Application(chain, lambda: opened(store, gauges, watch(), client, writer))
 
 
