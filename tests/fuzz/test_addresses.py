@@ -54,7 +54,7 @@ def fields(forwarded: bytes | None, real: bytes | None) -> Fields:
     return {name: value for name, value in ((XFF, forwarded), (REAL, real)) if value is not None}
 
 
-@examples(300)
+@examples(100)
 @given(strangers, st.none() | HOPS, st.none() | HOPS)
 def test_what_a_stranger_writes_changes_nothing(peer: str, forwarded: bytes | None, real: bytes | None) -> None:
     book = AddressBook(TRUSTED)
@@ -62,7 +62,7 @@ def test_what_a_stranger_writes_changes_nothing(peer: str, forwarded: bytes | No
         assert book.caller_of(peer, fields(forwarded, real)) == (peer, organization(peer))
 
 
-@examples(400)
+@examples(150)
 @given(proxies, HOPS | st.binary(max_size=40), strangers, LATER, st.data())
 def test_whatever_stands_before_the_nearest_stranger_the_stranger_it_is(
     peer: str, written: bytes, stranger: str, later: str, source: st.DataObject
@@ -73,7 +73,7 @@ def test_whatever_stands_before_the_nearest_stranger_the_stranger_it_is(
         assert book.caller_of(peer, fields(before + seen, b"6.6.6.6")) == (stranger, organization(stranger))
 
 
-@examples(400)
+@examples(150)
 @given(
     st.lists(st.tuples(proxies | strangers, st.none() | HOPS | st.binary(max_size=40), st.none() | HOPS), max_size=5)
 )

@@ -89,7 +89,8 @@ def document(gateway: Gateway) -> dict[str, Any]:
 
 
 def operation_of(document: dict[str, Any], path: str) -> APIOperation[Any, Any, Any, Any]:
-    return schemathesis.openapi.from_dict(document)[path]["POST" if path in RELAYED else "GET"]
+    config = schemathesis.Config.from_dict({"max-stream-events": 10 * int(CONTEXT) * CHOICES})
+    return schemathesis.openapi.from_dict(document, config=config)[path]["POST" if path in RELAYED else "GET"]
 
 
 def is_an_envelope(body: Any, dialect: Dialect) -> bool:

@@ -129,14 +129,6 @@ def refuse(word: str) -> None:
     raise ValueError(word)
 
 
-def is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def parsed(body: bytes) -> Any:
     """What Python's parser reads, which takes the words that are no JSON only where it is told to."""
     return json.loads(body.decode("utf-8", "replace"), parse_constant=refuse)
@@ -157,7 +149,7 @@ def peeked(body: bytes) -> Peek | None:
         return None
 
 
-@examples(500)
+@examples(300)
 @given(damaged(bodies, WORDS, most=2))
 def test_what_is_peeked_is_what_vllm_will_read(body: bytes) -> None:
     seen = peeked(body)
@@ -171,12 +163,14 @@ def test_what_is_peeked_is_what_vllm_will_read(body: bytes) -> None:
     assert seen == oracle.peeked(whole)
 
 
-@examples(300)
+@examples(150)
 @given(damaged(bodies, WORDS, most=2))
 def test_a_large_body_is_read_as_a_small_one_is(body: bytes) -> None:
-    if is_utf8(body):  # the names in a large body are read, all of them
-        large = b" " * LARGE_BYTES + body + b" "
-        assert peeked(large) == peeked(body)
+    try:
+        json.loads(body.decode(), object_pairs_hook=without_repeated)
+    except (ValueError, RecursionError):
+        return  # of a large body all names are read, and of members that are repeated the last alone
+    assert peeked(b" " * LARGE_BYTES + body + b" ") == peeked(body)
 
 
 @examples(300)

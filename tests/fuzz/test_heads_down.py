@@ -16,15 +16,7 @@ from tests.upstream.backend import Backend, Peer
 
 ANSWER = b'{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,"finish_reason":"stop"}]}'
 ERROR = b'{"error":{"message":"canary","type":"BadRequestError","param":null,"code":400}}'
-SHOWN = [
-    b"content-length",
-    b"content-type",
-    b"date",
-    b"x-ratelimit-",
-    b"x-ratelimit-",
-    b"x-ratelimit-",
-    b"x-request-id",
-]
+SHOWN = b"connection content-length content-type date x-ratelimit- x-ratelimit- x-ratelimit- x-request-id".split()
 NAMES = st.sampled_from(
     [
         *(
@@ -45,6 +37,8 @@ NAMES = st.sampled_from(
 VALUES = damaged(st.sampled_from([b"canary", b"canary, x-canary", b"close", b"7", b""]), [b"\t", b"\xff", b" ", b","])
 FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
 TYPES = st.sampled_from([b"application/json", b"application/json; charset=utf-8"])
+MODELS = b'{"object":"list","data":[{"id":"qwen","object":"model","max_model_len":8192}]}'
+WELL = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(MODELS), MODELS)
 
 
 class Puppet:
@@ -56,7 +50,7 @@ class Puppet:
     def __call__(self, peer: Peer) -> None:
         while True:
             probed = peer.request().startswith(b"GET ")
-            peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}" if probed else self.answers.get())
+            peer.say(WELL if probed else self.answers.get())
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +66,7 @@ def gateway(puppet: Puppet, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             yield gateway
 
 
-@examples(150)
+@examples(100)
 @given(st.sampled_from([200, 200, 400, 404, 422]), FIELDS, TYPES)
 def test_nothing_that_a_backend_writes_into_its_head_is_shown_but_the_bodys_type(
     gateway: Gateway, puppet: Puppet, status: int, fields: Headers, kind: bytes
@@ -83,7 +77,7 @@ def test_nothing_that_a_backend_writes_into_its_head_is_shown_but_the_bodys_type
     puppet.answers.put(b"\r\n".join([b"HTTP/1.1 %d Canary" % status, *lines, b"", body]))
     with RawClient(gateway.port) as client:
         asked = {"messages": [{"role": "user", "content": "hi"}]}
-        received = client.post("/v1/chat/completions", asked).until(body)
+        received = client.post("/v1/chat/completions", asked, headers="Connection: close\r\n").rest()
     head, _, rest = received.partition(b"\r\n\r\n")
     first, *shown = head.split(b"\r\n")
     names = [re.sub(rb"(?<=ratelimit-).*", b"", line.partition(b": ")[0].lower()) for line in shown]

@@ -100,7 +100,7 @@ def parsed(stream: bytes) -> list[tuple[bytes, Any]]:
     return [(name, data if data == b"[DONE]" else orjson.loads(data.decode("latin-1"))) for name, data in found]
 
 
-@examples(400)
+@examples(300)
 @given(st.data(), DIALECTS, st.sampled_from(UsageCut), st.sampled_from([None, "alias"]), CUTS, st.booleans())
 def test_what_is_recognised_passes_as_what_is_read_does_in_any_pieces(
     source: st.DataObject,
@@ -117,7 +117,7 @@ def test_what_is_recognised_passes_as_what_is_read_does_in_any_pieces(
     assert told(StreamRelay(dialect, **options), spoken_events if whole else pieces(stream, cuts)) == slowly
 
 
-@examples(300)
+@examples(200)
 @given(st.data(), DIALECTS, CUTS)
 def test_a_client_is_shown_the_beginning_of_what_was_sent_and_the_end_only_where_it_was(
     source: st.DataObject, dialect: Dialect, cuts: list[int]
@@ -136,7 +136,7 @@ def test_a_client_is_shown_the_beginning_of_what_was_sent_and_the_end_only_where
         assert (b"", b"[DONE]") not in shown
 
 
-@examples(300)
+@examples(200)
 @given(st.data(), DIALECTS, st.sampled_from(UsageCut), CUTS)
 def test_an_event_of_usual_spelling_passes_as_if_it_had_been_judged(
     source: st.DataObject, dialect: Dialect, cut: UsageCut, cuts: list[int]
@@ -149,7 +149,7 @@ def test_an_event_of_usual_spelling_passes_as_if_it_had_been_judged(
     assert (failure, usage, tokens, ended) == (verdict, stated, counted, over)
 
 
-@examples(200)
+@examples(150)
 @given(st.lists(damaged(events, WORDS) | st.binary(max_size=30), max_size=4), DIALECTS, CUTS)
 def test_nothing_raises_and_a_stream_without_its_end_is_never_a_success(
     parts: list[bytes], dialect: Dialect, cuts: list[int]
