@@ -76,6 +76,19 @@ def judge(rows: Sequence[Row]) -> list[Verdict]:
     return verdicts
 
 
+def told(verdicts: Sequence[Verdict]) -> str:
+    """The goals that were measured, a line each, for a terminal; empty when none was."""
+    seen = [verdict for verdict in verdicts if verdict.seen]
+    lines = [
+        f"{verdict.goal.what}: {with_unit(str(verdict.seen), verdict.goal.unit)}; "
+        f"must {verdict.goal.stated(verdict.goal.must)} {verdict.against(verdict.goal.must)}, "
+        f"moonshot {verdict.goal.stated(verdict.goal.moonshot)} {verdict.against(verdict.goal.moonshot)}"
+        for verdict in seen
+    ]
+    head = f"The goals, {len(seen)} of {len(verdicts)} measured:"
+    return "\n".join(["", head, *lines, ""]) if seen else ""
+
+
 def own(figure: str) -> Reading:
     """A figure of the gateway's."""
     return lambda repetition: repetition.get(OURS, {}).get(figure)

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from bench.cores import Cores, available, divide, model_name, pinned
+from bench.goals import judge, told
 from bench.instruments.build import BuildError, Instruments, build
 from bench.instruments.mock import Mock
 from bench.peers import MODEL, PEERS, Surroundings
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BuildError, UsageError) as error:
         say(str(error))
         return 1
-    sys.stdout.write(render(rows[1:]))
+    sys.stdout.write(render(rows[1:]) + told(judge(rows[1:])))
     if options.write:
         from bench.publish import publish  # noqa: PLC0415 -- only who draws needs the package that draws
 

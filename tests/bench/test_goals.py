@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench.figures import Figures
-from bench.goals import GOALS, Goal, Verdict, added_beside, beside, judge, own, within
+from bench.goals import GOALS, Goal, Verdict, added_beside, beside, judge, own, told, within
 from bench.plan import FULL
 from bench.table import Spread
 
@@ -53,6 +53,16 @@ def test_it_is_the_median_that_is_judged() -> None:
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     assert verdict(AT_MOST).against(1.2) == "not measured"
     assert {verdict.against(verdict.goal.must) for verdict in judge([row("nginx", 1, cost=4.0)])} == {"not measured"}
+
+
+def test_a_terminal_is_told_of_each_goal_that_was_measured_and_of_no_other() -> None:
+    lines = told([verdict(AT_MOST, 1.5), verdict(AT_LEAST)]).splitlines()
+    assert lines == [
+        "",
+        "The goals, 1 of 2 measured:",
+        "cost: 1.50x; must <= 1.2x missed by 0.30x (25 %), moonshot <= 0.8x missed by 0.70x (88 %)",
+    ]
+    assert told([verdict(AT_LEAST)]) == ""
 
 
 def test_a_limit_of_nothing_is_missed_without_a_share() -> None:

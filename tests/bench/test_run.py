@@ -63,6 +63,7 @@ def test_a_run_measures_everything_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert direct["figures"]["JSON c=1: requests/s"] > 0
     assert direct["figures"]["JSON c=1: CPU us/request"] is None
     assert done.stdout.splitlines()[1].split() == ["direct", "gateway"]
+    assert "\nstart to the first 200: " in done.stdout.partition("The goals, ")[2]
     assert list(folder.iterdir()) == []
     assert [place for place in _working_directories() if place.startswith(str(folder))] == []
 
