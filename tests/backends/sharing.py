@@ -126,7 +126,8 @@ class Commands:
 
     def read(self, different: int) -> int:
         """How many verdicts nobody wrote were among so many different ones."""
-        seen, torn = set(), 0
+        seen: set[float] = set()
+        torn = 0
         while len(seen) < different:
             health = self.board.verdict("chat0")
             if health is not None and health.since not in seen:
