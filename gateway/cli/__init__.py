@@ -8,6 +8,7 @@ from gateway.cli.descriptors import occupy_standard
 
 COMMANDS = {
     "serve": "gateway.cli.serve",
+    "reload": "gateway.cli.reload",
     "demo": "gateway.cli.demo",
     "simulate": "gateway.cli.simulate",
     "init": "gateway.cli.init",

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -23,6 +25,9 @@ from gateway.server.process import WorkerProcess
 from gateway.server.watchman import watch
 
 logger = logging.getLogger(__name__)
+
+STANDARD = (0, 1, 2)
+"""Descriptors of standard input, output and error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,16 @@ class Supervisor:
 
     def _hear_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number, answer in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
+        terminals = [number for number in STANDARD if os.isatty(number)]
+
+        def hang_up() -> None:
+            """The same signal says that our terminal was closed, and then it means what it always did."""
+            if all(os.isatty(number) for number in terminals):
+                self.reload()
+            else:
+                self.stop()
+
+        for number, answer in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, hang_up)):
             loop.add_signal_handler(number, answer)
 
     async def _supervise(self, endpoints: Endpoints) -> None:
@@ -151,6 +165,8 @@ class Supervisor:
 
     def _ended(self, life: asyncio.Task[None]) -> None:
         del self._lives[life]
+        # A generation's parts know each other, and a supervisor makes too little for the collector to come by itself.
+        asyncio.get_running_loop().call_soon(gc.collect)
         if (error := life.exception()) is not None:
             self._failure = error
             self._house.stopping.set()

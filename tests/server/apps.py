@@ -18,8 +18,9 @@ STREAM_SECS = 0.02
 class Application:
     """Answers with its worker's pid and index, streams for as long as it is asked to, and dies when told to."""
 
-    def __init__(self, worker: WorkerIdentity) -> None:
+    def __init__(self, worker: WorkerIdentity, word: str = "") -> None:
         self._worker = worker
+        self._word = word
         self._cut = asyncio.Event()
         self._metrics = Metrics(worker.page)
         self._metrics.move(IN_FLIGHT, 1)
@@ -47,7 +48,7 @@ class Application:
 
     def _situation(self) -> bytes:
         worker = self._worker
-        return f"{os.getpid()} {worker.index} {worker.drain.draining:d} {worker.request_ids}".encode()
+        return f"{os.getpid()} {worker.index} {worker.drain.draining:d} {worker.request_ids} {self._word}".encode()
 
     async def _stream(self, send: Send, until: Path) -> None:
         """Parts until a file exists, then the end; or a farewell when the drain's time is over."""

@@ -1,139 +1,28 @@
 """Tests of the supervisor and its workers: real processes, real signals."""
 
-import errno
 import os
 import re
 import resource
 import signal
 import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
-import orjson
 import pytest
 
-from gateway.settings import names
-
-ROOT = Path(__file__).parents[2]
-SETTINGS = {
-    "GATEWAY_API_KEY": "sk-of-a-test",
-    "BACKEND_API_KEY": "key-of-a-test",
-    "CHAT_BACKENDS": "http://127.0.0.1:1",
-    "GATEWAY_PORT": "0",
-    "METRICS_PORT": "0",
-    "GATEWAY_WORKERS": "2",
-    "LOG_FORMAT": "json",
-}
-
-
-def command(app: str) -> list[str]:
-    return [sys.executable, "-m", "gateway", "serve", "--app", f"tests.server.apps:{app}"]
-
-
-def environment(**settings: str) -> dict[str, str]:
-    others = {name: value for name, value in os.environ.items() if name not in names()}  # noqa: TID251 -- handed on
-    return {**others, **SETTINGS, **settings}
-
-
-@dataclass
-class Gateway:
-    """A running supervisor; `log` is a file that all its processes write."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-    url: str
-    metrics_port: int
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self.url.removeprefix("http://").rsplit(":", 1)
-        return host, int(port)
-
-    def ask(self, path: str = "/") -> str:
-        return httpx.get(self.url + path, trust_env=False).text
-
-    def events(self, name: str | None = None) -> list[dict[str, Any]]:
-        """The supervisor's log so far, or its events of one name."""
-        events = [orjson.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [event for event in events if name in {None, event["event"]}]
-
-    def workers(self) -> set[int]:
-        listing = subprocess.run(  # noqa: S603 -- fixed words
-            ["ps", "--ppid", str(self.process.pid), "-o", "pid="],  # noqa: S607 -- wherever ps is
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return {int(pid) for pid in listing.stdout.split()}
-
-    def refuses(self) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex(self.address) == errno.ECONNREFUSED
-
-
-def await_that(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until it holds, or fail."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-@contextmanager
-def serving(tmp_path: Path, app: str = "build", **settings: str) -> Iterator[Gateway]:
-    log = tmp_path / "log"
-    with (
-        log.open("wb") as stderr,
-        subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
-            command(app),
-            cwd=ROOT,
-            env=environment(**settings),
-            stderr=stderr,
-            start_new_session=True,  # a process group of its own, as a terminal gives to a command
-        ) as process,
-    ):
-        try:
-            await_that(lambda: b'"listening"' in log.read_bytes() or process.poll() is not None)
-            started = next(line for line in log.read_text().splitlines() if '"listening"' in line)
-            record = orjson.loads(started)
-            yield Gateway(process, log, record["url"], record["metrics_port"])
-        finally:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
-            process.kill()
-
-
-class Stream:
-    """A stream that has begun: its worker's pid, and its further lines."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.worker = int(response.headers["x-worker"])
-        self._lines = response.iter_lines()
-
-    def __next__(self) -> str:
-        return next(self._lines)
-
-    def last(self) -> str:
-        """The line before the stream's proper end."""
-        return list(self._lines)[-1]
-
-
-@contextmanager
-def streaming(gateway: Gateway, until: Path) -> Iterator[Stream]:
-    """A stream that goes on until a file exists; its first line has come."""
-    with httpx.stream("GET", f"{gateway.url}/stream?{until}", trust_env=False, timeout=30) as response:
-        stream = Stream(response)
-        assert next(stream) == "part"
-        yield stream
+from tests.server.supervised import (
+    COUNTER,
+    GAUGE,
+    ROOT,
+    await_that,
+    command,
+    environment,
+    free_port,
+    serving,
+    streaming,
+)
 
 
 def test_all_workers_answer_and_have_their_own_index(tmp_path: Path) -> None:
@@ -323,32 +212,17 @@ def test_a_port_in_use_is_one_clear_line(name: str) -> None:
     assert line.endswith(f"127.0.0.1:{port}: Address already in use")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-COUNTER = 'gateway_client_disconnects_total{phase="arrived"}'
-GAUGE = "gateway_in_flight_requests"
-
-
 def test_the_figures_of_all_workers_are_one_and_outlive_a_worker(tmp_path: Path) -> None:
     with serving(tmp_path, METRICS_PORT=str(free_port())) as gateway:
-
-        def figure(name: str) -> float:
-            text = httpx.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics", trust_env=False).text
-            return float(dict(line.split() for line in text.splitlines() if not line.startswith("#"))[name])
-
         for _ in range(20):
             gateway.ask()
-        assert (figure(COUNTER), figure(GAUGE)) == (20, 2)
+        assert (gateway.figure(COUNTER), gateway.figure(GAUGE)) == (20, 2)
         before = gateway.workers()
         with suppress(httpx.HTTPError):
             gateway.ask("/die")
         await_that(lambda: len(gateway.workers() - before) == 1)
-        await_that(lambda: figure(GAUGE) == 2)
-        assert figure(COUNTER) == 21
+        await_that(lambda: gateway.figure(GAUGE) == 2)
+        assert gateway.figure(COUNTER) == 21
 
 
 def test_nothing_is_left_in_shared_memory(tmp_path: Path) -> None:
