@@ -4,13 +4,16 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import cast
 
+import lmdb
 import pytest
 
 from gateway.core.clock import SystemClock
 from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore
 from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.tree import Environment, Tree
 
 
 class HandClock(SystemClock):
@@ -38,6 +41,15 @@ def directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def tree(directory: Path) -> Iterator[Tree]:
+    """One transaction, in which every decision sees what the ones before it did."""
+    with lmdb.open(str(directory), map_size=2**20, sync=False) as environment:
+        tree = cast("Environment", environment).begin(None, None, True)  # noqa: FBT003 -- see Environment.begin
+        yield tree
+        tree.abort()
 
 
 @pytest.fixture(params=list(StoreKind))

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,13 +17,14 @@ import uvloop
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import SystemClock
-from gateway.core.endpoint import ModelKind
-from gateway.core.fleet import Backend, BackendGroup
-from gateway.routing.policies import RoundRobin
+from gateway.core.fleet import Backend
+from gateway.routing.policies.round_robin import RoundRobin
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.lmdb import LmdbStore
-from gateway.store.protocol import Bucket, Grant
+from gateway.store.protocol import Bucket, Grant, GroupCounts, Seat
+from gateway.store.seat_records import AFTER_SEATS, HALL
 from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.tree import records_between
 
 ORGANIZATION = "203.0.113.7"
 PROMPTLY = 30.0
@@ -31,9 +32,8 @@ PROMPTLY = 30.0
 
 READY, STORMING = 0, -1
 
-REPLICAS = BackendGroup(
-    "chat", ModelKind.CHAT, "qwen", (), (Backend("chat0", "http://chat0:8000"), Backend("chat1", "http://chat1:8000"))
-)
+REPLICAS = (Backend("chat0", "http://chat0:8000"), Backend("chat1", "http://chat1:8000"))
+BOTH = ("chat0", "chat1")
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["uvloop", "anyio", "gateway.store.lmdb"])
@@ -51,6 +51,7 @@ class Runner:
         self.clock = SystemClock()
         self.store = LmdbStore(settings(directory), self.clock)
         self.held: dict[int, Grant] = {}
+        self.seats: dict[int, Seat] = {}
 
     async def run(self) -> None:
         await self.store.open()
@@ -118,13 +119,62 @@ class Runner:
             await asyncio.wait(tasks)
         return [(int(since * 1e9), int(until * 1e9)) for since, until in spans]
 
+    async def sit(
+        self,
+        organization: str = "a",
+        candidates: Sequence[str] = ("chat0",),
+        limit: int = 1,
+        patience: float = PROMPTLY,
+    ) -> int:
+        """Have a seat and keep it."""
+        seat = await self.store.seat(
+            "chat", organization, candidates=candidates, limit=limit, max_queued=1000, patience=patience
+        )
+        self.seats[seat.token] = seat
+        return seat.token
+
+    async def stand(self, token: int) -> None:
+        self.store.leave_seat(self.seats.pop(token))
+
+    async def sit_and_go(self, organization: str) -> int:
+        """Wait for the one seat, and say how many came through before."""
+        token = await self.sit(organization)
+        turn = await self.store.next_turn("seated")
+        await self.stand(token)
+        return turn
+
+    async def visits(self, times: int, limit: int) -> dict[str, list[tuple[int, int]]]:
+        """Sit and go, one in two cancelled; from when to when each seat of a backend was taken, in nanoseconds."""
+        chance = random.Random(os.getpid())  # noqa: S311 -- a test's dice
+        loop = asyncio.get_running_loop()
+        spans: dict[str, list[tuple[int, int]]] = {backend: [] for backend in BOTH}
+
+        async def visit() -> None:
+            candidates = chance.choice((BOTH, BOTH[::-1], BOTH[:1], BOTH[1:]))
+            token = await self.sit(chance.choice("abc"), candidates, limit)
+            since = self.clock.monotonic()
+            try:
+                for _ in range(chance.randrange(5)):
+                    await checkpoint()
+            finally:
+                backend = self.seats[token].backend
+                spans[backend].append((int(since * 1e9), int(self.clock.monotonic() * 1e9)))
+                await self.stand(token)
+
+        for _ in range(times // 50):
+            tasks = [asyncio.create_task(visit()) for _ in range(50)]
+            for task in tasks[::2]:
+                loop.call_later(chance.uniform(0, 0.02), task.cancel)
+            await asyncio.wait(tasks)
+        return spans
+
     async def turns(self, times: int) -> list[int]:
         return [await self.store.next_turn("shared") for _ in range(times)]
 
     async def choices(self, times: int) -> dict[str, int]:
         """How often each of two replicas was the first choice."""
         order = RoundRobin(self.store.next_turn).order
-        return Counter([(await order(REPLICAS))[0].name for _ in range(times)])
+        return Counter([(await order("chat", REPLICAS))[0].name for _ in range(times)])
 
     async def storm(self) -> NoReturn:
         """Nothing but write transactions, until it is killed."""
@@ -134,11 +184,24 @@ class Runner:
             await self.store.take(f"made-up-{number % 3000}", Bucket(50, 100))
             grant = await self.store.acquire(f"made-up-{number % 7}", limit=1000, max_queued=0, patience=0)
             self.store.release(grant)
+            seat = await self.store.seat(
+                "chat", f"made-up-{number % 7}", candidates=BOTH, limit=1000, max_queued=0, patience=0
+            )
+            self.store.leave_seat(seat)
         raise AssertionError
 
     async def figures(self) -> tuple[int, int]:
         counts = self.store.counts()
         return counts.in_flight, counts.queued
+
+    async def seat_figures(self) -> tuple[int, dict[str, int]]:
+        """How many wait, and what is taken where, in the one group."""
+        counts = self.store.seat_counts() or (GroupCounts("", 0, {}),)
+        return counts[0].queued, counts[0].taken
+
+    async def seat_records(self) -> int:
+        """How many records of seats there are, of whatever kind."""
+        return self.store._decide(lambda tree: sum(1 for _ in records_between(tree, HALL, AFTER_SEATS)))
 
     async def look_no_more(self) -> None:
         """From now on only datagrams wake who waits in this worker."""
@@ -179,9 +242,12 @@ class Worker:
     def do(self, command: str, **arguments: Any) -> Any:
         return self.result(self.start(command, **arguments))
 
-    def kill(self) -> None:
+    def send(self, what: signal.Signals) -> None:
         assert self.process.pid
-        os.kill(self.process.pid, signal.SIGKILL)
+        os.kill(self.process.pid, what)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
         self.process.join()
 
 
@@ -204,6 +270,15 @@ def until_figures(worker: Worker, expected: tuple[int, int]) -> None:
     """Ask until slots taken and requests waiting are as expected; pytest's time-out ends it."""
     while worker.do("figures") != expected:
         pass
+
+
+def until_seats(worker: Worker, queued: int, **taken: int) -> None:
+    """Ask until so many wait and so many seats are taken at each backend; pytest's time-out ends it."""
+    while worker.do("seat_figures") != (queued, taken):
+        pass
+    if not queued and not taken:
+        while worker.do("seat_records"):  # who was given a seat and is gone is struck in a step of its own
+            pass
 
 
 def most_at_once(spans: list[tuple[int, int]]) -> int:

@@ -1,48 +1,17 @@
-"""A line counts its workers' slots, and forgets a worker that is gone, step by step, with all that it had."""
-
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
-
-import lmdb
-import pytest
+"""A line counts its workers' slots and gives them to whoever is next."""
 
 from gateway.store import ledger
 from gateway.store.ledger import REFUSED, STARTED, STARTED_WITH_ROOM
-from gateway.store.parting import FIRST_PLACE, part
-from gateway.store.records import TICKET, Claimant, ticket_key
+from gateway.store.records import Claimant, ticket_key
 from gateway.store.tally import ANYBODY
-from gateway.store.tree import Environment, Tree, records_between
+from gateway.store.tree import Tree
 
 NAME = b"203.0.113.7"
 LIVING, DEAD = 1, 2
 
 
-@pytest.fixture
-def tree(directory: Path) -> Iterator[Tree]:
-    """One transaction, in which every decision sees what the ones before it did."""
-    with lmdb.open(str(directory), map_size=2**20, sync=False) as environment:
-        tree = cast("Environment", environment).begin(None, None, True)  # noqa: FBT003 -- see Environment.begin
-        yield tree
-        tree.abort()
-
-
 def enter(tree: Tree, worker: int, token: int, limit: int = 2, *, name: bytes = NAME) -> int:
     return ledger.enter(tree, name, Claimant(worker, token), limit, 1000)[0]
-
-
-def clear(tree: Tree, worker: int, most: int) -> tuple[list[Claimant], int]:
-    """Who was called while a worker was cleared away, and in how many steps."""
-    place: bytes | None = FIRST_PLACE
-    called: list[Claimant] = []
-    for step in itertools.count(1):
-        assert place is not None
-        place, some = part(tree, worker, place, most)
-        called += some
-        if place is None:
-            return called, step
-    raise AssertionError
 
 
 def figures(tree: Tree) -> dict[bytes, tuple[int, int]]:
@@ -122,39 +91,3 @@ def test_whoever_withdraws_gives_up_what_its_ticket_has_become(tree: Tree) -> No
     ledger.leave(tree, NAME, LIVING)
     assert ledger.withdraw(tree, tickets[0], LIVING) == [Claimant(LIVING, 4)]
     assert figures(tree) == {NAME: (1, 0)}
-
-
-@pytest.mark.parametrize("most", [2, 7, 1000])
-def test_a_gone_worker_is_struck_from_every_line_and_queue(tree: Tree, most: int) -> None:
-    names = [b"organization-%d" % number for number in range(20)]
-    for name in names:
-        for token, worker in enumerate((DEAD, LIVING, DEAD, LIVING, LIVING)):
-            enter(tree, worker, token, name=name)
-    called, steps = clear(tree, DEAD, most)
-    assert called == [Claimant(LIVING, 3)] * len(names)
-    assert figures(tree) == dict.fromkeys(names, (2, 1))
-    assert steps > 80 / most
-    for name in names:
-        for _ in range(3):
-            ledger.leave(tree, name, LIVING)
-    assert figures(tree) == {}
-    assert not list(records_between(tree, TICKET, b"z"))
-
-
-def test_a_ticket_of_a_gone_worker_that_is_called_between_two_steps_is_given_up_too(tree: Tree) -> None:
-    enter(tree, LIVING, 1, limit=1)
-    for token in range(4):
-        enter(tree, DEAD, token, limit=1)
-    place, _ = part(tree, DEAD, FIRST_PLACE, 2)
-    assert ledger.leave(tree, NAME, LIVING) == [Claimant(DEAD, 2)]
-    while place is not None:
-        place, _ = part(tree, DEAD, place, 2)
-    assert figures(tree) == {}
-
-
-def test_a_worker_whose_number_is_anothers_count_is_not_mistaken_for_it(tree: Tree) -> None:
-    for token in range(DEAD):
-        enter(tree, LIVING, token, limit=9)
-    ledger.leave(tree, NAME, DEAD)
-    assert clear(tree, DEAD, 10) == ([], 1)
-    assert figures(tree) == {NAME: (DEAD, 0)}

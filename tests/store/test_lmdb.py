@@ -16,7 +16,7 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.store import environment, ledger
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
-from gateway.store.protocol import Bucket, Grant
+from gateway.store.protocol import Bucket, Grant, Seat
 from gateway.store.records import Claimant
 from gateway.store.settings import StoreKind, StoreSettings
 from gateway.store.tree import Environment
@@ -55,6 +55,11 @@ async def crowd(store: LmdbStore, held: list[Grant]) -> NoReturn:
         grant = await store.acquire(f"crowd-{number}", limit=1, max_queued=1, patience=5)
         held.append(grant)
     raise AssertionError
+
+
+async def seat(store: LmdbStore, organization: str) -> Seat:
+    """The one seat of the one backend."""
+    return await store.seat("chat", organization, candidates=["chat0"], limit=1, max_queued=100_000, patience=60)
 
 
 @pytest.mark.usefixtures("small_map")
@@ -99,6 +104,46 @@ async def test_a_release_that_cannot_be_written_is_made_up_for(directory: Path) 
             store._desk._env = works
         await waiting
         assert store.counts().in_flight == 1
+
+
+@pytest.mark.usefixtures("small_map")
+async def test_when_no_more_can_be_counted_nobody_more_waits_for_a_seat(directory: Path) -> None:
+    async with opened(directory) as store:
+        held = await seat(store, "holder")
+        waiting: list[asyncio.Task[Seat]] = []
+        while not any(task.done() for task in waiting):
+            waiting += [asyncio.create_task(seat(store, f"crowd-{len(waiting)}")) for _ in range(50)]
+            await checkpoint()
+        assert len(waiting) > 300
+        for task in waiting:
+            if task.done():
+                assert isinstance(task.exception(), StoreUnavailableError)
+        waits = [task for task in waiting if not task.done()]
+        for task in waits[1:]:
+            task.cancel()
+        store.leave_seat(held)
+        store.leave_seat(await waits[0])
+        await asyncio.wait(waits)
+        assert store.seat_counts() == ()
+
+
+async def test_a_seat_that_cannot_be_given_back_is_given_back_later(directory: Path) -> None:
+    async with opened(directory) as store:
+        held = await seat(store, "a")
+        waiting, leaving = asyncio.create_task(seat(store, "b")), asyncio.create_task(seat(store, "c"))
+        await checkpoint()
+        with tempfile.TemporaryDirectory() as elsewhere:
+            broken = lmdb.open(elsewhere)
+            broken.close()
+            works, store._desk._env = store._desk._env, cast("Environment", broken)
+            store.leave_seat(held)
+            leaving.cancel()
+            await asyncio.wait([leaving])
+            store._desk._env = works
+        assert leaving.cancelled()
+        assert store.seat_counts()[0][1:] == (2, {"chat0": 1})
+        store.leave_seat(await waiting)
+        assert store.seat_counts() == ()
 
 
 async def test_idle_buckets_are_forgotten_and_others_are_not(directory: Path, clock: HandClock) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.racing import STORMING, Worker, crew, most_at_once, until_figures
+from tests.store.racing import STORMING, Worker, crew, most_at_once, until_figures, until_seats
 
 WORKERS = 4
 
@@ -176,6 +176,7 @@ def test_fifty_kills_in_the_midst_of_writing_neither_wedge_nor_corrupt(directory
             stormer.pipe.close()
         assert granted == 500
         until_figures(witness, (0, 0))
+        until_seats(witness, 0)
         assert witness.do("hold", limit=1)
         assert other.do("hold", limit=1, patience=0.01) == "NoSlotError"
 
