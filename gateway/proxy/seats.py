@@ -21,7 +21,7 @@ class SeatLimits(Struct, frozen=True):
 
     Attributes:
         limit: requests that run at one backend, over all workers.
-        max_queued: requests that wait, for each backend of their group.
+        max_queued: requests that wait, for each backend that they wait for.
         patience: seconds that a request may wait in all, for its slot and for its seat.
     """
 
@@ -81,19 +81,19 @@ class Seats:
                 ctx.organization,
                 candidates=candidates,
                 limit=limits.limit,
-                max_queued=limits.max_queued * len(group.backends) if wait else 0,
+                max_queued=limits.max_queued * len(candidates) if wait else 0,
                 patience=max(0.0, limits.patience - waited) if wait else 0.0,
             )
         except NoPlaceError:
             raise SeatsTakenError(
                 "As many requests as may wait for the model servers are waiting already.",
-                retry_after=self._retry_after(group),
+                retry_after=self._retry_after(group, len(candidates)),
             ) from None
         except NoSlotError:
             ctx.queue_wait = max(waited, limits.patience)
             raise SeatsTakenError(
                 f"The model servers are full, and no place came free within {limits.patience:g} s.",
-                retry_after=self._retry_after(group),
+                retry_after=self._retry_after(group, len(candidates)),
             ) from None
         ctx.queue_wait = waited + seat.waited
         return HeldSeat(self, seat, self._clock.monotonic())
@@ -105,9 +105,9 @@ class Seats:
         self._stays[held.seat.group] = known + (stay - known) * NEWEST
         self._store.leave_seat(held.seat)
 
-    def _retry_after(self, group: BackendGroup) -> float:
-        """Seconds until those who wait now have been served, as long as seats have been held of late."""
+    def _retry_after(self, group: BackendGroup, backends: int) -> float:
+        """Seconds until so many backends have served those who wait now, if seats are held as long as they were."""
         queued = next((counts.queued for counts in self._store.seat_counts() if counts.group == group.name), 0)
-        seats = self._limits.limit * len(group.backends)
+        seats = self._limits.limit * backends
         stay = self._stays.get(group.name, self._limits.patience)
         return max(LEAST_RETRY_SECS, (queued + 1) * stay / seats)

@@ -1,17 +1,26 @@
-"""Backends without sockets: replies that come as a test says, and a wire that is scripted."""
+"""Backends without sockets: replies that come as a test says, a wire that is scripted, and what is known of them."""
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gateway.core.asgi import Headers, first_of
 from gateway.core.context import Phase
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.payload.peek import Peek
+from gateway.proxy.attempts import Attempts
+from gateway.proxy.dispatcher import Dispatcher, Wire
 from gateway.proxy.planner import Plan
+from gateway.proxy.retry import RetryBudget
+from gateway.proxy.search import Searcher
+from gateway.proxy.seats import SeatLimits, Seats
 from gateway.routing.registry import Route
+from gateway.store.protocol import LimiterStore
 from gateway.upstream.address import Address
 from gateway.upstream.protocol import Take, UpstreamRequest
+from tests.core.hand_time import HandTime
+from tests.observability.noted import CountedMetrics
 
 JSON_FIELD = (b"content-type", b"application/json")
 EVENTS_FIELD = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -125,3 +134,177 @@ class ScriptedClient:
 def plan_of(asked: str = "qwen", **peeked: object) -> Plan:
     """A plan for the group; `asked` is the name that the client used."""
     return Plan(Route(GROUP, asked), b'{"model":"qwen"}', Peek(**peeked))  # type: ignore[arg-type]  # its own fields
+
+
+class FakeBoard:
+    """A board of one process.
+
+    Attributes:
+        running: requests at each backend, by index.
+        suspected: until when each is suspected.
+        tokens: when a stream of each last had a token.
+    """
+
+    def __init__(self) -> None:
+        self.names = list(ADDRESSES)
+        self.running = [0] * len(self.names)
+        self.suspected = [0.0] * len(self.names)
+        self.tokens = [0.0] * len(self.names)
+
+    def index(self, name: str) -> int:
+        return self.names.index(name)
+
+    def begin(self, index: int) -> None:
+        self.running[index] += 1
+
+    def end(self, index: int) -> None:
+        self.running[index] -= 1
+        assert self.running[index] >= 0, "ended twice"
+
+    def alive(self, index: int, at: float) -> None:
+        self.tokens[index] = at
+
+    def suspect(self, index: int, until: float) -> None:
+        self.suspected[index] = until
+
+    def suspected_until(self, index: int) -> float:
+        return self.suspected[index]
+
+
+class FakeBreaker:
+    """Writes down what it is told, as `chat0 failed`; a trial is there to be taken once it is given back.
+
+    Attributes:
+        told: what it was told, in order.
+        trial_taken: whether somebody has the one trial.
+    """
+
+    def __init__(self, board: FakeBoard) -> None:
+        self._names = board.names
+        self.told: list[str] = []
+        self.trial_taken = False
+
+    def take_trial(self, index: int) -> bool:
+        del index
+        if self.trial_taken:
+            return False
+        self.trial_taken = True
+        return True
+
+    def succeeded(self, index: int, *, trial: bool = False) -> None:
+        self._note(index, "succeeded", trial=trial)
+
+    def failed(self, index: int, *, trial: bool = False) -> None:
+        self._note(index, "failed", trial=trial)
+
+    def neutral(self, index: int, *, trial: bool = False) -> None:
+        self._note(index, "neutral", trial=trial)
+
+    def trip(self, index: int) -> None:
+        self._note(index, "tripped", trial=False)
+
+    def _note(self, index: int, word: str, *, trial: bool) -> None:
+        if trial:
+            assert self.trial_taken, "a trial that nobody took"
+            self.trial_taken = False
+        self.told.append(f"{self._names[index]} {word}{' on trial' if trial else ''}")
+
+
+class FakeChoice(NamedTuple):
+    """Whom a request may try."""
+
+    backends: tuple[Backend, ...] = BACKENDS
+    trial: Backend | None = None
+    retry_after: float = 0.0
+    why: str = ""
+
+
+class FakeAvailability:
+    """Says of every group what a test put there.
+
+    Attributes:
+        choices: by the group's name; by default all of its backends.
+    """
+
+    def __init__(self) -> None:
+        self.choices: dict[str, FakeChoice] = {}
+
+    def of(self, group: BackendGroup) -> FakeChoice:
+        return self.choices.get(group.name) or FakeChoice(group.backends)
+
+
+class InOrder:
+    """The policy that takes backends as they come, from one on.
+
+    Attributes:
+        first: with whom it begins.
+        failures: whose failures it was told of.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
+        self.failures: list[str] = []
+
+    async def order(self, group: str, backends: Sequence[Backend]) -> Sequence[Backend]:
+        assert group
+        assert len(backends) > 1, "nobody to take turns with"
+        return (*backends[self.first :], *backends[: self.first])
+
+    def failed(self, backend: str) -> None:
+        self.failures.append(backend)
+
+
+class Conductor:
+    """A dispatcher and all that it works with, over the backends of `ADDRESSES`, chat0 first.
+
+    Args:
+        script: what each backend answers.
+        first: whose turn it is.
+        store: gives seats, where a limit is set.
+        limits: of seats.
+    """
+
+    def __init__(
+        self,
+        script: dict[str, list[FakeReply | Exception]],
+        *,
+        first: int = 0,
+        store: LimiterStore | None = None,
+        limits: SeatLimits | None = None,
+        time: HandTime | None = None,
+    ) -> None:
+        self.time = time or HandTime()
+        self.client = ScriptedClient(**script)
+        self.metrics = CountedMetrics()
+        self.board = FakeBoard()
+        self.breaker = FakeBreaker(self.board)
+        self.availability = FakeAvailability()
+        self.policy = InOrder(first)
+        self.budget = Budget(self.time)
+        self.attempts = Attempts(ADDRESSES, self.board, self.breaker, self.policy, self.metrics, self.time)
+        seats = Seats(store, limits, self.time) if store is not None and limits is not None else None
+        self.dispatcher = Dispatcher(
+            Wire(self.client, ADDRESSES, "INTERNAL"),
+            self.policy,
+            self.availability,
+            self.attempts,
+            Searcher(self.attempts, self.budget, seats, self.metrics),
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs anywhere, and nobody has a trial."""
+        return not any(self.board.running) and not self.breaker.trial_taken
+
+
+class Budget(RetryBudget):
+    """A retry budget whose pauses take no time.
+
+    Attributes:
+        pauses: how many there were.
+    """
+
+    pauses = 0
+
+    async def pause(self) -> None:
+        self.pauses += 1

@@ -1,25 +1,19 @@
 """Another replica is asked only while nothing can have run, and a backend is never asked twice for one request."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from gateway.core.context import Phase, RequestContext
-from gateway.core.errors import BadGatewayError, UnavailableError
-from gateway.observability.metrics import RETRIES
-from gateway.proxy.dispatcher import Dispatcher
+from gateway.core.errors import BadGatewayError
+from gateway.core.fleet import BackendGroup
+from gateway.observability.metrics import BACKEND_SIGNALS, RETRIES
 from gateway.proxy.pieces import HOLD_BYTES
-from gateway.proxy.planner import Plan
-from gateway.proxy.retry import RetryBudget
-from gateway.routing.policies import RoundRobin
-from gateway.routing.registry import Route
+from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, UnreachableError
 from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 from gateway.upstream.protocol import Reply
-from tests.core.hand_time import HandTime
 from tests.core.requests import context
-from tests.observability.noted import CountedMetrics
-from tests.proxy.fakes import ADDRESSES, BACKENDS, FakeReply, ScriptedClient, events, plan_of, whole
+from tests.proxy.fakes import BACKENDS, Conductor, FakeChoice, FakeReply, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -35,35 +29,38 @@ class Post:
     """A dispatcher over three backends, chat0 first, and the request that it places."""
 
     def __init__(self, *, retries: int = 10, first: int = 0, **script: list[FakeReply | Exception]) -> None:
-        async def turn(_: str) -> int:
-            return first
-
-        self.client = ScriptedClient(**script)
-        self.metrics = CountedMetrics()
-        self.budget = RetryBudget(HandTime())
+        self.conductor = Conductor(script, first=first)
+        self.client = self.conductor.client
+        self.budget = self.conductor.budget
         self.budget._tokens = float(retries)
+        self.told = self.conductor.breaker.told
         self.ctx: RequestContext = context(group="chat")
-        self.dispatcher = Dispatcher(
-            self.client,
-            RoundRobin(turn),
-            ADDRESSES,
-            backend_key="INTERNAL",
-            budget=self.budget,
-            metrics=self.metrics,
-        )
 
     async def open(self) -> Reply:
-        return await self.dispatcher.open(self.ctx, plan_of())
+        """The reply; the attempt is closed as the forwarder closes it."""
+        attempt = await self.conductor.dispatcher.open(self.ctx, plan_of())
+        assert sum(self.conductor.board.running) == 1
+        self.conductor.attempts.close(attempt)
+        return attempt.reply
+
+    async def fails(
+        self, failure: type[BaseException], match: str | None = None
+    ) -> pytest.ExceptionInfo[BaseException]:
+        """What it raises; nothing of it is left."""
+        with pytest.raises(failure, match=match) as raised:
+            await self.open()
+        assert self.conductor.idle
+        return raised
 
     def moved(self, reason: str) -> float:
-        return self.metrics.counted.get((RETRIES.name, "chat", reason), 0.0)
+        return self.conductor.metrics.counted.get((RETRIES.name, "chat", reason), 0.0)
 
 
 async def test_the_first_that_accepts_answers_and_nobody_else_is_asked() -> None:
     reply = events(b"data: {}\n\n")
     post = Post(chat0=[reply])
     assert await post.open() is reply
-    assert reply.reads == reply.closed == 0
+    assert reply.reads == 0
     assert (post.ctx.backend, post.ctx.attempts, post.ctx.phase) == ("chat0", 1, Phase.WAITING)
 
 
@@ -74,14 +71,9 @@ async def test_whose_turn_it_is_is_the_policys_to_say() -> None:
 
 
 async def test_a_group_of_one_asks_for_no_turn() -> None:
-    async def no_turn(name: str) -> int:
-        raise AssertionError(f"{name} has nobody to take turns with")
-
     post = Post(chat0=[whole(b"{}")])
-    post.dispatcher._policy = RoundRobin(no_turn)
-    plan = plan_of()
-    group = replace(plan.route.group, backends=BACKENDS[:1])
-    await post.dispatcher.open(post.ctx, Plan(Route(group, "qwen"), plan.body, plan.peeked))
+    post.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[:1])  # `InOrder` refuses to order one
+    await post.open()
     assert post.client.order == ["chat0"]
 
 
@@ -118,15 +110,14 @@ async def test_a_backend_that_stays_stale_is_left_after_two_tries() -> None:
 @pytest.mark.parametrize("first", [NeverSent("stale"), None])
 async def test_what_may_have_run_is_never_repeated(first: NeverSent | None) -> None:
     post = Post(chat0=[*([first] if first else []), MayHaveRun("reset")], chat1=[whole(b"{}")])
-    with pytest.raises(MayHaveRun):
-        await post.open()
+    await post.fails(MayHaveRun)
     assert set(post.client.order) == {"chat0"}
 
 
 async def test_a_full_pool_is_told_at_once() -> None:
     post = Post(chat0=[PoolExhausted()], chat1=[whole(b"{}")])
-    with pytest.raises(PoolExhausted):
-        await post.open()
+    await post.fails(PoolExhausted)
+    assert post.told == []
 
 
 @pytest.mark.parametrize("said", [refusal(503), refusal(429), whole(DRAINING, 500)], ids=["busy", "429", "draining"])
@@ -145,7 +136,6 @@ async def test_an_error_that_is_no_refusal_is_passed_on_with_its_body() -> None:
     assert (reply.status, reply.content_length, reply.headers) == (500, len(ENGINE_DEAD), dead.headers)
     assert (await reply.read(), await reply.read()) == (ENGINE_DEAD, b"")
     assert dead.closed == 1
-    reply.close()
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 502])
@@ -158,8 +148,7 @@ async def test_other_statuses_are_passed_on_unread(status: int) -> None:
 
 async def test_refusals_move_on_only_while_the_budget_lasts() -> None:
     post = Post(retries=1, chat0=[refusal()], chat1=[refusal()], chat2=[whole(b"{}")])
-    with pytest.raises(UnavailableError, match="busy"):
-        await post.open()
+    await post.fails(BusyError)
     assert post.client.order == ["chat0", "chat1"]
 
 
@@ -172,21 +161,20 @@ async def test_a_move_from_a_backend_that_was_never_reached_costs_no_budget() ->
 
 async def test_when_all_refuse_it_is_the_fleets_state() -> None:
     post = Post(chat0=[refusal()], chat1=[refusal(429)], chat2=[refusal()])
-    with pytest.raises(UnavailableError, match="busy") as failure:
-        await post.open()
+    failure = await post.fails(BusyError, "busy")
+    assert isinstance(failure.value, NoBackendError)
     assert (failure.value.status, failure.value.retry_after, post.ctx.attempts) == (503, 1.0, 3)
 
 
 async def test_a_refusal_beside_unreachable_replicas_is_a_busy_fleet() -> None:
     post = Post(chat0=[refusal()], chat1=[NeverSent("refused")], chat2=[NeverSent("refused")])
-    with pytest.raises(UnavailableError, match="busy"):
-        await post.open()
+    await post.fails(BusyError)
 
 
 async def test_when_none_can_be_reached_it_says_so_and_when_to_come_back() -> None:
     post = Post(chat0=[NeverSent("refused")], chat1=[NeverSent("dns")], chat2=[NeverSent("tls")])
-    with pytest.raises(UnavailableError, match="could be reached") as failure:
-        await post.open()
+    failure = await post.fails(UnreachableError, "could be reached")
+    assert isinstance(failure.value, NoBackendError)
     assert failure.value.retry_after == 2.0
     assert "chat" not in failure.value.message
 
@@ -203,8 +191,7 @@ async def test_a_refusal_that_cannot_be_read_is_a_failure_and_its_connection_is_
     said: FakeReply, failure: type[Exception]
 ) -> None:
     post = Post(chat0=[said], chat1=[whole(b"{}")])
-    with pytest.raises(failure):
-        await post.open()
+    await post.fails(failure)
     assert said.closed == 1
     assert post.client.order == ["chat0"]
 
@@ -218,6 +205,7 @@ async def test_a_cut_while_a_refusal_is_read_gives_its_connection_back() -> None
     with pytest.raises(asyncio.CancelledError):
         await task
     assert said.closed == 1
+    assert post.conductor.idle
 
 
 async def test_the_phase_tells_connecting_from_waiting() -> None:
@@ -236,3 +224,173 @@ async def test_every_request_earns_its_share_of_a_retry() -> None:
     post.budget._tokens += 1e-9  # nine tenths and one are a hair under a whole in binary
     await post.open()
     assert post.client.order[-2:] == ["chat0", "chat1"]
+
+
+async def test_a_stated_refusal_is_followed_by_a_pause_and_an_unreached_replica_by_none() -> None:
+    post = Post(chat0=[refusal()], chat1=[NeverSent("refused")], chat2=[whole(b"{}")])
+    await post.open()
+    assert post.budget.pauses == 1
+
+
+async def test_what_each_attempt_says_of_its_backend_is_told_to_the_breaker() -> None:
+    post = Post(chat0=[NeverSent("refused")], chat1=[refusal()], chat2=[whole(b"{}")])
+    await post.open()
+    assert post.told == ["chat0 failed", "chat2 succeeded"]
+    assert post.conductor.policy.failures == ["chat0", "chat1"]
+    counted = {
+        key[1:]: value for key, value in post.conductor.metrics.counted.items() if key[0] == BACKEND_SIGNALS.name
+    }
+    assert counted == {("chat0", "failure"): 1, ("chat1", "back_pressure"): 1}
+
+
+async def test_a_server_that_says_that_it_drains_is_left_at_once() -> None:
+    post = Post(chat0=[whole(DRAINING, 500)], chat1=[whole(b"{}")])
+    await post.open()
+    assert post.told == ["chat0 tripped", "chat1 succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (400, b"{}", []),
+        (404, b"{}", []),
+        (422, b"{}", []),
+        (401, b"{}", ["chat0 failed"]),
+        (500, ENGINE_DEAD, ["chat0 failed"]),
+        (502, b"{}", ["chat0 failed"]),
+        (301, b"", ["chat0 failed"]),
+    ],
+)
+async def test_a_status_says_of_the_backend_what_the_table_says(status: int, body: bytes, told: list[str]) -> None:
+    post = Post(chat0=[whole(body, status)])
+    await post.open()
+    assert post.told == told
+
+
+async def test_a_backend_that_could_not_be_reached_is_suspected_for_a_second() -> None:
+    post = Post(chat0=[NeverSent("refused")], chat1=[refusal()], chat2=[whole(b"{}")])
+    await post.open()
+    assert post.conductor.board.suspected == [post.conductor.time.now + 1, 0.0, 0.0]
+
+
+async def test_our_own_closing_suspects_nobody() -> None:
+    post = Post(chat0=[NeverSent("closing")], chat1=[NeverSent("closing")], chat2=[NeverSent("closing")])
+    await post.fails(UnreachableError)
+    assert (post.conductor.board.suspected, post.told) == ([0.0] * 3, [])
+
+
+async def test_of_a_dead_group_a_request_asks_one_where_the_others_were_not_reached_a_moment_ago() -> None:
+    post = Post(chat0=[NeverSent("refused")])
+    post.conductor.board.suspected = [0.0, post.conductor.time.now + 0.5, post.conductor.time.now + 0.5]
+    await post.fails(UnreachableError)
+    assert post.client.order == ["chat0"]
+
+
+async def test_who_is_suspected_is_asked_all_the_same_where_its_turn_is_the_first() -> None:
+    post = Post(chat0=[whole(b"{}")])
+    post.conductor.board.suspected = [post.conductor.time.now + 0.5] * 3
+    await post.open()
+    assert post.client.order == ["chat0"]
+
+
+async def test_who_said_that_it_is_full_is_asked_behind_the_others_for_a_second() -> None:
+    post = Post(chat0=[refusal(), whole(b"{}")], chat1=[whole(b"{}"), whole(b"{}")])
+    await post.open()
+    await post.open()
+    assert post.client.order == ["chat0", "chat1", "chat1"]
+    post.conductor.time.advance(1)
+    await post.open()
+    assert post.client.order[3:] == ["chat0"]
+
+
+async def test_when_nobody_is_available_it_is_said_at_once_with_the_reason_and_when_to_come_back() -> None:
+    post = Post()
+    post.conductor.availability.choices["chat"] = FakeChoice((), retry_after=7.0, why="loading")
+    failure = await post.fails(DownError, "loading")
+    assert isinstance(failure.value, NoBackendError)
+    assert (failure.value.status, failure.value.retry_after, post.ctx.attempts) == (503, 7.0, 0)
+
+
+async def test_a_group_that_went_down_meanwhile_says_when_it_is_looked_at_again() -> None:
+    post = Post(chat0=[NeverSent("refused")])
+    choices = iter([FakeChoice(BACKENDS[:1]), FakeChoice((), retry_after=5.0)])
+
+    def choose(group: BackendGroup) -> FakeChoice:
+        assert group.name == "chat"
+        return next(choices)
+
+    post.conductor.dispatcher._choose = choose
+    failure = await post.fails(UnreachableError)
+    assert isinstance(failure.value, NoBackendError)
+    assert failure.value.retry_after == 5.0
+
+
+def on_trial(post: Post) -> None:
+    post.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:], trial=BACKENDS[0])
+
+
+async def test_a_half_open_backend_is_asked_first_by_the_one_request_that_may() -> None:
+    post = Post(chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    on_trial(post)
+    await post.open()
+    assert (post.client.order, post.told) == (["chat0"], ["chat0 succeeded on trial"])
+
+
+async def test_all_others_go_where_they_would_have_gone() -> None:
+    post = Post(chat1=[whole(b"{}")])
+    on_trial(post)
+    post.conductor.breaker.trial_taken = True
+    attempt = await post.conductor.dispatcher.open(post.ctx, plan_of())
+    assert (post.client.order, attempt.trial) == (["chat1"], False)
+
+
+async def test_a_trial_that_is_never_sent_fails_and_its_request_is_answered_by_another() -> None:
+    post = Post(chat0=[NeverSent("refused")], chat1=[whole(b"{}")])
+    on_trial(post)
+    await post.open()
+    assert post.told == ["chat0 failed on trial", "chat1 succeeded"]
+
+
+async def test_the_last_backend_is_asked_by_those_too_who_did_not_get_its_trial() -> None:
+    post = Post(chat0=[whole(b"{}")])
+    post.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[:1], trial=BACKENDS[0])
+    post.conductor.breaker.trial_taken = True
+    attempt = await post.conductor.dispatcher.open(post.ctx, plan_of())
+    assert attempt.backend is BACKENDS[0]
+
+
+async def test_a_backend_that_failed_its_trial_is_not_asked_again_for_the_same_request() -> None:
+    post = Post(chat0=[NeverSent("refused")])
+    post.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[:1], trial=BACKENDS[0])
+    await post.fails(UnreachableError)
+    assert post.client.order == ["chat0"]
+
+
+@pytest.mark.parametrize("status", [400, 429])
+async def test_a_trial_that_says_nothing_is_given_back(status: int) -> None:
+    post = Post(chat0=[whole(b"{}", status)], chat1=[whole(b"{}")])
+    on_trial(post)
+    await post.open()
+    assert post.told[0] == "chat0 neutral on trial"
+    assert post.conductor.idle
+
+
+@pytest.mark.parametrize("reply", [None, FakeReply(b"part", status=503, hangs=True)], ids=["connecting", "reading"])
+async def test_a_client_that_leaves_in_the_middle_of_a_trial_gives_it_back(reply: FakeReply | None) -> None:
+    post = Post(chat0=[reply] if reply is not None else [])
+    on_trial(post)
+    task = asyncio.create_task(post.open())
+    await (post.client.waits if reply is None else reply.waits).wait()
+    assert post.conductor.breaker.trial_taken
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert post.told == ["chat0 neutral on trial"]
+    assert post.conductor.idle
+
+
+async def test_an_unforeseen_failure_blames_nobody_and_leaves_nothing() -> None:
+    post = Post(chat0=[ValueError("a bug of ours")])
+    on_trial(post)
+    await post.fails(ValueError)
+    assert post.told == ["chat0 neutral on trial"]

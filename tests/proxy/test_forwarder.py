@@ -1,6 +1,7 @@
 """From a planned request to its answer's end: whatever happens, the reply is closed and no task or timer is left."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import orjson
@@ -9,21 +10,20 @@ from anyio.lowlevel import checkpoint
 
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint
-from gateway.core.errors import BadGatewayError, UnavailableError
+from gateway.core.errors import BadGatewayError, GatewayError, UnavailableError
 from gateway.core.lifeline import Cut
-from gateway.observability.metrics import Metrics
-from gateway.proxy.dispatcher import Dispatcher
+from gateway.payload.settings import PayloadSettings
+from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.ping import PING
-from gateway.proxy.retry import RetryBudget
+from gateway.proxy.planner import Planner
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import StreamBrokenError
 from gateway.proxy.verdict import StatedError
-from gateway.routing.policies import RoundRobin
+from gateway.routing.registry import Registry
 from gateway.upstream.errors import MayHaveRun, NeverSent
-from tests.core.hand_time import HandTime
 from tests.core.requests import CHAT, FakeConnection, Told, context
-from tests.proxy.fakes import ADDRESSES, FakeReply, ScriptedClient, events, plan_of, whole
+from tests.proxy.fakes import BACKENDS, GROUP, Conductor, FakeChoice, FakeReply, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -43,23 +43,14 @@ class Way:
     """One request's way through a forwarder; backends answer from the script, chat0 first."""
 
     def __init__(self, *replies: FakeReply | Exception, told: Told | None = None, **caps: float) -> None:
-        async def turn(_: str) -> int:
-            return 0
-
-        self.time = HandTime()
         self.replies = [reply for reply in replies if isinstance(reply, FakeReply)]
-        self.client = ScriptedClient(chat0=list(replies))
+        self.conductor = Conductor({"chat0": list(replies)})
+        self.time, self.client = self.conductor.time, self.conductor.client
         self.told = told or Told()
-        dispatcher = Dispatcher(
-            self.client,
-            RoundRobin(turn),
-            ADDRESSES,
-            backend_key="INTERNAL",
-            budget=RetryBudget(self.time),
-            metrics=Metrics(),
-        )
+        planner = Planner(Registry([GROUP]), PayloadSettings(), lambda _: None)
         self.forwarder = Forwarder(
-            dispatcher,
+            self.conductor.dispatcher,
+            Fallbacks([GROUP], planner, self.conductor.dispatcher, self.conductor.metrics),
             ProxySettings.model_validate(caps),
             client_write_secs=caps.get("client_write_secs", 60.0),
             max_event_bytes=1 << 20,
@@ -82,6 +73,7 @@ class Way:
             await checkpoint()
         assert asyncio.all_tasks() <= self.before
         assert self.time.pending == []
+        assert self.conductor.idle
 
 
 async def test_a_whole_answer_passes() -> None:
@@ -259,3 +251,127 @@ async def test_a_client_that_reads_nothing_is_cut_whatever_it_asked_for(*, strea
         await asyncio.wait_for(asyncio.shield(task), 5)
     assert way.ctx.lifeline.reason is Cut.SLOW_CLIENT
     await way.settled()
+
+
+def on_trial(way: Way) -> list[str]:
+    """Make the next request the trial of chat0; what the breaker is told from here on."""
+    way.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:], trial=BACKENDS[0])
+    return way.conductor.breaker.told
+
+
+@pytest.mark.parametrize(
+    ("reply", "streamed", "told"),
+    [
+        (whole(ANSWER), False, "succeeded"),
+        (events(chunk("a"), DONE), True, "succeeded"),
+        (whole(b"<html>", headers=[]), False, "failed"),
+        (FakeReply(b'{"a":', MayHaveRun("cut"), content_length=9), False, "failed"),
+        (whole(b'{"object":"chat.completion","choices":[{"finish_reason":"abort"}]}'), False, "failed"),
+        (whole(b'{"error":{"message":"EngineCore","code":500}}'), False, "failed"),
+        (events(chunk("a")), True, "failed"),
+        (events(chunk("a"), MayHaveRun("reset")), True, "failed"),
+        (events(b'data: {"error": {"message": "EngineCore", "code": 500}}\n\n'), True, "failed"),
+        (events(b'data: {"error": {"message": "logprobs", "code": 400}}\n\n'), True, None),
+        (whole(ERROR, 400), False, None),
+        (whole(ERROR, 500), False, "failed"),
+    ],
+    ids=[
+        "whole", "stream", "html", "cut body", "abort", "error in a 200", "no end", "reset", "in-band error",
+        "in-band refusal", "refusal", "engine error",
+    ],
+)  # fmt: skip
+async def test_how_an_answer_ends_is_told_to_the_breaker(reply: FakeReply, told: str | None, *, streamed: bool) -> None:
+    way = Way(reply)
+    with contextlib.suppress(GatewayError):
+        await way.run(streamed=streamed)
+    assert way.conductor.breaker.told == ([f"chat0 {told}"] if told else [])
+    await way.settled()
+
+
+async def test_a_trial_of_a_stream_is_decided_at_its_first_token() -> None:
+    reply = events(chunk("a"), hangs=True)
+    way = Way(reply)
+    told = on_trial(way)
+    task = asyncio.create_task(way.run(streamed=True))
+    await reply.waits.wait()
+    assert told == ["chat0 succeeded on trial"]
+    assert way.conductor.board.running[0] == 1
+    way.ctx.lifeline.cut(Cut.CLIENT_GONE)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == ["chat0 succeeded on trial"]
+    await way.settled()
+
+
+async def test_a_stream_that_breaks_off_after_its_trial_is_a_failure_like_any_other() -> None:
+    way = Way(events(chunk("a"), MayHaveRun("cut")))
+    told = on_trial(way)
+    with pytest.raises(MayHaveRun):
+        await way.run(streamed=True)
+    assert told == ["chat0 succeeded on trial", "chat0 failed"]
+
+
+async def test_a_trial_of_a_whole_answer_is_decided_at_its_end() -> None:
+    way = Way(whole(ANSWER))
+    told = on_trial(way)
+    await way.run()
+    assert told == ["chat0 succeeded on trial"]
+    await way.settled()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_client_that_leaves_before_anything_came_gives_its_trial_back(*, streamed: bool) -> None:
+    reply = events(hangs=True) if streamed else FakeReply(hangs=True)
+    way = Way(reply)
+    told = on_trial(way)
+    task = asyncio.create_task(way.run(streamed=streamed))
+    await reply.waits.wait()
+    way.ctx.lifeline.cut(Cut.CLIENT_GONE)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == ["chat0 neutral on trial"]
+    await way.settled()
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (Cut.IDLE, ["chat0 failed"]),
+        (Cut.FIRST_TOKEN, ["chat0 failed"]),
+        (Cut.LIFETIME, []),
+        (Cut.SLOW_CLIENT, []),
+        (Cut.SHUTDOWN, []),
+        (Cut.CLIENT_GONE, []),
+    ],
+)
+async def test_a_cut_blames_the_backend_for_its_silence_alone(reason: Cut, told: list[str]) -> None:
+    reply = events(chunk("a"), hangs=True)
+    way = Way(reply)
+    task = asyncio.create_task(way.run(streamed=True))
+    await reply.waits.wait()
+    way.ctx.lifeline.cut(reason)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert way.conductor.breaker.told == told
+
+
+async def test_a_client_that_cannot_be_written_to_blames_nobody() -> None:
+    way = Way(whole(ANSWER))
+    way.told.status = 200  # the fake connection refuses a second head, as the server does
+    with pytest.raises(AssertionError):
+        await way.run()
+    assert way.conductor.breaker.told == []
+    await way.settled()
+
+
+async def test_a_stream_that_had_a_token_of_late_is_a_sign_of_life_of_its_backend() -> None:
+    reply = events(chunk("a"), hangs=True)
+    way = Way(reply)
+    task = asyncio.create_task(way.run(streamed=True))
+    await reply.waits.wait()
+    came = way.time.now
+    way.time.now += 3
+    way.forwarder._rounds._walk()
+    assert way.conductor.board.tokens == [came, 0.0, 0.0]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadGatewayError
-from gateway.proxy.verdict import StatedError, busy, only_error, refused, stated, translate
+from gateway.proxy.verdict import StatedError, only_error, refused, stated, translate
 
 OPENAI_FORM = b'{"error":{"message":"No such model.","type":"NotFoundError","param":"model","code":404}}'
 ANTHROPIC_FORM = b'{"type":"error","error":{"type":"invalid_request_error","message":"No such model."}}'
@@ -120,10 +120,6 @@ def test_an_error_answer_is_a_failure_too_for_a_client_that_has_its_head() -> No
         stated(401, b'{"error":"Unauthorized"}')
     with pytest.raises(BadGatewayError, match="without a readable reason"):
         stated(500, b"<html>")
-
-
-def test_when_all_are_busy_it_is_the_fleets_state_with_a_time() -> None:
-    assert (busy().status, busy().retry_after) == (503, 1.0)
 
 
 def only(data: bytes) -> StatedError:

@@ -35,7 +35,9 @@ class Request:
     def __init__(self, time: HandTime, **settings: float) -> None:
         self.time = time
         caps = {"max_request_secs": 100, "stream_idle_timeout_secs": 10, "client_write_secs": 6, **settings}
-        self.rounds = Rounds(ProxySettings.model_validate(caps), caps["client_write_secs"], time)
+        self.tokens: dict[str, float] = {}
+        settled = ProxySettings.model_validate(caps)
+        self.rounds = Rounds(settled, caps["client_write_secs"], time, self.tokens.__setitem__)
         self.ctx, self.cuts = self.another()
         self.dog: Watchdog
 
@@ -306,4 +308,17 @@ async def test_many_slow_writes_are_no_slow_client(time: HandTime) -> None:
 )
 async def test_rounds_are_short_against_the_smallest_cap(caps: dict[str, float], every: float, time: HandTime) -> None:
     assert Request(time, **caps).rounds.every == pytest.approx(every)
-    assert Rounds(ProxySettings(), 60, time).every == ROUND_SECS
+    assert Rounds(ProxySettings(), 60, time, lambda *_: None).every == ROUND_SECS
+
+
+async def test_each_round_tells_when_a_stream_of_each_backend_last_had_a_token(time: HandTime) -> None:
+    request = Request(time)
+    newer, _ = request.another()
+    silent, _ = request.another()
+    request.ctx.backend, newer.backend, silent.backend = "chat0", "chat0", "chat1"
+    with request.watched():
+        request.dog.progress(STARTED + 0.1)
+        request.rounds.watch(newer).progress(STARTED + 0.2)
+        request.rounds.watch(silent).expect_tokens()
+        time.advance(ROUND_SECS)
+    assert request.tokens == {"chat0": STARTED + 0.2}

@@ -1,0 +1,172 @@
+"""Room at the backends: waited for within the one deadline, refused at once when too many wait, given back always."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from anyio.lowlevel import checkpoint
+
+from gateway.core.clock import SystemClock
+from gateway.core.context import RequestContext
+from gateway.proxy.attempts import Attempt
+from gateway.proxy.seats import SeatLimits
+from gateway.proxy.unavailable import NoBackendError, SeatsTakenError, UnreachableError
+from gateway.store.memory import MemoryStore
+from gateway.store.settings import StoreSettings
+from gateway.upstream.errors import MayHaveRun, NeverSent
+from tests.core.requests import context
+from tests.proxy.fakes import BACKENDS, Conductor, FakeChoice, FakeReply, plan_of, whole
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[MemoryStore]:
+    memory = MemoryStore(StoreSettings(), SystemClock())
+    await memory.open()
+    yield memory
+    await memory.close()
+
+
+class House:
+    """Backends with one seat each, and requests for them."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        patience: float = 5.0,
+        max_queued: int = 10,
+        backends: int = 1,
+        **script: list[FakeReply | Exception],
+    ) -> None:
+        self.store = store
+        limits = SeatLimits(1, max_queued, patience)
+        self.conductor = Conductor(script, store=store, limits=limits)
+        self.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[:backends])
+
+    def request(self, organization: str = "a", queue_wait: float | None = None) -> RequestContext:
+        return context(group="chat", organization=organization, queue_wait=queue_wait)
+
+    async def open(self, ctx: RequestContext | None = None) -> Attempt:
+        return await self.conductor.dispatcher.open(ctx or self.request(), plan_of())
+
+    def close(self, attempt: Attempt) -> None:
+        self.conductor.attempts.close(attempt)
+
+    @property
+    def taken(self) -> dict[str, int]:
+        return next((dict(counts.taken) for counts in self.store.seat_counts()), {})
+
+
+async def test_a_seat_is_held_from_before_the_request_until_the_answers_end(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}")])
+    attempt = await house.open()
+    assert house.taken == {"chat0": 1}
+    house.close(attempt)
+    assert house.taken == {}
+
+
+async def test_who_finds_no_seat_waits_and_its_wait_is_part_of_its_queue_wait(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}"), whole(b"{}")])
+    first = await house.open()
+    ctx = house.request(queue_wait=1.0)
+    waiting = asyncio.create_task(house.open(ctx))
+    for _ in range(5):
+        await checkpoint()
+    assert not waiting.done()
+    assert len(house.conductor.client.asked) == 1
+    house.close(first)
+    house.close(await waiting)
+    assert ctx.queue_wait is not None
+    assert ctx.queue_wait > 1.0
+
+
+async def test_the_one_deadline_is_shared_with_the_wait_for_a_slot(store: MemoryStore) -> None:
+    house = House(store, patience=2.0, chat0=[whole(b"{}")])
+    await house.open()
+    with pytest.raises(SeatsTakenError, match="within 2 s") as refused:
+        await house.open(house.request(queue_wait=2.0))
+    assert refused.value.status == 503
+    assert refused.value.retry_after is not None
+
+
+async def test_a_full_queue_is_told_at_once_and_when_to_come_back(store: MemoryStore) -> None:
+    house = House(store, max_queued=1, chat0=[whole(b"{}"), whole(b"{}"), whole(b"{}")])
+    first = await house.open()
+    house.conductor.time.advance(40)
+    house.close(first)  # so long is a seat held here
+    await house.open()
+    waiting = asyncio.create_task(house.open(house.request("b")))
+    for _ in range(5):
+        await checkpoint()
+    with pytest.raises(SeatsTakenError, match="waiting already") as refused:
+        await house.open(house.request("c"))
+    assert isinstance(refused.value, NoBackendError)
+    assert refused.value.retry_after == 80.0  # for the one who waits and for itself; 60 is the most that is said
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_the_emptier_replica_is_taken_whatever_the_policy_says(store: MemoryStore) -> None:
+    house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    await house.open()
+    attempt = await house.open()
+    assert (attempt.backend.name, house.taken) == ("chat1", {"chat0": 1, "chat1": 1})
+
+
+async def test_a_backend_that_is_not_reached_gives_its_seat_back_before_another_is_asked(store: MemoryStore) -> None:
+    house = House(store, backends=2, chat0=[NeverSent("refused")], chat1=[whole(b"{}")])
+    attempt = await house.open()
+    assert (house.conductor.client.order, house.taken) == (["chat0", "chat1"], {"chat1": 1})
+    house.close(attempt)
+    assert house.taken == {}
+
+
+@pytest.mark.parametrize("failure", [MayHaveRun("reset"), NeverSent("refused"), ValueError("ours")])
+async def test_whatever_is_raised_no_seat_is_left(store: MemoryStore, failure: Exception) -> None:
+    house = House(store, chat0=[failure])
+    with pytest.raises((MayHaveRun, UnreachableError, ValueError)):
+        await house.open()
+    assert house.taken == {}
+    assert house.conductor.idle
+
+
+async def test_a_client_that_leaves_while_it_waits_holds_nothing(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}"), whole(b"{}")])
+    first = await house.open()
+    waiting = asyncio.create_task(house.open(house.request("b")))
+    for _ in range(5):
+        await checkpoint()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    house.close(first)
+    assert house.taken == {}
+    assert house.conductor.idle
+
+
+async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    await store.seat("chat", "other", candidates=["chat0"], limit=1, max_queued=0, patience=0)
+    house.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:2], trial=BACKENDS[0])
+    attempt = await house.open()
+    assert (attempt.backend.name, attempt.trial) == ("chat1", False)
+    assert house.conductor.breaker.trial_taken is False
+
+
+async def test_a_trial_that_another_has_leaves_the_seat_that_was_taken_for_it(store: MemoryStore) -> None:
+    house = House(store, chat1=[whole(b"{}")])
+    house.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:2], trial=BACKENDS[0])
+    house.conductor.breaker.trial_taken = True
+    await house.open()
+    assert house.taken == {"chat1": 1}
+
+
+async def test_a_trial_holds_a_seat_as_any_request_does(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}")])
+    house.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:2], trial=BACKENDS[0])
+    attempt = await house.open()
+    assert (attempt.trial, house.taken) == (True, {"chat0": 1})
+    house.close(attempt)
+    assert house.conductor.breaker.told == ["chat0 succeeded on trial"]
+    assert house.taken == {}
