@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
@@ -56,7 +57,7 @@ class Companion:
         self._settings = settings
         self._log = log
         self._clock = clock or SystemClock()
-        self._before = before
+        self._before = None if before is None else weakref.ref(before)
         self._backends = [backend for _, backend in build_roster(settings).backends()]
         self._free = list(reversed(range(ROWS)))
         self._prober: Prober | None = None
@@ -69,9 +70,9 @@ class Companion:
         self._scope.callback(os.close, descriptor)
         self._descriptor = descriptor
         self.board = Board(self._backends, descriptor)
-        if self._before is not None:
-            self.board.adopt(self._before.board)
-            self._before.hush(quiet=True)
+        if (before := self._replaced()) is not None:
+            self.board.adopt(before.board)
+            before.hush(quiet=True)
         self._task = asyncio.create_task(self._watch(), name="companion")
         return self
 
@@ -80,9 +81,8 @@ class Companion:
             self._task.cancel()
             await asyncio.wait([self._task])
         self._figures.clear()
-        if self._before is not None:
-            self._before.hush(quiet=False)  # it speaks again if it is still there: this generation did not come up
-            self._before = None
+        if (before := self._replaced()) is not None:
+            before.hush(quiet=False)  # it speaks again if it is still there: this generation did not come up
         self._scope.close()
 
     @property
@@ -149,8 +149,13 @@ class Companion:
         if self._figures.quiet:
             return
         tell_change(self._log, probed)
-        before = 0 if self._before is None else self._before.in_flight(probed.backend.name)
-        self._figures.show(probed, probed.ours + before)
+        before = self._replaced()
+        others = 0 if before is None else before.in_flight(probed.backend.name)
+        self._figures.show(probed, probed.ours + others)
+
+    def _replaced(self) -> "Companion | None":
+        """The companion of the generation before, as long as that lives; we do not make it live longer."""
+        return None if self._before is None else self._before()
 
 
 class BackendFigures:

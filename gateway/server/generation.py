@@ -54,10 +54,15 @@ class Generation:
 
     @asynccontextmanager
     async def _accompanied(self) -> AsyncIterator[Companion]:
-        before = None if self._before is None else self._before.companion
+        before = self._before
         with self._house.exporter.page() as page:
-            async with self.edition.companion(page, before) as self.companion:
-                yield self.companion
+            async with self.edition.companion(page, before.companion if before else None) as self.companion:
+                del before  # it may end now, and is not to be held by who replaced it
+                try:
+                    yield self.companion
+                finally:
+                    self.companion = None
+                    self._keepers.clear()
 
     async def _grow(self, companion: Companion, lives: asyncio.TaskGroup) -> None:
         """Start all workers: at once, or one by one beside others that need the processors for their clients.
