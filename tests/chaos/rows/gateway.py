@@ -44,16 +44,6 @@ GATEWAY = Section(
             ),
         ),
         Row(
-            "a change makes a request, an event or an open stream dearer, or cheaper than its budget says",
-            "the figure, by how much, the functions with the most steps, and the row to write",
-            (
-                "guard/test_cost_per_request.py::test_a_request_costs_what_it_did",
-                "guard/test_meter.py::test_one_more_layer_around_the_application_is_too_much",
-                "guard/test_meter.py::test_a_loop_of_forty_turns_is_too_much",
-                "guard/test_meter.py::test_one_more_object_held_for_each_stream_is_too_much",
-            ),
-        ),
-        Row(
             "nobody reads the log",
             "requests go on; what was dropped is counted",
             (

@@ -1,0 +1,116 @@
+"""Servers that die: all of them, and one of two while nearly all of both is needed."""
+
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Fleet, MakeGateway
+from tests.support.gateway import BACKEND_KEY, Gateway, wait_until
+from tests.support.simulators import Simulator
+
+PATH = "/v1/chat/completions"
+BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "ignore_eos": True}
+BOTH = ("chat0", "chat1")
+FREE = {"MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000, "BACKEND_PROBE_INTERVAL_SECS": 0.5, "BACKEND_UP_AFTER": 2}
+AT_ONCE = 0.05
+SEATS, CLIENTS = 8, 13
+"""What a server runs at a time, and 80 % of what two of them do."""
+BACK_TO_NORMAL_SECS = 60
+
+
+def test_when_every_replica_is_dead_it_is_said_at_once_and_over_as_soon_as_one_is_back(
+    chat_fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, **FREE)
+    for name in BOTH:
+        chat_fleet[name].set_fault("refuse")
+    took = []
+    with gateway.client() as client:
+        wait_until(lambda: client.get("/ready").status_code == 503, 5)
+        for _ in range(20):
+            began = time.monotonic()
+            answer = client.post(PATH, json={**BODY, "max_tokens": 1})
+            took.append(time.monotonic() - began)
+            assert answer.status_code == 503
+            assert 1 <= float(answer.headers["retry-after"]) <= 60
+        assert statistics.median(took) < AT_ONCE
+        assert chat_fleet.requests() == 0
+        chat_fleet["chat1"].clear()
+        wait_until(lambda: client.post(PATH, json={**BODY, "max_tokens": 1}).status_code == 200, 10)
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Clients that ask one request after another, and again when they are told to."""
+
+    took: list[float] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    asked: int = 0
+
+
+@contextmanager
+def crowd(gateway: Gateway) -> Iterator[Crowd]:
+    found, over = Crowd(), threading.Event()
+
+    def ask() -> None:
+        with gateway.client() as client:
+            while not over.is_set():
+                began = time.monotonic()
+                found.asked += 1
+                answer = client.post(PATH, json={**BODY, "max_tokens": 20})
+                if answer.status_code == 200:
+                    found.took.append(time.monotonic() - began)
+                    continue
+                found.failed.append(answer.status_code)
+                if answer.headers.get("x-should-retry") != "false":
+                    over.wait(float(answer.headers.get("retry-after", 0.5)))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def server(port: int = 0) -> Simulator:
+    flags = ("--max-num-seqs", str(SEATS), "--max-model-len", "8192", "--api-key", BACKEND_KEY)
+    started = Simulator("chat", *flags, port=port)
+    started.set_pace(ttft_ms=20, token_ms=10)
+    return started
+
+
+@pytest.mark.timeout(150)
+def test_one_of_two_dies_at_80_percent_load_and_nothing_collapses(make_gateway: MakeGateway) -> None:
+    with server() as first, server() as second:
+        gateway = make_gateway(Fleet({"chat0": first, "chat1": second}), GATEWAY_WORKERS=2, **FREE)
+        with crowd(gateway) as clients:
+            wait_until(lambda: len(clients.took) >= 100, 20)
+            usual = statistics.median(clients.took)
+            reached = len(second.ledger())
+            running = len([row for row in second.ledger() if row["ended"] == "running"])
+            second.signal(signal.SIGKILL)
+            second.wait()
+            before = len(clients.took)
+            wait_until(lambda: len(clients.took) >= before + 100, 20, "the other one did not go on")
+            assert len(clients.failed) <= running + 2  # what ran there, and what was on its way
+            assert set(clients.failed) <= {502}
+            attempts = reached + len(first.ledger())
+            assert attempts <= 1.1 * clients.asked
+            with server(port=int(second.url.rpartition(":")[2])) as again:
+                failed = len(clients.failed)
+                wait_until(lambda: again.state()["running"] >= CLIENTS // 3, BACK_TO_NORMAL_SECS, "it gets no share")
+                since = len(clients.took)
+                wait_until(lambda: len(clients.took) >= since + 100, 20)
+                assert statistics.median(clients.took[since:]) <= 1.5 * usual
+                assert len(clients.failed) == failed
