@@ -16,6 +16,7 @@ class Hall:
     def __init__(self) -> None:
         self.limit = 0
         self.taken: Counter[str] = Counter()  # by backend, without zeros
+        self.wanted: Counter[str] = Counter()  # how many wait who could use a seat there
         self.row: OrderedDict[str, OrderedDict[Seat, Sequence[str]]] = OrderedDict()
         """Who waits, with the candidates: the oldest first of each organization, organizations in their order."""
 
@@ -23,6 +24,11 @@ class Hall:
     def queued(self) -> int:
         """How many requests wait."""
         return sum(map(len, self.row.values()))
+
+    @property
+    def is_due(self) -> bool:
+        """Is there a free seat that anybody who waits could use?"""
+        return any(wanted and self.taken[backend] < self.limit for backend, wanted in self.wanted.items())
 
     def choose(self, candidates: Sequence[str]) -> str:
         """The candidate with a free seat at which the fewest are taken; empty when there is none."""
@@ -36,12 +42,13 @@ class Hall:
 
     def wait(self, organization: str, seat: Seat, candidates: Sequence[str]) -> None:
         """Stand behind the organization's other requests; behind everybody, if it has none."""
-        self.row.setdefault(organization, OrderedDict())[seat] = tuple(candidates)
+        self.row.setdefault(organization, OrderedDict())[seat] = candidates
+        self.wanted.update(candidates)
 
     def quit(self, organization: str, seat: Seat) -> None:
         """Give up a place."""
         waiting = self.row[organization]
-        del waiting[seat]
+        self.wanted.subtract(waiting.pop(seat))
         if not waiting:
             del self.row[organization]
 
@@ -53,17 +60,15 @@ class Hall:
     def call(self) -> list[Seat]:
         """Give the free seats to those who wait and can use them: whose they are now."""
         called: list[Seat] = []
-        while found := self._next():
-            organization, seat, backend = found
+        while self.is_due:
+            organization, seat, backend = self._next()
             self.sit(seat, backend)
             called.append(seat)
             self.row.move_to_end(organization)
             self.quit(organization, seat)
         return called
 
-    def _next(self) -> tuple[str, Seat, str] | None:
-        for organization, waiting in self.row.items():
-            for seat, candidates in waiting.items():
-                if backend := self.choose(candidates):
-                    return organization, seat, backend
-        return None
+    def _next(self) -> tuple[str, Seat, str]:
+        each = ((organization, *place) for organization, waiting in self.row.items() for place in waiting.items())
+        given = ((organization, seat, self.choose(candidates)) for organization, seat, candidates in each)
+        return next(due for due in given if due[-1])

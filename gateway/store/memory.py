@@ -111,6 +111,7 @@ class MemoryStore:
         hall.limit = limit
         self._call_in(hall)
         seat = Seat(group, "", next(self._tokens))
+        candidates = tuple(dict.fromkeys(candidates))
         if backend := hall.choose(candidates):
             hall.sit(seat, backend)
             return seat

@@ -80,11 +80,11 @@ def enter(tree: Tree, asked: Asked, limit: int, max_queued: int) -> Entry:
         hall[LIMIT] = limit
         called = call(tree, group, hall) if hall[QUEUED] else called
     lines = [read_line(tree, seats_key(group, backend)) for backend in candidates]
-    index = choose(lines, limit)
-    if index != NOWHERE:
-        add_slot(lines[index], who.worker)
-        write_line(tree, seats_key(group, candidates[index]), lines[index])
-        return Entry(index, b"", called)
+    choice = choose(lines, limit)
+    if choice != NOWHERE:
+        add_slot(lines[choice], who.worker)
+        write_line(tree, seats_key(group, candidates[choice]), lines[choice])
+        return Entry(choice, b"", called)
     if hall[QUEUED] >= max_queued:
         return Entry(NOWHERE, b"", called)
     for backend, line in zip(candidates, lines, strict=True):
@@ -114,17 +114,17 @@ def settle(tree: Tree, place: bytes) -> int:
         give_up(tree, place)
         return NOWHERE
     tree.delete(given)
-    index: int = NUMBER.unpack(value)[0]
-    return index
+    choice: int = NUMBER.unpack(value)[0]
+    return choice
 
 
 def withdraw(tree: Tree, place: bytes, candidates: Sequence[bytes]) -> Called:
     """Give up what a place has become, a place or a seat: whose the seat is now."""
-    index = settle(tree, place)
-    if index == NOWHERE:
+    choice = settle(tree, place)
+    if choice == NOWHERE:
         return []
     group, _, who = parse_place(place)
-    return leave(tree, group, candidates[index], who.worker)
+    return leave(tree, group, candidates[choice], who.worker)
 
 
 def leave(tree: Tree, group: bytes, backend: bytes, worker: int) -> Called:
@@ -185,13 +185,17 @@ def call(tree: Tree, group: bytes, hall: Hall) -> Called:
 
 def find(tree: Tree, group: bytes, lines: dict[bytes, LineRecord], limit: int) -> Found | None:
     """The first organization of the row that can use a free seat, there its oldest request that can."""
+    useless = set[bytes]()  # candidates none of which has a free seat: of many who wait, most ask for the same
     for standing, organization in records_under(tree, ROW + lengthed(group)):
         for place, value in records_under(tree, places_prefix(group, organization)):
+            if value in useless:
+                continue
             candidates = unpack_names(value)
             free = [lines[seats_key(group, backend)] for backend in candidates]
-            index = choose(free, limit, for_who_waits=True)
-            if index != NOWHERE:
-                return Found(standing, place, candidates, index)
+            choice = choose(free, limit, for_who_waits=True)
+            if choice != NOWHERE:
+                return Found(standing, place, candidates, choice)
+            useless.add(value)
     return None
 
 
