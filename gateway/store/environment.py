@@ -21,7 +21,8 @@ RECORDS_BESIDE_BUCKETS = 40_000
 """Room for what runs or waits, over all organizations: two or three records for each request."""
 
 BYTES_PER_RECORD = 300
-"""The longest record (98 bytes with its node) in pages that are a third full."""
+"""The longest record of a slot (98 bytes with its node) in pages that are a third full; those who wait for seats, whose
+records may be longer, are few."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PAGES_BYTES = 64 * 1024

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.racing import STORMING, Worker, crew, most_at_once, until_figures, until_seats
+from tests.store.racing import PROMPTLY, STORMING, Worker, crew, most_at_once, until_figures, until_seats
 
 WORKERS = 4
 
@@ -101,7 +101,7 @@ def test_a_lost_datagram_delays_a_slot_and_does_not_lose_it(directory: Path) -> 
     with crew(directory, 2) as (holder, waiter):
         held = holder.do("hold", limit=1)
         waiter.do("deafen")
-        waiting = waiter.start("hold", limit=1)
+        waiting = waiter.start("hold", limit=1, patience=10 * PROMPTLY)
         until_figures(holder, (1, 1))
         holder.do("free", token=held)
         waiter.do("free", token=waiter.result(waiting))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.racing import BOTH, Worker, crew, most_at_once, until_seats
+from tests.store.racing import BOTH, PROMPTLY, Worker, crew, most_at_once, until_seats
 
 WORKERS = 4
 LIMIT = 2
@@ -58,7 +58,7 @@ def test_a_lost_datagram_delays_a_seat_and_does_not_lose_it(pair: tuple[Worker, 
     holder, waiter = pair
     held = holder.do("sit")
     waiter.do("deafen")
-    waiting = waiter.start("sit")
+    waiting = waiter.start("sit", patience=10 * PROMPTLY)
     until_seats(holder, 1, chat0=1)
     holder.do("stand", token=held)
     waiter.do("stand", token=waiter.result(waiting))
