@@ -110,5 +110,121 @@ BACKENDS = Section(
             "new connections follow",
             ("upstream/test_resolver.py::test_new_connections_follow_a_backend_that_moved",),
         ),
+        Row(
+            "a thousand refusals of requests themselves: 400, 404, 422",
+            "passed on; no circuit opens, every replica keeps its turns",
+            ("chaos/test_refusals.py::test_a_thousand_4xx_open_no_circuit", "proxy/test_signals.py::test_statuses"),
+        ),
+        Row(
+            "an engine that stands still while `/health` says 200",
+            "out of rotation in the stated time, back when it goes on",
+            (
+                "e2e/test_health.py::test_an_engine_that_hangs_leaves_rotation_in_the_stated_time_and_is_back_when_it_goes_on",
+                "e2e/test_health.py::test_a_process_that_stands_still_leaves_rotation_and_is_back_when_it_goes_on",
+                "backends/test_prober.py::test_the_stall_is_found_in_the_limit_one_interval_and_a_second",
+            ),
+        ),
+        Row(
+            "a saturated engine that makes progress, for longer than the limit",
+            "never taken out, though it is too busy to answer a probe",
+            (
+                "e2e/test_health.py::test_a_saturated_engine_that_makes_progress_is_never_ejected",
+                "e2e/test_health.py::test_probes_that_time_out_while_tokens_flow_leave_a_backend_in_rotation",
+                "backends/test_progress.py::test_a_saturated_engine_that_makes_one_token_now_and_then_is_never_stalled",
+            ),
+        ),
+        Row(
+            "metrics that are missing, stale, garbage, huge or without end",
+            "requests go on",
+            (
+                "e2e/test_health.py::test_senseless_metrics_never_stop_dispatch",
+                "e2e/test_health.py::test_old_figures_stop_no_dispatch_to_a_backend_that_answers",
+                "backends/test_prober.py::test_missing_huge_or_senseless_figures_change_nothing",
+            ),
+        ),
+        Row(
+            "every replica is dead",
+            "503 in 50 ms with the time to come back; over as soon as one is back",
+            (
+                "chaos/test_outages.py::test_when_every_replica_is_dead_it_is_said_at_once_and_over_as_soon_as_one_is_back",
+                "backends/test_availability.py::test_nobody_is_said_with_the_reason_and_when_the_next_probe_is_due",
+            ),
+        ),
+        Row(
+            "every replica fails, though its `/health` says 200",
+            "the last one is kept in rotation",
+            (
+                "backends/test_availability.py::test_when_all_circuits_are_open_the_one_whose_trial_comes_first_stays",
+                "backends/test_availability.py::test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit",
+            ),
+        ),
+        Row(
+            "five failures in a row, seen by different workers",
+            "the circuit opens for all; a success of any begins the row anew",
+            (
+                "backends/test_breaker.py::test_the_fifth_failure_in_a_row_opens_whichever_workers_saw_them",
+                "backends/test_breaker.py::test_a_success_of_any_worker_begins_the_row_anew",
+                "backends/test_breaker.py::test_no_failure_that_was_counted_is_lost_between_processes",
+            ),
+        ),
+        Row(
+            "a circuit is half-open and two hundred requests wait",
+            "exactly one tries, over all workers; another only when that one has died",
+            (
+                "backends/test_breaker.py::test_of_eight_processes_with_two_hundred_requests_one_gets_the_trial",
+                "backends/test_breaker.py::test_a_killed_process_s_trial_is_granted_to_another_in_time",
+                "proxy/test_dispatcher.py::test_a_half_open_backend_is_asked_first_by_the_one_request_that_may",
+            ),
+        ),
+        Row(
+            "a worker dies or stands still while it changes a circuit",
+            "the circuit works for the others",
+            (
+                "backends/test_breaker.py::test_a_process_that_dies_between_two_stores_leaves_a_circuit_that_works",
+                "backends/test_breaker.py::test_while_a_holder_of_the_lock_is_stopped_failures_are_dropped_and_no_trial_is_granted",
+            ),
+        ),
+        Row(
+            "a vLLM server drains: `/health` says 200, requests get a 500",
+            "the other replica at once; it is shown to drain",
+            (
+                "e2e/test_health.py::test_a_server_that_drains_is_left_at_once_and_shown_to_drain",
+                "proxy/test_dispatcher.py::test_a_server_that_says_that_it_drains_is_left_at_once",
+            ),
+        ),
+        Row(
+            "a replica that fails fast",
+            "attracts no traffic, whatever the policy",
+            ("routing/policies/test_by_load.py::test_a_replica_that_fails_everything_at_once_attracts_nothing",),
+        ),
+        Row(
+            "a group is down or full, and names another",
+            "the other answers under the name that was asked for, and a header says so",
+            (
+                "proxy/test_fallback.py::test_a_group_that_takes_nothing_is_stood_in_for",
+                "proxy/test_fallback.py::test_where_both_take_nothing_the_clients_own_group_is_what_is_spoken_of",
+            ),
+        ),
+        Row(
+            "a backend has several addresses, of which some refuse or swallow packets",
+            "the next is tried within the time to connect",
+            (
+                "upstream/test_resolver.py::test_every_address_is_tried_before_the_name_is_given_up",
+                "upstream/test_resolver.py::test_an_address_that_swallows_packets_leaves_time_for_the_next",
+            ),
+        ),
+        Row(
+            "a request finds a backend dead",
+            "all workers know within a second",
+            ("e2e/test_health.py::test_a_backend_that_a_request_finds_dead_is_known_to_be_by_all_within_a_second",),
+        ),
+        Row(
+            "a worker dies",
+            "probing goes on, verdicts and circuits stay",
+            (
+                "e2e/test_health.py::test_the_death_of_a_worker_changes_nothing_about_the_probing",
+                "test_companion.py::test_a_new_generation_knows_which_circuits_are_open",
+            ),
+        ),
     ),
 )

@@ -51,5 +51,10 @@ DEPARTURES = Section(
             "one record in the access log, under its id",
             ("e2e/test_traces.py::test_every_request_has_one_record_however_it_ended",),
         ),
+        Row(
+            "a fifth of all clients leave and a worker is killed every few seconds, under a mixed load",
+            "no slot, lease, task or connection is left, no request is lost but the killed workers'; longer: `make soak`",
+            ("soak/test_soak.py::test_a_short_soak_loses_nothing_and_leaves_nothing",),
+        ),
     ),
 )

@@ -50,5 +50,55 @@ GATEWAY = Section(
                 "observability/test_log_writer.py::test_a_reader_that_does_not_read_blocks_nobody_and_what_is_lost_is_counted",
             ),
         ),
+        Row(
+            "SIGTERM with a hundred streams",
+            "`/ready` says 503, connections are refused, no stream is cut, exit 0",
+            ("chaos/test_endings.py::test_a_stop_with_a_hundred_streams_cuts_none",),
+        ),
+        Row(
+            "SIGHUP under load",
+            "new workers serve; the streams of the old ones go on to their end; no connection is lost that waits",
+            (
+                "server/test_reload.py::test_new_workers_serve_and_the_streams_of_the_old_ones_go_on_to_their_end",
+                "server/test_reload.py::test_no_connection_is_lost_that_waits_to_be_taken",
+                "server/test_reload.py::test_figures_are_exact_over_a_reload_under_requests",
+            ),
+        ),
+        Row(
+            "SIGHUP with settings or code that will not do",
+            "the old workers serve on",
+            (
+                "server/test_reload.py::test_settings_that_will_not_do_leave_the_workers_as_they_are",
+                "server/test_reload.py::test_new_workers_that_do_not_come_up_leave_the_old_ones_as_they_are",
+            ),
+        ),
+        Row(
+            "SIGTERM, or a death, in the midst of a reload",
+            "all of it ends; the reload goes on",
+            (
+                "server/test_reload.py::test_a_stop_in_the_midst_of_a_reload_ends_all_of_it",
+                "server/test_reload.py::test_old_workers_that_die_in_the_midst_of_a_reload_stop_it_in_nothing",
+            ),
+        ),
+        Row(
+            "the disk under the log is full",
+            "requests go on; what was dropped is counted",
+            ("chaos/test_endings.py::test_with_a_full_disk_under_the_log_requests_go_on_and_what_is_lost_is_counted",),
+        ),
+        Row(
+            "Valkey is gone, slow, flushed, failed over",
+            "the stated policy of each limit, within 100 ms; nothing granted twice afterwards",
+            later="step 4, several hosts",
+        ),
+        Row(
+            "the database is gone",
+            "known keys work on, then 503 and never 401; usage is kept and written later",
+            later="step 4, keys in a database",
+        ),
+        Row(
+            "a loop that stands still for five seconds",
+            "reported once with its stack; the worker lives on",
+            ("server/test_watchman.py::test_a_loop_that_stands_still_is_reported_once_with_its_stack_and_lives_on",),
+        ),
     ),
 )

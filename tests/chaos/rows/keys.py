@@ -99,5 +99,27 @@ KEYS = Section(
                 "upstream/test_resolver.py::test_a_name_that_leads_to_a_metadata_service_is_not_followed",
             ),
         ),
+        Row(
+            "whatever bytes are sent as key, head, body or answer",
+            "every parser reads what the library beside it reads, or refuses; the documented answers alone",
+            (
+                "fuzz/test_keys.py::test_a_key_opens_the_door_where_it_stands_alone_in_its_place_whoever_came_before",
+                "fuzz/test_requests.py::test_a_request_that_is_run_is_the_one_that_aiohttp_reads",
+                "fuzz/test_bodies.py::test_what_is_peeked_is_what_vllm_will_read",
+                "fuzz/test_answers.py::test_a_whole_answer_is_one_to_aiohttp_too_and_says_the_same",
+                "fuzz/test_streams.py::test_nothing_raises_and_a_stream_without_its_end_is_never_a_success",
+                "fuzz/test_api.py::test_every_answer_is_a_documented_one_and_no_failure_of_the_gateway",
+            ),
+        ),
+        Row(
+            "a key that was revoked, all caches being warm",
+            "401 on every worker within a second",
+            later="step 4, keys in a database",
+        ),
+        Row(
+            "a canary key, in the database and in traces",
+            "found nowhere",
+            later="step 4, keys in a database; step 5, traces",
+        ),
     ),
 )
