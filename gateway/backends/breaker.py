@@ -49,7 +49,7 @@ class Breaker:
         self._failures = board.circuits.failures  # for `succeeded`, which every request calls
         self._threshold = settings.circuit_failure_threshold
         self._pause = settings.circuit_recovery_timeout
-        self._longest = max(self._pause, settings.circuit_max_recovery_secs)
+        self._longest = settings.circuit_max_recovery_secs
         self._clock = clock
         self._on_change = on_change
         self._jitter = jitter
