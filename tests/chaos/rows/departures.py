@@ -53,7 +53,7 @@ DEPARTURES = Section(
         ),
         Row(
             "a fifth of all clients leave and a worker is killed every few seconds, under a mixed load",
-            "no slot, lease, task or connection is left, no request is lost but the killed workers'; longer: `make soak`",
+            "no slot, lease, task or connection is left; none is lost but the killed workers'; longer: `make soak`",
             ("soak/test_soak.py::test_a_short_soak_loses_nothing_and_leaves_nothing",),
         ),
     ),
