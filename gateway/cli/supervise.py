@@ -78,8 +78,8 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
             on_ready=announce,
         )
         await supervisor.run()
-        # The loop's end gives the signals back to the system: an impatient second one would end us as if by accident.
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        for number in ENDING:  # an impatient second one finds us on the way out, which must end with 0 all the same
+            signal.signal(number, signal.SIG_IGN)
 
     try:
         uvloop.run(serve())

@@ -83,7 +83,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until told to stop, then let requests finish.
 
-        The signals stay ours when it returns: whoever sends one twice is not answered by the process's sudden death.
+        SIGTERM, SIGINT and SIGHUP stay ours when it returns; there is nothing left that they could ask for.
 
         Raises:
             CannotListenError: the address or the metrics' address is taken.
@@ -127,8 +127,12 @@ class Supervisor:
             else:
                 self.stop()
 
+        def hear(number: int, answer: Callable[[], None]) -> None:
+            # Not by the loop's own means: its end would give the signals back, and a second one end us by accident.
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(answer))
+
         for number, answer in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, hang_up)):
-            loop.add_signal_handler(number, answer)
+            hear(number, answer)
 
     async def _supervise(self, endpoints: Endpoints) -> None:
         house = self._house
