@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import BACKEND_KEY, Gateway
+from tests.support.gateway import BACKEND_KEY, Gateway, wait_until
 from tests.support.simulators import Simulator
 
 MakeGateway = Callable[..., Gateway]
@@ -104,14 +104,34 @@ def make_gateway(tmp_path: Path) -> Iterator[MakeGateway]:
 
 @pytest.fixture(scope="module")
 def chat_gateway(chat_servers: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """One gateway of two workers, its rate limit out of the way, before two chat replicas."""
-    settings = {**chat_servers.settings(), "GATEWAY_WORKERS": 2, "MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000}
+    """One gateway of two workers, its rate limit and its breaker out of the way, before two chat replicas.
+
+    Its tests make the replicas fail one after another: so many failures in a row would be another test's business.
+    """
+    settings = {
+        **chat_servers.settings(),
+        "GATEWAY_WORKERS": 2,
+        "MAX_RPS_PER_IP": 10_000,
+        "RPS_BURST": 10_000,
+        "CIRCUIT_FAILURE_THRESHOLD": 1_000_000,
+        "CIRCUIT_RECOVERY_TIMEOUT": 0.1,
+        "BACKEND_UP_AFTER": 1,
+    }
     with Gateway(tmp_path_factory.mktemp("gateway"), **settings) as gateway:
         yield gateway
 
 
 @pytest.fixture
 def chat(chat_gateway: Gateway, chat_fleet: Fleet) -> Gateway:
-    """The module's gateway, before replicas with nothing switched on."""
-    del chat_fleet
+    """The module's gateway, before replicas with nothing switched on, both of which it uses."""
+
+    def well() -> bool:
+        if chat_gateway.well():
+            return True
+        with chat_gateway.client() as client:  # a circuit is closed by a request that goes well
+            client.post("/v1/completions", json={"model": "qwen", "prompt": "hello", "max_tokens": 1})
+        return False
+
+    wait_until(well, 10, "the gateway did not take its backends back")
+    chat_fleet.clear()
     return chat_gateway

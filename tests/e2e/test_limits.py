@@ -123,6 +123,7 @@ def test_a_forwarded_header_of_an_untrusted_peer_changes_nothing(chat_fleet: Fle
 
 def test_the_replicas_take_turns_over_all_workers_together(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=4, MAX_RPS_PER_IP=100_000, RPS_BURST=100_000)
+    wait_until(gateway.well, 10)
 
     def ask(_: int) -> None:
         with gateway.client() as client:

@@ -61,6 +61,7 @@ class Gateway:
     """
 
     def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder = folder
         self.port = free_port()
         self.metrics_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -144,6 +145,11 @@ class Gateway:
         text = self._visitor.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
         samples = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, value in samples}
+
+    def well(self) -> bool:
+        """Whether every backend was probed and has its share of the requests."""
+        report = self._visitor.get(f"{self.url}/health/detailed", headers={"authorization": f"Bearer {KEY}"})
+        return bool(report.json()["status"] == "ok")
 
     def idle(self) -> bool:
         """Whether no slot is held and nobody waits."""
