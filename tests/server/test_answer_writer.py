@@ -93,6 +93,18 @@ def test_pieces_of_unstated_length_are_the_same_bytes_pushed_or_sent(
         assert paper.written == HEAD + fields + b"\r\n" + body
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_head_waits_for_the_body_whose_length_it_states_and_for_no_other(*, stated: bool) -> None:
+    paper = Paper()
+    answer = writer(paper)
+    answer.begin(200, [(b"content-length", b"4")] if stated else [])
+    assert (paper.written == b"") is stated
+    answer.write(b"bo", more=True)
+    assert paper.written.startswith(HEAD)
+    answer.write(b"dy", more=False)
+    assert paper.written.count(HEAD) == 1
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_status_without_a_body_states_none_and_gets_none(status: int) -> None:
     for way in WAYS:

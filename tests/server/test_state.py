@@ -140,6 +140,15 @@ async def test_a_cut_and_an_early_answer_leave_it_deaf(path: str, first: Callabl
     assert visit.paths == [path]
 
 
+@pytest.mark.parametrize("state", State)
+async def test_only_an_idle_connection_is_closed_for_being_idle(state: State) -> None:
+    for check in ("_close_if_idle", "_check_idleness"):
+        visit = await visiting(state)
+        visit.protocol._idle_since = float("-inf")
+        getattr(visit.protocol, check)()
+        assert bool(visit.wire.ended) is (state is State.IDLE)
+
+
 def test_the_table_has_a_row_for_each_state() -> None:
     table = (State.__doc__ or "").splitlines()
     assert [line.split("`")[1] for line in table if "| `" in line[:8]] == [state.name for state in State]
