@@ -66,7 +66,7 @@ def test_a_datagram_wakes_whoever_got_the_slot(directory: Path) -> None:
     with crew(directory, 2) as (holder, waiter):
         held = holder.do("hold", limit=1)
         waiter.do("look_no_more")
-        waiting = waiter.start("hold", limit=1)
+        waiting = waiter.start("hold", limit=1, patience=10 * PROMPTLY)
         until_figures(holder, (1, 1))
         holder.do("free", token=held)
         assert isinstance(waiter.result(waiting), int)

@@ -48,7 +48,7 @@ def test_a_datagram_wakes_whoever_got_the_seat(pair: tuple[Worker, Worker]) -> N
     holder, waiter = pair
     held = holder.do("sit")
     waiter.do("look_no_more")
-    waiting = waiter.start("sit")
+    waiting = waiter.start("sit", patience=10 * PROMPTLY)
     until_seats(holder, 1, chat0=1)
     holder.do("stand", token=held)
     assert isinstance(waiter.result(waiting), int)

@@ -118,8 +118,11 @@ class Witness:
 
     def come(self, request: int, organization: str, candidates: tuple[str, ...], limit: int) -> None:
         self.limit = limit
+        given = self.discipline.come(request, organization, candidates, limit)
+        mine = given.pop(request, "")
+        self._given(given)  # for a raised limit, before the newcomer stands there
         self.waiting[request] = organization, candidates
-        self._given(self.discipline.come(request, organization, candidates, limit))
+        self._given({request: mine} if mine else {})
 
     def go(self, request: int) -> None:
         if not self.sitting.pop(request, ""):
