@@ -138,8 +138,7 @@ class Breaker:
     # Each outcome, under the lock.
 
     def _forget(self, index: int, _: float) -> None:
-        if not self._words.until[index]:
-            self._words.failures[index] = 0
+        self._words.failures[index] = 0
 
     def _count(self, index: int, now: float) -> Change | None:
         if self._words.until[index]:

@@ -18,7 +18,7 @@ from gateway.core.fleet import Backend, BackendGroup
 from tests.backends.sharing import HEALTHY
 from tests.core.hand_time import HandTime
 
-INTERVAL = 10.0
+INTERVAL = 20.0
 PAUSE = 30.0
 A, B, C = (Backend(f"chat{number}", f"http://chat{number}:8000") for number in range(3))
 CHAT = BackendGroup("chat", ModelKind.CHAT, "qwen", (), (A, B, C))
@@ -142,6 +142,18 @@ def test_a_change_is_seen_by_the_next_request(fleet: Fleet) -> None:
         assert fleet.chosen().backends == expected
 
 
+def test_a_change_is_seen_by_each_group_whichever_is_asked_first(fleet: Fleet) -> None:
+    fleet.say(DOWN, HEALTHY, HEALTHY)
+    fleet.say(RECOVERING, group=EMBED)
+    assert (fleet.chosen().backends, fleet.chosen(EMBED).backends) == ((B, C), EMBED.backends)
+    fleet.say(DOWN, DOWN, HEALTHY)
+    fleet.say(DOWN, group=EMBED)
+    assert (fleet.chosen().backends, fleet.chosen(EMBED).backends) == ((C,), ())
+    fleet.say(DOWN, HEALTHY, DOWN)
+    fleet.say(HEALTHY, group=EMBED)
+    assert (fleet.chosen(EMBED).backends, fleet.chosen().backends) == (EMBED.backends, (B,))
+
+
 def test_an_open_circuit_takes_its_backend_out_until_its_trial_is_due(fleet: Fleet) -> None:
     fleet.open(A)
     assert fleet.chosen() == Choice((B, C))
@@ -230,7 +242,9 @@ def test_who_drained_gets_one_request_when_its_pause_is_over_and_no_more(fleet: 
     fleet.say(DRAINING, group=EMBED)
     fleet.advance(PAUSE - 5)
     assert fleet.chosen(EMBED) == Choice((), None, 5.0, "draining")
-    fleet.advance(5.0)
+    fleet.advance(1.0)
+    assert fleet.chosen(EMBED) == Choice((), None, 4.0, "draining")
+    fleet.advance(4.0)
     assert fleet.chosen(EMBED) == Choice((), embed, 1.0, "draining")
     assert fleet.take_trial(embed)
     assert fleet.chosen(EMBED) == Choice((), None, PAUSE, "draining")
