@@ -13,6 +13,9 @@ HEAD_WORDS = 8
 WORD_BYTES = 8
 VERDICT_BYTES = 4096
 """Of one verdict. A server's list of models is cut where it would not fit (some 80 names of 40 letters)."""
+ANSWER = 1 << 24
+"""What an answered request adds to its word of `in_flight`, whose lower three bytes count those that run: one store
+tells of both. There is room for more answers than a worker gives in centuries."""
 COPIES = 2
 """Of each verdict: one is read while the other is written."""
 
@@ -76,7 +79,8 @@ class Regions(NamedTuple):
         circuits: see there.
         suspected: until when each backend is suspected, in seconds on the monotonic clock.
         versions: of each backend's verdict; 0: there is none.
-        in_flight: requests at each backend, a row of BACKENDS words for each worker.
+        in_flight: requests at each backend, and those that were answered (`ANSWER`), a row of BACKENDS words for each
+            worker.
         alive: the last sign of life of each backend that each worker saw, in rows likewise.
         verdicts: COPIES of VERDICT_BYTES for each backend.
     """

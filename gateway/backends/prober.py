@@ -142,8 +142,9 @@ class Prober:
 
     def _conclude(self, watched: Watched, finding: Finding, began: float) -> None:
         now = self._clock.monotonic()
-        ours, alive_at = self._board.in_flight(watched.index), self._board.last_alive(watched.index)
-        moved = watched.progress.observe(finding.figures, ours=ours, alive_at=alive_at, now=now)
+        board, index = self._board, watched.index
+        ours, answers, alive_at = board.in_flight(index), board.answers(index), board.last_alive(index)
+        moved = watched.progress.observe(finding.figures, ours=ours, answers=answers, alive_at=alive_at, now=now)
         around = Circumstances(
             loaded=ours > 0,
             alive=moved or alive_at >= began - ROUNDS_SECS,
@@ -153,9 +154,9 @@ class Prober:
         before = watched.health
         after = watched.health = judge(before, finding, around, self._rules, now)
         watched.due = now + self._interval(watched, now)
-        self._board.publish(watched.backend.name, after)
+        board.publish(watched.backend.name, after)
         if before.state is State.DOWN and before.reached and after.state in IN_ROTATION:
-            self._breaker.reset(watched.index)  # one request goes first
+            self._breaker.reset(index)  # one request goes first
         self._on_probe(Probed(watched.backend, before, after, ours))
 
     def _interval(self, watched: Watched, now: float) -> float:

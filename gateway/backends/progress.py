@@ -12,9 +12,9 @@ Its page may be a stale one, which would keep a good backend out for ever. An en
 class Progress:
     """Tells an engine that hangs from one that has much to do: the first stands still, the second never does.
 
-    It stands still when it has running requests, by its own word, and neither its counters change nor does a request of
-    ours there show a sign of life. It counts from the moment at which a request of ours is seen there, so that figures
-    alone, which may be old, take nothing out of rotation.
+    It stands still when it has running requests, by its own word, and neither its counters change nor is a request of
+    ours there answered or shows another sign of life. It counts from the moment at which a request of ours is seen
+    there, so that figures alone, which may be old, take nothing out of rotation.
 
     Args:
         limit: seconds of standing still after which it is stalled.
@@ -28,19 +28,23 @@ class Progress:
         self._still_since = now
         self._tried_since = float("-inf")
         self._tried = now
+        self._answers = 0
 
-    def observe(self, figures: Figures | None, *, ours: int, alive_at: float, now: float) -> bool:
-        """Take in what a probe found; whether the backend's own counters have changed since they were last known.
+    def observe(self, figures: Figures | None, *, ours: int, answers: int, alive_at: float, now: float) -> bool:
+        """Take in what a probe found; whether something was done there since the observation before.
 
         Args:
             figures: what the backend says; None: nothing that can be used, from which nothing is concluded.
             ours: how many requests of ours are there.
+            answers: how many of them were ever answered.
             alive_at: when one of them last showed a sign of life.
             now: seconds on the monotonic clock, as `alive_at`.
         """
-        changed = figures is not None and self._last is not None and figures.counters != self._last.counters
-        if figures is not None and (changed or self._last is None or not figures.running):
+        worked = figures is not None and self._last is not None and figures.counters != self._last.counters
+        changed = worked or answers != self._answers
+        if changed or (figures is not None and (self._last is None or not figures.running)):
             self._still_since = now
+        self._answers = answers
         self._still_since = max(self._still_since, alive_at)
         self._told = figures is not None
         self._last = figures or self._last

@@ -99,10 +99,11 @@ class Attempts:
         attempt.reply.close()
         if attempt.seat is not None:
             attempt.seat.leave()
-        self._board.end(attempt.index)
         if attempt.signal is _SUCCESS:
+            self._board.answered(attempt.index)
             self._breaker.succeeded(attempt.index, trial=attempt.trial)
         else:
+            self._board.end(attempt.index)
             self._tell(attempt)
 
     def suspected(self, backend: Backend) -> bool:

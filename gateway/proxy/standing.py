@@ -52,6 +52,10 @@ class Board(Protocol):
         """One request less."""
         ...
 
+    def answered(self, index: int) -> None:
+        """One request less, as it was answered to its end."""
+        ...
+
     def alive(self, index: int, at: float) -> None:
         """A running stream there had a token at that moment of the monotonic clock."""
         ...

@@ -163,6 +163,21 @@ def test_requests_in_flight_are_summed_over_processes(page: int) -> None:
     assert board.in_flight(1) == 0
 
 
+def test_answers_are_summed_over_processes_beside_what_runs(page: int) -> None:
+    ours, theirs = Board(FLEET, page, 1), Board(FLEET, page, 2)
+    for board in (ours, theirs):
+        for _ in range(1000):
+            board.begin(0)
+            board.begin(0)
+            board.answered(0)
+    assert (ours.in_flight(0), ours.answers(0)) == (2000, 2000)
+    assert (ours.in_flight(1), ours.answers(1)) == (0, 0)
+    ours.end(0)
+    assert (ours.in_flight(0), ours.answers(0)) == (1999, 2000)
+    ours.clear_row(2)
+    assert (ours.in_flight(0), ours.answers(0)) == (999, 1000)
+
+
 def test_the_last_sign_of_life_is_the_latest_of_any_worker(page: int) -> None:
     first, second = Board(FLEET, page), Board(FLEET, page, 1)
     assert first.last_alive(0) == 0.0

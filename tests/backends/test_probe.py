@@ -65,14 +65,14 @@ async def test_figures_are_read_up_to_a_bound_and_no_further(backend: ScriptedBa
 
 async def test_figures_that_never_come_are_none(backend: ScriptedBackend) -> None:
     backend.slow = {"/metrics"}
-    finding = await find(backend.url, timeout=0.05)
+    finding = await find(backend.url, timeout=1.0)
     assert (finding.reason, finding.figures) == (Reason.OK, None)
 
 
 async def test_figures_come_also_when_the_health_check_does_not(backend: ScriptedBackend) -> None:
     backend.slow = {"/health"}
     backend.metrics = page(running=1)
-    finding = await find(backend.url, timeout=0.2)
+    finding = await find(backend.url, timeout=1.0)
     assert finding.reason is Reason.TIMEOUT
     assert finding.figures is not None
 

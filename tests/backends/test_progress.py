@@ -16,10 +16,13 @@ class Watching:
         self.progress = Progress(LIMIT, now=0.0)
         self.now = 0.0
         self.figures, self.ours, self.alive_at = figures, ours, alive_at
+        self.answers = 0
         self.look()
 
     def look(self) -> bool:
-        return self.progress.observe(self.figures, ours=self.ours, alive_at=self.alive_at, now=self.now)
+        return self.progress.observe(
+            self.figures, ours=self.ours, answers=self.answers, alive_at=self.alive_at, now=self.now
+        )
 
     def after(self, seconds: float, *, each: float = 1.0) -> bool:
         """Whether it is stalled when that time is over."""
@@ -74,6 +77,13 @@ def test_a_sign_of_life_of_our_own_streams_outweighs_old_figures() -> None:
         assert not watching.after(LIMIT - 2)
 
 
+def test_an_answer_to_us_outweighs_old_figures() -> None:
+    watching = Watching()
+    for _ in range(10):
+        watching.answers += 1
+        assert not watching.after(LIMIT - 2)
+
+
 def test_figures_alone_take_nothing_out_however_long_they_stand_still() -> None:
     assert not Watching(ours=0).after(100 * LIMIT, each=10)
 
@@ -110,8 +120,11 @@ def test_figures_that_are_missing_once_do_not_begin_the_count_anew() -> None:
     assert watching.after(1)
 
 
-def test_it_says_whether_the_figures_changed() -> None:
+def test_it_says_whether_something_was_done() -> None:
     watching = Watching()
+    assert not watching.look()
+    watching.answers += 1
+    assert watching.look()
     assert not watching.look()
     watching.figures = BUSY._replace(generated=1001)
     assert watching.look()

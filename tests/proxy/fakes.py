@@ -141,6 +141,7 @@ class FakeBoard:
 
     Attributes:
         running: requests at each backend, by index.
+        answers: requests that each has answered to their end.
         suspected: until when each is suspected.
         tokens: when a stream of each last had a token.
     """
@@ -148,6 +149,7 @@ class FakeBoard:
     def __init__(self) -> None:
         self.names = list(ADDRESSES)
         self.running = [0] * len(self.names)
+        self.answers = [0] * len(self.names)
         self.suspected = [0.0] * len(self.names)
         self.tokens = [0.0] * len(self.names)
 
@@ -160,6 +162,10 @@ class FakeBoard:
     def end(self, index: int) -> None:
         self.running[index] -= 1
         assert self.running[index] >= 0, "ended twice"
+
+    def answered(self, index: int) -> None:
+        self.end(index)
+        self.answers[index] += 1
 
     def alive(self, index: int, at: float) -> None:
         self.tokens[index] = at

@@ -285,6 +285,7 @@ async def test_how_an_answer_ends_is_told_to_the_breaker(reply: FakeReply, told:
     with contextlib.suppress(GatewayError):
         await way.run(streamed=streamed)
     assert way.conductor.breaker.told == ([f"chat0 {told}"] if told else [])
+    assert way.conductor.board.answers[0] == (told == "succeeded")
     await way.settled()
 
 
