@@ -85,8 +85,8 @@ class Answer:
                 raise (cause if isinstance(cause, BadAnswerError) else BadAnswerError("malformed")) from None
             self.reusable = False
         if self.complete:
-            if pieces and parser.head_only:
-                pieces.clear()  # a body where none may be
+            if parser.head_only and (pieces or parser.chunked):
+                pieces.clear()  # a body where none may be, or the chunks of an empty one
                 self.reusable = False
             self.stop()
         elif len(pieces) > before:

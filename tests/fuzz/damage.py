@@ -1,5 +1,6 @@
 """How do bytes go wrong? They are lost, repeated, overwritten, exchanged, or cut into other pieces."""
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -14,8 +15,10 @@ CUTS = st.lists(st.integers(0, 1 << 16), max_size=8)
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
-    """`data` cut at these places, without empty pieces."""
-    places = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
+    """`data` cut at these places, without empty pieces; an odd number stands for the next end of a line."""
+    ends = [found.end() for found in re.finditer(rb"\n", data)] or [len(data)]
+    chosen = {ends[cut // 2 % len(ends)] if cut % 2 else cut // 2 % (len(data) + 1) for cut in cuts}
+    places = [0, *sorted(chosen), len(data)]
     return [data[start:end] for start, end in pairwise(places) if end > start]
 
 
@@ -43,6 +46,20 @@ def damaged(whole: st.SearchStrategy[bytes], words: Sequence[bytes], *, most: in
         return data
 
     return wounded()
+
+
+def twisted(
+    whole: st.SearchStrategy[bytes], twists: Sequence[tuple[bytes, bytes]], *, most: int = 2
+) -> st.SearchStrategy[bytes]:
+    """Those bytes with up to `most` of their parts replaced by something that looks much like them."""
+    chosen = st.lists(st.sampled_from(twists), min_size=1, max_size=most)
+
+    def twist(data: bytes, replaced: list[tuple[bytes, bytes]]) -> bytes:
+        for old, new in replaced:
+            data = data.replace(old, new, 1)
+        return data
+
+    return st.builds(twist, whole, chosen)
 
 
 @st.composite

@@ -18,11 +18,15 @@ from tests.fuzz.effort import examples
 
 KEYS = [b"sk-first-7f3a", b"sk-second-91bc", b"sk-first-7f3a-longer"]
 SCHEMES = [b"Bearer ", b"bearer ", b"BEARER ", b"bEaReR "]
+OTHER_SCHEMES = [b"Bearer\t", b"Bearer", b"Bearer  ", b" Bearer ", b"Bearer:", b"Basic ", b"", b"Bearer Bearer "]
 WORDS = [*LINE_BYTES, b"Bearer ", b",", b", ", b"'", b'"', b"sk-first-7f3a", b"\xc3\xa9"]
 SHOWN = damaged(st.builds(bytes.__add__, st.sampled_from(SCHEMES), st.sampled_from(KEYS)), WORDS, most=2)
+ALIKE = st.builds(bytes.__add__, st.sampled_from(OTHER_SCHEMES), st.sampled_from(KEYS)) | st.integers(0, 28).map(
+    lambda length: b"Bearer sk-first-7f3a-longer"[:length]
+)
 BARE = damaged(st.sampled_from(KEYS), WORDS, most=1)
 PRESENTED = st.lists(
-    st.tuples(st.just(b"authorization"), SHOWN | BARE | st.binary(max_size=30))
+    st.tuples(st.just(b"authorization"), SHOWN | ALIKE | BARE | st.binary(max_size=30))
     | st.tuples(st.just(b"x-api-key"), BARE | SHOWN),
     max_size=3,
 )
@@ -56,7 +60,14 @@ def test_a_key_opens_the_door_where_it_stands_alone_in_its_place_whoever_came_be
 
 
 @examples(150)
-@given(st.lists(st.text(max_size=20) | st.sampled_from([key.decode() for key in KEYS]), max_size=4))
+@given(
+    st.lists(
+        st.text(max_size=20)
+        | st.text("aé\x7fß<9", min_size=7, max_size=9)
+        | st.sampled_from([key.decode() for key in KEYS]),
+        max_size=4,
+    )
+)
 def test_keys_that_a_start_accepts_open_the_door_and_others_stop_the_start(written: list[str]) -> None:
     keys = [part.strip() for part in ",".join(written).split(",") if part.strip()]
     if any(why_unfit(key) for key in keys or [""]):

@@ -26,9 +26,23 @@ HEADS = [
     b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: a.test\r\nX-Length: 5\r\ncontent-length: %d\r\n\r\n",
     b"POST /v1/embeddings HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\ncontent-length: %d\r\nX-Strength: 7\r\n\r\n",
     b"POST /v1/messages HTTP/1.1\r\nHost: a.test\r\nContent-length: %d\r\nX-Forwarded-For: 1.2.3.4, 5.6.7.8\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nX-Length: \r\nContent-Length: %d\r\n\r\n",
     b"POST http://a.test/v1/a%%20b HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\nX-Note: length: 5\r\n\r\n",
 ]
+NEVER_LEARNED = [
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nUpgrade: h2c\r\nConnection: upgrade\r\nContent-Length: %d\r\n\r\n",
+    b"POST /v1/a HTTP/1.0\r\nContent-Length: %d\r\n\r\n",
+    b"PUT /v1/a HTTP/1.1\r\nHost: a.test\r\nContent-Length: %d\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0%d\r\n\r\n",
+]
 OTHERS = [
+    b"POST /v1/a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nX-Length: 45\r\nContent-Length: \r\n\r\n" + b"x" * 45,
+    b"POST /v1/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /v1/a HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nx-t: 1\r\n\r\n",
     b"GET /health HTTP/1.1\r\nHost: a.test\r\n\r\n",
@@ -72,9 +86,20 @@ def request_of(head: bytes, size: int) -> bytes:
     return head % size + b"x" * size
 
 
-KNOWN = st.builds(request_of, st.sampled_from(HEADS), st.sampled_from([1, 3, 9, 10, 45, 264, 1000]))
-SAMPLES = [*[request_of(head, 45) for head in HEADS], *OTHERS]
-REQUESTS = KNOWN | damaged(KNOWN | crossed(SAMPLES) | st.sampled_from(OTHERS), WORDS)
+SIZES = st.sampled_from([1, 3, 9, 10, 45, 264, 1000])
+KNOWN = st.builds(request_of, st.sampled_from(HEADS), SIZES)
+SIMILAR = st.builds(
+    lambda head, stated, size: head.replace(b"%d", stated) % () + b"x" * size,
+    st.sampled_from(HEADS),
+    st.sampled_from([b"45", b"045", b"+45", b" 45", b"45 ", b"4_5", b"1", b"264", b"0", b"", b"9" * 16, b"9" * 21]),
+    SIZES,
+)
+"""Known but for what is stated as the length, and bodies of that length or not."""
+TAUGHT = [request_of(head, 45) for head in HEADS + NEVER_LEARNED]
+SAMPLES = [*TAUGHT, *OTHERS]
+REQUESTS = (
+    KNOWN | SIMILAR | st.sampled_from(SAMPLES) | damaged(KNOWN | crossed(SAMPLES) | st.sampled_from(OTHERS), WORDS)
+)
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -88,9 +113,9 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 async def who_knows_them() -> Noting:
     """The memory of a worker that has read all those heads twice."""
     memory = Noting()
-    for head in HEADS:
+    for data in TAUGHT:
         for _ in range(2):
-            await (await Visit(memory).send(request_of(head, 45))).outcome()
+            await (await Visit(memory).send(data)).outcome()
     assert len(memory._known) == len(HEADS)
     return memory
 

@@ -13,7 +13,7 @@ from gateway.core.endpoint import Dialect
 from gateway.streaming.events import FailureReason, StreamFailure
 from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
-from tests.fuzz.damage import CUTS, LINE_BYTES, damaged, pieces
+from tests.fuzz.damage import CUTS, LINE_BYTES, damaged, pieces, twisted
 from tests.fuzz.effort import examples
 from tests.streaming.test_relay_properties import BOUND, chunks, events
 from tests.streaming.wire import DONE, MESSAGE_STOP, RESPONSE_USAGE, message_text, response_delta, response_event
@@ -23,6 +23,58 @@ WORDS = [
     *(b"\n\n", b"}", b"]", b"{", b"[", b'"', b",", b"\\", b"null", b"data: ", b"event: ", b": ping\n\n", b"[DONE]"),
     *(b'"error":{"code":500}', b',"error":"x"', b'"abort"', b'"finish_reason":"abort"', b'"model":"m"', b"}]}\n\n"),
     *(b'}],"usage":{', b',"usage":{"prompt_tokens":3,"completion_tokens":4}', b'"index":1', b'"object":"error"'),
+]
+TWISTS = [
+    *(
+        (b',"', b',\r"'),
+        (b',"', b',\n"'),
+        (b',"', b', "'),
+        (b'":', b'" :'),
+        (b"data: ", b"data:"),
+        (b"data: ", b"foo: 1\ndata: "),
+    ),
+    *(
+        (b"null", b'"abort"'),
+        (b":null", b': "abort"'),
+        (b"null", b'"\\u0061bort"'),
+        (b"null", b'"stop"'),
+        (b"null", b'"odd"'),
+    ),
+    *(
+        (b"}\n\n", b',"error":{"code":500}}\n\n'),
+        (b"}\n\n", b',"error":null}\n\n'),
+        (b"}\n\n", b"}}\n\n"),
+        (b"}\n\n", b"\n\n"),
+    ),
+    *(
+        (b"}\n\n", b"}\r\n\r\n"),
+        (b"}\n\n", b"}\n"),
+        (b"}\n\n", b"} \n\n"),
+        (b"\n\n", b"\nid: 7\n\n"),
+        (b"\n\n", b"\ndata: {}\n\n"),
+    ),
+    *(
+        (b"}]}", b'}],"usage":null}'),
+        (b"}]}", b'}],"usage":{"prompt_tokens":3,"x":{"y":1}}}'),
+        (b"}]}", b'}],"usage":{}}'),
+    ),
+    *(
+        (b"}]}", b'}],"usage":{"prompt_tokens":3},"z":1}'),
+        (b"}]}", b'}],"usage":{"prompt_tokens":3}}}'),
+        (b"}]}", b'}],"z":{}}'),
+    ),
+    *(
+        (b'"index":0', b'"index":1'),
+        (b'"index":0', b'"index":00'),
+        (b'"object":"chat', b'"object":"error'),
+        (b"1795", b"-1"),
+    ),
+    *(
+        (b'"model":"qwen"', b'"model":"qwen","x":1'),
+        (b"event: ", b"event:"),
+        (b"event: ", b": "),
+        (b".delta", b".failed"),
+    ),
 ]
 NEVER = re.compile(rb"(?!)")
 ENDS = {
@@ -65,8 +117,8 @@ class Judging(WithoutMemory):
 def spoken(draw: st.DrawFn, dialect: Dialect) -> list[bytes]:
     """The events of a stream of that dialect, some of them damaged or not of it at all."""
     usual, end = UTTERED[dialect]
-    odd = damaged(usual | events, WORDS)
-    return [*draw(st.lists(usual | usual | odd, max_size=8)), draw(st.sampled_from([end, end, end[:-1], b""]))]
+    odd = twisted(usual, TWISTS) | damaged(usual | events, WORDS)
+    return [*draw(st.lists(usual | odd, max_size=8)), draw(st.sampled_from([end, end, end[:-1], b""]))]
 
 
 Told = tuple[bytes, StreamFailure | None, object, int, bool]
@@ -128,6 +180,9 @@ def test_a_client_is_shown_the_beginning_of_what_was_sent_and_the_end_only_where
     if dialect is not Dialect.OPENAI:
         sent = [event for event in sent if event[1] != b"[DONE]"]
     assert shown == sent[: len(shown)]
+    assert all(
+        not line or line.split(b":")[0] in {b"", b"data", b"event", b"id", b"retry"} for line in out.split(b"\n")
+    )
     if failure is None:
         name, data = ENDS[dialect]
         assert shown[-1][0].replace(b"incomplete", b"completed") == name
