@@ -31,6 +31,7 @@ def draw(outcome: Outcome, file: Path) -> bool:
     waits.set_ylabel("p99 of a second, s")
     waits.set_xlabel(f"seconds; a line is a kill -9 of a worker ({len(outcome.deaths)} of them)")
     for axes in (memory, rate, waits):
+        axes.margins(y=0.2)
         axes.set_ylim(bottom=0)
         for death in outcome.deaths:
             axes.axvline(death.at - began, color=KILL_COLOUR, linewidth=0.7)

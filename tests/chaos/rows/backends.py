@@ -113,7 +113,10 @@ BACKENDS = Section(
         Row(
             "a thousand refusals of requests themselves: 400, 404, 422",
             "passed on; no circuit opens, every replica keeps its turns",
-            ("chaos/test_refusals.py::test_a_thousand_4xx_open_no_circuit", "proxy/test_signals.py::test_statuses"),
+            (
+                "e2e/test_failover.py::test_a_thousand_mistakes_of_clients_open_no_circuit",
+                "proxy/test_signals.py::test_statuses",
+            ),
         ),
         Row(
             "an engine that stands still while `/health` says 200",
@@ -147,6 +150,7 @@ BACKENDS = Section(
             "503 in 50 ms with the time to come back; over as soon as one is back",
             (
                 "chaos/test_outages.py::test_when_every_replica_is_dead_it_is_said_at_once_and_over_as_soon_as_one_is_back",
+                "e2e/test_failover.py::test_when_every_replica_is_down_it_is_said_without_asking_any",
                 "backends/test_availability.py::test_nobody_is_said_with_the_reason_and_when_the_next_probe_is_due",
             ),
         ),
@@ -154,6 +158,7 @@ BACKENDS = Section(
             "every replica fails, though its `/health` says 200",
             "the last one is kept in rotation",
             (
+                "e2e/test_failover.py::test_the_last_backend_stays_in_rotation_and_answers_as_soon_as_it_can",
                 "backends/test_availability.py::test_when_all_circuits_are_open_the_one_whose_trial_comes_first_stays",
                 "backends/test_availability.py::test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit",
             ),
@@ -171,6 +176,7 @@ BACKENDS = Section(
             "a circuit is half-open and two hundred requests wait",
             "exactly one tries, over all workers; another only when that one has died",
             (
+                "e2e/test_failover.py::test_of_two_hundred_that_wait_one_tries_a_half_open_backend",
                 "backends/test_breaker.py::test_of_eight_processes_with_two_hundred_requests_one_gets_the_trial",
                 "backends/test_breaker.py::test_a_killed_process_s_trial_is_granted_to_another_in_time",
                 "proxy/test_dispatcher.py::test_a_half_open_backend_is_asked_first_by_the_one_request_that_may",
@@ -195,12 +201,17 @@ BACKENDS = Section(
         Row(
             "a replica that fails fast",
             "attracts no traffic, whatever the policy",
-            ("routing/policies/test_by_load.py::test_a_replica_that_fails_everything_at_once_attracts_nothing",),
+            (
+                "e2e/test_failover.py::test_a_replica_that_fails_fast_attracts_nothing",
+                "routing/policies/test_by_load.py::test_a_replica_that_fails_everything_at_once_attracts_nothing",
+            ),
         ),
         Row(
             "a group is down or full, and names another",
             "the other answers under the name that was asked for, and a header says so",
             (
+                "e2e/test_failover.py::test_a_group_that_is_down_is_stood_in_for_and_one_that_returns_answers_itself",
+                "e2e/test_failover.py::test_a_group_that_refuses_is_stood_in_for_too",
                 "proxy/test_fallback.py::test_a_group_that_takes_nothing_is_stood_in_for",
                 "proxy/test_fallback.py::test_where_both_take_nothing_the_clients_own_group_is_what_is_spoken_of",
             ),
@@ -225,6 +236,26 @@ BACKENDS = Section(
                 "e2e/test_health.py::test_the_death_of_a_worker_changes_nothing_about_the_probing",
                 "test_companion.py::test_a_new_generation_knows_which_circuits_are_open",
             ),
+        ),
+        Row(
+            "two replicas are dead and clients of the real SDK come again",
+            "at most 1.1 attempts for a call",
+            ("e2e/test_failover.py::test_two_dead_replicas_see_few_more_attempts_than_there_are_calls",),
+        ),
+        Row(
+            "whatever fails",
+            "no request is answered twice",
+            ("e2e/test_failover.py::test_whatever_fails_no_request_is_answered_twice",),
+        ),
+        Row(
+            "a replica is full: 429 or 503",
+            "back-pressure and no failure; the other one answers",
+            ("e2e/test_failover.py::test_a_full_replica_costs_nobody_an_answer",),
+        ),
+        Row(
+            "clients that leave, by the hundred",
+            "open no circuit",
+            ("e2e/test_failover.py::test_clients_that_leave_open_no_circuit",),
         ),
     ),
 )

@@ -14,6 +14,8 @@ OVERLOAD = Section(
             "MAX_INFLIGHT_PER_BACKEND is set and one organization floods",
             "organizations take turns, first come first served inside each; a full queue is told at once",
             (
+                "e2e/test_failover.py::test_the_backlog_stays_in_the_gateway_where_places_at_backends_are_limited",
+                "e2e/test_failover.py::test_who_waits_for_a_place_for_too_long_is_told_when_to_come_back",
                 "store/test_seats.py::test_organizations_take_turns_and_each_is_served_in_order",
                 "store/test_seats.py::test_newcomers_without_end_keep_nobody_from_its_turn",
                 "proxy/test_seats.py::test_a_full_queue_is_told_at_once_and_when_to_come_back",
