@@ -56,10 +56,11 @@ class Generation:
     async def _accompanied(self) -> AsyncIterator[Companion]:
         before = self._before
         with self._house.exporter.page() as page:
-            async with self.edition.companion(page, before.companion if before else None) as self.companion:
+            async with self.edition.companion(page, before.companion if before else None) as companion:
                 del before  # it may end now, and is not to be held by who replaced it
+                self.companion = companion
                 try:
-                    yield self.companion
+                    yield companion
                 finally:
                     self.companion = None
                     self._keepers.clear()

@@ -108,6 +108,8 @@ class WorkerServer(uvicorn.Server):
         logger.info("worker_drain_began", extra=self._situation())
         for acceptor in self._acceptors:
             acceptor.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # at once: what is answered from here on says `connection: close`
 
     def retire(self) -> None:
         """Take no connections from this moment on, and end when those that there are have ended.

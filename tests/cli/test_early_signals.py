@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def gone(pids: list[int]) -> bool:
+    return not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_at_any_moment_of_the_start_is_a_clean_end(number: signal.Signals, tmp_path: Path) -> None:
     for moment in MOMENTS:
@@ -33,7 +38,7 @@ def test_a_signal_at_any_moment_of_the_start_is_a_clean_end(number: signal.Signa
                 command("build"), cwd=ROOT, env=environment(LIMITER_PATH=str(tmp_path)[:70]), stderr=subprocess.PIPE
             ) as process
         ):
-            await_that(lambda process=process: caught(process.pid, signal.SIGTERM))
+            await_that(partial(caught, process.pid, signal.SIGTERM))
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(moment / 1000)
             born = children(process.pid)
@@ -42,7 +47,7 @@ def test_a_signal_at_any_moment_of_the_start_is_a_clean_end(number: signal.Signa
             assert process.returncode == 0, errors.decode()
             assert b"Traceback" not in errors
             assert b"worker_died" not in errors
-            await_that(lambda born=born: not [pid for pid in born if Path(f"/proc/{pid}").exists()])
+            await_that(partial(gone, born))
 
 
 def test_a_second_signal_at_the_very_end_changes_nothing(tmp_path: Path) -> None:

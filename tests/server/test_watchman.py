@@ -14,13 +14,12 @@ from gateway.server.life import Worker
 from gateway.server.watchman import LOOK_SECS
 from tests.server.supervised import await_that, free_port, serving
 
-SETTINGS = {"GATEWAY_WORKERS": "1", "WORKER_BLOCKED_SECS": "1"}
 FIGURE = "gateway_worker_blocked_total"
 
 
 def test_a_loop_that_stands_still_is_reported_once_with_its_stack_and_lives_on(tmp_path: Path) -> None:
     done = tmp_path / "done"
-    with serving(tmp_path, METRICS_PORT=str(free_port()), **SETTINGS) as gateway:
+    with serving(tmp_path, METRICS_PORT=str(free_port()), GATEWAY_WORKERS="1", WORKER_BLOCKED_SECS="1") as gateway:
         assert gateway.figure(FIGURE) == 0
         pid, index, _, request_ids = gateway.ask().split()
         gateway.ask(f"/block?{done}")
@@ -41,7 +40,7 @@ def test_a_loop_that_stands_still_is_reported_once_with_its_stack_and_lives_on(t
 
 def test_a_worker_that_is_stopped_is_reported_without_a_stack_and_another_time_with_one(tmp_path: Path) -> None:
     done = tmp_path / "done"
-    with serving(tmp_path, **SETTINGS) as gateway:
+    with serving(tmp_path, GATEWAY_WORKERS="1", WORKER_BLOCKED_SECS="1") as gateway:
         (pid,) = gateway.workers()
         os.kill(pid, signal.SIGSTOP)
         await_that(lambda: gateway.events("worker_blocked"))
@@ -77,7 +76,7 @@ async def test_who_comes_late_himself_reports_nobody(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(watchman, "look_at", look)
     monkeypatch.setattr(watchman, "_pause", pause)
-    monkeypatch.setattr(watchman.asyncio, "get_running_loop", Loop)
+    monkeypatch.setattr(asyncio, "get_running_loop", Loop)
     worker = cast("Worker", object())
     with pytest.raises(asyncio.CancelledError):
         await watchman.watch([worker], Metrics(), lambda: 5.0)
