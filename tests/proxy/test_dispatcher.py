@@ -359,10 +359,10 @@ async def test_the_last_backend_is_asked_by_those_too_who_did_not_get_its_trial(
     assert attempt.backend is BACKENDS[0]
 
 
-async def test_a_backend_that_failed_its_trial_is_not_asked_again_for_the_same_request() -> None:
-    post = Post(chat0=[NeverSent("refused")])
+async def test_a_backend_that_refused_its_trial_is_not_asked_again_for_the_same_request() -> None:
+    post = Post(chat0=[refusal(), whole(b"{}")])
     post.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[:1], trial=BACKENDS[0])
-    await post.fails(UnreachableError)
+    await post.fails(BusyError)
     assert post.client.order == ["chat0"]
 
 

@@ -119,6 +119,13 @@ async def test_a_group_that_takes_nothing_is_stood_in_for(own: list[FakeReply | 
     assert way.conductor.metrics.counted[FALLBACKS.name, "chat", "text2sql"] == 1
 
 
+async def test_a_name_that_needed_no_change_at_its_own_group_is_put_into_the_fallbacks_answer() -> None:
+    way = Way(chat1=[whole(ANSWER)])
+    way.down(QWEN)
+    await way.run(asked="qwen")
+    assert orjson.loads(way.told.body)["model"] == "qwen"
+
+
 async def test_a_stream_of_the_fallback_says_so_in_its_head_and_bears_the_name_asked_for() -> None:
     way = Way(chat1=[events(chunk("arctic"), DONE)])
     way.down(QWEN)
