@@ -35,6 +35,7 @@ def test_a_stop_with_a_hundred_streams_cuts_none(chat_fleet: Fleet, make_gateway
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, **limits)
     for name in BOTH:
         chat_fleet[name].set_pace(token_ms=20)
+    wait_until(lambda: ready(gateway), 10)
     with ExitStack() as stack:
         balancer = stack.enter_context(RawClient(gateway.port)).send(READY)
         assert b" 200 " in balancer.until(b"\r\n\r\n").partition(b"\r\n")[0]
@@ -50,6 +51,11 @@ def test_a_stop_with_a_hundred_streams_cuts_none(chat_fleet: Fleet, make_gateway
         bodies = [client.rest() for client in clients]
     assert [body[-300:] for body in bodies if b"data: [DONE]" not in body] == []
     assert gateway.wait(20) == 0
+
+
+def ready(gateway: Gateway) -> bool:
+    with RawClient(gateway.port) as balancer:
+        return b" 200 " in balancer.send(READY).until(b"\r\n\r\n").partition(b"\r\n")[0]
 
 
 def refused(gateway: Gateway) -> bool:
