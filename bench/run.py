@@ -19,7 +19,7 @@ from bench.cores import Cores, available, divide, model_name, pinned
 from bench.goals import judge, told
 from bench.instruments.build import BuildError, Instruments, build
 from bench.instruments.mock import Mock
-from bench.peers import MODEL, PEERS, Surroundings
+from bench.peers import EMBED_MODEL, MODEL, PEERS, Surroundings
 from bench.perf import can_count
 from bench.plan import FULL, QUICK, Plan
 from bench.processes import OPEN_FILES, finished, free_port, poll, running
@@ -130,7 +130,7 @@ def _repetitions(bench: Bench, about: dict[str, Any], reps: int, out: Path) -> l
 @contextmanager
 def _mock(instruments: Instruments, cores: Cores, folder: Path) -> Iterator[Mock]:
     mock = Mock(free_port())
-    argv = [str(instruments.mock), "-p", str(mock.port), "-m", MODEL]
+    argv = [str(instruments.mock), "-p", str(mock.port), "-m", MODEL, "-e", EMBED_MODEL]
     log = folder / "mock.log"
     with running(argv, cores=cores.load, folder=folder, log=log, environment={}):
         for _ in poll(MOCK_START_SECS):

@@ -2,6 +2,7 @@
  *
  *   cc -O2 -o mock mock.c
  *   ./mock [-p port] [-n events] [-d ms_between_events] [-f ms_before_the_answer] [-b events_per_write] [-m model]
+ *          [-e embedding_model]
  *
  * One thread, epoll, HTTP/1.1 with keep-alive, on 127.0.0.1 (port 9000 unless told otherwise).
  *
@@ -84,7 +85,8 @@ static struct {
     uint64_t first;   /* -f, in ns */
     int burst;        /* -b */
     const char *model;
-} option = {.events = 64, .burst = 1, .model = "mock-model"};
+    const char *embedder; /* the model's name in /v1/embeddings, listed beside the other one */
+} option = {.events = 64, .burst = 1, .model = "mock-model", .embedder = "mock-embedder"};
 
 static struct {
     uint64_t requests, streams, started, done, aborted, last_abort_ns, accepted, bad, events;
@@ -435,15 +437,17 @@ static void answer_stats(struct connection *c) {
     answer(c, body);
 }
 
+#define LISTED_MODEL                                                                                                   \
+    "{\"id\":\"%s\",\"object\":\"model\",\"created\":1790000000,"                                                        \
+    "\"owned_by\":\"vllm\",\"root\":\"%s\",\"parent\":null,\"max_model_len\":8192}"
+
 /* What gateways ask before they trust a server. */
 static void answer_probe(struct connection *c, const struct request *r) {
     char body[1024];
     const char *model = option.model;
     if (contains(r->path, r->path_length, "/models")) {
-        snprintf(body, sizeof body,
-                 "{\"object\":\"list\",\"data\":[{\"id\":\"%s\",\"object\":\"model\",\"created\":1790000000,"
-                 "\"owned_by\":\"vllm\",\"root\":\"%s\",\"parent\":null,\"max_model_len\":8192}]}",
-                 model, model);
+        snprintf(body, sizeof body, "{\"object\":\"list\",\"data\":[" LISTED_MODEL "," LISTED_MODEL "]}", model, model,
+                 option.embedder, option.embedder);
     } else if (contains(r->path, r->path_length, "info")) {
         snprintf(body, sizeof body,
                  "{\"model_path\":\"%s\",\"served_model_name\":\"%s\",\"tokenizer_path\":\"%s\","
@@ -710,7 +714,7 @@ static void make_chat_answer(void) {
 static void make_embeddings_answer(void) {
     char *body = grown(NULL, VECTORS * (DIMENSIONS * NUMBER_LENGTH + 100) + MAX_MODEL + 200);
     char *at = body;
-    at += sprintf(at, "{\"id\":\"embd-1\",\"object\":\"list\",\"created\":1790000000,\"model\":\"%s\",", option.model);
+    at += sprintf(at, "{\"id\":\"embd-1\",\"object\":\"list\",\"created\":1790000000,\"model\":\"%s\",", option.embedder);
     at += sprintf(at, "\"data\":[");
     for (int vector = 0; vector < VECTORS; vector++) {
         at += sprintf(at, "%s{\"index\":%d,\"object\":\"embedding\",\"embedding\":[", vector ? "," : "", vector);
@@ -727,7 +731,7 @@ static void make_embeddings_answer(void) {
 /* Returns the port; ends the process when the command line makes no sense. */
 static int read_command_line(int argc, char **argv) {
     int port = 9000;
-    for (int letter; (letter = getopt(argc, argv, "p:n:d:f:b:m:")) != -1;) {
+    for (int letter; (letter = getopt(argc, argv, "p:n:d:f:b:m:e:")) != -1;) {
         switch (letter) {
         case 'p':
             port = atoi(optarg);
@@ -735,15 +739,18 @@ static int read_command_line(int argc, char **argv) {
         case 'm':
             option.model = optarg;
             break;
+        case 'e':
+            option.embedder = optarg;
+            break;
         case '?':
             fprintf(stderr, "usage: mock [-p port] [-n events] [-d ms_between_events] [-f ms_before_the_answer] "
-                            "[-b events_per_write] [-m model]\n");
+                            "[-b events_per_write] [-m model] [-e embedding_model]\n");
             exit(2);
         default:
             set_option((char)letter, atof(optarg));
         }
     }
-    if (strlen(option.model) > MAX_MODEL) {
+    if (strlen(option.model) > MAX_MODEL || strlen(option.embedder) > MAX_MODEL) {
         fprintf(stderr, "mock: a model's name has at most %d characters\n", MAX_MODEL);
         exit(2);
     }
