@@ -80,9 +80,9 @@ class Companion:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        self._figures.clear()
-        if (before := self._replaced()) is not None:
+        if not self._figures.quiet and (before := self._replaced()) is not None:
             before.hush(quiet=False)  # it speaks again if it is still there: this generation did not come up
+        self._figures.clear()
         self._scope.close()
 
     @property
@@ -118,11 +118,13 @@ class Companion:
         self._figures.clear()
 
     def in_flight(self, backend: str) -> int:
-        """Requests of this generation's workers at the backend of that name; 0 if it has none of that name."""
+        """Requests of this generation's workers, and of those before it, at the backend of that name."""
+        before = self._replaced()
+        others = 0 if before is None else before.in_flight(backend)
         try:
-            return self.board.in_flight(self.board.index(backend))
-        except KeyError:
-            return 0
+            return self.board.in_flight(self.board.index(backend)) + others
+        except KeyError:  # other settings, other backends
+            return others
 
     async def _watch(self) -> None:
         """Run the prober; a fault of ours must not end it for good."""
@@ -149,9 +151,7 @@ class Companion:
         if self._figures.quiet:
             return
         tell_change(self._log, probed)
-        before = self._replaced()
-        others = 0 if before is None else before.in_flight(probed.backend.name)
-        self._figures.show(probed, probed.ours + others)
+        self._figures.show(probed, self.in_flight(probed.backend.name))
 
     def _replaced(self) -> "Companion | None":
         """The companion of the generation before, as long as that lives; we do not make it live longer."""

@@ -163,6 +163,20 @@ async def test_of_two_generations_the_newer_one_speaks(host: Host, backend: Scri
     await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 2)
 
 
+async def test_the_end_of_a_generation_that_was_replaced_gives_nobody_the_word(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url)
+    first = await host.companion(chosen)
+    with host.totals.page() as descriptor:
+        async with Companion(chosen, descriptor, host.log, first) as second:
+            third = await host.companion(chosen, before=second)
+    rounds = len(backend.asked)
+    await until(lambda: len(backend.asked) > rounds + 12)  # the first and the third go on
+    assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
+    assert third.in_flight("chat0") == 0
+
+
 async def test_a_generation_that_does_not_come_up_leaves_the_word_to_the_one_before(
     host: Host, backend: ScriptedBackend
 ) -> None:

@@ -111,7 +111,7 @@ def test_a_refused_connection_is_no_matter_of_load() -> None:
 
 
 def test_an_engine_that_stands_still_is_down_though_it_says_that_it_is_healthy() -> None:
-    stalled = after(HEALTHY, OK, around=Circumstances(loaded=True, stalled=True))
+    stalled = after(HEALTHY, OK, around=Circumstances(stalled=True), rules=RULES._replace(down_after=3))
     assert (stalled.state, stalled.reason) == (State.DOWN, Reason.STALLED)
     assert after(stalled, OK).recovering
     assert after(stalled, OK, OK, OK).state is State.HEALTHY

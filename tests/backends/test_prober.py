@@ -204,6 +204,31 @@ async def test_the_stall_is_found_in_the_limit_one_interval_and_a_second(backend
     assert LIMIT <= found <= LIMIT + watch.settings.backend_probe_interval_secs + SOON_SECS + 2 * TICK_SECS
 
 
+async def test_one_that_did_not_move_between_two_probes_is_looked_at_every_second_until_it_does(
+    backend: ScriptedBackend,
+) -> None:
+    watch = Watch(backend.url)
+    backend.metrics = page(running=4, generated=100)
+    watch.board.begin(0)
+    async with watch.running():
+        await watch.until(lambda: len(watch.told) == 2)
+        rest = await watch.until(lambda: len(watch.told) == 3)
+        assert rest == pytest.approx(SOON_SECS, abs=2 * TICK_SECS)
+        backend.metrics = page(running=4, generated=101)
+        await watch.until(lambda: len(watch.told) == 4)
+        rest = await watch.until(lambda: len(watch.told) == 5)
+        assert rest == pytest.approx(watch.settings.backend_probe_interval_secs, abs=2 * TICK_SECS)
+
+
+async def test_one_bad_probe_under_load_takes_nothing_out(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url, backend_probe_timeout_secs=0.3)
+    await watch.probes()
+    backend.silent = True
+    watch.board.begin(0)
+    assert (await watch.probes(each=10)).state is State.BUSY
+    assert (await watch.probes(each=10)).state is State.DOWN
+
+
 async def test_a_sign_of_life_of_our_own_streams_keeps_a_backend_whose_figures_are_old(
     backend: ScriptedBackend,
 ) -> None:

@@ -70,6 +70,14 @@ def test_an_engine_that_runs_nothing_is_never_stalled() -> None:
     assert not watching.after(10 * LIMIT)
 
 
+def test_the_limit_counts_from_the_moment_at_which_it_has_something_to_do() -> None:
+    watching = Watching(BUSY._replace(running=0, waiting=0))
+    watching.after(10 * LIMIT)
+    watching.figures = BUSY
+    assert not watching.after(LIMIT - 1)
+    assert watching.after(2)
+
+
 def test_a_sign_of_life_of_our_own_streams_outweighs_old_figures() -> None:
     watching = Watching()
     for _ in range(10):
