@@ -231,25 +231,23 @@ def test_a_retiring_worker_is_told_to_hurry_when_all_is_to_end(tmp_path: Path) -
         assert gateway.process.wait(30) == 0
 
 
-def held(pid: int) -> list[str]:
-    """What a process holds: descriptors, and mappings of memory without a name."""
-    descriptors = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115 -- no file has that name
+def shared_memory(pid: int) -> list[str]:
+    """What a process holds of memory without a name: descriptors and mappings."""
+    opened = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115 -- no file has that name
     mapped = [line.split(maxsplit=5)[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
-    kinds = [one.partition(":")[0] for one in descriptors]
-    return sorted([*kinds, *(name for name in mapped if "memfd:" in name)])
+    return sorted(name for name in (*opened, *mapped) if "memfd:" in name)
 
 
 def test_generations_may_overlap_and_each_frees_what_it_held_when_its_last_worker_ends(tmp_path: Path) -> None:
     done = [tmp_path / "first", tmp_path / "second", tmp_path / "third"]
     with serving(tmp_path, METRICS_PORT=str(free_port())) as gateway:
         gateway.ask()
-        gateway.reloaded()
-        await_that(lambda: len(gateway.workers()) == 2)
-        resting = held(gateway.process.pid)
+        of_one_generation = shared_memory(gateway.process.pid)
+        assert of_one_generation
         with streaming(gateway, done[0]) as first:
-            gateway.reloaded(2)
+            gateway.reloaded()
             with streaming(gateway, done[1]) as second:
-                gateway.reloaded(3)
+                gateway.reloaded(2)
                 with streaming(gateway, done[2]) as third:
                     await_that(lambda: len(gateway.workers()) == 4)
                     assert gateway.figure('gateway_workers{state="retiring"}') == 2
@@ -261,7 +259,7 @@ def test_generations_may_overlap_and_each_frees_what_it_held_when_its_last_worke
                         assert stream.last() == "the end"
         await_that(lambda: len(gateway.workers()) == 2)
         assert gateway.figure(COUNTER) == 4
-        await_that(lambda: held(gateway.process.pid) == resting)
+        await_that(lambda: shared_memory(gateway.process.pid) == of_one_generation)
 
 
 def test_reloads_that_are_asked_for_during_one_come_after_it(tmp_path: Path) -> None:
