@@ -148,8 +148,17 @@ class Gateway:
 
     def well(self) -> bool:
         """Whether every backend was probed and has its share of the requests."""
-        report = self._visitor.get(f"{self.url}/health/detailed", headers={"authorization": f"Bearer {KEY}"})
-        return bool(report.json()["status"] == "ok")
+        return bool(self.report()["status"] == "ok")
+
+    def states(self) -> set[str]:
+        """In which states its backends are."""
+        return {backend["state"] for backend in self.report()["backends"]}
+
+    def report(self) -> dict[str, Any]:
+        """What `/health/detailed` says."""
+        answer = self._visitor.get(f"{self.url}/health/detailed", headers={"authorization": f"Bearer {KEY}"})
+        report: dict[str, Any] = answer.json()
+        return report
 
     def idle(self) -> bool:
         """Whether no slot is held and nobody waits."""
