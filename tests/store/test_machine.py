@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
+from abc import abstractmethod
 from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -188,11 +189,13 @@ class StoreMachine(RuleBasedStateMachine):
         held = ((visit, request.held) for visit, request in self.requests.items())
         return {visit: getattr(had, "backend", "") for visit, had in held if had}
 
+    @abstractmethod
     async def replace(self, store: Any, tasks: list["asyncio.Task[Held]"]) -> None:
-        raise NotImplementedError
+        """A worker has crashed, with those requests; another comes in its place."""
 
+    @abstractmethod
     async def close(self) -> None:
-        raise NotImplementedError
+        """All workers end."""
 
     def teardown(self) -> None:
         try:
