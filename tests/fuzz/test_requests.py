@@ -101,8 +101,13 @@ COUNTED = st.builds(
 """Of a length that leads, counted from the bytes' end, to the end of their head."""
 TAUGHT = [request_of(head, 45) for head in HEADS + NEVER_LEARNED]
 SAMPLES = [*TAUGHT, *OTHERS]
-REQUESTS = (
-    KNOWN | SIMILAR | st.sampled_from(SAMPLES) | damaged(KNOWN | crossed(SAMPLES) | st.sampled_from(OTHERS), WORDS)
+REQUESTS = st.one_of(
+    KNOWN,
+    SIMILAR,
+    COUNTED,
+    st.sampled_from(OTHERS),
+    st.sampled_from(SAMPLES),
+    damaged(KNOWN | crossed(SAMPLES) | st.sampled_from(OTHERS), WORDS),
 )
 
 

@@ -15,8 +15,8 @@ from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
 from tests.fuzz.damage import CUTS, LINE_BYTES, damaged, pieces, twisted
 from tests.fuzz.effort import examples
-from tests.streaming.test_relay_properties import BOUND, chunks, events
-from tests.streaming.wire import DONE, MESSAGE_STOP, RESPONSE_USAGE, message_text, response_delta, response_event
+from tests.streaming.test_relay_properties import BOUND, events, texts, usages
+from tests.streaming.wire import DONE, MESSAGE_STOP, RESPONSE_USAGE, chunk, message_text, response_delta, response_event
 
 WORDS = [
     *LINE_BYTES,
@@ -66,7 +66,7 @@ ENDS = {
 }
 DIALECTS = st.sampled_from(Dialect)
 UTTERED = {
-    Dialect.OPENAI: (chunks, DONE),
+    Dialect.OPENAI: (st.builds(chunk, texts, usage=usages, index=st.sampled_from([0, 0, 0, 1])), DONE),
     Dialect.RESPONSES: (
         st.builds(response_delta, st.text(max_size=8)),
         response_event("completed", status="completed", usage=RESPONSE_USAGE),
@@ -135,7 +135,14 @@ def parsed(stream: bytes) -> list[tuple[bytes, Any]]:
 
 
 @examples(300)
-@given(st.data(), DIALECTS, st.sampled_from(UsageCut), st.sampled_from([None, "alias"]), CUTS, st.booleans())
+@given(
+    st.data(),
+    st.just(Dialect.OPENAI) | DIALECTS,
+    st.sampled_from(UsageCut),
+    st.sampled_from([None, "alias"]),
+    CUTS,
+    st.booleans(),
+)
 def test_what_is_recognised_passes_as_what_is_read_does_in_any_pieces(
     source: st.DataObject,
     dialect: Dialect,
