@@ -1,5 +1,6 @@
 """Is a stream that is read in its fast ways read as it is where every event is taken apart? On damaged streams too."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -100,7 +101,8 @@ def spoken(draw: st.DrawFn, dialect: Dialect) -> list[bytes]:
     """The events of a stream of that dialect, some of them damaged or not of it at all."""
     usual, end = UTTERED[dialect]
     odd = twisted(usual, TWISTS) | damaged(usual | events, WORDS)
-    return [*draw(st.lists(usual | odd, max_size=8)), draw(st.sampled_from([end, end, end[:-1], b""]))]
+    pairs = draw(st.lists(st.tuples(usual, usual | odd), max_size=5))  # each behind one that tells how it may begin
+    return [*itertools.chain(*pairs), draw(st.sampled_from([end, end, end[:-1], b""]))]
 
 
 Told = tuple[bytes, StreamFailure | None, object, int, bool]
