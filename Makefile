@@ -18,7 +18,7 @@ demo: install ## five simulated vLLM servers and the gateway, with examples to p
 test: install ## the whole test suite
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-fuzz: install ## the generated tests in rounds, each with other examples and twenty times as many in tests/fuzz (FUZZ_SECS=900, FUZZ="tests/fuzz ...")
+fuzz: install ## the generated tests in rounds, each with other examples (FUZZ_SECS=900, FUZZ="tests/fuzz ...")
 	@scripts/fuzz.sh $(or $(FUZZ_SECS),900) $(FUZZ)
 
 lint: install ## style, types, which package may import which, unused dependencies

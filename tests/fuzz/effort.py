@@ -1,10 +1,10 @@
-"""How hard do the generated tests try? Enough for each run of the suite, or twenty times as hard for `make fuzz`."""
+"""How hard do the generated tests try? Enough for each run of the suite, or five times as hard for each round of `make fuzz`."""
 
 from hypothesis import HealthCheck, settings
 
 LONG = "long"
 """The profile of `make fuzz`: pytest's `--hypothesis-profile`."""
-TIMES = 20
+TIMES = 5
 
 
 def examples(usually: int) -> settings:

@@ -130,7 +130,7 @@ def test_every_answer_is_a_documented_one_and_no_failure_of_the_gateway(
     if path == "/health" or (mode is GenerationMode.NEGATIVE and path in OWN and path != "/v1/models/{model_id}"):
         mode = GenerationMode.POSITIVE  # it takes nothing that could be wrong
 
-    @examples(20)
+    @examples(15)
     @given(operation.as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
         response = case.call(base_url=gateway.url, headers={"authorization": f"Bearer {KEY}"})
