@@ -1,4 +1,4 @@
-"""How hard do the generated tests try? Enough for each run of the suite; five times as hard in a round of `make fuzz`."""
+"""How hard do the generated tests try? Enough for each run of the suite; five times as hard by `make fuzz`."""
 
 from hypothesis import HealthCheck, settings
 
