@@ -2,19 +2,22 @@
 
 from gateway.backends.vllm_metrics import Figures
 
-TRY_AGAIN_AFTER = 10
+TRY_AGAIN_AFTER = 2
 """So many times the limit after our last request there a backend that stands still is believed to move again.
 
-Its page may be a stale one, which would keep a good backend out for ever. An engine that hangs costs a request then.
+Nothing may be left that it could move, and its page may be an old one, which would keep a good backend out for ever.
+Where it still hangs, that costs the one request that its circuit lets through first.
 """
 
 
 class Progress:
     """Tells an engine that hangs from one that has much to do: the first stands still, the second never does.
 
-    It stands still when it has running requests, by its own word, and neither its counters change nor is a request of
-    ours there answered or shows another sign of life. It counts from the moment at which a request of ours is seen
-    there, so that figures alone, which may be old, take nothing out of rotation.
+    It stands still when it has something to do, and neither its counters change nor is a request of ours there answered
+    or shows another sign of life. It has something to do when it says that requests run or wait, and also when a
+    request of ours is there and its page is seen to be fresh: an engine that hung while it was idle says that nothing
+    runs. It counts from the moment at which a request of ours is seen there, so that figures alone, which may be old,
+    take nothing out of rotation; and where the page is seen to be old, nothing is concluded from it.
 
     Args:
         limit: seconds of standing still after which it is stalled.
@@ -24,7 +27,7 @@ class Progress:
     def __init__(self, limit: float, now: float) -> None:
         self._limit = limit
         self._last: Figures | None = None
-        self._told = False
+        self._working = False
         self._still_since = now
         self._tried_since = float("-inf")
         self._tried = now
@@ -40,14 +43,16 @@ class Progress:
             alive_at: when one of them last showed a sign of life.
             now: seconds on the monotonic clock, as `alive_at`.
         """
-        worked = figures is not None and self._last is not None and figures.counters != self._last.counters
+        last = self._last
+        worked = figures is not None and last is not None and figures.counters != last.counters
         changed = worked or answers != self._answers
-        if changed or (figures is not None and (self._last is None or not figures.running)):
+        self._working = figures is not None and last is not None and _has_work(figures, last, ours)
+        ended = figures is not None and last is not None and last.running > 0 and not figures.running
+        if changed or ended or last is None or (figures is not None and not self._working):
             self._still_since = now
         self._answers = answers
         self._still_since = max(self._still_since, alive_at)
-        self._told = figures is not None
-        self._last = figures or self._last
+        self._last = figures or last
         if ours:
             self._tried = now
             if self._tried_since < self._still_since:
@@ -58,9 +63,15 @@ class Progress:
 
     def doubtful(self, now: float) -> bool:
         """Whether it did not move since the observation before this one, made `now`: reason to look more often."""
-        running = self._told and self._last is not None and self._last.running > 0
-        return running and self._tried_since >= self._still_since and now > self._still_since
+        return self._working and self._tried_since >= self._still_since and now > self._still_since
 
     def stalled(self, now: float) -> bool:
         """Whether it has stood still for longer than the limit, as far as is known."""
         return self.doubtful(now) and now - self._tried_since >= self._limit
+
+
+def _has_work(figures: Figures, last: Figures, ours: int) -> bool:
+    """Whether the engine has something to do, as far as its page can be believed."""
+    if figures.listed is None:
+        return figures.running > 0
+    return figures.listed != last.listed and (figures.running > 0 or figures.waiting > 0 or ours > 0)

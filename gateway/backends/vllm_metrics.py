@@ -8,11 +8,13 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A page of one engine has some 100 KB; more than this is not read."""
 
 _SAMPLE = re.compile(
-    rb"^vllm:(num_requests_running|num_requests_waiting|generation_tokens_total|prompt_tokens_total"
-    rb"|request_success_total)(?:\{[^}\n]*\})?[ \t]+([^ \t\r\n]+)",
+    rb"^(?:vllm:(num_requests_running|num_requests_waiting|generation_tokens_total|prompt_tokens_total"
+    rb"|request_success_total)(?:\{[^}\n]*\})?|(http_requests_total)\{[^}\n]*handler=\"/v1/models\"[^}\n]*\})"
+    rb"[ \t]+([^ \t\r\n]+)",
     re.MULTILINE,
 )
 """A label's value may hold a brace only where a model's name does; such a page counts as saying nothing."""
+_LISTED = b"http_requests_total"
 _NAMES = 5
 
 
@@ -25,6 +27,8 @@ class Figures(NamedTuple):
         generated: tokens made since its start.
         prompted: tokens of prompts taken in since its start.
         finished: requests that ended by themselves since its start.
+        listed: how often its models were asked for, as every probe does; None where it does not say. A page in which
+            this stands still between two probes is an old one.
     """
 
     running: float
@@ -32,6 +36,7 @@ class Figures(NamedTuple):
     generated: float
     prompted: float
     finished: float
+    listed: float | None = None
 
     @property
     def counters(self) -> tuple[float, float, float]:
@@ -42,7 +47,8 @@ class Figures(NamedTuple):
 def read_figures(page: bytes) -> Figures | None:
     """The figures of a page in Prometheus' text format; None where one is missing or no finite number above zero."""
     sums: dict[bytes, float] = {}
-    for name, written in _SAMPLE.findall(page):
+    for engines, servers, written in _SAMPLE.findall(page):
+        name = engines or servers
         try:
             value = float(written)
         except ValueError:
@@ -50,6 +56,7 @@ def read_figures(page: bytes) -> Figures | None:
         if not math.isfinite(value) or value < 0:
             return None
         sums[name] = sums.get(name, 0.0) + value
+    listed = sums.pop(_LISTED, None)
     if len(sums) < _NAMES:
         return None
     return Figures(
@@ -58,4 +65,5 @@ def read_figures(page: bytes) -> Figures | None:
         generated=sums[b"generation_tokens_total"],
         prompted=sums[b"prompt_tokens_total"],
         finished=sums[b"request_success_total"],
+        listed=listed,
     )

@@ -65,6 +65,55 @@ def test_a_saturated_engine_that_makes_one_token_now_and_then_is_never_stalled()
         assert not watching.after(LIMIT - 2)
 
 
+IDLE = BUSY._replace(running=0, waiting=0)
+
+
+class Listing(Watching):
+    """The same, where the page tells how often it was asked for models: once more at each look, unless it is old."""
+
+    old = False
+
+    def look(self) -> bool:
+        if self.figures is not None and not self.old:
+            self.figures = self.figures._replace(listed=(self.figures.listed or 0.0) + 1)
+        return super().look()
+
+
+def test_an_engine_that_hung_while_it_was_idle_is_found_by_a_request_of_ours() -> None:
+    watching = Listing(IDLE)
+    assert not watching.after(LIMIT - 1)
+    assert watching.after(2)
+
+
+def test_what_waits_in_vain_for_an_engine_is_work_too() -> None:
+    watching = Listing(IDLE._replace(waiting=1))
+    assert watching.after(LIMIT + 1)
+
+
+def test_nothing_is_concluded_from_a_page_that_is_seen_to_be_old() -> None:
+    watching = Listing(BUSY)
+    watching.old = True
+    assert not watching.after(100 * LIMIT, each=10)
+
+
+def test_an_idle_engine_without_a_request_of_ours_is_well() -> None:
+    assert not Listing(IDLE, ours=0).after(100 * LIMIT, each=10)
+
+
+def test_an_engine_that_drops_all_it_ran_has_moved() -> None:
+    watching = Listing(BUSY)
+    assert watching.after(LIMIT + 1)
+    watching.figures = IDLE._replace(listed=1000.0)
+    assert not watching.after(1)
+
+
+def test_one_that_hung_idle_is_tried_again_when_our_requests_have_left() -> None:
+    watching = Listing(IDLE)
+    assert watching.after(LIMIT + 1)
+    watching.ours = 0
+    assert not watching.after(1)
+
+
 def test_an_engine_that_runs_nothing_is_never_stalled() -> None:
     watching = Watching(BUSY._replace(running=0, waiting=0))
     assert not watching.after(10 * LIMIT)

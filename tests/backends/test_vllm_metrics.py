@@ -19,6 +19,15 @@ def test_engines_and_finish_reasons_are_added_up() -> None:
     assert read_figures(WELL + second) == Figures(6, 4, 2000, 1001.0, 14)
 
 
+def test_how_often_models_were_asked_for_is_told_where_the_page_says_so() -> None:
+    listed = b'http_requests_total{handler="/v1/models",method="GET",status="2xx"} %d.0\n'
+    other = b'http_requests_total{handler="/v1/chat/completions",method="POST",status="2xx"} 9.0\n'
+    figures = read_figures(WELL + listed % 5 + listed.replace(b"2xx", b"4xx") % 2 + other)
+    assert figures is not None
+    assert figures.listed == 7
+    assert read_figures(listed % 5) is None
+
+
 def test_windows_lines_and_missing_labels_are_read() -> None:
     bare = WELL.replace(b'{engine="0",model_name="qwen"}', b"").replace(b"\n", b"\r\n")
     assert read_figures(bare) == read_figures(WELL)

@@ -103,6 +103,22 @@ def test_an_engine_that_hangs_leaves_rotation_in_the_stated_time_and_is_back_whe
     wait_until(lambda: served(gateway, chat_fleet, 2)["chat0"], PATIENCE)
 
 
+def test_an_engine_that_hung_while_it_was_idle_is_found_by_the_first_request_that_waits_for_it(
+    chat_fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(chat_fleet, **QUICK)
+    wait_until(lambda: report(gateway)["state"] == "healthy", PATIENCE)
+    chat_fleet["chat0"].stop_engine()
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(RawClient(gateway.port)).post(PATH, STREAMED)
+        wait_until(lambda: is_now(gateway, "down", "stalled"), STATED + 2.0)
+        assert report(gateway)["running"] == 0
+        assert served(gateway, chat_fleet, 6) == {"chat0": 0, "chat1": 6}
+        chat_fleet["chat0"].resume_engine()
+        wait_until(lambda: report(gateway)["state"] == "healthy", PATIENCE)
+
+
 def test_a_saturated_engine_that_makes_progress_is_never_ejected(make_gateway: MakeGateway) -> None:
     flags = ("--max-num-seqs", "1", "--api-key", BACKEND_KEY, "--max-model-len", "8192")
     with Simulator("chat", *flags) as server:
