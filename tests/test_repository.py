@@ -121,7 +121,8 @@ def imported(file: Path) -> set[str]:
 
 def test_what_the_tests_import_is_asked_for_by_name() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = (*project["project"]["dependencies"], *project["dependency-groups"]["dev"])
+    groups = project["dependency-groups"]
+    wanted = (*project["project"]["dependencies"], *groups["dev"], *groups["bench"])
     declared = {re.split(r"[^A-Za-z0-9-]", line)[0].replace("-", "_") for line in wanted}
     distributions = {"yaml": "pyyaml", "dotenv": "python_dotenv"}
     # What lies in real_vllm runs in the environment that its own up.sh makes.
