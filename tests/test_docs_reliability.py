@@ -3,7 +3,7 @@
 import ast
 import re
 from functools import cache
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,8 @@ from tests.soak import verdict
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
-PROMISES, _, REST = PAGE.partition("\n## What is not promised\n")
+README = (ROOT / "README.md").read_text()
+PROMISES, _, _ = PAGE.partition("\n## What is not promised\n")
 LINK = re.compile(r"\[([\w/]+\.py)::(\w+)\]\(([^)]+)\)")
 NAMED = sorted(set(LINK.findall(PAGE)))
 CODE = re.findall(r"`([^`\n]+)`", PAGE) + [
@@ -166,3 +167,20 @@ def test_every_file_that_it_links_or_speaks_of_is_there() -> None:
 def test_what_is_linked_inside_of_the_page_is_a_heading() -> None:
     headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= headings
+
+
+def test_the_readme_states_the_same_numbers() -> None:
+    loaded = INTERVAL + UNDER_LOAD * TIMEOUT + (UNDER_LOAD - 1) * prober.SOON_SECS
+    assert f"found within {INTERVAL + TIMEOUT:g} s, {loaded:g} s while it has requests of ours" in README
+    assert f"`/health` within {STALL + INTERVAL + prober.SOON_SECS:g} s" in README
+
+
+def test_the_readme_states_defaults_as_they_are() -> None:
+    rows = re.findall(r"^\| ((?:`[A-Z\d_]+` ?)+) \| ([\d, ]+|empty|round_robin) \|", README, re.MULTILINE)
+    said = [
+        pair
+        for names, values in rows
+        for pair in zip_longest(re.findall(r"\w+", names), values.split(", "), fillvalue=values)
+    ]
+    assert len(said) > 15
+    assert said == [(name, stated(Settings.model_fields[name.lower()].default) or "empty") for name, _ in said]
