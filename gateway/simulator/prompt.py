@@ -85,7 +85,10 @@ def too_many_characters(limit: int, count: int, per_token: int) -> Refusal:
 
 def _spoken(message: Message, model: str) -> str:
     text = text_of(message.get("content"), model)
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise bad_request("A message's tool calls are no list of calls.", "messages")
+    for call in calls:
         text += f"\n<tool_call>\n{orjson.dumps(call.get('function')).decode()}\n</tool_call>"
     return text
 

@@ -38,24 +38,36 @@ def spaced_json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def value_for(schema: Mapping[str, Any], question: str, name: str = "", depth: int = 0) -> Any:  # noqa: ANN401 -- any JSON value
-    """A value that fits the schema, with the question's own words and numbers where they can stand."""
+def value_for(schema: object, question: str, name: str = "", depth: int = 0) -> Any:  # noqa: ANN401 -- any JSON value
+    """A value that fits the schema, with the question's own words and numbers where they can stand.
+
+    It is null for `true`, and for what is no schema at all.
+    """
+    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+        return None
     if "const" in schema:
         return schema["const"]
-    if schema.get("enum"):
-        return _from_enum(schema["enum"], question)
+    if choices := _listed(schema, "enum"):
+        return _from_enum(choices, question)
     for union in ("anyOf", "oneOf", "allOf"):
-        if schema.get(union):
-            return value_for(schema[union][0], question, name, depth + 1)
-    return None if depth > _MAX_DEPTH else _typed(schema, question, name, depth)
+        if parts := _listed(schema, union):
+            return value_for(parts[0], question, name, depth + 1)
+    return _typed(schema, question, name, depth)
+
+
+def _listed(schema: Mapping[str, Any], key: str) -> list[Any]:
+    found = schema.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _typed(schema: Mapping[str, Any], question: str, name: str, depth: int) -> Any:  # noqa: ANN401 -- any JSON value
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
-        kind = kind[0]
+        kind = kind[0] if kind else "null"
     if kind == "object":
-        properties = schema.get("properties") or {}
+        properties = schema.get("properties")
+        if not isinstance(properties, dict):
+            return {}
         return {key: value_for(part, question, key, depth + 1) for key, part in properties.items()}
     if kind == "array":
         return [value_for(schema.get("items") or {"type": "string"}, question, name, depth + 1)]

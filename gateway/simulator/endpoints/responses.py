@@ -83,8 +83,8 @@ def _turn(item: Item) -> Item:
     return {"role": item.get("role", "user"), "content": content}
 
 
-def _part(part: Item) -> Item:
-    if part.get("type") in ("input_text", "output_text", "text"):
+def _part(part: Any) -> Any:  # noqa: ANN401 -- what is no part is refused where a chat's would be
+    if isinstance(part, dict) and part.get("type") in ("input_text", "output_text", "text"):
         return {"type": "text", "text": part.get("text", "")}
     return part
 
