@@ -1,6 +1,7 @@
 """Is a client's request read as another library reads it, and one with a known head as if no head were known?"""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -80,6 +81,9 @@ WORDS = [
     b"X-Length: 5\r\n",
     b"\r\n\r\nGET /x HTTP/1.1\r\n",
 ]
+
+
+BLANKS = re.compile(rb"\A([A-Z]+) +")
 
 
 def request_of(head: bytes, size: int) -> bytes:
@@ -179,7 +183,11 @@ async def ours(data: bytes) -> list[Read]:
 
 
 def theirs(data: bytes) -> Read | None:
-    """What aiohttp's would be told of the first request; None where it is none to it, or not whole."""
+    """What aiohttp's would be told of the first request; None where it is none to it, or not whole.
+
+    Behind a method llhttp takes several blanks for one, which RFC 9112, section 3 leaves to it.
+    """
+    data = BLANKS.sub(rb"\1 ", data)
     loop = asyncio.new_event_loop()
     parser: Any = HttpRequestParserPy(
         BaseProtocol(loop), loop, 1 << 18, max_line_size=60_000, max_field_size=60_000, auto_decompress=False
