@@ -77,11 +77,19 @@ class ClientConnection(Protocol):
         """
         ...
 
+    def start(self, status: int, headers: Headers, data: bytes) -> bool:
+        """Write the head of an answer of unknown length with the first piece of its body; otherwise as `answer`."""
+        ...
+
     def push(self, data: bytes) -> bool:
         """Write a further piece of the answer's body, as `send` does, at once; whether the client has room for more.
 
         When it has none, wait for `room` before the next piece.
         """
+        ...
+
+    def finish(self, data: bytes) -> bool:
+        """Write the last piece of the answer's body, and its end; otherwise as `push`."""
         ...
 
     async def room(self) -> None:

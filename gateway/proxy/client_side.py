@@ -57,11 +57,35 @@ class ClientSide:
         self._ctx.phase = _ANSWERING
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def begin_events(self) -> None:
-        """Send the head of an event stream, once."""
+    async def pass_events(self, data: bytes, *, last: bool = False) -> None:
+        """Send a piece of an event stream, with its head if it is the first, with its end if it is the last.
+
+        Returns as `pass_on` does.
+        """
+        ctx = self._ctx
+        connection = ctx.connection
+        if connection is None:
+            await self._send_events(data, last=last)
+            return
+        if ctx.event_stream:
+            room = connection.finish(data) if last else connection.push(data)
+        else:
+            ctx.phase = _ANSWERING
+            room = connection.start(200, EVENT_STREAM_HEAD + ctx.answer_headers, data)
+            ctx.event_stream = ctx.answer_started = True
+            ctx.status = 200
+            if last:
+                room = connection.finish(b"")
+        ctx.bytes_out += len(data)
+        ctx.answer_complete = last
+        if not room:
+            await self.room()
+
+    async def _send_events(self, data: bytes, *, last: bool) -> None:
         if not self._ctx.event_stream:
             self._ctx.event_stream = True
             await self.begin(200, EVENT_STREAM_HEAD)
+        await (self.end(data) if last else self.pass_on(data))
 
     def note_token(self) -> None:
         """A token is on its way to the client."""

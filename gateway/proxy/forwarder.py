@@ -102,7 +102,7 @@ class Forwarder:
     def _pinger_for(self, client: ClientSide) -> Pinger | None:
         if not self._settings.stream_ping_secs:
             return None
-        pinger = Pinger(lambda: _ping(client), self._settings.stream_ping_secs, self._clock)
+        pinger = Pinger(lambda: client.pass_events(PING), self._settings.stream_ping_secs, self._clock)
         pinger.start()
         return pinger
 
@@ -142,8 +142,3 @@ class Forwarder:
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             headers.append(MAY_HAVE_RUN)
         await client.answer(reply.status, headers, body)
-
-
-async def _ping(client: ClientSide) -> None:
-    await client.begin_events()
-    await client.pass_on(PING)

@@ -60,9 +60,8 @@ async def relay_stream(
                 if not known and b"data:" in piece:
                     identities.check(ctx, reply, piece)
                     known = True
-                await client.begin_events()
                 ctx.failure_told = told
-                await (client.end(piece) if relay.ended else client.pass_on(piece))
+                await client.pass_events(piece, last=relay.ended)
                 if known and client.can_push:
                     incoming.pour(client)
             if relay.failure is not None:

@@ -19,7 +19,7 @@ as_line = b": ".join
 
 
 class AnswerWriter:
-    """Writes one answer: at once (`answer`), or its head (`begin`) and its body part by part (`write`, `push`).
+    """Writes one answer: at once (`answer`), or in pieces (`start`, `push`, `finish`; messages' are `begin`, `write`).
 
     The head decides how the body is framed: by its length where that is stated, else by chunks, for HTTP/1.0 by the
     connection's end; an answer to HEAD, and one of a status without a body, has none, whatever is written.
@@ -73,6 +73,17 @@ class AnswerWriter:
         wire.end(head, b"" if self._mute else body)
         return not wire.congested
 
+    def start(self, status: int, headers: Headers, data: bytes) -> bool:
+        """Write head and first piece; whether there is room for more. See `core.asgi.ClientConnection`."""
+        if self.gone:
+            return False
+        if self.started:
+            raise RuntimeError("a head has no place at this point of an answer")
+        head = self._head(status, headers, None)
+        wire = self._wire
+        wire.write(head + self._framed(data, more=True))
+        return not wire.congested
+
     def push(self, data: bytes) -> bool:
         """Write a further piece of the body; whether there is room for more. See `core.asgi.ClientConnection`."""
         if self.gone:
@@ -85,6 +96,15 @@ class AnswerWriter:
         else:
             self.write(data, more=True)
         return not wire.congested
+
+    def finish(self, data: bytes) -> bool:
+        """Write the last piece; whether there is room for more. See `core.asgi.ClientConnection`."""
+        if self.gone:
+            return False
+        if not self.started or self.complete:
+            raise RuntimeError("an end has no place at this point of an answer")
+        self.write(data, more=False)
+        return not self._wire.congested
 
     # What the messages of ASGI say.
 

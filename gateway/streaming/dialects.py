@@ -65,6 +65,7 @@ class Grammar:
             a failure, however it is spelled.
         chunks: whether every event carries tokens of a choice, and itself states the model's name and usage.
         progress: bytes that stand in a plain event that carries tokens and in no other, where not all do.
+        last: the event that ends a stream, without its blank line, where it is spelled in one way; else nothing.
         judge: what any other event means. Raises msgspec.DecodeError (or RecursionError) when its data is neither a
             JSON object nor the end's mark.
     """
@@ -73,6 +74,7 @@ class Grammar:
     check: Callable[[bytes], object]
     chunks: bool
     progress: bytes
+    last: bytes
     judge: Callable[[Event], Ruling]
 
 
@@ -244,6 +246,7 @@ GRAMMARS: Final = {
         check=_sound_chunk.decode,
         chunks=True,
         progress=b"",
+        last=b"data: " + _DONE,
         judge=judge_openai,
     ),
     Dialect.RESPONSES: Grammar(
@@ -252,6 +255,7 @@ GRAMMARS: Final = {
         check=_sound_part.decode,
         chunks=False,
         progress=b".delta\n",
+        last=b"",
         judge=judge_responses,
     ),
     Dialect.ANTHROPIC: Grammar(
@@ -259,6 +263,7 @@ GRAMMARS: Final = {
         check=_sound_part.decode,
         chunks=False,
         progress=b"_delta\n",
+        last=b"",
         judge=judge_anthropic,
     ),
 }

@@ -188,6 +188,8 @@ class StreamRelay:
     def _whole_events(self, data: bytes) -> bytes:
         """What is held and `data` up to the last blank line; the rest is held."""
         held = self._held
+        if not held and data.endswith(_END):
+            return data
         searched = max(0, len(held) - 1)
         held += data
         end = held.rfind(_END, searched)
@@ -261,6 +263,8 @@ class StreamRelay:
 
     def _pass_odd(self, raw: bytes) -> bytes:
         """Pass an event of any other kind or spelling, given without its blank line."""
+        if raw == self._grammar.last:
+            return self._pass_last(raw)
         try:
             event = read_event(raw)
             if event is None:
@@ -278,10 +282,14 @@ class StreamRelay:
             self._fail(failure._replace(stated=event.data) if ruling.fate is Fate.FOREIGN_ERROR else failure)
             if ruling.fate is not Fate.ERROR:
                 return b""
-        if ruling.fate is Fate.LAST:
-            self.ended = True
-            self._usual = _NEVER
-        return (raw if changed is event.data else raw.replace(event.data, changed)) + _END
+        if changed is not event.data:
+            raw = raw.replace(event.data, changed)
+        return self._pass_last(raw) if ruling.fate is Fate.LAST else raw + _END
+
+    def _pass_last(self, raw: bytes) -> bytes:
+        self.ended = True
+        self._usual = _NEVER
+        return raw + _END
 
     def _rewrite(self, data: bytes, ruling: Ruling) -> bytes:
         drop_usage = self._cuts_events and ruling.choice is not None

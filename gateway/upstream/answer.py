@@ -3,9 +3,9 @@
 import httptools
 
 from gateway.core.asgi import Headers
-from gateway.core.chunks import sole_chunk
+from gateway.core.chunks import sole_chunk, whole_chunks
 from gateway.upstream.parser import MAX_FRAMING_BYTES, BadAnswerError, Parser
-from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualAnswer
+from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualAnswer, UsualStream
 
 
 class Answer:
@@ -22,13 +22,15 @@ class Answer:
         pieces: body bytes that nobody has taken yet.
         behind: bytes fed since the last `take`: what a slow reader keeps in memory, framing included.
         touched: at least one byte has come.
-        between_chunks: llhttp is known to stand where a chunk begins. A `core.chunks.sole_chunk` need not be fed then,
-            where nothing waits to be taken: behind it, llhttp would stand where it stands.
+        between_chunks: llhttp is known to stand where a chunk begins, or would if it had read the head. A
+            `core.chunks.sole_chunk` need not be fed then, where nothing waits to be taken: behind it, llhttp would
+            stand where it stands.
         reusable: the connection may carry another request.
     """
 
     __slots__ = (
         "_framing",
+        "_head",
         "_left",
         "_method",
         "_parser",
@@ -44,6 +46,8 @@ class Answer:
         "status",
         "touched",
     )
+    _head: bytes
+    """The head of a stream that was recognised: llhttp must read it before it can read what follows."""
 
     def __init__(self, parser: Parser | None = None, method: bytes = b"POST") -> None:
         self.status = 0
@@ -70,9 +74,15 @@ class Answer:
             return
         self.behind += len(data)
         if not self.touched:
-            if self._recognise(parser.usual, data):
+            if self._recognise(parser.usual, data) or self._recognise_stream(parser, data):
                 return
             self._begin(parser, data)
+        elif parser.clean and self._go_on(parser, data):
+            return
+        self._read(parser, data)
+
+    def _read(self, parser: Parser, data: bytes) -> None:
+        """Have llhttp read them."""
         pieces = self.pieces
         before = len(pieces)
         self.between_chunks = False
@@ -121,6 +131,46 @@ class Answer:
         self.complete = not left
         self._parser = None
         return True
+
+    def _recognise_stream(self, parser: Parser, data: bytes) -> bool:
+        """Take in the usual head of a stream and the chunks that came with it; False as for `_recognise`."""
+        usual: UsualStream = parser.usual.stream
+        head = usual.head
+        if not head or not data.startswith(head) or self._method == b"HEAD":
+            return False
+        if not self._take_chunks(data[len(head) :]):
+            return False
+        self._head = head
+        self.status = usual.status
+        self.headers = usual.headers.copy()
+        self.content_type = usual.content_type
+        self.touched = self.head_done = self.reusable = self.between_chunks = True
+        parser.chunked = True
+        return True
+
+    def _take_chunks(self, data: bytes) -> bool:
+        """Take in whole chunks behind a head that was recognised; False when these are none, and nothing was done."""
+        found = whole_chunks(data)
+        if found is None:
+            return False
+        bodies, self.complete = found
+        self.pieces += bodies
+        if self.complete:
+            self.stop()
+        return True
+
+    def _go_on(self, parser: Parser, data: bytes) -> bool:
+        """Take in what follows the head that was recognised; False: llhttp, which has read nothing so far, must.
+
+        It reads that head first, and stands between two chunks then, as it would behind those that came.
+        """
+        if self._take_chunks(data):
+            return True
+        self.head_done = False
+        self.headers = []
+        parser.begin(self, self._method, self._head)
+        parser.feed(self._head)
+        return False
 
     def _count(self, data: bytes) -> None:
         """Take in what follows a usual head, or notice what follows an end: that was not asked for."""

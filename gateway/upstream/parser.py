@@ -159,6 +159,8 @@ class Parser:
             answer.complete = True
         elif answer.content_length is not None:
             self._learn(answer, answer.content_length)
+        elif self.chunked:
+            self._learn(answer, None)
         self._first = b""
 
     def on_message_complete(self) -> None:
@@ -173,11 +175,14 @@ class Parser:
         if self._llhttp is not None:
             del self._llhttp, self.feed
 
-    def _learn(self, answer: "Answer", length: int) -> None:
-        """Remember a head that came at once and says no more than its fields and its length."""
+    def _learn(self, answer: "Answer", length: int | None) -> None:
+        """Remember a head that came at once and says no more than its fields and its length, or that chunks follow."""
         at_once = answer.behind == len(self._first)
         if at_once and self.recent and self._named is None and answer.reusable:
-            self.usual.learn(self._first, answer.status, answer.headers, length)
+            if length is None:
+                self.usual.stream.learn(self._first, answer.status, answer.headers)
+            else:
+                self.usual.learn(self._first, answer.status, answer.headers, length)
 
     def _check_version(self, version: str) -> None:
         if version not in VERSIONS or (self.chunked and version != "1.1"):

@@ -1,4 +1,4 @@
-"""Is this head the last one again, but for its length? What llhttp has read once is recognised, not read again."""
+"""Is this head one that came before, but for its length? What llhttp has read once is recognised, not read again."""
 
 from typing import Final
 
@@ -28,12 +28,14 @@ class UsualAnswer:
             head was learned.
         status, content_type: what it states.
         before, after: its fields as `protocol.Reply` has them, around its length.
+        stream: the head of that backend's streams, which is compared where an answer begins otherwise.
     """
 
-    __slots__ = ("_unknown", "after", "before", "content_type", "prefix", "status", "suffix")
+    __slots__ = ("_unknown", "after", "before", "content_type", "prefix", "status", "stream", "suffix")
 
     def __init__(self) -> None:
         self._unknown = 0
+        self.stream = UsualStream()
         self.prefix: bytes | tuple[()] = NOTHING
         self.suffix = b""
         self.status = 0
@@ -58,3 +60,32 @@ class UsualAnswer:
         self.prefix, self.suffix = head[:start], rest + end
         self.status, self.content_type = status, first_of(headers, b"content-type")
         self.before, self.after = headers[:place], headers[place + 1 :]
+
+
+class UsualStream:
+    """The head that one backend's streams repeat byte for byte, learned likewise: chunks follow it.
+
+    Attributes:
+        head: all of it, the blank line included; `NOTHING` before one was learned.
+        status, headers, content_type: what it states, as in `protocol.Reply`.
+    """
+
+    __slots__ = ("_unknown", "content_type", "head", "headers", "status")
+
+    def __init__(self) -> None:
+        self._unknown = 0
+        self.head: bytes | tuple[()] = NOTHING
+        self.status = 0
+        self.headers: Headers = []
+        self.content_type = b""
+
+    def learn(self, data: bytes, status: int, headers: Headers) -> None:
+        """Take over a head that llhttp has read: the first bytes of an answer whose body comes in chunks."""
+        self._unknown += 1
+        if self._unknown % LEARNED_EVERY != 1:
+            return
+        head, end, _ = data.partition(HEAD_END)
+        if not end or len(head) > MAX_HEAD_BYTES:
+            return
+        self.head = head + end
+        self.status, self.headers, self.content_type = status, headers, first_of(headers, b"content-type")

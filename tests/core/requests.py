@@ -83,6 +83,18 @@ class FakeConnection:
         self.told.sending.set()
         return self.told.slow is None or self.told.slow.is_set()
 
+    def start(self, status: int, headers: Headers, data: bytes) -> bool:
+        assert self.told is not None
+        assert not self.told.status, "a second head"
+        self.told.status, self.told.headers = status, headers
+        return FakeConnection.push(self, data)
+
+    def finish(self, data: bytes) -> bool:
+        room = FakeConnection.push(self, data)
+        assert self.told is not None
+        self.told.complete = True
+        return room
+
     def push(self, data: bytes) -> bool:
         assert self.told is not None
         assert self.told.status, "a body before its head"

@@ -23,14 +23,48 @@ class Side:
         self.client = ClientSide(self.ctx, self.told, self.dog, self.time)
 
 
-async def test_a_stream_begins_once_and_no_proxy_on_the_way_may_hold_it_back() -> None:
-    side = Side()
-    await side.client.begin_events()
-    await side.client.begin_events()
+@pytest.mark.parametrize("direct", [True, False], ids=["directly", "by ASGI"])
+async def test_a_stream_begins_once_and_no_proxy_on_the_way_may_hold_it_back(*, direct: bool) -> None:
+    side = Side(direct=direct)
+    for piece in (b"one", b"two"):
+        await side.client.pass_events(piece)
+        assert not side.told.complete
     assert (side.told.status, side.told.headers) == (200, EVENT_STREAM_HEAD)
     assert side.told.header(b"x-accel-buffering") == b"no"
     assert side.ctx.event_stream
     assert side.ctx.phase is Phase.ANSWERING
+    await side.client.pass_events(b"three", last=True)
+    assert (side.told.body, side.told.complete) == (b"onetwothree", True)
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["directly", "by ASGI"])
+async def test_a_stream_of_one_piece_is_begun_and_ended(*, direct: bool) -> None:
+    side = Side(direct=direct)
+    await side.client.pass_events(b"one", last=True)
+    assert (side.told.status, side.told.body, side.told.complete) == (200, b"one", True)
+
+
+async def test_a_direct_stream_has_the_requests_own_fields_and_is_noted() -> None:
+    side = Side(direct=True)
+    side.ctx.answer_headers.append((b"x-request-id", b"req1"))
+    await side.client.pass_events(b"one")
+    assert side.told.headers == [*EVENT_STREAM_HEAD, (b"x-request-id", b"req1")]
+    assert (side.ctx.status, side.ctx.bytes_out, side.ctx.answer_started) == (200, 3, True)
+    assert not side.ctx.answer_complete
+    await side.client.pass_events(b"four", last=True)
+    assert (side.ctx.bytes_out, side.ctx.answer_complete) == (7, True)
+
+
+async def test_a_stream_whose_head_could_not_be_written_has_not_begun() -> None:
+    class Refusing(FakeConnection):
+        def start(self, *_: object) -> bool:
+            raise RuntimeError
+
+    side = Side()
+    side.ctx.connection = Refusing()
+    with pytest.raises(RuntimeError):
+        await side.client.pass_events(b"one")
+    assert (side.ctx.answer_started, side.ctx.event_stream, side.ctx.status) == (False, False, 0)
 
 
 async def test_pieces_go_out_as_they_are_and_the_last_one_ends_the_answer() -> None:
@@ -87,11 +121,15 @@ async def test_a_direct_answer_waits_for_a_client_without_room_and_its_cap_count
     assert side.dog.writing_since is None
 
 
+@pytest.mark.parametrize("direct", [True, False], ids=["directly", "by ASGI"])
 @pytest.mark.parametrize("last", [False, True])
-async def test_a_write_is_under_way_until_the_client_has_room(*, last: bool) -> None:
-    side = Side(Told(slow=asyncio.Event()))
-    await side.client.begin_events()
-    task = asyncio.create_task(side.client.end(b"x") if last else side.client.pass_on(b"x"))
+async def test_a_write_is_under_way_until_the_client_has_room(*, last: bool, direct: bool) -> None:
+    side = Side(Told(slow=asyncio.Event()), direct=direct)
+    assert side.told.slow is not None
+    side.told.slow.set()
+    await side.client.pass_events(b"w")
+    side.told.slow.clear()
+    task = asyncio.create_task(side.client.pass_events(b"x", last=last))
     await checkpoint()
     await checkpoint()
     assert side.dog.writing_since == side.time.now

@@ -368,3 +368,85 @@ async def test_pieces_of_any_size_are_framed_as_the_version_wants(version: str) 
         body = framed if version == "1.1" else b"x" * sum(sizes)
         await it.until(b"\r\n\r\n")
         assert await asyncio.wait_for(it.reader.readexactly(len(body)), 10) == body
+
+
+# An answer in pieces.
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_an_answer_in_pieces_is_framed_as_messages_are(version: bytes) -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"] == "/messages":
+            await send({"type": "http.response.start", "status": 201, "headers": [(b"x", b"y")]})
+            for piece in (b"one", b"two", b""):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"three"})
+            return
+        connection = connection_of(scope)
+        assert connection.start(201, [(b"x", b"y")], b"one")
+        assert connection.push(b"two")
+        assert connection.push(b"")
+        assert connection.finish(b"three")
+
+    asked = b"GET %b HTTP/" + version + b"\r\nHost: g\r\nConnection: close\r\n\r\n"
+    async with serving(app) as door:
+        directly, by_messages = await ask(door, asked % b"/directly"), await ask(door, asked % b"/messages")
+    assert directly == by_messages
+    assert b"three" in directly
+
+
+async def test_an_answer_in_pieces_to_head_has_none_and_is_over_at_its_end() -> None:
+    async def app(scope: Scope, _: Receive, __: Send) -> None:
+        connection = connection_of(scope)
+        connection.start(200, [], b"one")
+        connection.finish(b"two")
+
+    async with serving(app) as door, client(door) as it:
+        for _ in range(2):
+            await it.send(request("HEAD", "/"))
+            assert (await it.until(b"\r\n\r\n")).endswith(b"\r\n\r\n")
+
+
+async def test_a_first_piece_with_a_line_break_in_its_head_has_not_begun() -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        with pytest.raises(RuntimeError):
+            connection_of(scope).start(200, [(b"x", b"a\r\nset-cookie: evil=1")], b"body")
+        await reply(send, b"other", status=500)
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        assert (await it.answer()).startswith(b"HTTP/1.1 500 ")
+
+
+async def test_an_answer_in_pieces_begins_once_and_ends_once() -> None:
+    async def app(scope: Scope, _: Receive, __: Send) -> None:
+        connection = connection_of(scope)
+        with pytest.raises(RuntimeError):
+            connection.finish(b"before its head")
+        connection.start(200, [], b"one")
+        with pytest.raises(RuntimeError):
+            connection.start(200, [], b"two")
+        connection.finish(b"")
+        with pytest.raises(RuntimeError):
+            connection.finish(b"three")
+
+    async with serving(app) as door, client(door) as it:
+        await it.send(request("GET", "/"))
+        assert (await it.until(b"0\r\n\r\n")).endswith(b"\r\n\r\n3\r\none\r\n0\r\n\r\n")
+        await eventually(lambda: not door.state.tasks)
+
+
+async def test_pieces_for_a_client_that_left_go_nowhere_and_leave_no_room() -> None:
+    rooms: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, _: Send) -> None:
+        await receive_until_gone(receive)
+        connection = connection_of(scope)
+        rooms.extend((connection.start(200, [], b"one"), connection.push(b"two"), connection.finish(b"three")))
+
+    async with serving(app) as door:
+        async with client(door) as it:
+            await it.send(request("GET", "/"))
+            await eventually(lambda: bool(door.state.tasks))
+        await eventually(lambda: len(rooms) == 3)
+    assert rooms == [False] * 3

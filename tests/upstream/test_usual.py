@@ -14,6 +14,10 @@ VLLM = (
     b"HTTP/1.1 200 OK\r\ndate: Sat, 21 Nov 2026 04:00:00 GMT\r\nserver: uvicorn\r\n"
     b"content-length: %d\r\ncontent-type: application/json\r\nvary: Origin\r\n\r\n"
 )
+STREAM = (
+    b"HTTP/1.1 200 OK\r\ndate: Sat, 21 Nov 2026 04:00:00 GMT\r\nserver: uvicorn\r\n"
+    b"content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+)
 SPOILERS = [b"", b"\r", b"\n", b"\r\n", b"0", b"7", b" ", b":", b"\0", b"\xff", b"\r\ncontent-length: 3", b"x" * 40]
 
 
@@ -145,6 +149,114 @@ def test_an_answer_to_head_is_neither_remembered_nor_recognised() -> None:
     answer = Answer(Parser(taught(answer_of(648))), b"HEAD")
     answer.feed(VLLM % 5)
     assert (answer.complete, answer.content_length) == (True, 0)
+
+
+def streamed(*bodies: bytes, head: bytes = STREAM) -> bytes:
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(body), body) for body in bodies) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("bodies", [(), (b"one",), (b"one", b"two"), (b"x" * 3000, b"three", b"4")], ids=len)
+def test_a_stream_whose_head_repeats_is_read_without_llhttp(bodies: tuple[bytes, ...]) -> None:
+    usual, data = taught(streamed(b"the first one")), streamed(*bodies)
+    ends = [len(streamed(*bodies[:count])) - 5 for count in range(len(bodies) + 1)]
+    for cuts in ([], ends, ends[:1], ends[-1:]):
+        assert recognised(usual, data, cuts)
+        assert read(Parser(usual), data, cuts) == read(Parser(), data, cuts)
+
+
+def test_what_is_no_whole_chunk_behind_a_recognised_head_is_llhttps_as_if_it_had_read_the_head() -> None:
+    usual, data = taught(streamed()), streamed(b"one", b"two", b"three")
+    for cut in range(len(STREAM), len(data)):
+        for cuts in ([len(STREAM), cut], [len(STREAM) + 8, max(cut, len(STREAM) + 8)]):
+            told, reusable = read(Parser(usual), data, cuts)
+            assert (told, reusable) == read(Parser(), data, cuts)
+            assert (told.body, told.complete, reusable) == (b"onetwothree", True, True)
+
+
+def test_a_recognised_stream_that_is_cut_is_none_that_ended() -> None:
+    usual, data = taught(streamed()), streamed(b"one", b"two")
+    for end in range(len(STREAM), len(data)):
+        for cuts in ([], [len(STREAM)], [len(STREAM) + 8]):
+            answer = Answer(Parser(usual))
+            for piece in pieces_of(data[:end], cuts):
+                answer.feed(piece)
+            with pytest.raises(BadAnswerError, match="cut"):
+                answer.eof()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        streamed(head=STREAM.replace(b"server", b"connection: close\r\nserver")),
+        streamed(head=STREAM.replace(b"server", b"connection: server\r\nserver")),
+        streamed(head=STREAM.replace(b"uvicorn", b"x" * MAX_HEAD_BYTES)),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + streamed(),
+        STREAM.replace(b"200 OK", b"204 No Content"),
+        answer_of(3),
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nuntil the end",
+    ],
+)
+def test_what_says_more_than_that_chunks_follow_is_not_remembered(data: bytes) -> None:
+    assert taught(data).stream.head is NOTHING
+
+
+def test_a_streams_head_that_comes_in_two_pieces_is_neither_remembered_nor_recognised() -> None:
+    data, usual = streamed(b"one"), taught(streamed())
+    for cut in range(1, len(STREAM)):
+        new = UsualAnswer()
+        read(Parser(new), data, [cut])
+        assert new.stream.head is NOTHING
+        assert not recognised(usual, data, [cut])
+        assert read(Parser(usual), data, [cut]) == read(Parser(), data, [cut])
+
+
+def test_streams_do_not_push_out_the_head_of_whole_answers() -> None:
+    usual = taught(answer_of(648))
+    read(Parser(usual), streamed(b"one"), [])
+    assert recognised(usual, answer_of(3))
+    assert recognised(usual, streamed(b"two"))
+
+
+def test_a_streams_head_in_answer_to_head_is_neither_remembered_nor_recognised() -> None:
+    usual = UsualAnswer()
+    Answer(Parser(usual), b"HEAD").feed(STREAM)
+    assert usual.stream.head is NOTHING
+    answer = Answer(Parser(taught(streamed())), b"HEAD")
+    answer.feed(STREAM)
+    assert (answer.complete, answer.take()) == (True, b"")
+
+
+def test_who_altered_the_fields_of_a_recognised_stream_altered_no_other_ones() -> None:
+    usual = taught(streamed())
+    for _ in range(2):
+        answer = Answer(Parser(usual))
+        answer.feed(STREAM)
+        assert answer.headers == [(b"content-type", b"text/event-stream; charset=utf-8")]
+        answer.headers.clear()
+
+
+@given(
+    FIELDS,
+    st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"5\r\nab\r\n4\r\n", b"x" * 5000]), max_size=6),
+    st.lists(st.tuples(st.integers(0, 700), st.integers(0, 3)), max_size=3),
+    CUTS,
+    st.data(),
+)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_who_has_learned_a_streams_head_reads_like_who_has_not(
+    fields: list[tuple[bytes, bytes]],
+    bodies: list[bytes],
+    wounds: list[tuple[int, int]],
+    cuts: list[int],
+    source: st.DataObject,
+) -> None:
+    lines = [b"%b: %b\r\n" % field for field in [*fields, (b"transfer-encoding", b"chunked")]]
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(lines) + b"\r\n"
+    usual, data = taught(streamed(head=head)), streamed(*bodies, head=head)
+    at_ends = [len(head)] + [at for at in cuts if at > len(head)] if source.draw(st.booleans()) else cuts
+    for at, length in wounds:
+        data = data[:at] + source.draw(st.sampled_from(SPOILERS)) + data[at + length :]
+    assert read(Parser(usual), data, at_ends) == read(Parser(), data, at_ends)
 
 
 @pytest.mark.parametrize("after", [b"HTTP/1.1 200 OK\r\n", b"x", b"\0"])
