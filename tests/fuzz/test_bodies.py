@@ -271,8 +271,8 @@ def test_a_renamed_answer_says_the_same_under_the_other_name(body: bytes, length
         before = json.loads(body, object_pairs_hook=without_repeated)
     except ValueError:
         return
-    if not isinstance(before, dict):
-        return
+    if not isinstance(before, dict) or stated(body) is None:
+        return  # what cannot be read is never renamed
     expected = {**before, "model": 'alias "1"'} if "model" in before else before
     assert json.loads(rename_model(body, 'alias "1"')) == expected
     beginning = rename_head(body[:length], 'alias "1"')
