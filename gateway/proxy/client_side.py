@@ -103,19 +103,13 @@ class ClientSide:
         self.watchdog.written()
 
     @property
-    def can_push(self) -> bool:
-        """Whether the server has a way to send without waiting."""
-        return self._ctx.connection is not None
-
-    @property
-    def pusher(self) -> Callable[[bytes], bool]:
+    def pusher(self) -> Callable[[bytes], bool] | None:
         """What sends a piece at once, and says whether there is room for more: False, wait for `room` first.
 
-        Who sends by it counts the bytes.
+        Who sends by it counts the bytes. None where the server has no way to send without waiting.
         """
         connection = self._ctx.connection
-        assert connection is not None  # noqa: S101 -- `can_push` was asked
-        return connection.push
+        return None if connection is None else connection.push
 
     async def room(self) -> None:
         """Wait until the client takes more; meanwhile its own cap counts."""

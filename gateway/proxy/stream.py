@@ -7,9 +7,9 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.error_answer import StatedError, only_error, stated_inside
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import Pinger
-from gateway.proxy.verdict import StatedError, only_error, stated_inside
 from gateway.proxy.watchdog import Watchdog
 from gateway.streaming.events import StreamFailure
 from gateway.streaming.relay import StreamRelay
@@ -62,12 +62,12 @@ async def relay_stream(
                     known = True
                 ctx.failure_told = told
                 await client.pass_events(piece, last=relay.ended)
-                if known and client.can_push:
-                    incoming.pour(client)
             if relay.failure is not None:
                 raise _broken(relay.failure)
             if relay.ended:
                 break
+            if known:
+                incoming.pour()
     finally:
         ctx.usage = plausible(relay.usage)
         ctx.bytes_out += incoming.pushed
@@ -106,17 +106,21 @@ class _Incoming:
         self._kept: bytes | None = None
         self._pours = False
         # What `_take` needs is looked up once, when it is known that pieces will be poured.
-        self._feed_usual: Callable[[bytes], bytes]
         self._push: Callable[[bytes], bool]
+        self._feed_usual: Callable[[bytes], bytes]
         self._now: Callable[[], float]
         self._watchdog: Watchdog
         self.pushed = 0
 
-    def pour(self, client: ClientSide) -> None:
-        """From here on nothing is left to be decided."""
+    def pour(self) -> None:
+        """From here on nothing is left to be decided: pieces go on as they come, where the server has a way for it."""
+        client = self._client
+        push = client.pusher
+        if push is None:
+            return
         self._pours = True
+        self._push = push
         self._feed_usual = self._relay.feed_usual
-        self._push = client.pusher
         self._now = client.clock.monotonic
         self._watchdog = client.watchdog
 

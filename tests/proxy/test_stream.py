@@ -11,10 +11,10 @@ from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
 from gateway.proxy import stream
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.error_answer import StatedError
 from gateway.proxy.identity import ForeignAnswerError, Identities
 from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.stream import StreamBrokenError, relay_stream
-from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
 from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut

@@ -28,6 +28,30 @@ def by_pieces(answer: AnswerWriter, body: bytes) -> None:
     answer.write(b"", more=False)
 
 
+def test_the_head_of_a_stream_leaves_with_the_first_piece_in_one_write() -> None:
+    class Counting(Paper):
+        writes = 0
+
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            self.writes += 1
+
+    paper = Counting()
+    assert writer(paper).start(200, FIELDS, b"one")
+    assert paper.writes == 1
+    assert paper.written == HEAD + b"a: b\r\nc: \r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n"
+
+
+@pytest.mark.parametrize("way", ["start", "push", "finish"])
+def test_who_has_no_room_for_a_piece_is_said_to_have_none(way: str) -> None:
+    paper = Paper()
+    answer = writer(paper)
+    if way != "start":
+        assert answer.start(200, [], b"one")
+    paper.congested = True
+    assert not (answer.start(200, [], b"one") if way == "start" else getattr(answer, way)(b"two"))
+
+
 def modern(answer: AnswerWriter) -> None:
     del answer
 
