@@ -16,6 +16,11 @@ LEAST_PATIENCE_SECS = 3.0
 """The same where probes are more frequent than that: a busy host is no dead prober."""
 PROBED_EVERY_SECS = 1.0
 """A backend that is out of rotation is probed so often, or more often where all are."""
+PATIENCE_SHARE = 0.1
+"""What was down for an hour is not asked for every second: a client comes back after this share of the time that it has
+lasted, and misses a backend that returns for no longer than that."""
+LONGEST_PATIENCE_SECS = 60.0
+"""At the most; what clients honour ends there (`MAX_RETRY_AFTER_SECS` in core/envelope.py)."""
 HOPEFUL = frozenset({Reason.NOT_PROBED, Reason.RECOVERING, Reason.DRAINING})
 """Reasons of those who are not in rotation and may serve all the same while nobody is. Whether one drains is for its
 circuit to say: it knows first, and knows when to try again."""
@@ -45,7 +50,8 @@ class Prospect(NamedTuple):
         backend: which.
         state: as the prober says; None when it says nothing.
         fit: it would be used if its circuit were closed, at least while nobody else would.
-        retry_at: when its circuit lets a trial through, in seconds on the monotonic clock; 0 where it is closed.
+        since: from when it is in that state, in seconds on the monotonic clock; None when the prober says nothing.
+        retry_at: when its circuit lets a trial through, same clock; 0 where it is closed.
         trial_ends: until when the trial that runs there is waited for, same clock; 0 where none runs.
         drains: it shuts down, and its circuit is not closed for that reason.
     """
@@ -53,6 +59,7 @@ class Prospect(NamedTuple):
     backend: Backend
     state: State | None
     fit: bool
+    since: float | None
     retry_at: float
     trial_ends: float
     drains: bool
@@ -141,15 +148,17 @@ class Availability:
             backend,
             state=None if health is None else health.state,
             fit=health is None or health.state in IN_ROTATION or health.reason in HOPEFUL,
+            since=None if health is None else health.since,
             retry_at=self._breaker.retry_at(index),
             trial_ends=self._breaker.trial_ends(index),
             drains=self._breaker.drains(index),
         )
 
     def _retry_after(self, prospects: list[Prospect], now: float) -> float:
-        """Seconds to the next probe or trial that may find one of them usable."""
+        """Seconds to the next probe or trial that may find one of them usable; longer, the longer none of them is."""
         dues = (max(one.retry_at, one.trial_ends) if one.fit else 0.0 for one in prospects)
-        return max(self._probed_every, min(dues) - now)
+        lasts = now - max((one.since for one in prospects if one.since is not None), default=now)
+        return max(self._probed_every, min(dues) - now, min(PATIENCE_SHARE * lasts, LONGEST_PATIENCE_SECS))
 
     def _at(self, backend: Backend) -> int:
         return self._board.index(backend.name)

@@ -85,7 +85,8 @@ class Circumstances(NamedTuple):
     Attributes:
         loaded: requests of ours run there.
         alive: it moved a moment ago: a stream of ours had a token, or its own figures changed.
-        stalled: it has running requests and stands still (`progress.py`).
+        stalled: requests of ours wait there, or it says that some run, and nothing has moved for BACKEND_STALL_SECS
+            (`progress.py`).
         draining: it told one of our requests that it is shutting down.
     """
 

@@ -36,8 +36,8 @@ EXPLANATIONS = {
         "the group another replica when it lasts."
     ),
     Reason.STALLED: (
-        "The server says that it is healthy and has running requests, but for BACKEND_STALL_SECS it has made no token "
-        "and finished none: its engine hangs. Look at the server's log; restart it when it does not go on by itself."
+        "GET /health answers 200, but the engine hangs: requests of ours wait there, or it says that some run, and "
+        "nothing has moved for BACKEND_STALL_SECS. Look at the server's log; restart it if it does not go on by itself."
     ),
     Reason.DRAINING: (
         "The server is shutting down: it finishes what runs and takes nothing new. Wait until it is back, or start it "

@@ -63,11 +63,11 @@ class Exchange(AnswerWriter):
             self.abort()  # the client has gone or the drain is over: nothing more is coming
         except Exception as error:
             if error is not self._broken:
-                logger.exception("the application failed")
+                logger.exception("application_failed")
             self._give_up()
         else:
             if not self.complete and not self.gone:
-                logger.error("the application returned before its answer was complete")
+                logger.error("answer_not_completed")
                 self._give_up()
         finally:
             assert self.task is not None  # noqa: S101 -- set before the task's first step

@@ -73,7 +73,7 @@ class Desk:
                 self.call(self._clear(self.worker))
                 self._doorbell.remove(self.worker)
             except StoreUnavailableError:
-                log.exception("leaving the shared limits failed; another worker will clear up")
+                log.exception("limits_not_left", extra={"worker": self.worker})
             self._env.close()
             self._doorbell.close()
 
@@ -104,7 +104,7 @@ class Desk:
             called = self.decide(decision, *args)
         except StoreUnavailableError as error:
             self._debts.append(lambda tree: decision(tree, *args))
-            self.complain("a slot could not be given back; trying again", error)
+            self.complain("slot_not_given_back", error)
             return
         if called:
             self.call(called)
@@ -131,10 +131,10 @@ class Desk:
         for worker, tokens in elsewhere.items():
             self._doorbell.ring(worker, tokens)
 
-    def complain(self, message: str, error: Exception) -> None:
-        """Log the first trouble after a tick without any."""
+    def complain(self, event: str, error: Exception) -> None:
+        """Log the first trouble after a tick without any; it is tried again with the next one."""
         if not self._ailing:
-            log.error(message, exc_info=error)
+            log.error(event, exc_info=error, extra={"again_in_secs": TICK_SECS})
         self._ailing = True
 
     def recovered(self, *, still_owes: bool) -> None:

@@ -83,15 +83,14 @@ def open_environment(directory: Path, size: int, *, alone: bool) -> lmdb.Environ
 
 
 def kept_records(directory: Path) -> list[Record]:
-    """What an earlier gateway left that still counts; nothing, and a line in the log, if it cannot be read."""
+    """What an earlier gateway left that still counts.
+
+    Nothing, and a line in the log, if it cannot be read: the limits then start with every bucket full.
+    """
     try:
         return salvage(directory)
     except SpoiltError as error:
-        log.warning(
-            "the limits' state in LIMITER_PATH %s cannot be read (%s): it starts afresh, with every bucket full",
-            directory,
-            error,
-        )
+        log.warning("limits_started_afresh", extra={"limiter_path": str(directory), "why": str(error)})
         return []
 
 

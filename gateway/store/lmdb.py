@@ -168,6 +168,6 @@ class LmdbStore:
             self._desk.look_after()
             self._decide(self._shelf.forget_idle, self._clock.monotonic())
         except StoreUnavailableError as error:
-            self._desk.complain("the shared limits cannot be looked after; trying again", error)
+            self._desk.complain("limits_not_looked_after", error)
         else:
             self._desk.recovered(still_owes=bool(self._spares))

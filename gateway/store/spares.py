@@ -53,7 +53,7 @@ class Spares(dict[bytes, int]):
         try:
             called = self._desk.decide(ledger.leave_all, self._desk.worker, self)
         except StoreUnavailableError as error:
-            self._desk.complain("slots could not be given back; trying again", error)
+            self._desk.complain("spare_slots_not_given_back", error)
             return
         self.clear()
         self._desk.call(called)

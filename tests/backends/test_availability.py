@@ -24,11 +24,12 @@ A, B, C = (Backend(f"chat{number}", f"http://chat{number}:8000") for number in r
 CHAT = BackendGroup("chat", ModelKind.CHAT, "qwen", (), (A, B, C))
 EMBED = BackendGroup("embed", ModelKind.EMBEDDING, "embed", (), (Backend("embed", "http://embed:8000"),))
 BUSY = replace(HEALTHY, state=State.BUSY, reason=Reason.QUEUEING)
-DOWN = replace(HEALTHY, state=State.DOWN, reason=Reason.UNREACHABLE)
-RECOVERING = replace(HEALTHY, state=State.DOWN, reason=Reason.RECOVERING)
-LOADING = replace(HEALTHY, state=State.LOADING, reason=Reason.UNREACHABLE)
-NOT_PROBED = replace(HEALTHY, state=State.LOADING, reason=Reason.NOT_PROBED)
-DRAINING = replace(HEALTHY, state=State.DRAINING, reason=Reason.DRAINING)
+BEGAN = HandTime().now
+DOWN = replace(HEALTHY, since=BEGAN, state=State.DOWN, reason=Reason.UNREACHABLE)
+RECOVERING = replace(DOWN, reason=Reason.RECOVERING)
+LOADING = replace(DOWN, state=State.LOADING)
+NOT_PROBED = replace(DOWN, state=State.LOADING, reason=Reason.NOT_PROBED)
+DRAINING = replace(DOWN, state=State.DRAINING, reason=Reason.DRAINING)
 
 
 class CountingTime(HandTime):
@@ -128,6 +129,26 @@ def test_nobody_is_said_with_the_reason_and_when_the_next_probe_is_due(
 ) -> None:
     fleet.say(*verdicts)
     assert fleet.chosen() == Choice((), None, 1.0, why)
+
+
+@pytest.mark.parametrize(
+    ("lasts", "retry_after"), [(0.0, 1.0), (10.0, 1.0), (100.0, 10.0), (599.0, 59.9), (601.0, 60.0), (90_000.0, 60.0)]
+)
+def test_the_longer_nobody_is_there_the_later_a_client_is_told_to_come_back(
+    fleet: Fleet, lasts: float, retry_after: float
+) -> None:
+    fleet.say(DOWN, LOADING, DOWN)
+    fleet.advance(lasts)
+    assert fleet.chosen().retry_after == pytest.approx(retry_after)
+
+
+def test_it_lasts_from_when_the_last_one_went(fleet: Fleet) -> None:
+    fleet.say(DOWN, HEALTHY, DOWN)
+    fleet.advance(1000.0)
+    fleet.say(DOWN, replace(DOWN, since=fleet.clock.now), DOWN)
+    assert fleet.chosen().retry_after == 1.0
+    fleet.advance(50.0)
+    assert fleet.chosen().retry_after == 5.0
 
 
 def test_where_probes_are_frequent_a_client_is_told_to_come_back_as_soon(fleet: Fleet) -> None:
@@ -245,7 +266,7 @@ def test_who_drained_gets_one_request_when_its_pause_is_over_and_no_more(fleet: 
     fleet.advance(1.0)
     assert fleet.chosen(EMBED) == Choice((), None, 4.0, "draining")
     fleet.advance(4.0)
-    assert fleet.chosen(EMBED) == Choice((), embed, 1.0, "draining")
+    assert fleet.chosen(EMBED) == Choice((), embed, 3.0, "draining")
     assert fleet.take_trial(embed)
     assert fleet.chosen(EMBED) == Choice((), None, PAUSE, "draining")
     fleet.breaker.succeeded(index, trial=True)

@@ -149,7 +149,7 @@ async def test_an_aborted_answer_of_unstated_length_ends_in_a_reset() -> None:
             await it.rest()
 
 
-async def test_an_application_that_fails_before_its_answer_leaves_a_500() -> None:
+async def test_an_application_that_fails_before_its_answer_leaves_a_500(caplog: pytest.LogCaptureFixture) -> None:
     async def app(_: Scope, __: Receive, ___: Send) -> None:
         raise ValueError("prompt of a client")
 
@@ -158,10 +158,14 @@ async def test_an_application_that_fails_before_its_answer_leaves_a_500() -> Non
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
     assert b'"code":"internal_error"' in answer
     assert b"prompt" not in answer
+    assert [record.message for record in caplog.records] == ["application_failed"]
 
 
 @pytest.mark.parametrize("fails", [True, False], ids=["raises", "returns"])
-async def test_an_application_that_stops_in_mid_answer_leaves_an_incomplete_one(fails: bool) -> None:  # noqa: FBT001 -- a case
+async def test_an_application_that_stops_in_mid_answer_leaves_an_incomplete_one(
+    fails: bool,  # noqa: FBT001 -- a case
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def app(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"a part", "more_body": True})
@@ -170,6 +174,7 @@ async def test_an_application_that_stops_in_mid_answer_leaves_an_incomplete_one(
 
     async with serving(app) as door:
         assert (await ask(door, request("GET", "/"))).endswith(b"\r\n\r\n6\r\na part\r\n")
+    assert [record.message for record in caplog.records] == ["application_failed" if fails else "answer_not_completed"]
 
 
 async def test_a_line_break_in_a_header_never_reaches_the_client() -> None:

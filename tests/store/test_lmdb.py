@@ -91,7 +91,9 @@ async def test_when_no_more_can_be_counted_newcomers_are_refused_and_nobody_else
         store.release(await store.acquire("b", limit=1, max_queued=1, patience=5))
 
 
-async def test_a_release_that_cannot_be_written_is_made_up_for(directory: Path) -> None:
+async def test_a_release_that_cannot_be_written_is_said_once_and_made_up_for(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(directory) as store:
         grant = await store.acquire("a", limit=1, max_queued=1, patience=5)
         waiting = asyncio.create_task(store.acquire("a", limit=1, max_queued=1, patience=5))
@@ -104,6 +106,7 @@ async def test_a_release_that_cannot_be_written_is_made_up_for(directory: Path) 
             store._desk._env = works
         await waiting
         assert store.counts().in_flight == 1
+    assert [record.message for record in caplog.records] == ["slot_not_given_back"]
 
 
 @pytest.mark.usefixtures("small_map")
@@ -209,10 +212,13 @@ async def test_a_tick_makes_up_for_a_lost_wake_up(directory: Path) -> None:
         store.release(await waiting)
 
 
-async def test_a_worker_that_cannot_clear_up_is_taken_for_dead(directory: Path) -> None:
+async def test_a_worker_that_cannot_clear_up_says_so_and_is_taken_for_dead(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with opened(directory) as store:
         await store.acquire("a", limit=1, max_queued=1, patience=5)
         store._desk._env.close()
+    assert caplog.records[-1].message == "limits_not_left"
     async with opened(directory) as store:
         assert store.counts().in_flight == 0
         store.release(await store.acquire("a", limit=1, max_queued=0, patience=0))

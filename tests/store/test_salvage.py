@@ -11,6 +11,7 @@ import lmdb
 import pytest
 
 from gateway.core.clock import SystemClock
+from gateway.observability.logs import fields_of
 from gateway.store import salvage
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
@@ -93,9 +94,10 @@ async def test_a_spoilt_file_is_replaced_with_one_line_in_the_log(
     file.write_bytes(SPOILT[how](bytearray(file.read_bytes())))
     store = open_store(directory)
     await store.open()
-    (line,) = caplog.messages
-    assert line.startswith(f"the limits' state in LIMITER_PATH {directory} cannot be read (")
-    assert line.endswith("it starts afresh, with every bucket full")
+    (record,) = caplog.records
+    event = fields_of(record)
+    assert (record.message, event["limiter_path"]) == ("limits_started_afresh", str(directory))
+    assert event["why"]
     assert store.counts().tracked == 0
     for number in range(400):
         assert (await store.take(f"organization-{number}", SLOW_BUCKET, cost=10)).granted
@@ -129,7 +131,8 @@ async def test_a_file_that_cannot_be_read_in_time_is_replaced(
     monkeypatch.setattr(salvage, "PATIENCE_SECS", 0.0)
     store = open_store(directory)
     await store.open()
-    assert "not read within 0 s" in caplog.text
+    (record,) = caplog.records
+    assert "not read within 0 s" in fields_of(record)["why"]
     assert store.counts().tracked == 0
     await store.close()
 
