@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from gateway.core.keys import MIN_LENGTH
+
 
 class Foreign(NamedTuple):
     """A name in `.env` that the gateway does not read, its default and what it is for."""
@@ -15,7 +17,12 @@ class Foreign(NamedTuple):
 FOREIGN = (
     Foreign("GATEWAY_CONFIG", "", "Path of a YAML file with further settings, one `name: value` a line."),
     Foreign("DEMO_PORT", "9000", "Port of `gateway demo`. Read from the environment only, as the demo reads no .env."),
-    Foreign("DEMO_KEY", "sk-demo", "Key of `gateway demo`. Read from the environment only, as the demo reads no .env."),
+    Foreign(
+        "DEMO_KEY",
+        "sk-demo",
+        f"Key of `gateway demo`, of {MIN_LENGTH} characters or more. Read from the environment only, as the demo reads "
+        "no .env.",
+    ),
     Foreign("HUGGING_FACE_HUB_TOKEN", "", "Token for models that need one; Compose hands it on as HF_TOKEN."),
     Foreign("HF_HOME", "./hf-cache", "Where Compose keeps the models."),
     Foreign("CERTS_DIR", "./certs", "Folder with the certificate and key that nginx shows."),

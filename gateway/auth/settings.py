@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
-from gateway.core.keys import refuse_unfit
+from gateway.core.keys import MIN_LENGTH, refuse_unfit
 from gateway.core.room_settings import RoomSettings
 
 
@@ -23,7 +23,7 @@ class AuthSettings(RoomSettings):
         default=[],
         validate_default=True,
         description="Keys that clients send as `Authorization: Bearer`; several, comma-separated, to rotate one. "
-        "Required.",
+        f"{MIN_LENGTH} characters or more each. Required.",
     )
     trusted_proxies: list[str] = Field(
         default=["127.0.0.0/8", "::1/128"],

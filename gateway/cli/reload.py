@@ -33,11 +33,12 @@ def reload(port: int | None, directory: Path | None, timeout: float) -> None:
     found, 4 when it has not said by --timeout what came of it.
     """
     try:
-        gateway = the_one(find(directory or load().limiter_path), port)
+        place = directory or load().limiter_path
+        gateway = the_one(find(place), port, place)
         before = gateway.notice()
         os.kill(gateway.pid, signal.SIGHUP)
     except ConfigurationError as error:
-        fail(NOT_RELOADED, *error.mistakes)
+        fail(NOT_RELOADED, *unasked(), *error.mistakes)
     except (OSError, LookupError) as error:
         fail(NOBODY, str(error))
     notice = outcome(gateway, before.reloads + 1, timeout)
@@ -48,7 +49,17 @@ def reload(port: int | None, directory: Path | None, timeout: float) -> None:
     click.echo(f"reloaded: {' '.join(notice.words)}")
 
 
-def the_one(found: list[Found], port: int | None) -> Found:
+def unasked() -> list[str]:
+    """What is said before the mistakes that are found here: whose settings these are, and that nobody was asked."""
+    here = Path.cwd()
+    if (here / ".env").is_file():
+        why = f"the settings in {here / '.env'} and the environment will not do"
+    else:
+        why = f"there is no .env in {here}; run this in the gateway's folder, or give --limiter-path"
+    return [f"the gateway was not asked to reload: {why}"]
+
+
+def the_one(found: list[Found], port: int | None, place: Path) -> Found:
     """The gateway that is meant.
 
     Raises:
@@ -56,7 +67,7 @@ def the_one(found: list[Found], port: int | None) -> Found:
     """
     meant = [one for one in found if port in {None, one.port}]
     if not meant:
-        raise LookupError("no running gateway is found" + (f" on port {port}" if port else ""))
+        raise LookupError("no running gateway is found" + (f" on port {port}" if port else "") + f" in {place}")
     if len(meant) > 1:
         ports = ", ".join(str(one.port) for one in meant)
         raise LookupError(f"several gateways share this LIMITER_PATH: choose one by --port ({ports})")

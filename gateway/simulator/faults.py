@@ -116,7 +116,7 @@ class Faults:
         """Switch on these faults and no others.
 
         Raises:
-            ValueError: a row names an unknown fault or parameter.
+            ValueError: a row names no fault, or an unknown fault or parameter.
         """
         self._rows = [_read(row) for row in rows]
         if any(fault.name == "refuse" for fault in self._rows):
@@ -128,6 +128,8 @@ class Faults:
 def _read(row: dict[str, Any]) -> Fault:
     given = dict(row)
     name, count, path = given.pop("name", None), given.pop("count", None), given.pop("path", None)
+    if name is None:
+        raise ValueError(f'a fault\'s "name" is missing; there are {", ".join(KINDS)}')
     if name not in KINDS:
         raise ValueError(f"unknown fault {name!r}; there are {', '.join(KINDS)}")
     known = KINDS[name].parameters

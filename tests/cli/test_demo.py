@@ -81,17 +81,24 @@ def test_the_demo_shows_what_the_gateway_does_and_leaves_nothing_behind(end: sig
         assert {"qwen", "text2sql"} <= {model["id"] for model in models.json()["data"]}
         while "/v1/models" not in (line := demo.stdout.readline()):
             assert line
+        chat0, control = re.findall(r"^  chat0 +pid (\d+) .* control (\S+)$", seen, re.MULTILINE)[0]
+        assert httpx.get(f"{control}/state", trust_env=False).json()["running"] == 0
         children = children_of(demo.pid)
+        assert int(chat0) in children
         assert len(children) > 10
         listening = listeners_of(children)
         assert len(listening) >= 6
         assert set(listening) == {"0100007F"}
+        os.kill(int(chat0), signal.SIGKILL)
+        while "backend=chat0  state=down  reason=unreachable" not in (line := demo.stdout.readline()):
+            assert line
         demo.send_signal(end)
         demo.stdout.read()
         assert demo.wait() == (0 if end == signal.SIGINT else -signal.SIGKILL)
     while alive(children):
         time.sleep(0.01)
     assert "The models are stand-ins" in seen
+    assert f"curl -X POST {control}/stop-engine" in seen
     if end == signal.SIGINT:
         assert "SELECT" in seen
         assert re.search(r"\d+ x 200\n +\d+ x 429\n", seen)
@@ -198,10 +205,17 @@ def test_a_line_about_a_request_is_compact_and_one_about_anything_else_only_show
     assert line is not None
     for part in ("200", "chat on chat0", "12+34 tokens", "waited 150 ms", "first token 210 ms", "1401 ms"):
         assert part in line
-    assert compact({"event": "backend changed", "level": "info"}) is None
+    assert compact({"event": "worker_retired", "level": "info"}) is None
     death = compact({"event": "worker_died", "level": "error", "timestamp": "now", "pid": 7, "how": "was killed"})
     assert death is not None
     assert click.unstyle(death) == "  worker_died  pid=7  how=was killed"
     trouble = compact(parse("Traceback of something"))
     assert trouble is not None
     assert "Traceback" in trouble
+
+
+def test_a_server_that_comes_or_goes_and_its_circuit_are_shown() -> None:
+    down = compact({"event": "backend_changed", "level": "warning", "backend": "chat0", "state": "down"})
+    assert down == click.style("  backend_changed  backend=chat0  state=down", fg="yellow")
+    shut = compact({"event": "circuit_changed", "level": "info", "backend": "chat0", "after": "closed"})
+    assert shut == click.style("  circuit_changed  backend=chat0  after=closed", fg="green")

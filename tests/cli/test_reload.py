@@ -54,13 +54,25 @@ def test_settings_that_will_not_do_here_are_said_before_anybody_is_asked(tmp_pat
     with serving(tmp_path) as gateway:
         result = reload(tmp_path, GATEWAY_WORKERS="none", **of(gateway))
         assert result.returncode == 1
-        assert result.stderr.startswith("gateway: GATEWAY_WORKERS must be")
+        unasked, mistake = result.stderr.splitlines()
+        assert unasked.startswith(f"gateway: the gateway was not asked to reload: there is no .env in {tmp_path};")
+        assert mistake.startswith("gateway: GATEWAY_WORKERS must be")
         assert not gateway.events("reloaded")
+        assert not gateway.events("not_reloaded")
+
+
+def test_the_file_that_will_not_do_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("QUEUE_TIMEOUT_SECS=-1\n")
+    unasked, mistake = reload(tmp_path, QUEUE_TIMEOUT_SECS="").stderr.splitlines()
+    assert f"not asked to reload: the settings in {tmp_path / '.env'} and the environment" in unasked
+    assert mistake.startswith("gateway: QUEUE_TIMEOUT_SECS must be")
 
 
 def test_where_nobody_runs_that_is_said(tmp_path: Path) -> None:
-    result = reload(tmp_path, LIMITER_PATH=str(tmp_path)[:70])
-    assert (result.returncode, result.stdout, result.stderr) == (3, "", "gateway: no running gateway is found\n")
+    place = str(tmp_path)[:70]
+    result = reload(tmp_path, LIMITER_PATH=place)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr == f"gateway: no running gateway is found in {place}\n"
 
 
 def test_of_several_gateways_one_is_chosen_by_its_port(tmp_path: Path) -> None:

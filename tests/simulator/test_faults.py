@@ -267,6 +267,12 @@ def test_an_unknown_fault_or_parameter_is_refused_and_the_known_ones_listed(chat
     assert "reset_mid_stream" in httpx.put(f"{chat.control}/faults", json={"name": "flood"}, trust_env=False).text
 
 
+def test_a_fault_without_its_name_is_told_so(chat: Simulator) -> None:
+    answer = httpx.put(f"{chat.control}/faults", json={"status": 500}, trust_env=False)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith('a fault\'s "name" is missing; there are refuse, ')
+
+
 ENDING = [name for name in KINDS if name not in ("refuse", "hang", "silence", "comments_only", "slow", "endless")]
 
 

@@ -8,6 +8,7 @@ from gateway.cli.check.compose_file import COMPOSE_FILE
 from gateway.cli.check.doubts import doubts
 from gateway.cli.check.explained import fleet, limits, table, time_outs
 from gateway.cli.check.neighbours import Neighbours
+from gateway.cli.check.outages import breaker, health
 from gateway.elsewhere import COMPOSE_SETS
 from gateway.settings import ConfigurationError, ignored, load
 
@@ -27,6 +28,10 @@ def check() -> None:
         *limits(settings),
         "",
         *fleet(settings),
+        "",
+        *health(settings),
+        "",
+        *breaker(settings),
         "",
         *time_outs(settings),
         *neighbours.compared(),

@@ -1,7 +1,11 @@
 """What does a configuration amount to? Limits, models, time-outs in words, and the table of all settings."""
 
+from collections.abc import Mapping
+
 from gateway.backends.roster import build_roster
 from gateway.cli.env_file import written
+from gateway.core.fleet import BackendGroup
+from gateway.routing.settings import Balancing
 from gateway.settings import ROOMS, Settings, is_secret
 
 MASKED = "********"
@@ -51,18 +55,59 @@ def fleet(settings: Settings) -> list[str]:
     lines = []
     for group in groups:
         where = ", ".join(backend.url for backend in group.backends)
-        lines += [f"  {group.name:<{width}}  {where}", f"  {'':<{width}}  asked for as {', '.join(group.model_names)}"]
-    return ["Models, where they are served, and their names for clients:", *lines]
+        lines += [
+            f"  {group.name:<{width}}  {where}",
+            f"  {'':<{width}}  asked for as {', '.join(group.model_names)}",
+            f"  {'':<{width}}  {_shares(group, settings.balancing_policy)}{_fallback(group)}",
+        ]
+    return ["Models, where they are served, and their names for clients:", *lines, *_seats(settings)]
+
+
+POLICIES: Mapping[Balancing, str] = {
+    Balancing.ROUND_ROBIN: "take turns",
+    Balancing.WEIGHTED_ROUND_ROBIN: "take turns by their weights",
+    Balancing.LEAST_INFLIGHT: "are asked by load: the one with the fewest requests running",
+    Balancing.POWER_OF_TWO: "are asked by load: the emptier of two drawn at random",
+}
+"""What the replicas of a group do under each policy."""
+
+
+def _shares(group: BackendGroup, policy: Balancing) -> str:
+    """How the replicas share the group's requests."""
+    if len(group.backends) == 1:
+        return "one replica gets all requests"
+    weights = ":".join(str(backend.weight) for backend in group.backends)
+    weighed = f" {weights}" if policy is Balancing.WEIGHTED_ROUND_ROBIN else ""
+    return f"{len(group.backends)} replicas {POLICIES[policy]}{weighed} ({policy})"
+
+
+def _fallback(group: BackendGroup) -> str:
+    """Who answers when the group cannot."""
+    return f"; when it is down or full, {group.fallback} answers" if group.fallback else "; no other group stands in"
+
+
+def _seats(settings: Settings) -> list[str]:
+    """How many requests a backend runs at a time, and where more of them wait."""
+    seats = settings.max_inflight_per_backend
+    if not seats:
+        return ["  A backend is given as many requests as come; what it cannot run yet waits inside it."]
+    queue = f"{settings.max_queued_per_backend} more for each backend of the group wait here"
+    return [
+        f"  A backend is given {seats} requests at a time; {queue},",
+        "  where organizations take turns; then its fallback, or 503.",
+    ]
 
 
 def time_outs(settings: Settings) -> list[str]:
     """Every wait of a request's life, from the connection to the last byte."""
     first = settings.first_token_timeout_secs
+    seat = "for a seat at a backend, as far as the wait for the slot has left of it, then the fallback, or 503"
     rungs = [
         (settings.client_header_timeout_secs, "for a request's headers to arrive, then 408"),
         (settings.client_body_timeout_secs, "without a byte of its body, then 408"),
         (settings.client_body_total_secs, "for its whole body, then 408"),
         (settings.queue_timeout_secs, "in the queue for a slot, then 429"),
+        *([(settings.queue_timeout_secs, seat)] if settings.max_inflight_per_backend else []),
         (settings.upstream_connect_timeout_secs, "to connect to a backend, then another replica, else 503"),
         (first, "until the first token, then 504" if first else "until the first token: no limit of its own"),
         (settings.stream_idle_timeout_secs, "between two tokens of a stream, then it ends with an error"),

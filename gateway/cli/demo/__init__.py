@@ -7,7 +7,7 @@ import sys
 import click
 
 from gateway.cli.demo.processes import ChildError
-from gateway.core.keys import why_unfit
+from gateway.core.keys import MIN_LENGTH, why_unfit
 from gateway.server.listening import CannotListenError, listen
 
 HOST = "127.0.0.1"
@@ -18,7 +18,13 @@ KEY = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 @click.command(short_help="Five simulated servers, the gateway, a tour.")
 @click.option("--port", envvar="DEMO_PORT", default="9000", show_default=True, help="1 to 65535; 0: any (DEMO_PORT).")
-@click.option("--key", envvar="DEMO_KEY", default="sk-demo", show_default=True, help="The clients' key (DEMO_KEY).")
+@click.option(
+    "--key",
+    envvar="DEMO_KEY",
+    default="sk-demo",
+    show_default=True,
+    help=f"The clients' key, of {MIN_LENGTH} characters or more (DEMO_KEY).",
+)
 @click.option("--tour/--no-tour", default=True, help="Whether a few requests are sent and shown.")
 def demo(port: str, key: str, tour: bool) -> None:  # noqa: FBT001 -- click passes it by name
     """Start five simulated vLLM servers and the gateway, show what it does, and stay up until Ctrl-C.

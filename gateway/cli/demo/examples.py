@@ -1,4 +1,7 @@
-"""What can a newcomer paste? Requests for curl and for OpenAI's SDK, with the demo's own address and key."""
+"""What can a newcomer paste? Requests and faults, with the demo's own addresses, key and processes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 SQL_QUESTION = "CREATE TABLE orders (id INT, customer TEXT, total INT); Total per customer?"
 
@@ -27,3 +30,26 @@ def examples(url: str, key: str) -> list[tuple[str, str]]:
     """Titles and texts, ready to paste."""
     texts = (("curl", CURL), ("OpenAI's SDK", PYTHON))
     return [(title, text.format(url=url, key=key, question=SQL_QUESTION)) for title, text in texts]
+
+
+BREAK = """\
+  kill {pid}    {name} dies, for good
+  kill -STOP {pid}    {name} stands still; -CONT lets it go on
+  curl -X POST {control}/stop-engine    its engine hangs, and /health says 200; /resume-engine ends that
+  curl -X PUT {control}/faults -d '{{"name": "status", "status": 500}}'    it fails; curl -X DELETE ends that"""
+
+
+class Server(NamedTuple):
+    """A simulated server: its process, its address, and where it is told to misbehave."""
+
+    name: str
+    pid: int
+    url: str
+    control: str
+
+
+def how_to_break(servers: Sequence[Server]) -> str:
+    """Who runs where, and what the first of them can be made to do, ready to paste."""
+    width = max(len(server.name) for server in servers)
+    rows = [f"  {name:<{width}}  pid {pid}  {url}  control {control}" for name, pid, url, control in servers]
+    return "\n".join([*rows, BREAK.format(**servers[0]._asdict())])

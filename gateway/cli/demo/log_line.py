@@ -7,6 +7,10 @@ import orjson
 
 WARNING_STATUS = 400
 ERROR_STATUS = 500
+CHANGES = frozenset({"backend_changed", "circuit_changed"})
+"""What is shown besides requests and troubles: how the servers fare."""
+WELL = frozenset({"healthy", "closed"})
+"""The state of a backend, and the standing of its circuit, with which all is as it should be."""
 ENVELOPE = frozenset({"timestamp", "event", "level", "logger"})
 """What every event has."""
 
@@ -21,7 +25,10 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def compact(record: dict[str, Any]) -> str | None:
-    """One line about a request or a trouble; None for what a newcomer need not see."""
+    """One line about a request, a server that comes or goes, or a trouble; None for what a newcomer need not see."""
+    if record.get("event") in CHANGES:
+        well = record.get("state", record.get("after")) in WELL
+        return click.style(f"  {told(record)}", fg="green" if well else "yellow")
     if record.get("event") != "request":
         return click.style(f"  {told(record)}", fg="red") if record.get("level") == "error" else None
     status = int(record["status"])

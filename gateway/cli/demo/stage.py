@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import httpx
 
-from gateway.cli.demo.examples import examples
+from gateway.cli.demo.examples import Server, examples, how_to_break
 from gateway.cli.demo.log_line import compact, parse
 from gateway.cli.demo.processes import ChildError, await_line, child, lines
 from gateway.cli.demo.tour import Tour, title
@@ -31,8 +31,10 @@ SERVERS: Mapping[str, str] = {
     "rerank": "BAAI/bge-reranker-v2-m3 --runner pooling --max-model-len 8192",
 }
 """The servers of docker-compose.yml and what `vllm serve` is told there."""
-LOOPBACK = ("--host", "127.0.0.1", "--port", "0")
+LOOPBACK = ("--host", "127.0.0.1", "--port", "0", "--sim-control-port", "auto")
 """A vLLM server listens on every address unless told otherwise; a demo is nobody else's."""
+SAYS_ITS_PID = ("sh", "-c", 'echo "pid $$"; exec "$@"', "sh")
+"""Says the process's id and becomes the command behind it."""
 READY_POLL_SECS = 0.1
 LOG_DELAY_SECS = 0.5
 """The gateway gathers its log lines for 0.1 s."""
@@ -70,7 +72,7 @@ async def run(port: int, key: str, *, tour: bool) -> None:
 async def _show(port: int, key: str, *, tour: bool) -> None:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
-        url, gateway = await stack.enter_async_context(_running(port, key, directory))
+        url, gateway, servers = await stack.enter_async_context(_running(port, key, directory))
         shown_url, shown_key = click.style(url, bold=True), click.style(key, bold=True)
         click.echo(f"\n{shown_url}  with the key  {shown_key}   (documentation: {url}/docs)")
         click.echo(
@@ -80,6 +82,8 @@ async def _show(port: int, key: str, *, tour: bool) -> None:
         for name, text in examples(url, key):
             title(f"To paste: {name}")
             click.echo(text, nl=False)
+        title("To break: the five servers, and how to make them fail")
+        click.echo(how_to_break(servers))
         if tour:
             await _tour(url, key, gateway)
         title("It is yours: paste a request in another terminal and see its line here. Ctrl-C ends everything.")
@@ -101,7 +105,9 @@ async def _tour(url: str, key: str, gateway: asyncio.subprocess.Process) -> None
 
 
 @asynccontextmanager
-async def _running(port: int, key: str, directory: Path) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+async def _running(
+    port: int, key: str, directory: Path
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process, list[Server]]]:
     """The gateway's URL and process, with its servers behind it and ready."""
     backend_key = secrets.token_urlsafe(16)
     inherited = {
@@ -114,14 +120,15 @@ async def _running(port: int, key: str, directory: Path) -> AsyncIterator[tuple[
         simulators = {
             name: await stack.enter_async_context(
                 child(
-                    (*python, "gateway.simulator", *arguments.split(), *LOOPBACK),
+                    (*SAYS_ITS_PID, *python, "gateway.simulator", *arguments.split(), *LOOPBACK),
                     {**inherited, "VLLM_API_KEY": backend_key},
                     directory,
                 )
             )
             for name, arguments in SERVERS.items()
         }
-        urls = {name: (await await_line(process, "ready ")).split()[1] for name, process in simulators.items()}
+        servers = [await _server(name, process) for name, process in simulators.items()]
+        urls = {server.name: server.url for server in servers}
         settings = {
             "GATEWAY_API_KEY": key,
             "BACKEND_API_KEY": backend_key,
@@ -141,7 +148,14 @@ async def _running(port: int, key: str, directory: Path) -> AsyncIterator[tuple[
         )
         url = await _listening(gateway)
         await _ready(url)
-        yield url, gateway
+        yield url, gateway, servers
+
+
+async def _server(name: str, process: asyncio.subprocess.Process) -> Server:
+    """What a simulator says of itself, once it is ready."""
+    _, pid = (await await_line(process, "pid ")).split()
+    _, url, _, control = (await await_line(process, "ready ")).split()
+    return Server(name, int(pid), url, control)
 
 
 async def _listening(gateway: asyncio.subprocess.Process) -> str:

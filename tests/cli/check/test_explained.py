@@ -1,0 +1,68 @@
+"""Tests of what `gateway check` says of the fleet and of waits: policy, weights, seats, fallback."""
+
+from typing import Any
+
+import pytest
+
+from gateway.cli.check.doubts import doubts
+from gateway.cli.check.explained import fleet, time_outs
+from gateway.routing.settings import Balancing
+from gateway.settings import load
+
+FLEET = {
+    "gateway_api_key": ["sk-of-a-test"],
+    "backend_api_key": "key-of-a-test",
+    "chat_backends": ("http://a:1", "http://b:1"),
+    "text2sql_backend": "http://c:1",
+}
+
+
+def said(**others: Any) -> str:
+    """What is said of the fleet."""
+    return "\n".join(fleet(load(None, **FLEET, **others)))
+
+
+@pytest.mark.parametrize("policy", Balancing)
+def test_every_policy_is_named_and_told_in_words(policy: Balancing) -> None:
+    line = next(line for line in said(balancing_policy=policy).splitlines() if "replicas" in line)
+    assert line.strip().startswith("2 replicas ")
+    assert f"({policy})" in line
+
+
+def test_weights_are_shown_where_they_count() -> None:
+    assert "by their weights 2:1" in said(chat_weights=(2, 1), balancing_policy="weighted_round_robin")
+    assert "2:1" not in said(chat_weights=(2, 1))
+
+
+def test_who_stands_in_is_said_of_each_group() -> None:
+    words = said(chat_fallback="text2sql")
+    assert "when it is down or full, text2sql answers" in words
+    assert words.count("no other group stands in") == 1
+
+
+def test_seats_are_told_with_where_the_rest_waits() -> None:
+    assert "waits inside it" in said()
+    words = said(max_inflight_per_backend=30, max_queued_per_backend=77)
+    assert "given 30 requests at a time; 77 more for each backend" in words
+    assert "waits inside it" not in words
+
+
+def test_the_wait_for_a_seat_and_its_503_stand_among_the_time_outs_where_seats_are_limited() -> None:
+    limited = time_outs(load(None, **FLEET, max_inflight_per_backend=30, queue_timeout_secs=3))
+    rest = time_outs(load(None, **FLEET, queue_timeout_secs=3))
+    (seat,) = [line for line in limited if line not in rest]
+    assert seat.startswith("     3 s  for a seat at a backend")
+    assert "503" in seat
+
+
+def test_fewer_seats_than_slots_of_one_organization_are_doubted() -> None:
+    (words,) = doubts(load(None, **FLEET, max_inflight_per_backend=60))
+    assert "(60 at text2sql) than MAX_INFLIGHT_PER_IP (120)" in words
+    assert doubts(load(None, **FLEET, max_inflight_per_backend=60, max_inflight_per_ip=60)) == []
+    assert doubts(load(None, **FLEET)) == []
+
+
+def test_weights_that_no_policy_reads_are_doubted() -> None:
+    (words,) = doubts(load(None, **FLEET, chat_weights=(2, 1)))
+    assert words.startswith("CHAT_WEIGHTS counts under BALANCING_POLICY=weighted_round_robin alone")
+    assert doubts(load(None, **FLEET, chat_weights=(2, 1), balancing_policy="weighted_round_robin")) == []
