@@ -14,6 +14,7 @@ from gateway.server.framing import framing_alone
 from gateway.server.head import DECISIVE, MAX_HEADERS, check_head, check_size, too_long, too_many
 from gateway.server.scope import scope_between, state_line
 
+BLANK = 32
 UNREAD = b"\n"
 """Stands for a request line that nothing begins with."""
 
@@ -109,6 +110,8 @@ class HeadReader(ClientSocket):
         if not self._in_head:
             return
         name = name.lower()
+        if value and value[-1] <= BLANK:
+            value = value.rstrip(b" \t")  # llhttp leaves what stands behind a value
         headers = self._headers
         headers.append((name, value))
         if name in DECISIVE:

@@ -40,6 +40,9 @@ NEVER_LEARNED = [
 ]
 OTHERS = [
     b"POST /v1/a HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test \t\r\nX-A: \t b \r\nX-B: \r\nContent-Length: 3 \r\n\r\nabc",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked \t \r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: \t\r\nContent-Length: 3\r\n\r\nabc",
     b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nContent-Length: 3\r\n\r\nabc",
     b"POST /v1/a HTTP/1.1\r\nHost: a.test\r\nX-Length: 45\r\nContent-Length: \r\n\r\n" + b"x" * 45,
     b"POST /v1/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
