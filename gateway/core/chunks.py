@@ -21,9 +21,8 @@ FIRST_LINES: Final = _lines_by_length()
 """By the length of a whole chunk, the only line that it can begin with when it is spelled without leading zeros, in
 lower case and without extensions; empty where no chunk is as long, and for the last chunk, which ends the body."""
 
-
-size_of: Final = [b"\n", *(b"%x" % size for size in range(1, USUAL_BYTES + 1))].__getitem__
-"""The line of a chunk of that size, spelled likewise; of none, something that no line is."""
+size_of: Final = [LINE_END, *(b"%x" % size for size in range(1, USUAL_BYTES + 1))].__getitem__
+"""The line of a chunk of that size, spelled likewise; of none, what no line holds: the last one is not among them."""
 
 
 def sole_chunk(data: bytes) -> bytes:

@@ -419,21 +419,27 @@ async def test_a_first_piece_with_a_line_break_in_its_head_has_not_begun() -> No
 
 
 async def test_an_answer_in_pieces_begins_once_and_ends_once() -> None:
+    refused: list[str] = []
+
     async def app(scope: Scope, _: Receive, __: Send) -> None:
         connection = connection_of(scope)
         with pytest.raises(RuntimeError):
             connection.finish(b"before its head")
         connection.start(200, [], b"one")
+        refused.append("an end before its head")
         with pytest.raises(RuntimeError):
             connection.start(200, [], b"two")
+        refused.append("a second head")
         connection.finish(b"")
         with pytest.raises(RuntimeError):
             connection.finish(b"three")
+        refused.append("a second end")
 
     async with serving(app) as door, client(door) as it:
         await it.send(request("GET", "/"))
         assert (await it.until(b"0\r\n\r\n")).endswith(b"\r\n\r\n3\r\none\r\n0\r\n\r\n")
         await eventually(lambda: not door.state.tasks)
+    assert refused == ["an end before its head", "a second head", "a second end"]
 
 
 async def test_pieces_for_a_client_that_left_go_nowhere_and_leave_no_room() -> None:
