@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from gateway.backends.circuit import Standing, Why
+
 
 class Reason(StrEnum):
     """Why a backend is in its state, as a word for programs; `EXPLANATIONS` has the sentence for people."""
@@ -85,3 +87,24 @@ EXPLANATIONS = {
     ),
 }
 """What is the matter and what to do about it, for operators."""
+
+_BROUGHT_THERE = {
+    Why.FAILURES: "CIRCUIT_FAILURE_THRESHOLD requests in a row failed there",
+    Why.TRIAL_FAILED: "the request that tried it again failed too",
+    Why.DRAINING: "it told a request that it shuts down",
+    Why.RESTARTED: "it was down and answers again",
+    Why.TRIAL_SUCCEEDED: "the request that tried it succeeded",
+}
+
+
+def explain_circuit(standing: Standing, why: Why) -> str:
+    """What a circuit that is not closed means for requests, as a sentence for operators."""
+    stands = f"Its circuit is {standing.replace('_', '-')}, as {_BROUGHT_THERE[why]}:"
+    if standing is Standing.HALF_OPEN:
+        return f"{stands} a single request goes there first, and decides."
+    if why is Why.DRAINING:
+        return f"{stands} it gets no requests until one tries it in retry_in_secs."
+    return (
+        f"{stands} until one tries it in retry_in_secs, it gets only requests for which its group has no other "
+        "backend. Look at the access lines with this `backend`, and at the server's log."
+    )

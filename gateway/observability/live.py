@@ -1,6 +1,7 @@
 """How many are in it now? Gauges that move with every request but are written ten times a second at the most."""
 
 import asyncio
+from collections import Counter
 from typing import Self
 
 from gateway.observability import metrics as m
@@ -16,13 +17,16 @@ class LiveGauges:
     Attributes:
         queued: requests that wait for a slot.
         in_flight: requests that hold one.
+        seats: requests that wait for a seat, by their group; a group that stands there is shown.
     """
 
-    __slots__ = ("_metrics", "_timer", "_written", "in_flight", "queued")
+    __slots__ = ("_metrics", "_seats_written", "_timer", "_written", "in_flight", "queued", "seats")
 
     def __init__(self, metrics: Metrics) -> None:
         self.queued = 0
         self.in_flight = 0
+        self.seats: Counter[str] = Counter()
+        self._seats_written: dict[str, int] = {}
         self._metrics = metrics
         self._written = (0, 0)
         self._timer: asyncio.TimerHandle | None = None
@@ -46,3 +50,7 @@ class LiveGauges:
             self._metrics.move(m.QUEUED, now[0] - self._written[0])
             self._metrics.move(m.IN_FLIGHT, now[1] - self._written[1])
             self._written = now
+        if self.seats != self._seats_written:
+            for group, count in self.seats.items():
+                self._metrics.count(m.SEATS_WAITING, group, amount=count - self._seats_written.get(group, 0))
+            self._seats_written = dict(self.seats)

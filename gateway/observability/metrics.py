@@ -55,9 +55,24 @@ TOKENS = Family(
     ("model", "direction"),
 )
 IN_FLIGHT = Family(Kind.GAUGE, "gateway_in_flight_requests", "Requests that hold a slot.", ())
-QUEUED = Family(Kind.GAUGE, "gateway_queued_requests", "Requests that wait for a slot.", ())
+QUEUED = Family(
+    Kind.GAUGE,
+    "gateway_queued_requests",
+    "Requests that wait for a slot. Those that wait for a seat at a backend have one: gateway_seats_waiting has them.",
+    (),
+)
+SEATS_WAITING = Family(
+    Kind.GAUGE,
+    "gateway_seats_waiting",
+    "Requests that have a slot and wait for a seat at a backend of the group; only with MAX_INFLIGHT_PER_BACKEND.",
+    ("group",),
+)
 QUEUE_WAIT = Family(
-    Kind.HISTOGRAM, "gateway_queue_wait_seconds", "Seconds a request waited for its slot.", ("model",), WAITS
+    Kind.HISTOGRAM,
+    "gateway_queue_wait_seconds",
+    "Seconds a request waited for its slot, and for its seat at a backend where MAX_INFLIGHT_PER_BACKEND is set.",
+    ("model",),
+    WAITS,
 )
 FIRST_TOKEN = Family(
     Kind.HISTOGRAM,
@@ -141,6 +156,24 @@ BACKEND_DRIFT = Family(
     "change meanwhile: what stays for minutes is a leak, or another client.",
     ("backend",),
 )
+BACKEND_CIRCUIT = Family(
+    Kind.GAUGE,
+    "gateway_backend_circuit",
+    "1 for the standing that the backend's circuit is in, 0 for the others: closed, open, half_open.",
+    ("backend", "standing"),
+)
+BACKEND_IN_FLIGHT = Family(
+    Kind.GAUGE,
+    "gateway_backend_in_flight",
+    "Requests of this gateway that are at the backend; each has a seat there where MAX_INFLIGHT_PER_BACKEND is set.",
+    ("backend",),
+)
+CIRCUIT_CHANGES = Family(
+    Kind.COUNTER,
+    "gateway_circuit_changes",
+    "Changes of the backend's circuit, by the standing that it came to; the log's `circuit_changed` has the reason.",
+    ("backend", "to"),
+)
 LOST_SLOT = 0
 """Where every page counts UPDATES_LOST."""
 
@@ -149,6 +182,7 @@ CATALOGUE = (
     TOKENS,
     IN_FLIGHT,
     QUEUED,
+    SEATS_WAITING,
     QUEUE_WAIT,
     FIRST_TOKEN,
     DURATION,
@@ -165,6 +199,9 @@ CATALOGUE = (
     BACKEND_PROBE,
     BACKEND_ENGINE,
     BACKEND_DRIFT,
+    BACKEND_CIRCUIT,
+    BACKEND_IN_FLIGHT,
+    CIRCUIT_CHANGES,
 )
 
 

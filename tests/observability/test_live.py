@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.observability.live import LiveGauges
-from gateway.observability.metrics import IN_FLIGHT, QUEUED
+from gateway.observability.metrics import IN_FLIGHT, QUEUED, SEATS_WAITING
 from tests.core.hand_time import HandTime
 from tests.observability.noted import CountedMetrics
 
@@ -46,3 +46,16 @@ def test_the_end_writes_what_is_left_and_leaves_no_timer(time: HandTime) -> None
         gauges.in_flight += 1
     assert metrics.counted == {(IN_FLIGHT.name,): 1}
     assert time.pending == []
+
+
+def test_who_waits_for_a_seat_is_shown_by_group_and_a_group_where_nobody_does_too(time: HandTime) -> None:
+    metrics = CountedMetrics()
+    with LiveGauges(metrics) as gauges:
+        gauges.seats.update({"chat": 0, "embed": 0})
+        time.advance(0.1)
+        assert {labels for family, labels in metrics._figures if family is SEATS_WAITING} == {("chat",), ("embed",)}
+        gauges.seats["chat"] += 3
+        time.advance(0.1)
+        gauges.seats["chat"] -= 1
+        time.advance(0.1)
+        assert metrics.counted == {(SEATS_WAITING.name, "chat"): 2}

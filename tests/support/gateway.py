@@ -147,8 +147,8 @@ class Gateway:
         return {name: float(value) for name, value in samples}
 
     def well(self) -> bool:
-        """Whether every backend was probed and has its share of the requests."""
-        return bool(self.report()["status"] == "ok")
+        """Whether every backend is in rotation, whatever its circuit lets through."""
+        return self.states() <= {"healthy", "busy"}
 
     def states(self) -> set[str]:
         """In which states its backends are."""
