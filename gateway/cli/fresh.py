@@ -14,6 +14,7 @@ from gateway.settings import ConfigurationError, Settings, load
 MISTAKEN = 3
 """Exit status when the settings will not do; standard error then has a line for each mistake."""
 READ_SECS = 30.0
+TOO_OLD = "the supervisor is too old for the code as it is now: restart it ({})"
 
 
 class UnreadableError(Exception):
@@ -41,7 +42,10 @@ async def load_fresh(options: Mapping[str, Any]) -> Settings:
     """
     command = [sys.executable, "-m", "gateway.cli.fresh", orjson.dumps(dict(options)).decode()]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    except OSError as error:  # no descriptor, process or memory for it, or no such interpreter any more
+        raise UnreadableError(f"no interpreter can be started that would read the settings: {error}") from error
     try:
         async with asyncio.timeout(READ_SECS):
             data, errors = await process.communicate()
@@ -56,11 +60,24 @@ async def load_fresh(options: Mapping[str, Any]) -> Settings:
     if process.returncode != 0:
         why = lines[-1] if lines else f"status {process.returncode}"
         raise UnreadableError(f"the settings cannot be read by the code as it is now: {why}")
+    return understood(data)
+
+
+def understood(data: bytes) -> Settings:
+    """The settings that newer code has pickled; whatever this process asks them for is there.
+
+    Raises:
+        UnreadableError: the newer code has what this process does not know, or has not what it needs.
+    """
     try:
         settings = pickle.loads(data)  # noqa: S301 -- our own child wrote it
     except Exception as error:  # whatever the new code has that this process does not
-        raise UnreadableError(f"the supervisor is too old for the code as it is now: restart it ({error!r})") from error
-    assert isinstance(settings, Settings)  # noqa: S101 -- for mypy
+        raise UnreadableError(TOO_OLD.format(repr(error))) from error
+    if not isinstance(settings, Settings):
+        raise UnreadableError(TOO_OLD.format("it gave no settings that are known here"))
+    gone = sorted(Settings.model_fields.keys() - vars(settings).keys())
+    if gone:  # renamed or dropped: to ask for one would be an AttributeError, now or when the gateway ends
+        raise UnreadableError(TOO_OLD.format(f"{', '.join(gone)} is gone"))
     return settings
 
 

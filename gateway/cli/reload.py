@@ -63,7 +63,7 @@ def the_one(found: list[Found], port: int | None, place: Path) -> Found:
     """The gateway that is meant.
 
     Raises:
-        LookupError: there is none, or more than one; the message is for the operator.
+        LookupError: there is none, or more than one, or it cannot be told from here; the message is for the operator.
     """
     meant = [one for one in found if port in {None, one.port}]
     if not meant:
@@ -71,6 +71,8 @@ def the_one(found: list[Found], port: int | None, place: Path) -> Found:
     if len(meant) > 1:
         ports = ", ".join(str(one.port) for one in meant)
         raise LookupError(f"several gateways share this LIMITER_PATH: choose one by --port ({ports})")
+    if meant[0].pid <= 0:  # what the kernel says of a process that we cannot see; a signal to 0 is one to ourselves
+        raise LookupError("the gateway runs where this command sees no process of its: run it in the same container")
     return meant[0]
 
 

@@ -42,15 +42,21 @@ class Generation:
                 try:
                     await self._grow(companion, lives)
                 except WorkerFailedError as error:
-                    self._fail(str(error))
+                    self.fail(str(error))
                     self._abandon()
         except (OSError, ValueError) as error:
-            self._fail(str(error))
+            self.fail(str(error))
 
     def retire(self) -> None:
         """Have the workers take no more connections, and end when those that they have have ended."""
         for keeper in self._keepers:
             keeper.retire()
+
+    def fail(self, why: str) -> None:
+        """It will not serve; nothing is changed if it does already."""
+        if not self.serving.done():
+            self.serving.set_exception(WorkerFailedError(why))
+            self.serving.exception()  # seen: nobody waits for it any more when all is to end
 
     @asynccontextmanager
     async def _accompanied(self) -> AsyncIterator[Companion]:
@@ -109,11 +115,6 @@ class Generation:
         finally:
             for wait in waits:
                 wait.cancel()
-
-    def _fail(self, why: str) -> None:
-        if not self.serving.done():
-            self.serving.set_exception(WorkerFailedError(why))
-            self.serving.exception()  # seen: nobody waits for it any more when all is to end
 
     def _abandon(self) -> None:
         """Of a generation that does not come up: who serves has clients by now, and retires."""

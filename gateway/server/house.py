@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.observability.metrics import Metrics
 from gateway.server.channel import Assignment, send_assignment
@@ -36,8 +36,8 @@ class House:
     exporter: MetricsExporter
     figures: Metrics
     born: list[WorkerProcess]
-    workers: set[Worker] = field(default_factory=set)
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    workers: set[Worker]
+    stopping: asyncio.Event
 
     @contextlib.contextmanager
     def worker(self, index: int, settings: ServerSettings, companion: Companion) -> Iterator[Worker]:

@@ -85,7 +85,13 @@ class PidFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A supervisor that lives."""
+    """A supervisor that lives.
+
+    Attributes:
+        pid: its number here; 0 when it lives in another namespace of processes, where no signal of ours reaches it.
+        port: that the gateway is bound to.
+        path: of the file that it has locked.
+    """
 
     pid: int
     port: int

@@ -1,7 +1,6 @@
 """Who keeps the gateway alive? One process that binds, starts generations of workers, renews them and ends them."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -18,6 +17,7 @@ from gateway.server.edition import Edition, NotRenewedError, Renew
 from gateway.server.generation import Generation
 from gateway.server.house import House
 from gateway.server.keeper import WorkerFailedError, farewell_secs
+from gateway.server.life import Worker
 from gateway.server.listening import listen
 from gateway.server.metrics import MetricsExporter
 from gateway.server.pid_file import Notice, Outcome, PidFile
@@ -65,14 +65,14 @@ class Supervisor:
         on_ready: Callable[[Endpoints], None] = lambda _: None,
     ) -> None:
         self._edition = edition
+        """Of the generation that serves."""
         self._factory = factory
         self._renew = renew
         self._directory = directory
         self._born = [] if first is None else [first]
         self._on_ready = on_ready
-        self._house: House
-        self._generation: Generation
-        """The one that serves."""
+        self._workers: set[Worker] = set()
+        self._stopping = asyncio.Event()
         self._lives: dict[asyncio.Task[None], Generation] = {}
         """All generations, those that retire among them."""
         self._failure: BaseException | None = None
@@ -94,23 +94,23 @@ class Supervisor:
             port = listener.getsockname()[1]
             metrics = exporter.serve(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
             with exporter.page() as page:
-                self._house = House(self._factory, listener, exporter, Metrics(page), self._born)
+                figures = Metrics(page)
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
-                    self._house.figures.figure(m.RELOADS, outcome)
+                    figures.figure(m.RELOADS, outcome)
+                house = House(self._factory, listener, exporter, figures, self._born, self._workers, self._stopping)
                 self._hear_signals()
-                await self._supervise(Endpoints(settings.gateway_host, port, metrics))
+                await self._supervise(house, Endpoints(settings.gateway_host, port, metrics))
 
     def stop(self) -> None:
-        """Begin the end; the second call does not wait for the requests."""
-        workers = self._house.workers
-        if self._house.stopping.is_set():
-            logger.warning("drain_abandoned", extra={"workers": len(workers)})
-            for worker in workers:
+        """Begin the end; the second call does not wait for the requests. What runs only afterwards ends at once."""
+        if self._stopping.is_set():
+            logger.warning("drain_abandoned", extra={"workers": len(self._workers)})
+            for worker in self._workers:
                 worker.kill()
             return
-        drain_secs = self._generation.edition.settings.drain_secs
-        logger.info("drain_began", extra={"workers": len(workers), "drain_secs": drain_secs})
-        self._house.stopping.set()
+        drain_secs = self._edition.settings.drain_secs
+        logger.info("drain_began", extra={"workers": len(self._workers), "drain_secs": drain_secs})
+        self._stopping.set()
 
     def reload(self) -> None:
         """Replace all workers, as soon as they all serve; one that is asked for during another comes after it."""
@@ -134,9 +134,8 @@ class Supervisor:
         for number, answer in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, hang_up)):
             hear(number, answer)
 
-    async def _supervise(self, endpoints: Endpoints) -> None:
-        house = self._house
-        self._generation = generation = Generation(self._edition, house)
+    async def _supervise(self, house: House, endpoints: Endpoints) -> None:
+        generation = Generation(self._edition, house)
         watching = asyncio.create_task(watch(house.workers, house.figures, self._blocked_secs))
         stopped = asyncio.create_task(house.stopping.wait())
         self._begin(generation)
@@ -147,7 +146,7 @@ class Supervisor:
                     generation.serving.result()
                     self._announce(while_listening, endpoints.port)
                     self._on_ready(endpoints)
-                    await self._reload_until(stopped)
+                    await self._reload_until(stopped, house, generation)
         finally:
             house.stopping.set()
             # Closing our copy would leave the port open for as long as a busy worker holds its own.
@@ -160,7 +159,7 @@ class Supervisor:
         logger.info("stopped")
 
     def _blocked_secs(self) -> float:
-        return self._generation.edition.settings.worker_blocked_secs
+        return self._edition.settings.worker_blocked_secs
 
     def _begin(self, generation: Generation) -> None:
         life = asyncio.create_task(generation.run())
@@ -168,12 +167,18 @@ class Supervisor:
         life.add_done_callback(self._ended)
 
     def _ended(self, life: asyncio.Task[None]) -> None:
-        del self._lives[life]
+        generation = self._lives.pop(life)
         # A generation's parts know each other, and a supervisor makes too little for the collector to come by itself.
         asyncio.get_running_loop().call_soon(gc.collect)
-        if (error := life.exception()) is not None:
+        error = life.exception()
+        if error is None:
+            return
+        if generation.edition is self._edition:  # nobody is left who serves
             self._failure = error
-            self._house.stopping.set()
+            self._stopping.set()
+        else:
+            logger.error("generation_failed", exc_info=error)
+            generation.fail(repr(error))
 
     def _announce(self, scope: ExitStack, port: int) -> None:
         """Write the pid file; without it the gateway serves all the same."""
@@ -184,35 +189,51 @@ class Supervisor:
             return
         self._pid_file = file
 
-    async def _reload_until(self, stopped: asyncio.Task[bool]) -> None:
-        """Reload whenever that is asked for."""
+    async def _reload_until(self, stopped: asyncio.Task[bool], house: House, generation: Generation) -> None:
+        """Reload whenever that is asked for; `generation` serves first."""
         while not stopped.done():
-            reloading = asyncio.create_task(self._reload_when_asked())
+            reloading = asyncio.create_task(self._reload_when_asked(house, generation))
             await asyncio.wait((reloading, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not reloading.cancel():
-                reloading.result()
+                generation = reloading.result()
 
-    async def _reload_when_asked(self) -> None:
+    async def _reload_when_asked(self, house: House, before: Generation) -> Generation:
+        """The generation that serves afterwards."""
         await self._reload_asked.wait()
         self._reload_asked.clear()
-        await self._reload()
+        return await self._reload(house, before)
 
-    async def _reload(self) -> None:
-        """Replace the generation that serves by a new one, or say why not."""
+    async def _reload(self, house: House, before: Generation) -> Generation:
+        """Replace the generation that serves by a new one, or say why not; the one that serves from then on."""
         self._tell(Outcome.RUNNING)
-        before = self._generation
         try:
-            edition = await self._renew()
-            await self._replace(before, Generation(edition, self._house, before))
+            after = await self._successor(house, before)
         except NotRenewedError as error:
-            self._house.figures.count(m.RELOADS, error.outcome)
+            house.figures.count(m.RELOADS, error.outcome)
             logger.error("not_reloaded", extra={"outcome": error.outcome, "why": list(error.reasons)})  # noqa: TRY400 -- the line is enough
             self._tell(Outcome(error.outcome), *error.reasons)
-            return
-        workers, old = edition.settings.gateway_workers, before.edition.settings.gateway_workers
-        self._house.figures.count(m.RELOADS, Outcome.DONE)
+            return before
+        workers, old = (one.edition.settings.gateway_workers for one in (after, before))
+        house.figures.count(m.RELOADS, Outcome.DONE)
         logger.info("reloaded", extra={"workers": workers, "retiring": old})
         self._tell(Outcome.DONE, f"{workers} new workers serve; the {old} old ones finish what they have")
+        return after
+
+    async def _successor(self, house: House, before: Generation) -> Generation:
+        """The generation that has taken the place of the one that serves.
+
+        Raises:
+            NotRenewedError: the one before serves on. A fault of ours is no reason to end it either.
+        """
+        try:
+            after = Generation(await self._renew(), house, before)
+            await self._replace(before, after)
+        except NotRenewedError:
+            raise
+        except Exception as error:
+            logger.exception("reload_failed")
+            raise NotRenewedError([f"a fault of ours, the log has more: {error!r}"], Outcome.FAILED) from error
+        return after
 
     async def _replace(self, before: Generation, after: Generation) -> None:
         """Let the old workers retire when every new one serves: until then nothing is lost by giving up.
@@ -225,28 +246,30 @@ class Supervisor:
             await asyncio.shield(after.serving)
         except WorkerFailedError as error:
             raise NotRenewedError(str(error).splitlines(), Outcome.FAILED) from error
-        self._generation = after
+        self._edition = after.edition
         before.retire()
 
     def _tell(self, outcome: Outcome, *words: str) -> None:
         """Say what becomes of a reload to whoever asked for it by `gateway reload`."""
         began = outcome is Outcome.RUNNING
         self._notice = Notice(self._notice.reloads + began, outcome, words)
-        if self._pid_file is not None:
-            with contextlib.suppress(OSError):
-                self._pid_file.tell(self._notice)
+        if self._pid_file is None:
+            return
+        try:
+            self._pid_file.tell(self._notice)
+        except OSError as error:  # the disk may be full: `gateway reload` waits in vain, and the log has to tell why
+            logger.warning("notice_not_written", extra={"outcome": outcome, "why": str(error)})
 
     async def _end(self) -> None:
         """Wait for all workers to finish, and for none longer than it was told to take."""
-        house = self._house
-        for worker in house.workers:
+        for worker in self._workers:
             worker.terminate()
         if not self._lives:
             return
         patience = max(farewell_secs(one.edition.settings.drain_secs) for one in self._lives.values())
         _, late = await asyncio.wait(self._lives, timeout=patience)
         if late:
-            for worker in house.workers:
+            for worker in self._workers:
                 logger.error("worker_overdue", extra={**worker.as_fields(), "killed_after": patience})
                 worker.kill()
             await asyncio.wait(late)

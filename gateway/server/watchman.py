@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECS = 1.0
 OVERSLEPT_SECS = 1.0
 """If we come so late ourselves, the host stood still or the container was paused: that says nothing of a worker."""
+AGAIN_SECS = 5.0
+"""After a fault of ours: one that stays is then told now and then, not every second."""
 STACK_SECS = 2.0
 """How long an answer about the stack is waited for; a process that is stopped (SIGSTOP) gives none."""
 SETTLED_SECS = 0.05
@@ -27,13 +29,17 @@ async def watch(workers: Collection[Worker], figures: Metrics, blocked_secs: Cal
         await _pause(LOOK_SECS)
         if loop.time() > due + OVERSLEPT_SECS:
             continue
-        for worker in tuple(workers):
-            if worker in workers:  # it may have ended while another's stack was waited for
-                await look_at(worker, figures, blocked_secs())
+        try:
+            for worker in tuple(workers):
+                if worker in workers:  # it may have ended while another's stack was waited for
+                    await look_at(worker, workers, figures, blocked_secs())
+        except Exception:  # a fault of ours must not end the watch for good
+            logger.exception("watchman_failed", extra={"again_in_secs": AGAIN_SECS})
+            await _pause(AGAIN_SECS)
 
 
-async def look_at(worker: Worker, figures: Metrics, blocked_secs: float) -> None:
-    """Report that a worker's loop stands still, or that it goes on."""
+async def look_at(worker: Worker, workers: Collection[Worker], figures: Metrics, blocked_secs: float) -> None:
+    """Report that one of the workers stands still, or that it goes on."""
     last = worker.pulse.last()
     if worker.blocked_since is not None:
         if last > worker.blocked_since:
@@ -45,17 +51,19 @@ async def look_at(worker: Worker, figures: Metrics, blocked_secs: float) -> None
     if last and still >= blocked_secs:
         worker.blocked_since = last
         figures.count(m.BLOCKED)
-        stack = await stack_of(worker)
+        stack = await stack_of(worker, workers)
         logger.error("worker_blocked", extra={**worker.as_fields(), "blocked_secs": round(still, 1), "stack": stack})
 
 
-async def stack_of(worker: Worker) -> list[str]:
-    """Where a worker stands, as `Pulse.stack`; empty when it does not answer."""
+async def stack_of(worker: Worker, workers: Collection[Worker]) -> list[str]:
+    """Where one of the workers stands, as `Pulse.stack`; empty when it does not answer or ends meanwhile."""
     deadline = asyncio.get_running_loop().time() + STACK_SECS
     worker.ask_stack()
     stack: list[str] = []
     while asyncio.get_running_loop().time() < deadline:
         await _pause(SETTLED_SECS)
+        if worker not in workers:  # its pulse's descriptor is closed, and may be another file's by now
+            return []
         before, stack = stack, worker.pulse.stack()
         if stack and stack == before:
             break

@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,6 +54,36 @@ def test_a_stop_refuses_at_once_lets_a_stream_finish_and_exits_with_0(number: si
         assert gateway.process.wait(30) == 0
         assert [event["event"] for event in gateway.events()][-2:] == ["drain_began", "stopped"]
         assert {event["level"] for event in gateway.events()} == {"info"}
+
+
+STOPPED_FIRST = """
+import asyncio, sys
+from pathlib import Path
+from gateway.server.edition import Edition
+from gateway.server.supervisor import Supervisor
+from gateway.settings import load
+
+async def run():
+    edition = Edition(load())
+    gateway = Supervisor(edition, factory="tests.server.apps:Application", renew=None, directory=Path(sys.argv[1]))
+    gateway.stop()
+    gateway.stop()
+    await gateway.run()
+
+asyncio.run(run())
+"""
+
+
+def test_one_that_is_told_to_stop_before_it_runs_starts_nobody(tmp_path: Path) -> None:
+    run = subprocess.run(  # noqa: S603 -- fixed words
+        [sys.executable, "-c", STOPPED_FIRST, str(tmp_path)],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (run.returncode, run.stderr.decode()) == (0, "drain_abandoned\n")  # of the standard library: warnings alone
 
 
 def test_a_terminals_ctrl_c_is_the_supervisors_alone_to_answer(tmp_path: Path) -> None:
