@@ -1,4 +1,4 @@
-"""Tests of docs/reliability.md: every test, setting, metric, log line and number that it names is the code's."""
+"""Tests of docs/reliability.md: every test, setting, metric and number that it names is the code's."""
 
 import ast
 import re
@@ -11,9 +11,9 @@ import pytest
 from gateway import companion
 from gateway.backends import availability, board, breaker, prober, progress
 from gateway.backends.health import State
-from gateway.backends.reasons import Reason
 from gateway.cli import COMMANDS, fresh
 from gateway.core import envelope
+from gateway.core.keys import MIN_LENGTH
 from gateway.observability.metrics import CATALOGUE, Family, Kind
 from gateway.proxy import attempts, pieces, retry
 from gateway.routing.policies import loads
@@ -44,7 +44,7 @@ DRAIN = Settings.model_fields["drain_secs"].default
 FIGURES = (
     f"whole answers up to {pieces.HOLD_BYTES // 2**20} MiB are held",
     f"half of the answers within {test_outages.AT_ONCE * 1000:g} ms",
-    f"`retry-after` of 1 to {envelope.MAX_RETRY_AFTER_SECS:g} s",
+    f"`retry-after` of 1 to {envelope.MAX_RETRY_AFTER_SECS:g} s: a tenth",
     f"after {retry.PAUSE_SECS[0] * 1000:g} to {retry.PAUSE_SECS[1] * 1000:g} ms, within a budget of each worker",
     f"{retry.RATIO:.0%} of its requests, {retry.FLOOR_PER_SEC:g} a second always, {retry.CAPACITY:g} saved up",
     f"could not reach is not a second choice for {attempts.SUSPECT_SECS:g} s",
@@ -118,7 +118,7 @@ def test_every_setting_exists_and_its_default_is_the_stated_one() -> None:
 
 
 def test_every_setting_that_is_spoken_of_is_one_and_constant_defaults_are_stated() -> None:
-    words = set(re.findall(r"\b(?:[A-Z]+_)+[A-Z]+\b", PAGE)) - {"SOAK_SECS", "FUZZ_SECS", "GATEWAY_API_KEY"}
+    words = set(re.findall(r"\b(?:[A-Z]+_)+[A-Z]+\b", PAGE))
     assert {word for word in words if word.lower() not in Settings.model_fields} == set()
     unstated = {word for word in words if f"`{word}=" not in PAGE}
     assert unstated == {"LIMITER_PATH", "MAX_TRACKED_ORGANIZATIONS"}  # named as what no reload changes, and no more
@@ -127,20 +127,13 @@ def test_every_setting_that_is_spoken_of_is_one_and_constant_defaults_are_stated
 def test_every_metric_is_one_with_these_labels() -> None:
     families = {name: family for family in CATALOGUE for name in exposed(family)}
     spoken = [match for code in CODE for match in re.findall(r"\b(gateway_[a-z_]+)(?:\{(.*?)\})?", code)]
-    assert len(spoken) > 8
+    assert spoken
     for name, labels in spoken:
         assert set(re.findall(r"(\w+)=", labels)) <= set(families[name].labels), name
 
 
-def test_every_state_and_reason_of_a_backend_is_spoken_of() -> None:
-    assert {word for word in (*State, *Reason) if f"`{word}`" not in PAGE} == set()
-
-
-def test_every_log_line_is_one_that_is_written() -> None:
-    source = "\n".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
-    events = set(re.findall(r"[Ll]og `(\w+)`", PAGE))
-    assert len(events) > 10
-    assert {event for event in events if f'"{event}"' not in source} == set()
+def test_every_state_of_a_backend_is_spoken_of() -> None:
+    assert {word for word in State if f"`{word}`" not in PAGE} == set()
 
 
 def test_every_command_is_there() -> None:
@@ -169,10 +162,22 @@ def test_what_is_linked_inside_of_the_page_is_a_heading() -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= headings
 
 
-def test_the_readme_states_the_same_numbers() -> None:
+def test_the_readme_states_the_same_numbers_and_what_they_follow_from() -> None:
     loaded = INTERVAL + UNDER_LOAD * TIMEOUT + (UNDER_LOAD - 1) * prober.SOON_SECS
-    assert f"found within {INTERVAL + TIMEOUT:g} s, {loaded:g} s while it has requests of ours" in README
-    assert f"`/health` within {STALL + INTERVAL + prober.SOON_SECS:g} s" in README
+    stalled = STALL + INTERVAL + prober.SOON_SECS
+    readme = " ".join(README.split())
+    silent = f"`BACKEND_PROBE_INTERVAL_SECS` {INTERVAL:g} and `BACKEND_PROBE_TIMEOUT_SECS` {TIMEOUT:g}"
+    assert f"found within {INTERVAL + TIMEOUT:g} s ({silent}), and within {loaded:g} s while" in readme
+    assert f"once more, `BACKEND_DOWN_AFTER_UNDER_LOAD` {UNDER_LOAD}" in readme
+    assert f"found within {stalled:g} s (`BACKEND_STALL_SECS` {STALL:g}, the interval of {INTERVAL:g}" in readme
+
+
+def test_the_readme_states_the_least_length_of_a_key() -> None:
+    assert f"key ({MIN_LENGTH} characters or more)" in README
+
+
+def test_a_tenth_is_a_tenth() -> None:
+    assert (availability.PATIENCE_SHARE, availability.LONGEST_PATIENCE_SECS) == (0.1, envelope.MAX_RETRY_AFTER_SECS)
 
 
 def test_the_readme_states_defaults_as_they_are() -> None:

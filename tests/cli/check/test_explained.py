@@ -51,7 +51,7 @@ def test_the_wait_for_a_seat_and_its_503_stand_among_the_time_outs_where_seats_a
     limited = time_outs(load(None, **FLEET, max_inflight_per_backend=30, queue_timeout_secs=3))
     rest = time_outs(load(None, **FLEET, queue_timeout_secs=3))
     (seat,) = [line for line in limited if line not in rest]
-    assert seat.startswith("     3 s  for a seat at a backend")
+    assert seat.startswith("       3 s  for a seat at a backend")
     assert "503" in seat
 
 
