@@ -1,11 +1,15 @@
 """`gateway reload` as an operator or a script runs it: what it says, and its exit status."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli import reload as command
+from gateway.server.pid_file import Found
 from tests.server.supervised import ROOT, Gateway, await_that, environment, serving
 
 
@@ -93,3 +97,14 @@ def test_what_is_not_known_in_time_has_a_status_of_its_own(timeout: str, tmp_pat
         result = reload(tmp_path, "--timeout", timeout, **of(gateway))
         assert (result.returncode, "has not said within 0 s" in result.stderr) == (4, True)
         await_that(lambda: gateway.events("reloaded"))
+
+
+def test_a_gateway_that_no_signal_from_here_reaches_gets_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says 0 of a process in another namespace; a signal to 0 is one to the caller's own group."""
+    sent: list[object] = []
+    monkeypatch.setattr(command, "find", lambda _: [Found(0, 9000, tmp_path / "gateway-9000.pid")])
+    monkeypatch.setattr(os, "kill", lambda *signal: sent.append(signal))
+    (tmp_path / "gateway-9000.reload").write_text('{"reloads": 0, "outcome": "none", "words": []}')
+    result = CliRunner().invoke(command.reload, ["--limiter-path", str(tmp_path), "--timeout", "0"])
+    assert (result.exit_code, sent) == (3, [])
+    assert "run it in the same container" in result.stderr

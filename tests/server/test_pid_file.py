@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.server.pid_file import Notice, Outcome, PidFile, find
+from gateway.server.pid_file import Found, Notice, Outcome, PidFile, find
 
 OWNER = """
 import sys
@@ -69,3 +69,13 @@ def test_two_gateways_of_one_port_are_told_apart_by_the_lock(tmp_path: Path) -> 
 
 def test_a_directory_that_is_not_there_has_nobody(tmp_path: Path) -> None:
     assert find(tmp_path / "nowhere") == []
+
+
+def test_what_is_said_is_there_whole_at_any_moment(tmp_path: Path) -> None:
+    """Who reads while another notice is written has the old one to its end: it is replaced, and not written over."""
+    with PidFile(tmp_path, 9000) as file:
+        file.tell(Notice(1, Outcome.REFUSED, ("no room",)))
+        with (tmp_path / "gateway-9000.reload").open("rb") as reading:
+            file.tell(Notice(2, Outcome.DONE))
+            assert b"no room" in reading.read()
+        assert Found(0, 9000, tmp_path / "gateway-9000.pid").notice() == Notice(2, Outcome.DONE)

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import resource
 import signal
 import socket
 import subprocess
@@ -68,6 +69,12 @@ def serving_site(site: Site, **settings: str) -> Iterator[Gateway]:
     ours = {"GATEWAY_WORKERS": "", "GATEWAY_API_KEY": "", "PYTHONDONTWRITEBYTECODE": "1", **settings}
     with serving(site.folder, "changing:build", cwd=site.folder, **ours) as gateway:
         yield gateway
+
+
+def until(born: Path, done: Path) -> str:
+    """A statement for `Site.module`: make the one file, and wait for the other."""
+    waiting = f"all(time.sleep(0.01) is None for _ in iter(lambda: os.path.exists({str(done)!r}), True))"
+    return f"import os, time; open({str(born)!r}, 'w').close(); {waiting}"
 
 
 def word(gateway: Gateway) -> str:
@@ -262,14 +269,34 @@ def test_generations_may_overlap_and_each_frees_what_it_held_when_its_last_worke
         await_that(lambda: shared_memory(gateway.process.pid) == of_one_generation)
 
 
-def test_reloads_that_are_asked_for_during_one_come_after_it(tmp_path: Path) -> None:
-    with serving(tmp_path) as gateway:
+def test_reloads_that_are_asked_for_during_one_are_one_more_after_it(site: Site) -> None:
+    born, done = site.folder / "born", site.folder / "done"
+    with serving_site(site, GATEWAY_WORKERS="1") as gateway:
+        site.module("second", until(born, done))
+        gateway.reload()
+        await_that(born.exists)
+        site.module("third")
         for _ in range(5):
             gateway.reload()
+        done.touch()
+        await_that(lambda: len(gateway.events("reloaded")) == 2)
+        assert word(gateway) == "third sk-key-one"
+        await_that(lambda: len(gateway.workers()) == 1)
+        assert len(gateway.events("reloaded")) == 2
+
+
+def test_a_reload_that_can_start_no_process_costs_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        before, pid = gateway.workers(), gateway.process.pid
+        limit = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limit[1]))  # no further descriptor
+        event = gateway.reloaded()
+        assert (event["event"], event["outcome"]) == ("not_reloaded", "refused")
+        assert "Too many open files" in event["why"][0]
+        assert (gateway.workers(), bool(gateway.ask())) == (before, True)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+        gateway.reload()
         await_that(lambda: gateway.events("reloaded"))
-        await_that(lambda: len(gateway.workers()) == 2)
-        assert 1 <= len(gateway.events("reloaded")) <= 2
-        assert gateway.process.poll() is None
 
 
 def test_figures_are_exact_over_a_reload_under_requests(tmp_path: Path) -> None:
