@@ -21,7 +21,8 @@ from gateway.auth.keyring import Keyring
 from gateway.backends.availability import Availability
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
-from gateway.backends.circuit import Change, Standing
+from gateway.backends.circuit import tell_circuit
+from gateway.backends.heritage import Heritage
 from gateway.backends.probed import tell_change
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.view import BoardView
@@ -121,7 +122,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         Handler(forwarder.forward, own),
     )
     alone = worker.board is None
-    watch: Lifespan = partial(watching, settings, board, clock, log) if alone else nullcontext
+    watch: Lifespan = partial(watching, settings, board, metrics, clock, log) if alone else nullcontext
     return Application(chain, lambda: opened(store, gauges, watch(), client, writer))
 
 
@@ -146,14 +147,16 @@ async def opened(
 
 
 @asynccontextmanager
-async def watching(settings: Settings, board: Board, clock: Clock, log: FilteringBoundLogger) -> AsyncIterator[None]:
+async def watching(
+    settings: Settings, board: Board, metrics: Metrics, clock: Clock, log: FilteringBoundLogger
+) -> AsyncIterator[None]:
     """A prober beside the application that it is for: where no supervisor watches the fleet."""
     from gateway.backends.prober import Prober  # noqa: PLC0415 -- an HTTP client, which a supervised worker is spared
 
     prober = Prober(
         settings,
-        board,
-        Breaker(board, settings, clock),
+        Heritage(board, settings.backend_stall_secs, clock.monotonic()),
+        Breaker(board, settings, clock, partial(tell_circuit, log, metrics)),
         clock,
         ca_file=settings.upstream_ca_file,
         on_probe=lambda probed: tell_change(log, probed),
@@ -181,7 +184,7 @@ def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner, log: Fil
     """The room that gets a planned request its answer; workers share turns, seats and circuits, not retry budgets."""
     roster, board, store, client, metrics, clock = rooms
     addresses = {backend.name: Address.parse(backend.url) for _, backend in roster.backends()}
-    breaker = Breaker(board, settings, clock, partial(tell_circuit, log))
+    breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
     rng = Random()  # noqa: S311 -- for balance, no secret
     policy = POLICIES[settings.balancing_policy](
         Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
@@ -203,17 +206,4 @@ def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner, log: Fil
         client_write_secs=settings.client_write_timeout_secs,
         max_event_bytes=settings.max_event_bytes,
         clock=clock,
-    )
-
-
-def tell_circuit(log: FilteringBoundLogger, change: Change) -> None:
-    """One line for a circuit that opened or closed, from the worker whose request did it."""
-    tell = log.info if change.after is Standing.CLOSED else log.warning
-    tell(
-        "circuit_changed",
-        backend=change.backend,
-        before=change.before,
-        after=change.after,
-        reason=change.why,
-        seconds=round(change.seconds, 1),
     )

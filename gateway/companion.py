@@ -15,7 +15,9 @@ from structlog.typing import FilteringBoundLogger
 from gateway.backends.board import Board, create_board
 from gateway.backends.board_layout import ROWS
 from gateway.backends.breaker import Breaker
+from gateway.backends.circuit import Change, Standing, tell_circuit
 from gateway.backends.health import State
+from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed, tell_change
 from gateway.backends.roster import build_roster
 from gateway.core.clock import Clock, SystemClock
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 AGAIN_SECS = 5.0
 """After a fault of ours that ended the prober; meanwhile its board is silent, and workers try every backend."""
+LOOK_SECS = 1.0
+"""Between two looks at what changes without a probe: the circuits, and how many requests are where."""
 POLL_SECS = 0.02
 """While the first round of probes is waited for."""
 
@@ -41,8 +45,8 @@ class Companion:
         settings: that generation's.
         page: the descriptor of the page for its figures.
         log: is told when a backend comes or goes.
-        before: the companion of the generation before, whose breakers are taken over and which says no more from now
-            on, as long as this one lives.
+        before: the companion of the generation before, whose circuits and verdicts are taken over and which says no
+            more from now on, as long as this one lives.
         clock: all times.
     """
 
@@ -62,7 +66,9 @@ class Companion:
         self._free = list(reversed(range(ROWS)))
         self._prober: Prober | None = None
         self._task: asyncio.Task[None] | None = None
-        self._figures = BackendFigures(Metrics(page))
+        self._looks: asyncio.Task[None] | None = None
+        self._metrics = Metrics(page)
+        self._figures = BackendFigures(self._metrics)
         self._scope = contextlib.ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -70,16 +76,22 @@ class Companion:
         self._scope.callback(os.close, descriptor)
         self._descriptor = descriptor
         self.board = Board(self._backends, descriptor)
-        if (before := self._replaced()) is not None:
-            self.board.adopt(before.board)
+        before = self._replaced()
+        stall, now = self._settings.backend_stall_secs, self._clock.monotonic()
+        self.heritage: Heritage = Heritage(self.board, stall, now, None if before is None else before.heritage)
+        self._scope.callback(self.heritage.leave)
+        if before is not None:
             before.hush(quiet=True)
+            self.hush(quiet=False)
         self._task = asyncio.create_task(self._watch(), name="companion")
+        self._looks = asyncio.create_task(self._look(), name="figures of the backends")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in (self._task, self._looks):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         if not self._figures.quiet and (before := self._replaced()) is not None:
             before.hush(quiet=False)  # it speaks again if it is still there: this generation did not come up
         self._figures.clear()
@@ -113,18 +125,12 @@ class Companion:
             await self._clock.sleep(POLL_SECS)
 
     def hush(self, *, quiet: bool) -> None:
-        """Say nothing more of the backends in log and figures, as another companion does; or begin again."""
+        """Say no more of the backends, as another companion does; or say from now on what is known."""
         self._figures.quiet = quiet
         self._figures.clear()
-
-    def in_flight(self, backend: str) -> int:
-        """Requests of this generation's workers, and of those before it, at the backend of that name."""
-        before = self._replaced()
-        others = 0 if before is None else before.in_flight(backend)
-        try:
-            return self.board.in_flight(self.board.index(backend)) + others
-        except KeyError:  # other settings, other backends
-            return others
+        for backend in () if quiet else self._backends:
+            if (known := self.board.verdict(backend.name)) is not None:
+                self._figures.show(Probed(backend, known, known, self.heritage.seen(backend).in_flight))
 
     async def _watch(self) -> None:
         """Run the prober; a fault of ours must not end it for good."""
@@ -139,8 +145,8 @@ class Companion:
         module = await asyncio.to_thread(import_module, "gateway.backends.prober")
         self._prober = module.Prober(
             self._settings,
-            self.board,
-            Breaker(self.board, self._settings, self._clock),
+            self.heritage,
+            Breaker(self.board, self._settings, self._clock, self._tell_circuit),
             self._clock,
             ca_file=self._settings.upstream_ca_file,
             on_probe=self._tell,
@@ -148,10 +154,22 @@ class Companion:
         await self._prober.run()
 
     def _tell(self, probed: Probed) -> None:
-        if self._figures.quiet:
-            return
-        tell_change(self._log, probed)
-        self._figures.show(probed, self.in_flight(probed.backend.name))
+        if not self._figures.quiet:
+            tell_change(self._log, probed)
+            self._figures.show(probed)
+
+    def _tell_circuit(self, change: Change) -> None:
+        if not self._figures.quiet:
+            tell_circuit(self._log, self._metrics, change)
+
+    async def _look(self) -> None:
+        """Show what is on the board, once a second."""
+        breaker = Breaker(self.board, self._settings, self._clock)
+        while True:
+            for backend in () if self._figures.quiet else self._backends:
+                standing = breaker.standing(self.board.index(backend.name))
+                self._figures.look(backend.name, standing, self.heritage.seen(backend).in_flight)
+            await self._clock.sleep(LOOK_SECS)
 
     def _replaced(self) -> "Companion | None":
         """The companion of the generation before, as long as that lives; we do not make it live longer."""
@@ -170,9 +188,9 @@ class BackendFigures:
         self._metrics = metrics
         self._shown: dict[tuple[Family, tuple[str, ...]], float] = {}
 
-    def show(self, probed: Probed, ours: int) -> None:
-        """Take over what a probe found; `ours`: requests of this gateway that are there."""
-        name, health = probed.backend.name, probed.after
+    def show(self, probed: Probed) -> None:
+        """Take over what a probe found."""
+        name, health, ours = probed.backend.name, probed.after, probed.ours
         for state in State:
             self._set(m.BACKEND_STATE, float(state is health.state), name, state)
         self._set(m.BACKEND_PROBE, health.latency or 0.0, name)
@@ -180,6 +198,13 @@ class BackendFigures:
             self._set(m.BACKEND_ENGINE, count or 0.0, name, condition)
         known = health.running is not None and health.waiting is not None
         self._set(m.BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
+
+    def look(self, name: str, circuit: Standing, ours: int) -> None:
+        """Take over what workers do: how a backend's circuit stands, and how many of our requests are there."""
+        for standing in Standing:
+            self._set(m.BACKEND_CIRCUIT, float(standing is circuit), name, standing)
+            self._metrics.figure(m.CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
+        self._set(m.BACKEND_IN_FLIGHT, ours, name)
 
     def clear(self) -> None:
         """All zeros."""

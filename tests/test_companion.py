@@ -104,11 +104,10 @@ async def test_a_row_is_clear_when_it_is_given_and_when_it_is_taken_back(host: H
     with companion.row() as first, companion.row() as second:
         assert first != second
         mapped(companion, chosen, second).begin(0)
-        assert companion.in_flight("chat0") == 1
-    assert companion.in_flight("chat0") == 0
+        assert companion.board.in_flight(0) == 1
+    assert companion.board.in_flight(0) == 0
     with companion.row() as again:
         assert again in {first, second}
-    assert companion.in_flight("no such backend") == 0
 
 
 async def test_there_are_so_many_rows_and_no_more(host: Host, backend: ScriptedBackend) -> None:
@@ -139,6 +138,42 @@ async def test_the_figures_tell_each_backends_state_its_load_and_the_drift(
     await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 1)
 
 
+async def test_the_figures_tell_how_each_circuit_stands_and_how_many_requests_are_there(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url, "http://127.0.0.1:9", backend_probe_interval_secs=600)
+    companion = await host.companion(chosen)
+    board = mapped(companion, chosen)
+
+    def standing(name: str) -> list[str]:
+        circuits = host.figures("gateway_backend_circuit")
+        return [labels[1] for labels, value in circuits.items() if labels[0] == name and value]
+
+    await until(lambda: standing("chat0") == standing("chat1") == ["closed"])
+    assert host.figures("gateway_circuit_changes")["chat0", "open"] == 0  # an alert needs it before it rises
+    board.begin(0)
+    breaker = Breaker(board, chosen, SystemClock())
+    breaker.trip(0, Why.FAILURES)
+    await until(lambda: standing("chat0") == ["open"])
+    breaker.reset(0)
+    await until(lambda: standing("chat0") == ["half_open"])
+    assert standing("chat1") == ["closed"]
+    in_flight = host.figures("gateway_backend_in_flight")
+    assert in_flight == {("chat0",): 1, ("chat1",): 0}
+    companion.hush(quiet=True)
+    assert standing("chat0") == []
+    companion.hush(quiet=False)
+    await until(lambda: standing("chat0") == ["half_open"])
+
+
+async def test_a_circuit_that_the_prober_changes_is_counted(host: Host, backend: ScriptedBackend) -> None:
+    await host.companion(settings(backend.url, backend_up_after=1))
+    await backend.stop()
+    await until(lambda: host.figures("gateway_backend_state")["chat0", "down"])
+    await backend.start()
+    await until(lambda: host.figures("gateway_circuit_changes")["chat0", "half_open"] == 1)
+
+
 async def test_a_backend_that_comes_and_goes_is_logged_once_each_time(host: Host, backend: ScriptedBackend) -> None:
     chosen = settings(backend.url)
     await host.companion(chosen)
@@ -157,10 +192,43 @@ async def test_of_two_generations_the_newer_one_speaks(host: Host, backend: Scri
     rounds = len(backend.asked)
     await until(lambda: len(backend.asked) > rounds + 12)  # both go on
     assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
-    assert len(host.logged.entries) == 2  # one each: of the old one nothing more
+    assert len(host.logged.entries) == 1  # of what both know nothing more
     old_board = mapped(old, chosen)
     old_board.begin(0)
     await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 2)
+
+
+async def test_a_new_generation_shows_what_is_known_before_its_first_probe_and_logs_only_changes(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url, backend_down_after=10)
+    old = await host.companion(chosen)
+    backend.silent = True
+    await host.companion(chosen, before=old, clock=HandTime(SystemClock.monotonic()))
+    assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
+    assert len(host.logged.entries) == 1
+
+
+async def test_a_circuit_that_the_prober_changed_is_told_once_by_the_newest_generation(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url)
+    old = await host.companion(chosen)
+    new = await host.companion(chosen, before=old)
+    await backend.stop()
+    await until(
+        lambda: all((health := one.board.verdict("chat0")) and health.state is State.DOWN for one in (old, new))
+    )
+    await backend.start()
+    await until(lambda: all(Breaker(one.board, chosen, SystemClock()).why(0) for one in (old, new)))
+    (line,) = [one for one in host.logged.entries if one["event"] == "circuit_changed"]
+    assert (line["backend"], line["before"], line["after"], line["reason"], line["log_level"]) == (
+        "chat0",
+        "closed",
+        "half_open",
+        "restarted",
+        "info",
+    )
 
 
 async def test_the_end_of_a_generation_that_was_replaced_gives_nobody_the_word(
@@ -174,7 +242,7 @@ async def test_the_end_of_a_generation_that_was_replaced_gives_nobody_the_word(
     rounds = len(backend.asked)
     await until(lambda: len(backend.asked) > rounds + 12)  # the first and the third go on
     assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
-    assert third.in_flight("chat0") == 0
+    assert third.board.in_flight(0) == 0
 
 
 async def test_a_generation_that_does_not_come_up_leaves_the_word_to_the_one_before(

@@ -98,6 +98,11 @@ class Board:
         """
         return self._indexes[name]
 
+    def find(self, backend: Backend) -> int | None:
+        """Where the backend of the same name and URL stands; None: there is none."""
+        index = self._indexes.get(backend.name)
+        return None if index is None or self.backends[index].url != backend.url else index
+
     # What the prober says.
 
     def publish(self, name: str, health: BackendHealth) -> None:
@@ -202,16 +207,19 @@ class Board:
         return number
 
     def adopt(self, other: "Board") -> None:
-        """Take over the circuits of another board's backends that are the same here, by name and URL.
+        """Take over circuits and verdicts of another board's backends that are the same here, and its prober's beat.
 
         A generation's board begins so, before anybody else uses it.
         """
-        known = {(backend.name, backend.url): index for index, backend in enumerate(other.backends)}
         with self.changing():
             for index, backend in enumerate(self.backends):
-                found = known.get((backend.name, backend.url))
-                if found is not None:
-                    self.circuits.copy(index, other.circuits, found)
+                found = other.find(backend)
+                if found is None:
+                    continue
+                self.circuits.copy(index, other.circuits, found)
+                if (verdict := other.verdict(backend.name)) is not None:
+                    self.publish(backend.name, verdict)
+        self.beat(other.last_beat())
 
     def _use(self, row: int) -> None:
         """Sums over the workers reach as far as this row."""

@@ -3,6 +3,10 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from structlog.typing import FilteringBoundLogger
+
+from gateway.observability.metrics import CIRCUIT_CHANGES, Metrics
+
 
 class Standing(StrEnum):
     """What a circuit lets through."""
@@ -44,3 +48,17 @@ class Change(NamedTuple):
     after: Standing
     why: Why
     seconds: float = 0.0
+
+
+def tell_circuit(log: FilteringBoundLogger, metrics: Metrics, change: Change) -> None:
+    """One line and one count for a change, from the process that made it: a worker whose request did, or the prober."""
+    metrics.count(CIRCUIT_CHANGES, change.backend, change.after)
+    tell = log.warning if change.after is Standing.OPEN else log.info
+    tell(
+        "circuit_changed",
+        backend=change.backend,
+        before=change.before,
+        after=change.after,
+        reason=change.why,
+        seconds=round(change.seconds, 1),
+    )

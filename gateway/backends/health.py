@@ -12,7 +12,7 @@ class State(StrEnum):
     """What may be expected of a backend."""
 
     LOADING = "loading"
-    """Never reached since the gateway's start, and still within its time to load."""
+    """Never reached since the gateway has known it, over reloads too, and still within its time to load."""
     HEALTHY = "healthy"
     BUSY = "busy"
     """It works at its limit: it keeps its share of the requests."""
@@ -35,7 +35,7 @@ class BackendHealth:
         state: see `State`.
         reason: why, as the last probe found it.
         since: when the backend entered this state, in seconds on the monotonic clock.
-        reached: whether it has answered anything since the gateway's start.
+        reached: whether it has answered anything since the gateway has known it.
         latency: seconds that the last probe's GET /health took, None when it was not answered.
         models: the names it serves, as last learned.
         max_model_len: the context length of its model in tokens, as last learned.

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
 from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import IN_ROTATION, BackendHealth, Circumstances, Finding, Rules, State, judge
+from gateway.backends.heritage import Heritage
 from gateway.backends.probe import new_client, probe
 from gateway.backends.probed import OnProbe, Probed
 from gateway.backends.progress import Progress
@@ -29,19 +30,22 @@ ROUNDS_SECS = 2.0
 in it."""
 
 
+@dataclass(eq=False, slots=True)
 class Watched:
     """What is remembered of one backend from probe to probe."""
 
-    def __init__(self, group: BackendGroup, backend: Backend, index: int, health: BackendHealth, stall: float) -> None:
-        self.group = group
-        self.backend = backend
-        self.index = index
-        self.health = health
-        self.progress = Progress(stall, health.since)
-        self.due = health.since
-        self.suspicion = 0.0
-        self.drains = False
-        self.task: asyncio.Task[None] | None = None
+    group: BackendGroup
+    backend: Backend
+    index: int
+    health: BackendHealth
+    progress: Progress
+    rules: Rules
+    due: float = 0.0
+    """At once."""
+    probed: bool = False
+    suspicion: float = 0.0
+    drains: bool = False
+    task: asyncio.Task[None] | None = None
 
 
 class Prober:
@@ -49,7 +53,8 @@ class Prober:
 
     Args:
         settings: the fleet; how often, how long, how patient.
-        board: where verdicts are published, and what the workers know is read.
+        heritage: has the board, where verdicts are published, and what workers know; what is known already, this
+            prober begins with.
         breaker: is told of a backend that died and came back; knows which one drains.
         clock: all times.
         ca_file: whom https backends must be certified by; None: the system's authorities.
@@ -59,7 +64,7 @@ class Prober:
     def __init__(
         self,
         settings: BackendSettings,
-        board: Board,
+        heritage: Heritage,
         breaker: Breaker,
         clock: Clock,
         *,
@@ -67,23 +72,13 @@ class Prober:
         on_probe: OnProbe = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._board = board
+        self._heritage = heritage
+        self._board = heritage.board
         self._breaker = breaker
         self._clock = clock
         self._on_probe = on_probe
         self._client = new_client(settings, ca_file)
-        now = clock.monotonic()
-        self._rules = Rules(
-            settings.backend_up_after,
-            settings.backend_down_after,
-            settings.backend_down_after_under_load,
-            now + settings.backend_loading_secs,
-        )
-        unknown = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=now)
-        self._watched = [
-            Watched(group, backend, board.index(backend.name), unknown, settings.backend_stall_secs)
-            for group, backend in build_roster(settings).backends()
-        ]
+        self._watched = [self._begin(group, backend) for group, backend in build_roster(settings).backends()]
 
     async def run(self) -> None:
         """Probe until cancelled; no task and no connection is left then."""
@@ -107,7 +102,19 @@ class Prober:
     @property
     def has_looked(self) -> bool:
         """Whether every backend was probed once."""
-        return all(watched.health.reason is not Reason.NOT_PROBED for watched in self._watched)
+        return all(watched.probed for watched in self._watched)
+
+    def _begin(self, group: BackendGroup, backend: Backend) -> Watched:
+        since, progress = self._heritage.past(backend)
+        settings = self._settings
+        rules = Rules(
+            settings.backend_up_after,
+            settings.backend_down_after,
+            settings.backend_down_after_under_load,
+            since + settings.backend_loading_secs,
+        )
+        known = self._board.verdict(backend.name) or BackendHealth(State.LOADING, Reason.NOT_PROBED, since=since)
+        return Watched(group, backend, self._board.index(backend.name), known, progress, rules)
 
     def _look(self, now: float) -> None:
         """Say that we live, and start what probes are due."""
@@ -142,8 +149,7 @@ class Prober:
 
     def _conclude(self, watched: Watched, finding: Finding, began: float) -> None:
         now = self._clock.monotonic()
-        board, index = self._board, watched.index
-        ours, answers, alive_at = board.in_flight(index), board.answers(index), board.last_alive(index)
+        ours, answers, alive_at = self._heritage.seen(watched.backend)
         moved = watched.progress.observe(finding.figures, ours=ours, answers=answers, alive_at=alive_at, now=now)
         around = Circumstances(
             loaded=ours > 0,
@@ -152,11 +158,12 @@ class Prober:
             draining=watched.drains,
         )
         before = watched.health
-        after = watched.health = judge(before, finding, around, self._rules, now)
+        after = watched.health = judge(before, finding, around, watched.rules, now)
+        watched.probed = True
         watched.due = now + self._interval(watched, now)
-        board.publish(watched.backend.name, after)
+        self._board.publish(watched.backend.name, after)
         if before.state is State.DOWN and before.reached and after.state in IN_ROTATION:
-            self._breaker.reset(index)  # one request goes first
+            self._breaker.reset(watched.index)  # one request goes first
         self._on_probe(Probed(watched.backend, before, after, ours))
 
     def _interval(self, watched: Watched, now: float) -> float:

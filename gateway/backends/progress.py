@@ -1,5 +1,7 @@
 """Does a backend move? What it says of its engine and what our own requests see there, over time."""
 
+import copy
+
 from gateway.backends.vllm_metrics import Figures
 
 TRY_AGAIN_AFTER = 2
@@ -25,7 +27,7 @@ class Progress:
     """
 
     def __init__(self, limit: float, now: float) -> None:
-        self._limit = limit
+        self.limit = limit
         self._last: Figures | None = None
         self._working = False
         self._still_since = now
@@ -33,19 +35,25 @@ class Progress:
         self._tried = now
         self._answers = 0
 
+    def copy(self, limit: float) -> "Progress":
+        """One that has observed the same, and has a limit of its own: for the prober of another generation."""
+        other = copy.copy(self)
+        other.limit = limit
+        return other
+
     def observe(self, figures: Figures | None, *, ours: int, answers: int, alive_at: float, now: float) -> bool:
         """Take in what a probe found; whether something was done there since the observation before.
 
         Args:
             figures: what the backend says; None: nothing that can be used, from which nothing is concluded.
             ours: how many requests of ours are there.
-            answers: how many of them were ever answered.
+            answers: how many of them were ever answered, by the workers that live: fewer when one has ended.
             alive_at: when one of them last showed a sign of life.
             now: seconds on the monotonic clock, as `alive_at`.
         """
         last = self._last
         worked = figures is not None and last is not None and figures.counters != last.counters
-        changed = worked or answers != self._answers
+        changed = worked or answers > self._answers
         self._working = figures is not None and last is not None and _has_work(figures, last, ours)
         ended = figures is not None and last is not None and last.running > 0 and not figures.running
         if changed or ended or last is None or (figures is not None and not self._working):
@@ -57,7 +65,7 @@ class Progress:
             self._tried = now
             if self._tried_since < self._still_since:
                 self._tried_since = now
-        elif now - self._tried >= TRY_AGAIN_AFTER * self._limit:
+        elif now - self._tried >= TRY_AGAIN_AFTER * self.limit:
             self._still_since = now
         return changed
 
@@ -67,7 +75,7 @@ class Progress:
 
     def stalled(self, now: float) -> bool:
         """Whether it has stood still for longer than the limit, as far as is known."""
-        return self.doubtful(now) and now - self._tried_since >= self._limit
+        return self.doubtful(now) and now - self._tried_since >= self.limit
 
 
 def _has_work(figures: Figures, last: Figures, ours: int) -> bool:

@@ -281,6 +281,16 @@ def test_a_generation_takes_over_the_circuits_of_backends_that_are_the_same() ->
     assert new.epoch() != epoch
 
 
+def test_a_generation_takes_over_the_verdicts_on_backends_that_are_the_same_and_the_beat() -> None:
+    old, new = Board(FLEET), Board((Backend("chat0", "http://elsewhere:8000"), FLEET[1]))
+    for backend in FLEET:
+        old.publish(backend.name, HEALTHY)
+    old.beat(7.0)
+    new.adopt(old)
+    assert [new.verdict(name) for name in ("chat0", "chat1")] == [None, HEALTHY]
+    assert new.last_beat() == 7.0
+
+
 def test_what_a_board_cannot_hold_is_refused_at_the_start(page: int) -> None:
     many = [Backend(f"chat{number}", f"http://chat{number}") for number in range(BACKENDS + 1)]
     Board(many[:BACKENDS])

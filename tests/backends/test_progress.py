@@ -197,3 +197,24 @@ def test_it_is_doubtful_as_soon_as_it_did_not_move_between_two_looks() -> None:
     watching.figures = BUSY._replace(generated=1001)
     watching.after(1)
     assert not watching.progress.doubtful(watching.now)
+
+
+def test_a_worker_that_ends_and_takes_its_count_of_answers_with_it_is_no_sign_of_life() -> None:
+    watching = Watching()
+    watching.answers = 7
+    watching.look()
+    assert watching.after(LIMIT + 1)
+    watching.answers = 2
+    assert watching.after(1)
+    watching.answers = 3
+    assert not watching.after(1)
+
+
+def test_a_copy_has_seen_the_same_and_goes_its_own_way() -> None:
+    watching = Watching()
+    watching.after(LIMIT - 1)
+    other = Watching()
+    other.progress, other.now = watching.progress.copy(LIMIT + 10), watching.now
+    assert watching.after(1)
+    assert not other.after(10)
+    assert other.after(1)

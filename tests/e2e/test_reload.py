@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -159,6 +159,46 @@ def test_a_kept_connection_of_an_old_worker_is_answered_once_more_and_told_to_cl
     status, _, kept = post(idle)
     assert (status, kept) == (200, False)
     wait_until(lambda: old not in gateway.worker_pids())
+
+
+def verdicts(gateway: Gateway) -> dict[str, tuple[str, str]]:
+    """State and reason of each backend, as the workers know them."""
+    with gateway.client() as client:
+        backends = client.get("/health/detailed").json()["backends"]
+    return {one["name"]: (one["state"], one["reason"]) for one in backends}
+
+
+def test_a_stalled_backend_stays_out_over_a_reload(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
+    gateway = make_gateway(
+        chat_fleet, GATEWAY_WORKERS=1, BACKEND_PROBE_INTERVAL_SECS=0.25, BACKEND_STALL_SECS=1.5, **LIMITLESS
+    )
+    chat0 = chat_fleet["chat0"]
+    for name in BOTH:
+        chat_fleet[name].set_pace(token_ms=20)
+    body = {**BODY, "max_tokens": 5000, "ignore_eos": True, "stream": True}
+    with ExitStack() as clients:
+        for _ in BOTH:
+            clients.enter_context(RawClient(gateway.port)).post(PATH, body).until(b'"content":"')
+        chat0.stop_engine()
+        wait_until(lambda: verdicts(gateway)["chat0"] == ("down", "stalled"))
+        reload(gateway, 1)
+        reload(gateway, 2)
+        asked, probed = len(chat0.ledger()), len(chat0.ledger(probes=True))
+        connection = clients.enter_context(closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)))
+
+        def answered_for_long() -> bool:
+            assert post(connection)[0] == 200
+            assert verdicts(gateway)["chat0"] == ("down", "stalled")
+            return len(chat0.ledger(probes=True)) > probed + 30
+
+        wait_until(answered_for_long, START_SECS)
+        assert len(chat0.ledger()) == asked
+        told = [event["state"] for event in gateway.events("backend_changed") if event["backend"] == "chat0"]
+        assert told == ["healthy", "down"]
+        chat0.resume_engine()
+        wait_until(lambda: post(connection)[0] == 200 and len(chat0.ledger()) > asked)
+    wait_until(lambda: len(gateway.events("circuit_changed")) == 2)
+    assert [event["reason"] for event in gateway.events("circuit_changed")] == ["restarted", "trial_succeeded"]
 
 
 def test_new_settings_are_in_force_and_what_runs_goes_on(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
