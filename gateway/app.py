@@ -103,10 +103,12 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
 
     roster = build_roster(settings)
     board = Board([backend for _, backend in roster.backends()], worker.board, worker.row)
-    fleet = BoardView(board, roster)
+    breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
+    fleet = BoardView(board, breaker, roster)
     client = Http11Client(settings)
     planner = Planner(Registry(roster.groups), settings, fleet.max_model_len)
-    forwarder = build_forwarder(settings, Rooms(roster, board, store, client, metrics, clock), planner, log)
+    rooms = Rooms(roster, board, breaker, store, client, metrics, gauges, clock)
+    forwarder = build_forwarder(settings, rooms, planner)
     own = build_own(roster, DrainAware(fleet, worker.drain), clock, version(DISTRIBUTION))
 
     # A request's way through the door, from the outside in.
@@ -122,7 +124,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
         Handler(forwarder.forward, own),
     )
     alone = worker.board is None
-    watch: Lifespan = partial(watching, settings, board, metrics, clock, log) if alone else nullcontext
+    watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
     return Application(chain, lambda: opened(store, gauges, watch(), client, writer))
 
 
@@ -148,7 +150,7 @@ async def opened(
 
 @asynccontextmanager
 async def watching(
-    settings: Settings, board: Board, metrics: Metrics, clock: Clock, log: FilteringBoundLogger
+    settings: Settings, board: Board, breaker: Breaker, clock: Clock, log: FilteringBoundLogger
 ) -> AsyncIterator[None]:
     """A prober beside the application that it is for: where no supervisor watches the fleet."""
     from gateway.backends.prober import Prober  # noqa: PLC0415 -- an HTTP client, which a supervised worker is spared
@@ -156,7 +158,7 @@ async def watching(
     prober = Prober(
         settings,
         Heritage(board, settings.backend_stall_secs, clock.monotonic()),
-        Breaker(board, settings, clock, partial(tell_circuit, log, metrics)),
+        breaker,
         clock,
         ca_file=settings.upstream_ca_file,
         on_probe=lambda probed: tell_change(log, probed),
@@ -174,23 +176,27 @@ class Rooms(NamedTuple):
 
     roster: Roster
     board: Board
+    breaker: Breaker
     store: LimiterStore
     client: Http11Client
     metrics: Metrics
+    gauges: LiveGauges
     clock: Clock
 
 
-def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner, log: FilteringBoundLogger) -> Forwarder:
+def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner) -> Forwarder:
     """The room that gets a planned request its answer; workers share turns, seats and circuits, not retry budgets."""
-    roster, board, store, client, metrics, clock = rooms
+    roster, board, breaker, store, client, metrics, gauges, clock = rooms
     addresses = {backend.name: Address.parse(backend.url) for _, backend in roster.backends()}
-    breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
     rng = Random()  # noqa: S311 -- for balance, no secret
     policy = POLICIES[settings.balancing_policy](
         Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
     )
     limits = SeatLimits(settings.max_inflight_per_backend, settings.max_queued_per_backend, settings.queue_timeout_secs)
-    seats = Seats(store, limits, clock) if limits.limit else None
+    seats = None
+    if limits.limit:
+        gauges.seats.update({group.name: 0 for group in roster.groups})
+        seats = Seats(store, limits, clock, gauges.seats)
     attempts = Attempts(addresses, board, breaker, policy, metrics, clock)
     dispatcher = Dispatcher(
         Wire(client, addresses, settings.backend_api_key.get_secret_value()),

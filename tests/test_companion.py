@@ -64,7 +64,8 @@ class Host:
 
 
 @pytest.fixture
-async def host() -> AsyncIterator[Host]:
+async def host(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Host]:
+    monkeypatch.setattr("gateway.companion.LOOK_SECS", 0.02)
     made = Host()
     async with made.scope:
         yield made
@@ -192,6 +193,7 @@ async def test_of_two_generations_the_newer_one_speaks(host: Host, backend: Scri
     rounds = len(backend.asked)
     await until(lambda: len(backend.asked) > rounds + 12)  # both go on
     assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
+    assert host.figures("gateway_backend_circuit")["chat0", "closed"] == 1
     assert len(host.logged.entries) == 1  # of what both know nothing more
     old_board = mapped(old, chosen)
     old_board.begin(0)

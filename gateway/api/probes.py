@@ -1,16 +1,20 @@
 """Does the process live, can it serve, and what of each backend? Answers for load balancers, Compose and operators."""
 
+from collections.abc import Sequence
+
 from gateway.api.fleet import FleetView
 from gateway.api.own_path import OwnPath
 from gateway.api.schemas.own import Alive, BackendReport, HealthReport, Ready
-from gateway.backends.health import IN_ROTATION
-from gateway.backends.reasons import EXPLANATIONS
-from gateway.backends.view import BackendStatus
+from gateway.backends.health import State
+from gateway.backends.reasons import EXPLANATIONS, Reason, explain_circuit
+from gateway.backends.view import FALLBACK, BackendStatus
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 
 _UNCACHED = (b"cache-control", b"no-store")
 """A cached verdict is a wrong one."""
+_WORST_FIRST = (State.DOWN, State.DRAINING, State.LOADING)
+"""The states in which a backend has not its share of the requests."""
 
 
 class NotReadyError(UnavailableError):
@@ -29,24 +33,24 @@ def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
         return Alive()
 
     def ready() -> Ready:
-        """A chat backend is reachable and has its model; otherwise 503, with the reason as the error's code."""
+        """A chat backend is in rotation, or its group's fallback is; otherwise 503, with the reason as the code."""
         verdict = fleet.ready()
         if not verdict.ready:
             raise NotReadyError(verdict.reason)
-        return Ready()
+        return Ready(reason="fallback" if verdict.reason == FALLBACK else "ok")
 
     def detailed_health() -> HealthReport:
-        """Every backend by its name, with its state, the reason and the last probe's latency, as all workers see them.
+        """Every backend by its name, with its state, the reason, its circuit and the last probe's latency.
 
         Whoever has a client's key may ask: addresses of backends are not told.
         """
         verdict = fleet.ready()
         statuses = fleet.statuses()
-        whole = verdict.ready and all(status.health.state in IN_ROTATION for status in statuses)
+        worst = _worst(statuses)
         now = clock.monotonic()
         return HealthReport(
-            status="ok" if whole else "degraded" if verdict.ready else "unavailable",
-            reason=verdict.reason,
+            status="unavailable" if not verdict.ready else "degraded" if worst else "ok",
+            reason=verdict.reason if not verdict.ready else worst or Reason.OK,
             backends=[_report(status, now) for status in statuses],
         )
 
@@ -57,16 +61,29 @@ def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
     ]
 
 
+def _worst(statuses: Sequence[BackendStatus]) -> str:
+    """What the backend has that is worst off; empty where all are well."""
+    for state in _WORST_FIRST:
+        for status in statuses:
+            if status.health.state is state:
+                return status.health.reason
+    return next((f"circuit_{status.circuit.standing}" for status in statuses if not status.well), "")
+
+
 def _report(status: BackendStatus, now: float) -> BackendReport:
-    health = status.health
+    health, (standing, why, retry_at) = status.health, status.circuit
+    sentences = [EXPLANATIONS[health.reason], *([] if why is None else [explain_circuit(standing, why)])]
     return BackendReport(
         name=status.backend.name,
         group=status.group.name,
         model=status.group.model,
         state=health.state.value,
         reason=health.reason,
-        explanation=EXPLANATIONS[health.reason],
+        explanation=" ".join(sentences),
         since_secs=round(now - health.since, 1),
+        circuit=standing.value,
+        why=why,
+        retry_in_secs=None if why is None else round(max(0.0, retry_at - now), 1),
         latency_ms=None if health.latency is None else round(health.latency * 1000, 2),
         models=list(health.models),
         max_model_len=health.max_model_len,

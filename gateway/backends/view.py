@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from gateway.backends.board import Board
+from gateway.backends.breaker import Breaker
+from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import IN_ROTATION, BackendHealth, Readiness, State
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster
@@ -11,6 +13,25 @@ from gateway.core.fleet import Backend, BackendGroup
 
 UNKNOWN = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=0.0)
 """Before the prober has said anything."""
+FALLBACK = "fallback"
+"""The reason of a readiness that rests on another group than the chat backends' own."""
+
+
+class CircuitStatus(NamedTuple):
+    """A backend's circuit as it stands.
+
+    Attributes:
+        standing: what it lets through.
+        why: what brought it there; None where it is closed.
+        retry_at: from when it lets a trial through, in seconds on the monotonic clock; 0.0 where it is closed.
+    """
+
+    standing: Standing = Standing.CLOSED
+    why: Why | None = None
+    retry_at: float = 0.0
+
+
+CLOSED = CircuitStatus()
 
 
 class BackendStatus(NamedTuple):
@@ -21,12 +42,19 @@ class BackendStatus(NamedTuple):
         backend: which one.
         health: the prober's verdict.
         in_flight: requests of ours there, over all workers.
+        circuit: its circuit.
     """
 
     group: BackendGroup
     backend: Backend
     health: BackendHealth
     in_flight: int = 0
+    circuit: CircuitStatus = CLOSED
+
+    @property
+    def well(self) -> bool:
+        """Whether it has its full share of the requests."""
+        return self.health.state in IN_ROTATION and self.circuit.standing is Standing.CLOSED
 
 
 class BoardView:
@@ -34,31 +62,35 @@ class BoardView:
 
     Args:
         board: where the prober publishes, in this process or another.
+        breaker: reads the circuits.
         roster: the fleet.
     """
 
-    def __init__(self, board: Board, roster: Roster) -> None:
+    def __init__(self, board: Board, breaker: Breaker, roster: Roster) -> None:
         self._board = board
+        self._breaker = breaker
         self._roster = roster
         self._epoch = -1
         self._lengths: dict[str, int] = {}  # each group's, as every request asks for it
 
     def statuses(self) -> tuple[BackendStatus, ...]:
         """The verdicts on all backends, in the roster's order."""
-        board = self._board
-        return tuple(
-            BackendStatus(
-                group, backend, board.verdict(backend.name) or UNKNOWN, board.in_flight(board.index(backend.name))
-            )
-            for group, backend in self._roster.backends()
-        )
+        return tuple(self._status(group, backend) for group, backend in self._roster.backends())
 
     def ready(self) -> Readiness:
-        """Ready when one chat backend is in rotation; otherwise `loading` while one of them may still come up."""
-        chat = [status.health for status in self.statuses() if status.group.kind is ModelKind.CHAT]
-        states = {health.state for health in chat}
-        if states & IN_ROTATION:
+        """Ready when a chat backend is in rotation, or one of a chat group's fallback, as requests are answered then.
+
+        Otherwise `loading` while a chat backend may still come up.
+        """
+        statuses = self.statuses()
+        serving = {status.group.name for status in statuses if status.health.state in IN_ROTATION}
+        groups = self._roster.of_kind(ModelKind.CHAT)
+        if any(group.name in serving for group in groups):
             return Readiness(ready=True, reason=Reason.OK)
+        if any(group.fallback in serving for group in groups):
+            return Readiness(ready=True, reason=FALLBACK)
+        chat = [status.health for status in statuses if status.group.kind is ModelKind.CHAT]
+        states = {health.state for health in chat}
         if State.LOADING in states or not chat:
             return Readiness(ready=False, reason=State.LOADING)
         return Readiness(ready=False, reason=chat[0].reason)
@@ -70,6 +102,17 @@ class BoardView:
             self._epoch = epoch
             self._learn_lengths()
         return self._lengths.get(group.name)
+
+    def _status(self, group: BackendGroup, backend: Backend) -> BackendStatus:
+        board, index = self._board, self._board.index(backend.name)
+        health = board.verdict(backend.name) or UNKNOWN
+        return BackendStatus(group, backend, health, board.in_flight(index), self._circuit(index))
+
+    def _circuit(self, index: int) -> CircuitStatus:
+        """Another process may close it between two of these words: then it is closed."""
+        breaker = self._breaker
+        standing, why, retry_at = breaker.standing(index), breaker.why(index), breaker.retry_at(index)
+        return CLOSED if standing is Standing.CLOSED or why is None else CircuitStatus(standing, why, retry_at)
 
     def _learn_lengths(self) -> None:
         for group in self._roster.groups:

@@ -1,5 +1,6 @@
 """May it run at a backend now? MAX_INFLIGHT_PER_BACKEND seats at each, waited for here instead of in vLLM's queue."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -54,12 +55,14 @@ class Seats:
         store: knows them, for all workers.
         limits: see there.
         clock: for how long a seat is held.
+        waiting: how many requests of each group wait for one in this worker.
     """
 
-    def __init__(self, store: LimiterStore, limits: SeatLimits, clock: Clock) -> None:
+    def __init__(self, store: LimiterStore, limits: SeatLimits, clock: Clock, waiting: Counter[str]) -> None:
         self._store = store
         self._limits = limits
         self._clock = clock
+        self._waiting = waiting
         self._stays: dict[str, float] = {}
         """Seconds for which a seat of a group is held, on average."""
 
@@ -75,6 +78,7 @@ class Seats:
         limits = self._limits
         waited = ctx.queue_wait or 0.0
         ctx.phase = Phase.QUEUED
+        self._waiting[group.name] += 1
         try:
             seat = await self._store.seat(
                 group.name,
@@ -95,6 +99,8 @@ class Seats:
                 f"The model servers are full, and no place came free within {limits.patience:g} s.",
                 retry_after=self._retry_after(group, len(candidates)),
             ) from None
+        finally:
+            self._waiting[group.name] -= 1
         ctx.queue_wait = waited + seat.waited
         return HeldSeat(self, seat, self._clock.monotonic())
 

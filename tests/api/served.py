@@ -14,7 +14,7 @@ from gateway.backends.health import BackendHealth, Readiness, State
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
-from gateway.backends.view import BackendStatus
+from gateway.backends.view import CLOSED, BackendStatus, CircuitStatus
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import SystemClock
 from gateway.core.endpoint import Dialect
@@ -47,6 +47,7 @@ class FleetByHand:
     roster: Roster = field(default_factory=whole_roster)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, reason="ok"))
     health: dict[str, BackendHealth] = field(default_factory=dict)
+    circuits: dict[str, CircuitStatus] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
 
     def ready(self) -> Readiness:
@@ -55,8 +56,9 @@ class FleetByHand:
     def statuses(self) -> list[BackendStatus]:
         well = BackendHealth(State.HEALTHY, Reason.OK, since=0.0, latency=0.0042, running=5.0, waiting=1.0)
         return [
-            BackendStatus(group, backend, self.health.get(backend.name, well), in_flight=3)
+            BackendStatus(group, backend, self.health.get(name, well), 3, self.circuits.get(name, CLOSED))
             for group, backend in self.roster.backends()
+            for name in (backend.name,)
         ]
 
     def max_model_len(self, group: BackendGroup) -> int | None:

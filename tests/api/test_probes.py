@@ -3,8 +3,11 @@
 import httpx
 import pytest
 
+from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import BackendHealth, Readiness, State
-from gateway.backends.reasons import EXPLANATIONS, Reason
+from gateway.backends.reasons import EXPLANATIONS, Reason, explain_circuit
+from gateway.backends.view import FALLBACK, CircuitStatus
+from gateway.core.clock import SystemClock
 from tests.api.served import KEY, FleetByHand
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +21,13 @@ async def test_the_process_is_healthy_whatever_its_backends_are(client: httpx.As
 
 async def test_ready_is_200_when_the_fleet_says_so(client: httpx.AsyncClient) -> None:
     answer = await client.get("/ready")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "reason": "ok"})
+
+
+async def test_ready_says_that_it_rests_on_a_fallback(client: httpx.AsyncClient, fleet: FleetByHand) -> None:
+    fleet.readiness = Readiness(ready=True, reason=FALLBACK)
+    answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["reason"]) == (200, "fallback")
 
 
 @pytest.mark.parametrize("reason", ["loading", "wrong_key", "draining"])
@@ -69,6 +78,48 @@ async def test_the_whole_fleet_has_one_word(
     fleet.readiness = Readiness(ready=ready, reason="ok")
     fleet.health["chat1"] = BackendHealth(chat1, Reason.OK, since=0.0)
     assert (await client.get("/health/detailed")).json()["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("chat0", "chat1", "reason"),
+    [
+        (Reason.OK, Reason.OK, "ok"),
+        (Reason.OK, Reason.WRONG_KEY, "wrong_key"),
+        (Reason.DRAINING, Reason.STALLED, "stalled"),
+        (Reason.NOT_PROBED, Reason.DRAINING, "draining"),
+    ],
+)
+async def test_the_fleets_reason_is_that_of_the_worst_backend(
+    client: httpx.AsyncClient, fleet: FleetByHand, chat0: Reason, chat1: Reason, reason: str
+) -> None:
+    states = {Reason.OK: State.HEALTHY, Reason.DRAINING: State.DRAINING, Reason.NOT_PROBED: State.LOADING}
+    for name, one in (("chat0", chat0), ("chat1", chat1)):
+        fleet.health[name] = BackendHealth(states.get(one, State.DOWN), one, since=0.0)
+    fleet.circuits["rerank"] = CircuitStatus() if reason == "ok" else CircuitStatus(Standing.OPEN, Why.FAILURES, 1.0)
+    assert (await client.get("/health/detailed")).json()["reason"] == reason
+
+
+@pytest.mark.parametrize(("standing", "later"), [(Standing.OPEN, 20.0), (Standing.HALF_OPEN, -5.0)])
+async def test_a_circuit_that_is_not_closed_is_told_and_the_fleet_is_degraded(
+    client: httpx.AsyncClient, fleet: FleetByHand, standing: Standing, later: float
+) -> None:
+    fleet.circuits["chat0"] = CircuitStatus(standing, Why.FAILURES, SystemClock.monotonic() + later)
+    body = (await client.get("/health/detailed")).json()
+    assert (body["status"], body["reason"]) == ("degraded", f"circuit_{standing}")
+    chat0, chat1 = body["backends"][:2]
+    assert (chat0["state"], chat0["circuit"], chat0["why"]) == ("healthy", standing, "failures")
+    assert max(later - 10, 0) <= chat0["retry_in_secs"] <= max(later, 0)
+    assert chat0["explanation"] == f"{EXPLANATIONS[Reason.OK]} {explain_circuit(standing, Why.FAILURES)}"
+    assert (chat1["circuit"], chat1["why"], chat1["retry_in_secs"]) == ("closed", None, None)
+    assert chat1["explanation"] == EXPLANATIONS[Reason.OK]
+
+
+@pytest.mark.parametrize("why", list(Why))
+@pytest.mark.parametrize("standing", [Standing.OPEN, Standing.HALF_OPEN])
+def test_every_circuit_has_a_sentence(standing: Standing, why: Why) -> None:
+    sentence = explain_circuit(standing, why)
+    assert standing.replace("_", "-") in sentence
+    assert sentence.endswith(".")
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -3,11 +3,16 @@
 import pytest
 
 from gateway.backends.board import Board, create_board
+from gateway.backends.breaker import Breaker
+from gateway.backends.breaker_settings import BreakerSettings
+from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import BackendHealth, Readiness, State
 from gateway.backends.reasons import Reason
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
-from gateway.backends.view import BoardView
+from gateway.backends.view import CLOSED, BoardView, CircuitStatus
+from gateway.core.clock import Clock, SystemClock
+from tests.core.hand_time import HandTime
 
 ROSTER = build_roster(
     BackendSettings.model_validate(
@@ -19,6 +24,20 @@ ROSTER = build_roster(
     )
 )
 CHAT, EMBED = ROSTER.groups
+WITH_FALLBACK = build_roster(
+    BackendSettings.model_validate(
+        {
+            "backend_api_key": "sk-backends-4f2a",
+            "chat_backends": "http://chat0:8000",
+            "chat_fallback": "text2sql",
+            "text2sql_backend": "http://text2sql:8000",
+        }
+    )
+)
+
+
+def view_of(board: Board, roster: Roster = ROSTER, clock: Clock | None = None) -> BoardView:
+    return BoardView(board, Breaker(board, BreakerSettings(), clock or SystemClock()), roster)
 
 
 @pytest.fixture
@@ -28,7 +47,7 @@ def board() -> Board:
 
 @pytest.fixture
 def view(board: Board) -> BoardView:
-    return BoardView(board, ROSTER)
+    return view_of(board)
 
 
 def health(state: State = State.HEALTHY, reason: Reason = Reason.OK, length: int | None = None) -> BackendHealth:
@@ -68,6 +87,31 @@ def test_whoever_is_out_of_rotation_makes_nothing_ready(board: Board, view: Boar
     assert view.ready() == Readiness(ready=False, reason=reason)
 
 
+def test_a_fallback_in_rotation_makes_it_ready_and_is_named_as_the_reason() -> None:
+    board = Board([backend for _, backend in WITH_FALLBACK.backends()])
+    view = view_of(board, WITH_FALLBACK)
+    board.publish("chat0", health(State.DOWN, Reason.UNREACHABLE))
+    assert view.ready() == Readiness(ready=False, reason="unreachable")
+    board.publish("text2sql", health())
+    assert view.ready() == Readiness(ready=True, reason="fallback")
+    board.publish("chat0", health())
+    assert view.ready() == Readiness(ready=True, reason="ok")
+
+
+def test_statuses_tell_the_circuits() -> None:
+    board, time = Board([backend for _, backend in ROSTER.backends()]), HandTime()
+    view, breaker = view_of(board, clock=time), Breaker(board, BreakerSettings(), time)
+    for name in ("chat0", "chat1", "embed"):
+        board.publish(name, health())
+    breaker.trip(1, Why.FAILURES)
+    chat0, chat1, embed = view.statuses()
+    assert (chat0.circuit, embed.circuit) == (CLOSED, CLOSED)
+    assert chat1.circuit == CircuitStatus(Standing.OPEN, Why.FAILURES, time.now + 30)
+    assert [chat0.well, chat1.well] == [True, False]
+    time.advance(30)
+    assert view.statuses()[1].circuit.standing is Standing.HALF_OPEN
+
+
 def test_statuses_stand_in_the_rosters_order_with_our_requests_there(board: Board, view: BoardView) -> None:
     board.publish("embed", health())
     board.begin(board.index("embed"))
@@ -91,7 +135,7 @@ def test_the_context_length_is_the_least_that_a_replica_states_and_follows_the_b
 def test_what_another_process_publishes_is_seen() -> None:
     page = create_board()
     backends = [backend for _, backend in ROSTER.backends()]
-    theirs, ours = Board(backends, page), BoardView(Board(backends, page, row=1), ROSTER)
+    theirs, ours = Board(backends, page), view_of(Board(backends, page, row=1))
     assert not ours.ready().ready
     theirs.publish("chat0", health(length=8192))
     assert ours.ready().ready

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from anyio.lowlevel import checkpoint
 
+from gateway.backends.availability import Choice
 from gateway.core.clock import SystemClock
 from gateway.core.context import RequestContext
 from gateway.proxy.attempts import Attempt
@@ -15,7 +16,7 @@ from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreSettings
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.requests import context
-from tests.proxy.fakes import BACKENDS, Conductor, FakeChoice, FakeReply, plan_of, whole
+from tests.proxy.fakes import BACKENDS, Conductor, FakeReply, plan_of, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ class House:
         self.store = store
         limits = SeatLimits(1, max_queued, patience)
         self.conductor = Conductor(script, store=store, limits=limits)
-        self.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[:backends])
+        self.conductor.availability.choices["chat"] = Choice(BACKENDS[:backends])
 
     def request(self, organization: str = "a", queue_wait: float | None = None) -> RequestContext:
         return context(group="chat", organization=organization, queue_wait=queue_wait)
@@ -80,6 +81,26 @@ async def test_who_finds_no_seat_waits_and_its_wait_is_part_of_its_queue_wait(st
     house.close(await waiting)
     assert ctx.queue_wait is not None
     assert ctx.queue_wait > 1.0
+
+
+async def test_who_waits_for_a_seat_is_counted_until_it_has_one_or_gives_up(store: MemoryStore) -> None:
+    house = House(store, max_queued=2, chat0=[whole(b"{}"), whole(b"{}")])
+    waiting = house.conductor.waiting
+    first = await house.open()
+    assert waiting == {"chat": 0}
+    tasks = [asyncio.create_task(house.open(house.request(name))) for name in "ab"]
+    for _ in range(5):
+        await checkpoint()
+    assert waiting == {"chat": 2}
+    with pytest.raises(SeatsTakenError):
+        await house.open(house.request("c"))
+    assert waiting == {"chat": 2}
+    tasks[1].cancel()
+    await asyncio.wait(tasks[1:])
+    assert waiting == {"chat": 1}
+    house.close(first)
+    house.close(await tasks[0])
+    assert waiting == {"chat": 0}
 
 
 async def test_the_one_deadline_is_shared_with_the_wait_for_a_slot(store: MemoryStore) -> None:
@@ -148,7 +169,7 @@ async def test_a_client_that_leaves_while_it_waits_holds_nothing(store: MemorySt
 async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
     house = House(store, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
     await store.seat("chat", "other", candidates=["chat0"], limit=1, max_queued=0, patience=0)
-    house.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:2], trial=BACKENDS[0])
+    house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     attempt = await house.open()
     assert (attempt.backend.name, attempt.trial) == ("chat1", False)
     assert house.conductor.breaker.trial_taken is False
@@ -156,7 +177,7 @@ async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
 
 async def test_a_trial_that_another_has_leaves_the_seat_that_was_taken_for_it(store: MemoryStore) -> None:
     house = House(store, chat1=[whole(b"{}")])
-    house.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:2], trial=BACKENDS[0])
+    house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     house.conductor.breaker.trial_taken = True
     await house.open()
     assert house.taken == {"chat1": 1}
@@ -164,7 +185,7 @@ async def test_a_trial_that_another_has_leaves_the_seat_that_was_taken_for_it(st
 
 async def test_a_trial_holds_a_seat_as_any_request_does(store: MemoryStore) -> None:
     house = House(store, chat0=[whole(b"{}")])
-    house.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:2], trial=BACKENDS[0])
+    house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     attempt = await house.open()
     assert (attempt.trial, house.taken) == (True, {"chat0": 1})
     house.close(attempt)

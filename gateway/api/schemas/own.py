@@ -33,6 +33,9 @@ class Ready(BaseModel):
     """Requests can be answered."""
 
     status: Literal["ready"] = "ready"
+    reason: Literal["ok", "fallback"] = Field(
+        default="ok", description="fallback: no chat backend of its own answers; the group that stands in for it does."
+    )
 
 
 class BackendReport(BaseModel):
@@ -47,8 +50,15 @@ class BackendReport(BaseModel):
         description="healthy and busy: it has its share of the requests."
     )
     reason: str = Field(description="What the last probe found, as a word.")
-    explanation: str = Field(description="The same as a sentence.")
+    explanation: str = Field(description="The same as a sentence, and one on its circuit where that is not closed.")
     since_secs: float = Field(description="Seconds since it entered this state.")
+    circuit: Literal["closed", "open", "half_open"] = Field(
+        description="closed: all requests may go there; open: they go elsewhere; half_open: a single one tries it."
+    )
+    why: str | None = Field(description="What brought its circuit there, as a word; null: it is closed.")
+    retry_in_secs: float | None = Field(
+        description="Seconds until a request tries it again; 0: the next one may; null: its circuit is closed."
+    )
     latency_ms: float | None = Field(description="How long the last probe's GET /health took; null: no answer.")
     models: list[str] = Field(description="The names it serves, as last learned.")
     max_model_len: int | None
@@ -61,7 +71,11 @@ class HealthReport(BaseModel):
     """The whole fleet."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="ok: all backends are healthy or busy; unavailable: not ready; degraded: in between."
+        description="ok: all backends are healthy or busy, and their circuits closed; unavailable: not ready, as "
+        "/ready says; degraded: in between."
     )
-    reason: str = Field(description="Why it is not ready, as /ready says it; `ok` when it is.")
+    reason: str = Field(
+        description="ok; unavailable: why it is not ready, as /ready says it; degraded: what the worst backend has, "
+        "`circuit_open` or `circuit_half_open` where that is all."
+    )
     backends: list[BackendReport]
