@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from gateway.backends.board import Board
+from gateway.backends.breaker import Breaker
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.fleet import Backend
@@ -12,7 +14,6 @@ from gateway.observability.metrics import Metrics
 from gateway.proxy.buffered import BufferedReply
 from gateway.proxy.seats import HeldSeat
 from gateway.proxy.signals import Signal, of_failure
-from gateway.proxy.standing import Board, Breaker
 from gateway.routing.policies import Policy
 from gateway.upstream.errors import NeverSent
 from gateway.upstream.protocol import Reply

@@ -11,13 +11,13 @@ from gateway.core.errors import BadGatewayError
 from gateway.proxy.buffered import read_bounded
 from gateway.proxy.client_side import ClientSide
 from gateway.proxy.dispatcher import Dispatcher
+from gateway.proxy.error_answer import stated, translate
 from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import relay_stream
 from gateway.proxy.unavailable import NoBackendError
-from gateway.proxy.verdict import stated, translate
 from gateway.proxy.watchdog import Rounds
 from gateway.proxy.whole import relay_whole
 from gateway.streaming.relay import StreamRelay

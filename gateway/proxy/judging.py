@@ -7,8 +7,8 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import plausible
 from gateway.payload.answer import UnreadableAnswerError, read_answer
+from gateway.proxy.error_answer import stated_inside
 from gateway.proxy.identity import Identities
-from gateway.proxy.verdict import stated_inside
 from gateway.upstream.protocol import Reply
 
 KEPT_HEADERS: Final = frozenset({b"content-type", b"metadata"})

@@ -1,5 +1,7 @@
 """Who is asked next? What is left of a group's backends for one request, where that takes more than a look."""
 
+from enum import Enum
+
 from msgspec import Struct, field
 
 from gateway.core.context import RequestContext
@@ -11,8 +13,12 @@ from gateway.proxy.retry import RetryBudget
 from gateway.proxy.seats import HeldSeat, Seats
 from gateway.proxy.unavailable import SeatsTakenError
 
-REFUSED = "refused"
-UNREACHABLE = "unreachable"
+
+class Moved(Enum):
+    """Why a backend did not take a request, which goes on to another; the words of a metric."""
+
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
 
 
 class Search(Struct, eq=False):
@@ -22,17 +28,17 @@ class Search(Struct, eq=False):
         group: whose backends.
         left: who was not asked yet, the next one first.
         trial: one that is half-open: it is asked before them, if this is the one request that may.
-        moved: why the backend asked last did not take it, `REFUSED` or `UNREACHABLE`; empty at first.
+        moved: why the backend asked last did not take it; None at first.
         reasons: all that `moved` has been.
     """
 
     group: BackendGroup
     left: list[Backend]
     trial: Backend | None = None
-    moved: str = ""
-    reasons: set[str] = field(default_factory=set)
+    moved: Moved | None = None
+    reasons: set[Moved] = field(default_factory=set)
 
-    def move(self, reason: str) -> None:
+    def move(self, reason: Moved) -> None:
         """The backend asked last did not take it."""
         self.moved = reason
         self.reasons.add(reason)
@@ -68,7 +74,7 @@ class Searcher:
         Raises:
             SeatsTakenError: there is no room at those that are left.
         """
-        if search.moved == REFUSED:
+        if search.moved is Moved.REFUSED:
             if not self.budget.spend():
                 return None
             await self.budget.pause()
@@ -79,7 +85,7 @@ class Searcher:
                 search.left = [backend for backend in search.left if backend is not trial]
                 return attempt
         left = search.left
-        if search.moved == UNREACHABLE:
+        if search.moved is Moved.UNREACHABLE:
             left = search.left = [backend for backend in left if not self._attempts.suspected(backend)]
         if not left:
             return None
@@ -107,8 +113,8 @@ class Searcher:
         return attempt
 
     def _begin(self, ctx: RequestContext, search: Search, backend: Backend, seat: HeldSeat | None) -> Attempt:
-        if search.moved:
-            self._metrics.count(m.RETRIES, ctx.group, search.moved)
+        if search.moved is not None:
+            self._metrics.count(m.RETRIES, ctx.group, search.moved.value)
         attempt = self._attempts.begin(backend)
         attempt.seat = seat
         return attempt

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.core.errors import BadGatewayError
 from gateway.core.lifeline import Cut
-from gateway.proxy.verdict import StatedError
+from gateway.proxy.error_answer import StatedError
 from gateway.upstream.errors import UpstreamError
 
 

@@ -9,7 +9,7 @@ from typing import cast
 from gateway.core.chunks import sole_chunk
 from gateway.upstream import tcp
 from gateway.upstream.answer import Answer
-from gateway.upstream.errors import MayHaveRun, NeverSent, UpstreamError
+from gateway.upstream.errors import STALE, MayHaveRun, NeverSent, UpstreamError
 from gateway.upstream.origin import Origin
 from gateway.upstream.parser import BadAnswerError, Parser
 from gateway.upstream.protocol import Take
@@ -223,7 +223,7 @@ class BackendConnection(asyncio.Protocol):
         ended = exc is None or isinstance(exc, BrokenPipeError)
         acked = tcp.acknowledged(self._sock) if ended else None
         if acked is not None and acked <= self._acked_before:
-            return NeverSent("stale" if self._used else "closed")
+            return NeverSent(STALE if self._used else "closed")
         return MayHaveRun("closed" if ended else _word(exc))
 
 

@@ -1,6 +1,11 @@
 """May it be tried again? A failed exchange as a type that answers this question."""
 
+from typing import Final
+
 from gateway.core.errors import BadGatewayError, UnavailableError
+
+STALE: Final = "stale"
+"""The reason of a `NeverSent` that speaks of an old connection, not of its backend."""
 
 
 class UpstreamError(BadGatewayError):
@@ -20,8 +25,7 @@ class NeverSent(UpstreamError):  # noqa: N818 -- the retry rule is written in th
 
     Reasons: `refused`, `unreachable`, `connect_timeout`, `dns`, `tls`, `forbidden_address`, `closing`, `closed` (a new
     connection was closed before it took a byte) and `stale`: a kept-alive connection had been closed by its idle
-    time-out. A stale connection says nothing against its backend: the same address may be tried again at once, and
-    that attempt finds no older connection.
+    time-out, and the one that was to replace it, become free that very moment, had been too.
     """
 
     def __init__(self, reason: str) -> None:

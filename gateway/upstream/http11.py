@@ -7,7 +7,7 @@ from gateway.core.context import Phase
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import BackendConnection
-from gateway.upstream.errors import NeverSent
+from gateway.upstream.errors import STALE, NeverSent
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import Take, UpstreamRequest
@@ -38,7 +38,10 @@ class Http11Client:
         return self._pool.counts
 
     async def send(self, address: Address, request: UpstreamRequest) -> "Http11Reply":
-        """Send one request and return when the answer's headers are there; see `protocol.UpstreamClient`."""
+        """Send one request and return when the answer's headers are there; see `protocol.UpstreamClient`.
+
+        A kept-alive connection that had died unnoticed is replaced once, which blames no backend.
+        """
         origin = self._origins.get(address)
         if origin is None:
             origin = self._origins[address] = Origin(address)
@@ -50,19 +53,25 @@ class Http11Client:
         progress = request.progress
         if progress is not None:
             progress.phase = _WAITING
-        reply = Http11Reply(connection.parser, request.method)
-        reply.connection, reply.pool = connection, pool
-        try:
-            connection.ask(head, request.body, reply)
-            while not reply.head_done:
-                await connection.news()
-        except BaseException as error:
-            pool.give_back(connection)
-            if isinstance(error, NeverSent):
+        replaced = False
+        while True:
+            reply = Http11Reply(connection.parser, request.method)
+            reply.connection, reply.pool = connection, pool
+            try:
+                connection.ask(head, request.body, reply)
+                while not reply.head_done:
+                    await connection.news()
+            except BaseException as error:
+                pool.give_back(connection)
+                if not isinstance(error, NeverSent):
+                    raise
                 # The others have rested longer than this one did: their backend has closed them too.
                 pool.drop_idle(origin)
-            raise
-        return reply
+                if replaced or error.reason != STALE:
+                    raise
+            else:
+                return reply
+            connection, replaced = await self._connected(origin), True
 
     async def aclose(self) -> None:
         """Close every connection, those in use included, and wait until their sockets are closed."""

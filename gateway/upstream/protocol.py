@@ -24,7 +24,7 @@ class UpstreamRequest(Struct):
         path: starts with a slash, query included; the address's base path is put before it.
         headers: already filtered, lower case; without host, content-length, connection and transfer-encoding, which
             the client writes itself. What is the same for many requests: it is checked and put together once.
-        body: the whole body; it is never altered and never sent twice.
+        body: the whole body; it is never altered, and never sent again once a backend may have any of it.
         progress: its phase becomes WAITING when a connection is there, before the first byte is written to it.
         request_id: the one field that is this request's own, `x-request-id` behind the others; none when it is empty.
     """

@@ -1,10 +1,16 @@
 """Backends without sockets: replies that come as a test says, a wire that is scripted, and what is known of them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from gateway.backends.availability import Availability, Choice
+from gateway.backends.board import Board
+from gateway.backends.breaker import Breaker
+from gateway.backends.breaker_settings import BreakerSettings
+from gateway.backends.circuit import Why
 from gateway.core.asgi import Headers, first_of
+from gateway.core.clock import Clock
 from gateway.core.context import Phase
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
@@ -136,48 +142,46 @@ def plan_of(asked: str = "qwen", **peeked: object) -> Plan:
     return Plan(Route(GROUP, asked), b'{"model":"qwen"}', Peek(**peeked))  # type: ignore[arg-type]  # its own fields
 
 
-class FakeBoard:
-    """A board of one process.
+class CountedBoard(Board):
+    """A board of one process, with what it is told of in plain sight.
 
     Attributes:
         running: requests at each backend, by index.
-        answers: requests that each has answered to their end.
-        suspected: until when each is suspected.
         tokens: when a stream of each last had a token.
     """
 
     def __init__(self) -> None:
-        self.names = list(ADDRESSES)
-        self.running = [0] * len(self.names)
-        self.answers = [0] * len(self.names)
-        self.suspected = [0.0] * len(self.names)
-        self.tokens = [0.0] * len(self.names)
+        super().__init__(BACKENDS)
+        self.running = [0] * len(BACKENDS)
+        self.tokens = [0.0] * len(BACKENDS)
 
-    def index(self, name: str) -> int:
-        return self.names.index(name)
+    @property
+    def suspected(self) -> list[float]:
+        """Until when each is suspected."""
+        return [self.suspected_until(index) for index in range(len(BACKENDS))]
 
     def begin(self, index: int) -> None:
+        super().begin(index)
         self.running[index] += 1
 
     def end(self, index: int) -> None:
+        super().end(index)
+        self._one_less(index)
+
+    def answered(self, index: int) -> None:
+        super().answered(index)
+        self._one_less(index)
+
+    def alive(self, index: int, at: float) -> None:
+        super().alive(index, at)
+        self.tokens[index] = at
+
+    def _one_less(self, index: int) -> None:
         self.running[index] -= 1
         assert self.running[index] >= 0, "ended twice"
 
-    def answered(self, index: int) -> None:
-        self.end(index)
-        self.answers[index] += 1
 
-    def alive(self, index: int, at: float) -> None:
-        self.tokens[index] = at
-
-    def suspect(self, index: int, until: float) -> None:
-        self.suspected[index] = until
-
-    def suspected_until(self, index: int) -> float:
-        return self.suspected[index]
-
-
-class FakeBreaker:
+class NotingBreaker(Breaker):
     """Writes down what it is told, as `chat0 failed`; a trial is there to be taken once it is given back.
 
     Attributes:
@@ -185,8 +189,8 @@ class FakeBreaker:
         trial_taken: whether somebody has the one trial.
     """
 
-    def __init__(self, board: FakeBoard) -> None:
-        self._names = board.names
+    def __init__(self, board: Board, clock: Clock) -> None:
+        super().__init__(board, BreakerSettings(), clock)
         self.told: list[str] = []
         self.trial_taken = False
 
@@ -206,37 +210,30 @@ class FakeBreaker:
     def neutral(self, index: int, *, trial: bool = False) -> None:
         self._note(index, "neutral", trial=trial)
 
-    def trip(self, index: int) -> None:
+    def trip(self, index: int, why: Why = Why.DRAINING) -> None:
+        assert why is Why.DRAINING
         self._note(index, "tripped", trial=False)
 
     def _note(self, index: int, word: str, *, trial: bool) -> None:
         if trial:
             assert self.trial_taken, "a trial that nobody took"
             self.trial_taken = False
-        self.told.append(f"{self._names[index]} {word}{' on trial' if trial else ''}")
+        self.told.append(f"{BACKENDS[index].name} {word}{' on trial' if trial else ''}")
 
 
-class FakeChoice(NamedTuple):
-    """Whom a request may try."""
-
-    backends: tuple[Backend, ...] = BACKENDS
-    trial: Backend | None = None
-    retry_after: float = 0.0
-    why: str = ""
-
-
-class FakeAvailability:
+class StatedAvailability(Availability):
     """Says of every group what a test put there.
 
     Attributes:
         choices: by the group's name; by default all of its backends.
     """
 
-    def __init__(self) -> None:
-        self.choices: dict[str, FakeChoice] = {}
+    def __init__(self, board: Board, breaker: Breaker, clock: Clock) -> None:
+        super().__init__(board, breaker, clock, interval=10.0)
+        self.choices: dict[str, Choice] = {}
 
-    def of(self, group: BackendGroup) -> FakeChoice:
-        return self.choices.get(group.name) or FakeChoice(group.backends)
+    def of(self, group: BackendGroup) -> Choice:
+        return self.choices.get(group.name) or Choice(group.backends)
 
 
 class InOrder:
@@ -282,13 +279,14 @@ class Conductor:
         self.time = time or HandTime()
         self.client = ScriptedClient(**script)
         self.metrics = CountedMetrics()
-        self.board = FakeBoard()
-        self.breaker = FakeBreaker(self.board)
-        self.availability = FakeAvailability()
+        self.waiting: Counter[str] = Counter()
+        self.board = CountedBoard()
+        self.breaker = NotingBreaker(self.board, self.time)
+        self.availability = StatedAvailability(self.board, self.breaker, self.time)
         self.policy = InOrder(first)
         self.budget = Budget(self.time)
         self.attempts = Attempts(ADDRESSES, self.board, self.breaker, self.policy, self.metrics, self.time)
-        seats = Seats(store, limits, self.time) if store is not None and limits is not None else None
+        seats = Seats(store, limits, self.time, self.waiting) if store is not None and limits is not None else None
         self.dispatcher = Dispatcher(
             Wire(self.client, ADDRESSES, "INTERNAL"),
             self.policy,

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.backends.availability import Choice
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import UnavailableError
@@ -20,7 +21,7 @@ from gateway.proxy.settings import ProxySettings
 from gateway.routing.registry import Registry, Route
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.requests import CHAT, EMBEDDINGS, POST, FakeConnection, Told, context
-from tests.proxy.fakes import BACKENDS, Conductor, FakeChoice, FakeReply, events, whole
+from tests.proxy.fakes import BACKENDS, Conductor, FakeReply, events, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +69,7 @@ class Way:
         )
 
     def down(self, group: BackendGroup) -> None:
-        self.conductor.availability.choices[group.name] = FakeChoice((), retry_after=3.0, why="down")
+        self.conductor.availability.choices[group.name] = Choice((), retry_after=3.0, why="down")
 
     async def run(
         self, endpoint: Endpoint = TEXT, group: BackendGroup = QWEN, asked: str = "alias", **body: Any
@@ -165,7 +166,7 @@ async def test_an_engine_error_is_not_taken_to_the_fallback() -> None:
 async def test_where_both_take_nothing_the_clients_own_group_is_what_is_spoken_of() -> None:
     way = Way()
     way.down(QWEN)
-    way.conductor.availability.choices["text2sql"] = FakeChoice((), retry_after=9.0, why="loading")
+    way.conductor.availability.choices["text2sql"] = Choice((), retry_after=9.0, why="loading")
     failure = await way.is_refused()
     assert (failure.retry_after, "down" in failure.message) == (3.0, True)
 

@@ -8,22 +8,23 @@ import orjson
 import pytest
 from anyio.lowlevel import checkpoint
 
+from gateway.backends.availability import Choice
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadGatewayError, GatewayError, UnavailableError
 from gateway.core.lifeline import Cut
 from gateway.payload.settings import PayloadSettings
+from gateway.proxy.error_answer import StatedError
 from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.ping import PING
 from gateway.proxy.planner import Planner
 from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import StreamBrokenError
-from gateway.proxy.verdict import StatedError
 from gateway.routing.registry import Registry
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.requests import CHAT, FakeConnection, Told, context
-from tests.proxy.fakes import BACKENDS, GROUP, Conductor, FakeChoice, FakeReply, events, plan_of, whole
+from tests.proxy.fakes import BACKENDS, GROUP, Conductor, FakeReply, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -255,7 +256,7 @@ async def test_a_client_that_reads_nothing_is_cut_whatever_it_asked_for(*, strea
 
 def on_trial(way: Way) -> list[str]:
     """Make the next request the trial of chat0; what the breaker is told from here on."""
-    way.conductor.availability.choices["chat"] = FakeChoice(BACKENDS[1:], trial=BACKENDS[0])
+    way.conductor.availability.choices["chat"] = Choice(BACKENDS[1:], trial=BACKENDS[0])
     return way.conductor.breaker.told
 
 
@@ -285,7 +286,7 @@ async def test_how_an_answer_ends_is_told_to_the_breaker(reply: FakeReply, told:
     with contextlib.suppress(GatewayError):
         await way.run(streamed=streamed)
     assert way.conductor.breaker.told == ([f"chat0 {told}"] if told else [])
-    assert way.conductor.board.answers[0] == (told == "succeeded")
+    assert way.conductor.board.answers(0) == (told == "succeeded")
     await way.settled()
 
 

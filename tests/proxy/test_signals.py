@@ -6,10 +6,10 @@ import pytest
 
 from gateway.core.errors import BadGatewayError, GatewayError
 from gateway.core.lifeline import Cut
+from gateway.proxy.error_answer import StatedError
 from gateway.proxy.identity import ForeignAnswerError
 from gateway.proxy.signals import BY_CUT, Signal, of_failure, of_status
 from gateway.proxy.stream import StreamBrokenError
-from gateway.proxy.verdict import StatedError
 from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 
 

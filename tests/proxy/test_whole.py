@@ -9,9 +9,9 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.usage import Usage
 from gateway.proxy.client_side import ClientSide
+from gateway.proxy.error_answer import StatedError
 from gateway.proxy.identity import Identities
 from gateway.proxy.pieces import HOLD_BYTES
-from gateway.proxy.verdict import StatedError
 from gateway.proxy.watchdog import Watchdog
 from gateway.proxy.whole import relay_whole
 from gateway.upstream.errors import MayHaveRun

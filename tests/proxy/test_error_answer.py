@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadGatewayError
-from gateway.proxy.verdict import StatedError, only_error, refused, stated, translate
+from gateway.proxy.error_answer import StatedError, only_error, refused, stated, translate
 
 OPENAI_FORM = b'{"error":{"message":"No such model.","type":"NotFoundError","param":"model","code":404}}'
 ANTHROPIC_FORM = b'{"type":"error","error":{"type":"invalid_request_error","message":"No such model."}}'
