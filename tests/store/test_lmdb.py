@@ -91,7 +91,7 @@ async def test_when_no_more_can_be_counted_newcomers_are_refused_and_nobody_else
         store.release(await store.acquire("b", limit=1, max_queued=1, patience=5))
 
 
-async def test_a_release_that_cannot_be_written_is_made_up_for(
+async def test_a_release_that_cannot_be_written_is_said_once_and_made_up_for(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(directory) as store:
