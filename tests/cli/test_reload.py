@@ -38,7 +38,7 @@ def test_it_waits_for_the_new_workers_and_says_so(tmp_path: Path) -> None:
         await_that(lambda: len(gateway.workers()) == 2)
         assert not gateway.workers() & before
         assert reload(tmp_path, "--limiter-path", str(gateway.state)).returncode == 0
-        assert len(gateway.events("reloaded")) == 2
+        await_that(lambda: len(gateway.events("reloaded")) == 2)
 
 
 def test_settings_that_will_not_do_are_said_by_the_gateway(tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ def examples(url: str, key: str) -> list[tuple[str, str]]:
 
 
 BREAK = """\
-  kill {pid}    {name} dies, for good
-  kill -STOP {pid}    {name} stands still; -CONT lets it go on
-  curl -X POST {control}/stop-engine    its engine hangs, and /health says 200; /resume-engine ends that
-  curl -X PUT {control}/faults -d '{{"name": "status", "status": 500}}'    it fails; curl -X DELETE ends that"""
+  kill {pid}          # {name} dies, for good; the next request to it, or a probe within 10 s, finds out
+  kill -STOP {pid}    # {name} stands still; kill -CONT lets it go on
+  curl -X POST {control}/stop-engine    # its engine hangs, and /health says 200; /resume-engine ends that
+  curl -X PUT {control}/faults -d '{{"name": "status", "status": 500}}'    # it fails; curl -X DELETE ends that"""
 
 
 class Server(NamedTuple):
