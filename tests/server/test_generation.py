@@ -1,0 +1,72 @@
+"""What lives and ends together: when a generation serves, and what it waits for until then."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.server import generation as module
+from gateway.server.edition import Alone, Edition
+from gateway.server.generation import Generation
+from gateway.server.keeper import WorkerFailedError
+from gateway.server.settings import ServerSettings
+from tests.server.stand_ins import HouseStandIn, serves, until
+
+pytestmark = pytest.mark.anyio
+
+
+class Looking(Alone):
+    """A companion whose first look takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.looked = asyncio.Event()
+        self.asked = False
+
+    async def first_round(self) -> None:
+        self.asked = True
+        await self.looked.wait()
+
+
+def edition(companion: Alone | None = None) -> Edition:
+    settings = ServerSettings.model_validate({"gateway_workers": 2})
+    return Edition(settings, companion=lambda _page, _before: companion or Alone())
+
+
+@asynccontextmanager
+async def growing(house: HouseStandIn, companion: Alone | None = None) -> AsyncIterator[Generation]:
+    """A generation that is to replace another."""
+    generation = Generation(edition(companion), house.as_house(), Generation(edition(), house.as_house()))
+    running = asyncio.create_task(generation.run())
+    yield generation
+    house.stopping.set()
+    for worker in house.born:
+        worker.end(0)
+    await asyncio.wait_for(running, 10)
+
+
+async def test_a_new_worker_that_hangs_in_its_start_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "START_SECS", 0.01)
+    house = HouseStandIn()
+    async with growing(house) as generation:
+        with pytest.raises(WorkerFailedError, match=r"did not come up within 0\.01 s"):
+            await asyncio.wait_for(generation.serving, 10)
+        await until(lambda: house.born[0].told == ["kill"])
+        assert len(house.born) == 1
+
+
+async def test_the_old_generation_is_not_replaced_before_the_fleet_was_looked_at() -> None:
+    companion = Looking()
+    async with growing(HouseStandIn(serves), companion) as generation:
+        await until(lambda: companion.asked)
+        assert not generation.serving.done()
+        companion.looked.set()
+        await asyncio.wait_for(generation.serving, 10)
+
+
+async def test_a_first_look_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_ROUND_SECS", 0.01)
+    companion = Looking()
+    async with growing(HouseStandIn(serves), companion) as generation:
+        await asyncio.wait_for(generation.serving, 10)
+        assert not companion.looked.is_set()
