@@ -1,6 +1,7 @@
 """Does a backend move? What it says of its engine and what our own requests see there, over time."""
 
 import copy
+from enum import Enum, auto
 
 from gateway.backends.vllm_metrics import Figures
 
@@ -10,6 +11,20 @@ TRY_AGAIN_AFTER = 2
 Nothing may be left that it could move, and its page may be an old one, which would keep a good backend out for ever.
 Where it still hangs, that costs the one request that its circuit lets through first.
 """
+
+
+class Page(Enum):
+    """What a page says of the engine, read beside the page before it."""
+
+    MISSING = auto()
+    """Nothing: there is none that can be used. The clock of standing still goes on."""
+    WORKED = auto()
+    """Its counters are others: something was done. The clock begins anew."""
+    EXCUSED = auto()
+    """It need not move, or cannot be seen to: the first page, an old one, one that says that nothing is left to do. The
+    clock begins anew."""
+    STANDS = auto()
+    """It has something to do, and nothing was done. The clock goes on, and it alone makes it doubtful."""
 
 
 class Progress:
@@ -28,12 +43,12 @@ class Progress:
 
     def __init__(self, limit: float, now: float) -> None:
         self.limit = limit
-        self._last: Figures | None = None
-        self._working = False
-        self._still_since = now
-        self._tried_since = float("-inf")
-        self._tried = now
+        self._last: Figures | None = None  # the last page that could be used
         self._answers = 0
+        self._page = Page.MISSING
+        self._still_since = now  # the clock of standing still
+        self._ours_at = now  # when a request of ours was last there
+        self._waits_since = float("-inf")  # when one was first seen there after that clock began
 
     def copy(self, limit: float) -> "Progress":
         """One that has observed the same, and has a limit of its own: for the prober of another generation."""
@@ -51,31 +66,38 @@ class Progress:
             alive_at: when one of them last showed a sign of life.
             now: seconds on the monotonic clock, as `alive_at`.
         """
-        last = self._last
-        worked = figures is not None and last is not None and figures.counters != last.counters
-        changed = worked or answers > self._answers
-        self._working = figures is not None and last is not None and _has_work(figures, last, ours)
-        ended = figures is not None and last is not None and last.running > 0 and not figures.running
-        if changed or ended or last is None or (figures is not None and not self._working):
+        page = self._page = _read(figures, self._last, ours)
+        done = page is Page.WORKED or answers > self._answers
+        self._last, self._answers = figures or self._last, answers
+        if done or page is Page.EXCUSED:
             self._still_since = now
-        self._answers = answers
         self._still_since = max(self._still_since, alive_at)
-        self._last = figures or last
         if ours:
-            self._tried = now
-            if self._tried_since < self._still_since:
-                self._tried_since = now
-        elif now - self._tried >= TRY_AGAIN_AFTER * self.limit:
+            self._ours_at = now
+            if self._waits_since < self._still_since:
+                self._waits_since = now
+        elif now - self._ours_at >= TRY_AGAIN_AFTER * self.limit:
             self._still_since = now
-        return changed
+        return done
 
     def doubtful(self, now: float) -> bool:
         """Whether it did not move since the observation before this one, made `now`: reason to look more often."""
-        return self._working and self._tried_since >= self._still_since and now > self._still_since
+        return self._page is Page.STANDS and self._still_since <= self._waits_since and self._still_since < now
 
     def stalled(self, now: float) -> bool:
         """Whether it has stood still for longer than the limit, as far as is known."""
-        return self.doubtful(now) and now - self._tried_since >= self.limit
+        return self.doubtful(now) and now - self._waits_since >= self.limit
+
+
+def _read(figures: Figures | None, last: Figures | None, ours: int) -> Page:
+    if figures is None:
+        return Page.MISSING
+    if last is None:
+        return Page.EXCUSED
+    if figures.counters != last.counters:
+        return Page.WORKED
+    dropped_all = last.running > 0 and not figures.running
+    return Page.EXCUSED if dropped_all or not _has_work(figures, last, ours) else Page.STANDS
 
 
 def _has_work(figures: Figures, last: Figures, ours: int) -> bool:
