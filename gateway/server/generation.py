@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.server.edition import Companion, Edition
-from gateway.server.house import House
+from gateway.server.estate import Estate
 from gateway.server.keeper import Keeper, WorkerFailedError
 
 START_SECS = 60.0
@@ -19,7 +19,7 @@ class Generation:
 
     Args:
         edition: what they are made from.
-        house: what they share with other generations.
+        estate: what they share with other generations.
         before: the generation that this one is to replace, which serves until it was; None at the start.
 
     Attributes:
@@ -27,10 +27,10 @@ class Generation:
         serving: done when all workers serve; it fails with WorkerFailedError when one cannot, and then none goes on.
     """
 
-    def __init__(self, edition: Edition, house: House, before: "Generation | None" = None) -> None:
+    def __init__(self, edition: Edition, estate: Estate, before: "Generation | None" = None) -> None:
         self.edition = edition
         self.serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._house = house
+        self._estate = estate
         self._before = before
         self.companion: Companion | None = None
         self._keepers: list[Keeper] = []
@@ -61,7 +61,7 @@ class Generation:
     @asynccontextmanager
     async def _accompanied(self) -> AsyncIterator[Companion]:
         before = self._before
-        with self._house.exporter.page() as page:
+        with self._estate.exporter.page() as page:
             async with self.edition.companion(page, before.companion if before else None) as companion:
                 del before  # it may end now, and is not to be held by who replaced it
                 self.companion = companion
@@ -81,7 +81,7 @@ class Generation:
         self._before = None
         settings = self.edition.settings
         for index in range(settings.gateway_workers):
-            keeper = Keeper(index, self._house, self.edition, companion)
+            keeper = Keeper(index, self._estate, self.edition, companion)
             self._keepers.append(keeper)
             lives.create_task(keeper.run())
             if not alone and not await self._served_within([keeper], START_SECS):
@@ -90,7 +90,7 @@ class Generation:
             await self._served_within(self._keepers, None)
         else:
             await self._seen_within(companion, FIRST_ROUND_SECS)
-        if not self._house.stopping.is_set():
+        if not self._estate.stopping.is_set():
             self.serving.set_result(None)
 
     @staticmethod
@@ -109,7 +109,7 @@ class Generation:
 
     async def _seen_within(self, companion: Companion, seconds: float) -> None:
         """Wait for the companion's first look, but not longer than that, nor when all is to end."""
-        waits = [asyncio.ensure_future(wait) for wait in (companion.first_round(), self._house.stopping.wait())]
+        waits = [asyncio.ensure_future(wait) for wait in (companion.first_round(), self._estate.stopping.wait())]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -6,7 +6,7 @@ import signal
 
 from gateway.server.channel import FAREWELL_SECS
 from gateway.server.edition import Companion, Edition
-from gateway.server.house import House
+from gateway.server.estate import Estate
 from gateway.server.life import Worker
 
 logger = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class Keeper:
             when the worker cannot come up: then `run` has nothing more to do.
     """
 
-    def __init__(self, index: int, house: House, edition: Edition, companion: Companion) -> None:
+    def __init__(self, index: int, estate: Estate, edition: Edition, companion: Companion) -> None:
         self.serving: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._index = index
-        self._house = house
+        self._estate = estate
         self._edition = edition
         self._companion = companion
         self._over = asyncio.Event()
@@ -70,7 +70,7 @@ class Keeper:
                 self._fail(worker.failure or f"worker {self._index} (pid {worker.pid}) {worker.how_it_ended()}")
                 return
             if self._done() and worker.code in AS_TOLD:
-                if not self._house.stopping.is_set():
+                if not self._estate.stopping.is_set():
                     logger.info("worker_retired", extra=worker.as_fields())
                 return
             quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
@@ -106,7 +106,7 @@ class Keeper:
             self._worker.kill()
 
     def _done(self) -> bool:
-        return self._over.is_set() or self._house.stopping.is_set()
+        return self._over.is_set() or self._estate.stopping.is_set()
 
     def _fail(self, why: str) -> None:
         if not self._done():
@@ -115,7 +115,7 @@ class Keeper:
 
     async def _live(self) -> Worker:
         """Start a worker, and be there until it has ended."""
-        with self._house.worker(self._index, self._edition.settings, self._companion) as worker:
+        with self._estate.worker(self._index, self._edition.settings, self._companion) as worker:
             self._worker = worker
             try:
                 if await worker.serves():
@@ -131,7 +131,7 @@ class Keeper:
 
     async def _pause(self, secs: float) -> None:
         """Wait, or until there is nothing more to do."""
-        ends = [asyncio.ensure_future(event.wait()) for event in (self._over, self._house.stopping)]
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._over, self._estate.stopping)]
         try:
             await asyncio.wait(ends, timeout=secs, return_when=asyncio.FIRST_COMPLETED)
         finally:

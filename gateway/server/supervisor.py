@@ -14,8 +14,8 @@ from pathlib import Path
 from gateway.observability import metrics as m
 from gateway.observability.metrics import Metrics
 from gateway.server.edition import Edition, NotRenewedError, Renew
+from gateway.server.estate import Estate
 from gateway.server.generation import Generation
-from gateway.server.house import House
 from gateway.server.keeper import WorkerFailedError, farewell_secs
 from gateway.server.life import Worker
 from gateway.server.listening import listen
@@ -97,9 +97,9 @@ class Supervisor:
                 figures = Metrics(page)
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
                     figures.figure(m.RELOADS, outcome)
-                house = House(self._factory, listener, exporter, figures, self._born, self._workers, self._stopping)
+                estate = Estate(self._factory, listener, exporter, figures, self._born, self._workers, self._stopping)
                 self._hear_signals()
-                await self._supervise(house, Endpoints(settings.gateway_host, port, metrics))
+                await self._supervise(estate, Endpoints(settings.gateway_host, port, metrics))
 
     def stop(self) -> None:
         """Begin the end; the second call does not wait for the requests. What runs only afterwards ends at once."""
@@ -134,10 +134,10 @@ class Supervisor:
         for number, answer in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, hang_up)):
             hear(number, answer)
 
-    async def _supervise(self, house: House, endpoints: Endpoints) -> None:
-        generation = Generation(self._edition, house)
-        watching = asyncio.create_task(watch(house.workers, house.figures, self._blocked_secs))
-        stopped = asyncio.create_task(house.stopping.wait())
+    async def _supervise(self, estate: Estate, endpoints: Endpoints) -> None:
+        generation = Generation(self._edition, estate)
+        watching = asyncio.create_task(watch(estate.workers, estate.figures, self._blocked_secs))
+        stopped = asyncio.create_task(estate.stopping.wait())
         self._begin(generation)
         try:
             with ExitStack() as while_listening:
@@ -146,12 +146,12 @@ class Supervisor:
                     generation.serving.result()
                     self._announce(while_listening, endpoints.port)
                     self._on_ready(endpoints)
-                    await self._reload_until(stopped, house, generation)
+                    await self._reload_until(stopped, estate, generation)
         finally:
-            house.stopping.set()
+            estate.stopping.set()
             # Closing our copy would leave the port open for as long as a busy worker holds its own.
-            house.listener.shutdown(socket.SHUT_RDWR)
-            house.listener.close()
+            estate.listener.shutdown(socket.SHUT_RDWR)
+            estate.listener.close()
             await self._end()
             watching.cancel()
         if self._failure is not None:
@@ -189,44 +189,44 @@ class Supervisor:
             return
         self._pid_file = file
 
-    async def _reload_until(self, stopped: asyncio.Task[bool], house: House, generation: Generation) -> None:
+    async def _reload_until(self, stopped: asyncio.Task[bool], estate: Estate, generation: Generation) -> None:
         """Reload whenever that is asked for; `generation` serves first."""
         while not stopped.done():
-            reloading = asyncio.create_task(self._reload_when_asked(house, generation))
+            reloading = asyncio.create_task(self._reload_when_asked(estate, generation))
             await asyncio.wait((reloading, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not reloading.cancel():
                 generation = reloading.result()
 
-    async def _reload_when_asked(self, house: House, before: Generation) -> Generation:
+    async def _reload_when_asked(self, estate: Estate, before: Generation) -> Generation:
         """The generation that serves afterwards."""
         await self._reload_asked.wait()
         self._reload_asked.clear()
-        return await self._reload(house, before)
+        return await self._reload(estate, before)
 
-    async def _reload(self, house: House, before: Generation) -> Generation:
+    async def _reload(self, estate: Estate, before: Generation) -> Generation:
         """Replace the generation that serves by a new one, or say why not; the one that serves from then on."""
         self._tell(Outcome.RUNNING)
         try:
-            after = await self._successor(house, before)
+            after = await self._successor(estate, before)
         except NotRenewedError as error:
-            house.figures.count(m.RELOADS, error.outcome)
+            estate.figures.count(m.RELOADS, error.outcome)
             logger.error("not_reloaded", extra={"outcome": error.outcome, "why": list(error.reasons)})  # noqa: TRY400 -- the line is enough
             self._tell(Outcome(error.outcome), *error.reasons)
             return before
         workers, old = (one.edition.settings.gateway_workers for one in (after, before))
-        house.figures.count(m.RELOADS, Outcome.DONE)
+        estate.figures.count(m.RELOADS, Outcome.DONE)
         logger.info("reloaded", extra={"workers": workers, "retiring": old})
         self._tell(Outcome.DONE, f"{workers} new workers serve; the {old} old ones finish what they have")
         return after
 
-    async def _successor(self, house: House, before: Generation) -> Generation:
+    async def _successor(self, estate: Estate, before: Generation) -> Generation:
         """The generation that has taken the place of the one that serves.
 
         Raises:
             NotRenewedError: the one before serves on. A fault of ours is no reason to end it either.
         """
         try:
-            after = Generation(await self._renew(), house, before)
+            after = Generation(await self._renew(), estate, before)
             await self._replace(before, after)
         except NotRenewedError:
             raise

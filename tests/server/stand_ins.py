@@ -1,4 +1,4 @@
-"""What stands in for a house and its workers where a test needs one that hangs, or that dies at a moment it chooses."""
+"""What stands in for an estate and its workers in tests that need one that hangs, or dies at a moment they choose."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gateway.server.house import House
+from gateway.server.estate import Estate
 
 
 class WorkerStandIn:
@@ -56,7 +56,7 @@ class WorkerStandIn:
         return f"ended with status {self.code}"
 
 
-class HouseStandIn:
+class EstateStandIn:
     """Gives workers that are not there; `born` has them all, and each is shown to `at_birth`."""
 
     def __init__(self, at_birth: Callable[[WorkerStandIn], object] = lambda _: None) -> None:
@@ -65,8 +65,8 @@ class HouseStandIn:
         self.exporter = SimpleNamespace(page=lambda: contextlib.nullcontext(0))
         self._at_birth = at_birth
 
-    def as_house(self) -> House:
-        return cast("House", self)
+    def as_estate(self) -> Estate:
+        return cast("Estate", self)
 
     @contextlib.contextmanager
     def worker(self, index: int, *_: Any) -> Iterator[WorkerStandIn]:

@@ -11,7 +11,7 @@ from gateway.server.edition import Alone, Edition
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
 from gateway.server.settings import ServerSettings
-from tests.server.stand_ins import HouseStandIn, serves, until
+from tests.server.stand_ins import EstateStandIn, serves, until
 
 pytestmark = pytest.mark.anyio
 
@@ -34,30 +34,30 @@ def edition(companion: Alone | None = None) -> Edition:
 
 
 @asynccontextmanager
-async def growing(house: HouseStandIn, companion: Alone | None = None) -> AsyncIterator[Generation]:
+async def growing(estate: EstateStandIn, companion: Alone | None = None) -> AsyncIterator[Generation]:
     """A generation that is to replace another."""
-    generation = Generation(edition(companion), house.as_house(), Generation(edition(), house.as_house()))
+    generation = Generation(edition(companion), estate.as_estate(), Generation(edition(), estate.as_estate()))
     running = asyncio.create_task(generation.run())
     yield generation
-    house.stopping.set()
-    for worker in house.born:
+    estate.stopping.set()
+    for worker in estate.born:
         worker.end(0)
     await asyncio.wait_for(running, 10)
 
 
 async def test_a_new_worker_that_hangs_in_its_start_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START_SECS", 0.01)
-    house = HouseStandIn()
-    async with growing(house) as generation:
+    estate = EstateStandIn()
+    async with growing(estate) as generation:
         with pytest.raises(WorkerFailedError, match=r"did not come up within 0\.01 s"):
             await asyncio.wait_for(generation.serving, 10)
-        await until(lambda: house.born[0].told == ["kill"])
-        assert len(house.born) == 1
+        await until(lambda: estate.born[0].told == ["kill"])
+        assert len(estate.born) == 1
 
 
 async def test_the_old_generation_is_not_replaced_before_the_fleet_was_looked_at() -> None:
     companion = Looking()
-    async with growing(HouseStandIn(serves), companion) as generation:
+    async with growing(EstateStandIn(serves), companion) as generation:
         await until(lambda: companion.asked)
         assert not generation.serving.done()
         companion.looked.set()
@@ -67,6 +67,6 @@ async def test_the_old_generation_is_not_replaced_before_the_fleet_was_looked_at
 async def test_a_first_look_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_ROUND_SECS", 0.01)
     companion = Looking()
-    async with growing(HouseStandIn(serves), companion) as generation:
+    async with growing(EstateStandIn(serves), companion) as generation:
         await asyncio.wait_for(generation.serving, 10)
         assert not companion.looked.is_set()

@@ -8,7 +8,7 @@ from gateway.server import keeper as module
 from gateway.server.edition import Alone, Edition
 from gateway.server.keeper import Keeper
 from gateway.server.settings import ServerSettings
-from tests.server.stand_ins import HouseStandIn, WorkerStandIn, serves, until
+from tests.server.stand_ins import EstateStandIn, WorkerStandIn, serves, until
 
 pytestmark = pytest.mark.anyio
 
@@ -17,8 +17,8 @@ def settings(**fields: object) -> ServerSettings:
     return ServerSettings.model_validate({"client_keepalive_secs": 0.001, "drain_secs": 0, **fields})
 
 
-def keeper_of(house: HouseStandIn, edition: Edition | None = None) -> Keeper:
-    return Keeper(0, house.as_house(), edition or Edition(settings()), Alone())
+def keeper_of(estate: EstateStandIn, edition: Edition | None = None) -> Keeper:
+    return Keeper(0, estate.as_estate(), edition or Edition(settings()), Alone())
 
 
 def dies(worker: WorkerStandIn) -> None:
@@ -30,14 +30,14 @@ async def test_a_worker_that_crashes_in_a_loop_is_waited_for_longer_each_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 0.001, 0.002, 3600.0))
-    house = HouseStandIn(dies)
-    running = asyncio.create_task(keeper_of(house).run())
+    estate = EstateStandIn(dies)
+    running = asyncio.create_task(keeper_of(estate).run())
     await until(lambda: len(caplog.records) == 4)
     waits = [vars(record)["next_in_secs"] for record in caplog.records if record.message == "worker_died"]
     assert waits == [0.0, 0.001, 0.002, 3600.0]
     await asyncio.sleep(0.01)  # noqa: TID251 -- a wait that is not kept to would be over
-    assert len(house.born) == 4
-    house.stopping.set()
+    assert len(estate.born) == 4
+    estate.stopping.set()
     await asyncio.wait_for(running, 10)
 
 
@@ -46,11 +46,11 @@ async def test_a_worker_that_has_lived_is_replaced_at_once(
 ) -> None:
     monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 3600.0))
     monkeypatch.setattr(module, "STEADY_SECS", 0.0)
-    house = HouseStandIn(dies)
-    running = asyncio.create_task(keeper_of(house).run())
-    await until(lambda: len(house.born) >= 4)
+    estate = EstateStandIn(dies)
+    running = asyncio.create_task(keeper_of(estate).run())
+    await until(lambda: len(estate.born) >= 4)
     assert {vars(record)["next_in_secs"] for record in caplog.records} == {0.0}
-    house.stopping.set()
+    estate.stopping.set()
     await asyncio.wait_for(running, 10)
 
 
@@ -59,13 +59,13 @@ async def test_a_retiring_worker_is_drained_when_its_time_is_over_and_killed_whe
 ) -> None:
     monkeypatch.setattr(module, "FAREWELL_SECS", 0.0)
     monkeypatch.setattr(module, "KILL_MARGIN_SECS", 0.001)
-    house = HouseStandIn(serves)
-    keeper = keeper_of(house)
+    estate = EstateStandIn(serves)
+    keeper = keeper_of(estate)
     running = asyncio.create_task(keeper.run())
     await keeper.serving
     keeper.retire()
     await asyncio.wait_for(running, 10)
-    assert [worker.told for worker in house.born] == [["retire", "terminate", "kill"]]
+    assert [worker.told for worker in estate.born] == [["retire", "terminate", "kill"]]
 
 
 @pytest.mark.parametrize(("longest", "keepalive"), [(3600.0, 0.001), (0.001, 3600.0)], ids=["request", "idleness"])
@@ -74,13 +74,13 @@ async def test_a_retiring_worker_is_waited_for_as_long_as_a_request_or_an_idle_c
 ) -> None:
     monkeypatch.setattr(module, "FAREWELL_SECS", 0.0)
     monkeypatch.setattr(module, "KILL_MARGIN_SECS", 0.001)
-    house = HouseStandIn(serves)
-    keeper = keeper_of(house, Edition(settings(client_keepalive_secs=keepalive), longest_request=longest))
+    estate = EstateStandIn(serves)
+    keeper = keeper_of(estate, Edition(settings(client_keepalive_secs=keepalive), longest_request=longest))
     running = asyncio.create_task(keeper.run())
     await keeper.serving
     keeper.retire()
     await asyncio.sleep(0.05)  # noqa: TID251 -- patience that has an end too early would be over
-    assert house.born[0].told == ["retire"]
-    house.born[0].end(0)
+    assert estate.born[0].told == ["retire"]
+    estate.born[0].end(0)
     await asyncio.wait_for(running, 10)
-    assert len(house.born) == 1
+    assert len(estate.born) == 1

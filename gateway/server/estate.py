@@ -1,4 +1,4 @@
-"""What do all generations of workers share? The socket, the figures, and the list of who lives."""
+"""What passes from one generation of workers to the next? The socket, the figures, and the list of who lives."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from gateway.server.settings import ServerSettings
 
 
 @dataclass(slots=True)
-class House:
+class Estate:
     """What outlives each generation of workers.
 
     Attributes:
