@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -346,6 +347,89 @@ def test_old_workers_that_die_in_the_midst_of_a_reload_stop_it_in_nothing(tmp_pa
         await_that(lambda: gateway.events("reloaded"))
         await_that(lambda: len(gateway.workers()) == 2)
         assert gateway.ask()
+
+
+def test_a_worker_that_is_to_retire_before_it_has_come_up_never_serves_as_one_of_them(site: Site) -> None:
+    born, done = site.folder / "born", site.folder / "done"
+    with serving_site(site, GATEWAY_WORKERS="1", METRICS_PORT=str(free_port())) as gateway:
+        site.module("second", until(born, done))
+        (first,) = gateway.workers()
+        os.kill(first, signal.SIGKILL)
+        await_that(born.exists)
+        (late,) = gateway.workers()
+        site.module("third")
+        gateway.reloaded()
+        done.touch()
+        await_that(lambda: [event["pid"] for event in gateway.events("worker_retired")] == [late])
+        assert word(gateway) == "third sk-key-one"
+        assert gateway.figure('gateway_workers{state="serving"}') == 1
+        assert gateway.figure('gateway_workers{state="retiring"}') == 0
+
+
+def test_a_reload_whose_outcome_cannot_be_written_is_told_in_the_log(tmp_path: Path) -> None:
+    with serving(tmp_path) as gateway:
+        (gateway.state / f"gateway-{gateway.address[1]}.draft").mkdir()  # as good as a disk that is full
+        gateway.reloaded()
+        assert [event["outcome"] for event in gateway.events("notice_not_written")] == ["running", "done"]
+
+
+FAULTY = """
+import asyncio, contextlib, sys
+from pathlib import Path
+from gateway.server.edition import Alone, Edition
+from gateway.server.supervisor import Supervisor
+from gateway.settings import load
+
+def no_companion(page, before):
+    raise ZeroDivisionError("in the companion")
+
+async def in_the_companion():
+    return Edition(load(), companion=no_companion)
+
+async def in_reading():
+    raise ZeroDivisionError("in reading")
+
+async def run():
+    answers = [in_the_companion, in_reading]
+    async def renew():
+        return await (answers.pop(0)() if answers else sound())
+    async def sound():
+        return Edition(load())
+    def look(_):
+        gateway.reload()
+        asyncio.create_task(again())
+    async def again():
+        for number in range(2, 5):
+            while gateway._notice.reloads < number - 1 or gateway._notice.outcome == "running":
+                await asyncio.sleep(0.01)
+            print(gateway._notice.outcome, *gateway._notice.words, flush=True)
+            gateway.stop() if number == 4 else gateway.reload()
+    gateway = Supervisor(
+        Edition(load()), factory="tests.server.apps:build", renew=renew, directory=Path(sys.argv[1]), on_ready=look
+    )
+    await gateway.run()
+
+asyncio.run(run())
+"""
+
+
+def test_a_fault_of_ours_in_a_reload_leaves_the_workers_as_they_are(tmp_path: Path) -> None:
+    run = subprocess.run(  # noqa: S603 -- fixed words
+        [sys.executable, "-c", FAULTY, str(tmp_path)[:80]],
+        env=environment(GATEWAY_WORKERS="1"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    first, second, third = run.stdout.splitlines()
+    assert first == "failed ZeroDivisionError('in the companion')"
+    assert second == "failed a fault of ours, the log has more: ZeroDivisionError('in reading')"
+    assert third.startswith("done 1 new workers serve")
+    assert run.stderr.count("Traceback") == 2
+    assert ("generation_failed" in run.stderr, "reload_failed" in run.stderr) == (True, True)
 
 
 def test_the_end_of_its_terminal_ends_the_gateway_as_ever(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.server.keeper import farewell_secs
 from tests.server.supervised import (
     COUNTER,
     GAUGE,
@@ -126,6 +127,17 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
         assert len(gateway.events("drain_abandoned")) == len(gateway.events("stopped")) == 1
         with pytest.raises(httpx.HTTPError):
             stream.last()
+
+
+def test_a_worker_that_does_not_end_in_its_time_is_told_of_and_killed(tmp_path: Path) -> None:
+    with serving(tmp_path, DRAIN_SECS="0") as gateway:
+        stopped = min(gateway.workers())
+        os.kill(stopped, signal.SIGSTOP)
+        gateway.process.terminate()
+        assert gateway.process.wait(30) == 0
+        (event,) = gateway.events("worker_overdue")
+        assert (event["pid"], event["killed_after"]) == (stopped, farewell_secs(0))
+        assert not Path(f"/proc/{stopped}").exists()
 
 
 def test_a_killed_worker_is_replaced_and_its_siblings_streams_go_on(tmp_path: Path) -> None:
