@@ -16,6 +16,9 @@ LEAST_PATIENCE_SECS = 3.0
 """The same where probes are more frequent than that: a busy host is no dead prober."""
 PROBED_EVERY_SECS = 1.0
 """A backend that is out of rotation is probed so often, or more often where all are."""
+DRAINING_TRIAL_SECS = 1.0
+"""Who says that it shuts down while its probes are good is tried so often where its group has nobody else: it may have
+said so once, of one engine among several, and be well."""
 PATIENCE_SHARE = 0.1
 """What was down for an hour is not asked for every second: a client comes back after this share of the time that it has
 lasted, and misses a backend that returns for no longer than that."""
@@ -54,6 +57,7 @@ class Prospect(NamedTuple):
         retry_at: when its circuit lets a trial through, same clock; 0 where it is closed.
         trial_ends: until when the trial that runs there is waited for, same clock; 0 where none runs.
         drains: it shuts down, and its circuit is not closed for that reason.
+        answers: its last probe was good.
     """
 
     backend: Backend
@@ -63,14 +67,21 @@ class Prospect(NamedTuple):
     retry_at: float
     trial_ends: float
     drains: bool
+    answers: bool
+
+    @property
+    def closed(self) -> bool:
+        """Whether it may be asked without a second thought."""
+        return self.fit and not self.retry_at
 
 
 class Availability:
     """What this process makes of the board, for each request.
 
     Replicas in rotation with a closed circuit go first; if there are none, those that recover or were never probed;
-    if there are none either, of those whose circuit is not closed the one whose trial is due first: the last replica
-    of a group is never taken out by its circuit alone. Who is down, or says that it shuts down, is never tried.
+    if there are none either, all whose circuit is not closed: nobody knows which of them is well again, a success finds
+    it out, and no group is taken out by its circuits alone. Who is down, or says that it shuts down, is never tried but
+    by a trial, which comes soon where nobody else is left.
 
     While all is well, an answer holds until the board's epoch changes, and no clock is read; otherwise until the next
     moment at which time alone may change it.
@@ -133,11 +144,17 @@ class Availability:
         """The choice, and the moment until which it holds if the epoch stays."""
         out_of_date = self._board.last_beat() + self._patience
         prospects = [self._prospect(backend, silent=now > out_of_date) for backend in group.backends]
+        usable = _usable(prospects)
+        if not any(one.closed for one in prospects):
+            prospects = [self._hastened(one, now) for one in prospects]
+        for one in prospects:
+            asked = bool(one.retry_at) and one.backend in usable
+            self._breaker.ask_anyway(self._at(one.backend), asked=asked)
         moments = [moment for one in prospects for moment in (one.retry_at, one.trial_ends) if moment > now]
         holds = min([*moments, out_of_date if now <= out_of_date else now + self._probed_every])
-        backends, trial = _usable(prospects), _trial(prospects, now)
-        if backends:
-            return holds, Choice(backends, trial)
+        trial = _trial(prospects, now)
+        if usable:
+            return holds, Choice(usable, trial)
         return now, Choice((), trial, self._retry_after(prospects, now), _why_none(prospects))
 
     def _prospect(self, backend: Backend, *, silent: bool) -> Prospect:
@@ -152,7 +169,16 @@ class Availability:
             retry_at=self._breaker.retry_at(index),
             trial_ends=self._breaker.trial_ends(index),
             drains=self._breaker.drains(index),
+            answers=health is not None and health.streak > 0,
         )
+
+    def _hastened(self, one: Prospect, now: float) -> Prospect:
+        """The same, its trial due soon if it drains as far as requests know, and is well as far as probes know."""
+        soon, index = now + DRAINING_TRIAL_SECS, self._at(one.backend)
+        if not (one.fit and one.drains and one.answers and one.retry_at > soon):
+            return one
+        self._breaker.hasten(index, soon)
+        return one._replace(retry_at=self._breaker.retry_at(index))
 
     def _retry_after(self, prospects: list[Prospect], now: float) -> float:
         """Seconds to the next probe or trial that may find one of them usable; longer, the longer none of them is."""
@@ -166,12 +192,11 @@ class Availability:
 
 def _usable(prospects: list[Prospect]) -> tuple[Backend, ...]:
     """The first rank in which there is anybody."""
-    closed = [one for one in prospects if one.fit and not one.retry_at]
+    closed = [one for one in prospects if one.closed]
     in_rotation = tuple(one.backend for one in closed if one.state in IN_ROTATION)
     if closed:
         return in_rotation or tuple(one.backend for one in closed)
-    last = [one for one in prospects if one.fit and not one.drains]
-    return (min(last, key=_retry_at).backend,) if last else ()
+    return tuple(one.backend for one in prospects if one.fit and not one.drains)
 
 
 def _trial(prospects: list[Prospect], now: float) -> Backend | None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from gateway.backends.board import Board
 from gateway.backends.breaker_settings import BreakerSettings
@@ -12,6 +13,10 @@ JITTER = 0.2
 """A doubled pause is shortened by up to this share, so that replicas that failed together are not tried together."""
 EARLIEST = 1e-9
 """A moment that is not 0, which means "closed"."""
+FIRST_TRIAL = 2
+"""No trial's number is 0 or 1, which are False and True too."""
+HEEDS_SUCCESS = 1
+"""Stands for failures where a circuit is not closed, so that `succeeded` sees in one word whether it matters."""
 WHYS = tuple(Why)
 """On the board a word stands as its place in here: LAYOUT (board_layout.py) rises with any change of the order."""
 
@@ -27,6 +32,8 @@ class Breaker:
     lock is one word that decides, or only saves asking for the lock.
 
     Reports that come late, from requests that were sent before the circuit opened, change nothing: the trial decides.
+    Only where everybody asks a backend whose circuit is open, as its group has nobody else (`ask_anyway`), a success
+    brings the trial forward: a late one does no harm there, since the trial is a request that would go there anyway.
 
     Args:
         board: where the circuits stand.
@@ -54,6 +61,7 @@ class Breaker:
         self._on_change = on_change
         self._jitter = jitter
         self._trials = [0] * len(board.backends)  # the number of the trial that this process holds at each; 0: none
+        self._asked_anyway: set[int] = set()
 
     def standing(self, index: int) -> Standing:
         """What the circuit lets through now; reads the clock only where it is not closed."""
@@ -78,48 +86,67 @@ class Breaker:
         """Whether the circuit is not closed because the backend said that it shuts down."""
         return self.why(index) is Why.DRAINING
 
-    def take_trial(self, index: int) -> bool:
-        """Whether the caller's request is the trial of a half-open circuit: at most one is, over all workers.
+    def take_trial(self, index: int) -> int:
+        """The number of the trial of a half-open circuit that the caller's request is; 0: it is none.
 
-        Whoever gets True reports to `succeeded`, `failed` or `neutral` with `trial=True`, or trips the circuit. The
-        trial of one who dies, or takes longer than CIRCUIT_RECOVERY_TIMEOUT, is given to the next who asks.
+        At most one is, over all workers. Whoever is granted it reports with its number to `succeeded`, `failed`,
+        `neutral` or `trip`. The trial of one who dies, or takes longer than CIRCUIT_RECOVERY_TIMEOUT, is given to the
+        next who asks; then what the first one reports decides nothing.
         """
         now = self._clock.monotonic()
         if not self._trial_is_due(index, now):
-            return False
+            return 0
         with self._board.exclusive() as held:
             if not held or not self._trial_is_due(index, now):
-                return False
+                return 0
             with self._board.changing():
-                number = self._trials[index] = self._board.new_trial()
+                number = self._trials[index] = self._board.new_trial() + FIRST_TRIAL - 1
                 self._words.holder[index] = number
                 self._words.trial[index] = now + self._pause
-        return True
+        return number
 
-    def succeeded(self, index: int, *, trial: bool = False) -> None:
+    def succeeded(self, index: int, *, trial: int = 0) -> None:
         """The backend did what it was asked: failures begin anew, and a trial closes the circuit."""
         if trial or self._failures[index]:
-            self._update(index, self._trial_succeeded if trial else self._forget)
+            self._update(index, partial(self._trial_succeeded, trial) if trial else self._forget)
 
-    def failed(self, index: int, *, trial: bool = False) -> None:
+    def failed(self, index: int, *, trial: int = 0) -> None:
         """The backend failed: too many in a row open the circuit, and a trial opens it again, for longer."""
-        self._update(index, self._trial_failed if trial else self._count)
+        self._update(index, partial(self._trial_failed, trial) if trial else self._count)
 
-    def neutral(self, index: int, *, trial: bool = False) -> None:
+    def neutral(self, index: int, *, trial: int = 0) -> None:
         """The request ended without a word about the backend: another one may be the trial."""
         if trial:
-            self._update(index, self._give_back)
+            self._update(index, partial(self._give_back, trial))
 
-    def trip(self, index: int, why: Why = Why.DRAINING) -> None:
-        """The backend said itself that it takes nothing: open at once, whether this was the trial or not."""
+    def trip(self, index: int, why: Why = Why.DRAINING, *, trial: int = 0) -> None:
+        """The backend said itself that it takes nothing: open at once, unless a trial says so that decides nothing."""
 
         def note(index: int, now: float) -> Change | None:
+            if trial and self._words.until[index] and not self._decides(index, trial):
+                return None
             if now >= self._words.until[index]:
                 return self._open(index, now, why)
             if self.why(index) is not why:  # a pause is not made longer by each request that meets it
                 with self._board.changing():
                     self._words.why[index] = WHYS.index(why)
             return None
+
+        self._update(index, note)
+
+    def ask_anyway(self, index: int, *, asked: bool) -> None:
+        """Whether requests of this process go there although the circuit may be open."""
+        if asked:
+            self._asked_anyway.add(index)
+        else:
+            self._asked_anyway.discard(index)
+
+    def hasten(self, index: int, due: float) -> None:
+        """Let an open circuit's trial be due at that moment if it is due later; the doubling ends."""
+
+        def note(index: int, _: float) -> None:
+            if self._words.until[index] > due:
+                self._bring_forward(index, due)
 
         self._update(index, note)
 
@@ -137,8 +164,11 @@ class Breaker:
 
     # Each outcome, under the lock.
 
-    def _forget(self, index: int, _: float) -> None:
-        self._words.failures[index] = 0
+    def _forget(self, index: int, now: float) -> None:
+        if not self._words.until[index]:
+            self._words.failures[index] = 0
+        elif index in self._asked_anyway and self._words.until[index] > now and not self.drains(index):
+            self._bring_forward(index, now)
 
     def _count(self, index: int, now: float) -> Change | None:
         if self._words.until[index]:
@@ -146,19 +176,25 @@ class Breaker:
         self._words.failures[index] += 1
         return self._open(index, now, Why.FAILURES) if self._words.failures[index] >= self._threshold else None
 
-    def _trial_succeeded(self, index: int, now: float) -> Change | None:
-        if self._decides(index):
+    def _trial_succeeded(self, trial: int, index: int, now: float) -> Change | None:
+        if self._decides(index, trial):
             return self._close(index)
         self._forget(index, now)
         return None
 
-    def _trial_failed(self, index: int, now: float) -> Change | None:
-        return self._open(index, now, Why.TRIAL_FAILED) if self._decides(index) else self._count(index, now)
+    def _trial_failed(self, trial: int, index: int, now: float) -> Change | None:
+        decides = self._decides(index, trial)
+        return self._open(index, now, Why.TRIAL_FAILED) if decides else self._count(index, now)
 
-    def _give_back(self, index: int, _: float) -> None:
-        if self._decides(index):
+    def _give_back(self, trial: int, index: int, _: float) -> None:
+        if self._decides(index, trial):
             with self._board.changing():
                 self._words.trial[index] = 0.0
+
+    def _bring_forward(self, index: int, due: float) -> None:
+        with self._board.changing():
+            self._words.pause[index] = 0.0
+            self._words.until[index] = max(due, EARLIEST)
 
     def _open(self, index: int, now: float, why: Why) -> Change:
         before, last = self._stored(index), self._words.pause[index]
@@ -167,7 +203,7 @@ class Breaker:
         with self._board.changing():
             self._words.pause[index] = pause
             self._words.why[index] = WHYS.index(why)
-            self._words.failures[index] = 0
+            self._words.failures[index] = HEEDS_SUCCESS
             self._words.trial[index] = 0.0
             self._words.until[index] = now + seconds
         return Change(self._board.backends[index].name, before, _OPEN, why, seconds)
@@ -193,9 +229,9 @@ class Breaker:
         until = self._words.until[index]
         return bool(until) and until <= now and self._words.trial[index] <= now
 
-    def _decides(self, index: int) -> bool:
-        """Whether the trial that runs, or that nobody took over since it was late, is this process's."""
-        number = self._trials[index]
+    def _decides(self, index: int, trial: int) -> bool:
+        """Whether that is the trial that runs, or that nobody took over since it was late."""
+        number = self._trials[index] if trial is True else trial
         return self._words.trial[index] > 0 and self._words.holder[index] == number != 0
 
     def _stored(self, index: int) -> Standing:

@@ -176,4 +176,6 @@ def _read_models(answer: _Answer, model: str, latency: float) -> Finding:
 
 
 def _context_length(cards: Iterable[_Card], model: str) -> int | None:
-    return next(card.max_model_len for card in cards if card.id == model)
+    """None for what is no length, which would refuse every request."""
+    stated = next(card.max_model_len for card in cards if card.id == model)
+    return stated if stated is not None and stated > 0 else None

@@ -89,7 +89,7 @@ class Commands:
         """How often the trial was granted; all begin at the same moment."""
         while time.monotonic() < at:
             pass
-        return sum(self.breaker.take_trial(0) for _ in range(times))
+        return sum(bool(self.breaker.take_trial(0)) for _ in range(times))
 
     def call(self, method: str, *arguments: Any) -> Any:
         return getattr(self.breaker, method)(*arguments)

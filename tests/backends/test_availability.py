@@ -69,7 +69,7 @@ class Fleet:
     def chosen(self, group: BackendGroup = CHAT) -> Choice:
         return self.availability.of(group)
 
-    def take_trial(self, backend: Backend) -> bool:
+    def take_trial(self, backend: Backend) -> int:
         return self.breaker.take_trial(self.board.index(backend.name))
 
 
@@ -192,17 +192,16 @@ def test_while_a_trial_runs_no_other_is_offered_until_it_is_overdue(fleet: Fleet
     assert fleet.chosen() == Choice((B, C))
     fleet.advance(PAUSE)
     assert fleet.chosen() == Choice((B, C), trial=A)
-    assert fleet.take_trial(A)
-    fleet.breaker.succeeded(0, trial=True)
+    fleet.breaker.succeeded(0, trial=fleet.take_trial(A))
     assert fleet.chosen() == Choice((A, B, C))
 
 
 def test_a_trial_that_is_given_back_is_offered_again(fleet: Fleet) -> None:
     fleet.open(A)
     fleet.advance(PAUSE)
-    assert fleet.take_trial(A)
+    number = fleet.take_trial(A)
     assert fleet.chosen().trial is None
-    fleet.breaker.neutral(0, trial=True)
+    fleet.breaker.neutral(0, trial=number)
     assert fleet.chosen().trial == A
 
 
@@ -225,16 +224,31 @@ def test_the_trial_of_whoever_waited_longest_comes_first(fleet: Fleet) -> None:
     assert fleet.chosen() == Choice((C,), trial=A)
 
 
-def test_when_all_circuits_are_open_the_one_whose_trial_comes_first_stays(fleet: Fleet) -> None:
+def test_when_all_circuits_are_open_everybody_is_asked_and_the_first_trial_is_of_who_waited_longest(
+    fleet: Fleet,
+) -> None:
     fleet.open(C)
     fleet.advance(1.0)
     fleet.open(A, B)
-    assert fleet.chosen() == Choice((C,))
+    assert fleet.chosen() == Choice((A, B, C))
     fleet.advance(PAUSE)
-    assert fleet.chosen() == Choice((C,), trial=C)
-    assert fleet.take_trial(C)
-    fleet.breaker.failed(2, trial=True)
+    assert fleet.chosen() == Choice((A, B, C), trial=C)
+    fleet.breaker.failed(2, trial=fleet.take_trial(C))
+    assert fleet.chosen() == Choice((A, B, C), trial=A)
+    fleet.say(HEALTHY, DOWN, HEALTHY)
+    fleet.breaker.trip(2)
     assert fleet.chosen() == Choice((A,), trial=A)
+
+
+def test_when_all_circuits_are_open_a_success_lets_its_backend_be_tried_at_once(fleet: Fleet) -> None:
+    fleet.open(A, B, C)
+    assert fleet.chosen().trial is None
+    fleet.breaker.succeeded(1)
+    assert fleet.chosen() == Choice((A, B, C), trial=B)
+    fleet.breaker.succeeded(1, trial=fleet.take_trial(B))
+    assert fleet.chosen() == Choice((B,))
+    fleet.breaker.succeeded(0)  # sent before: from now on there is somebody else
+    assert fleet.chosen() == Choice((B,))
 
 
 def test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit(fleet: Fleet) -> None:
@@ -260,25 +274,56 @@ def test_who_drained_gets_one_request_when_its_pause_is_over_and_no_more(fleet: 
     embed = EMBED.backends[0]
     index = fleet.board.index(embed.name)
     fleet.breaker.trip(index)
-    fleet.say(DRAINING, group=EMBED)
+    fleet.say(replace(DRAINING, streak=-1), group=EMBED)
     fleet.advance(PAUSE - 5)
     assert fleet.chosen(EMBED) == Choice((), None, 5.0, "draining")
     fleet.advance(1.0)
     assert fleet.chosen(EMBED) == Choice((), None, 4.0, "draining")
     fleet.advance(4.0)
     assert fleet.chosen(EMBED) == Choice((), embed, 3.0, "draining")
-    assert fleet.take_trial(embed)
+    number = fleet.take_trial(embed)
     assert fleet.chosen(EMBED) == Choice((), None, PAUSE, "draining")
-    fleet.breaker.succeeded(index, trial=True)
+    fleet.breaker.succeeded(index, trial=number)
     assert fleet.chosen(EMBED) == Choice((embed,))
+
+
+@pytest.mark.parametrize("verdict", [DRAINING, HEALTHY])
+def test_who_says_that_it_drains_and_is_well_is_tried_each_second_while_nobody_else_is_left(
+    fleet: Fleet, verdict: BackendHealth
+) -> None:
+    well = replace(verdict, streak=3)
+    fleet.say(well, well, DOWN)
+    for backend in (A, B):
+        fleet.breaker.trip(fleet.board.index(backend.name))
+    assert fleet.chosen() == Choice((), None, 1.0, "draining")
+    for _ in range(3):
+        fleet.advance(1.0)
+        assert fleet.chosen().trial == A
+        fleet.breaker.trip(0, trial=fleet.take_trial(A))
+        assert fleet.chosen().trial == B
+        fleet.breaker.trip(1, trial=fleet.take_trial(B))
+        assert fleet.chosen() == Choice((), None, 1.0, "draining")
+    fleet.advance(1.0)
+    assert fleet.chosen().trial == A
+    fleet.breaker.succeeded(0, trial=fleet.take_trial(A))
+    fleet.breaker.trip(1)
+    assert fleet.chosen() == Choice((A,))
+    assert fleet.breaker.retry_at(1) == fleet.clock.now + PAUSE  # there is somebody else
+
+
+def test_who_says_that_it_drains_keeps_its_pause_while_somebody_else_is_left(fleet: Fleet) -> None:
+    fleet.say(replace(DRAINING, streak=3), HEALTHY, HEALTHY)
+    fleet.breaker.trip(0)
+    fleet.advance(PAUSE - 0.001)
+    assert fleet.chosen() == Choice((B, C))
 
 
 def test_who_came_back_gets_one_request_first(fleet: Fleet) -> None:
     fleet.breaker.reset(0)
     assert fleet.chosen() == Choice((B, C), trial=A)
-    assert fleet.take_trial(A)
+    number = fleet.take_trial(A)
     assert fleet.chosen() == Choice((B, C))
-    fleet.breaker.succeeded(0, trial=True)
+    fleet.breaker.succeeded(0, trial=number)
     assert fleet.chosen() == Choice((A, B, C))
 
 

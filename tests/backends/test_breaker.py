@@ -35,8 +35,13 @@ class Fleet:
             self.workers[number % 3].failed(0)
 
     def fail_trial(self) -> None:
-        assert self.workers[0].take_trial(0)
-        self.workers[0].failed(0, trial=True)
+        self.workers[0].failed(0, trial=self.take_trial())
+
+    def take_trial(self, worker: int = 0) -> int:
+        """Its number, which must be granted."""
+        number = self.workers[worker].take_trial(0)
+        assert number
+        return number
 
     def paused(self) -> float:
         """For how long the circuit is open from now on."""
@@ -105,9 +110,10 @@ def test_no_trial_is_granted_before_the_pause_is_over_nor_when_the_circuit_is_cl
 def test_a_trial_that_succeeds_closes_the_circuit(fleet: Fleet) -> None:
     fleet.fail()
     fleet.clock.advance(PAUSE)
-    assert [worker.take_trial(0) for worker in fleet.workers] == [True, False, False]
+    number, *others = [worker.take_trial(0) for worker in fleet.workers]
+    assert (number > 1, others) == (True, [0, 0])
     assert fleet.workers[1].standing(0) is Standing.HALF_OPEN
-    fleet.workers[0].succeeded(0, trial=True)
+    fleet.workers[0].succeeded(0, trial=number)
     assert fleet.workers[1].standing(0) is Standing.CLOSED
     assert fleet.changes[1:] == [Change("chat0", Standing.HALF_OPEN, Standing.CLOSED, Why.TRIAL_SUCCEEDED)]
     fleet.fail(4)
@@ -149,8 +155,7 @@ def test_a_success_ends_the_doubling(fleet: Fleet) -> None:
     fleet.clock.advance(PAUSE)
     fleet.fail_trial()
     fleet.clock.advance(2 * PAUSE)
-    assert fleet.workers[1].take_trial(0)
-    fleet.workers[1].succeeded(0, trial=True)
+    fleet.workers[1].succeeded(0, trial=fleet.take_trial(1))
     fleet.fail()
     assert fleet.paused() == PAUSE
 
@@ -163,42 +168,80 @@ def test_a_trial_whose_holder_died_is_granted_again_when_its_time_is_over(fleet:
     fleet.clock.advance(PAUSE - 0.001)
     assert not fleet.workers[1].take_trial(0)
     fleet.clock.advance(0.001)
-    assert [worker.take_trial(0) for worker in fleet.workers[1:]] == [True, False]
+    assert [bool(worker.take_trial(0)) for worker in fleet.workers[1:]] == [True, False]
 
 
-@pytest.mark.parametrize("outcome", ["succeeded", "failed", "neutral"])
-def test_whose_trial_was_taken_over_decides_nothing(fleet: Fleet, outcome: str) -> None:
+@pytest.mark.parametrize("taker", [0, 1])
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "neutral", "trip"])
+def test_a_trial_that_was_taken_over_decides_nothing_in_whichever_process(
+    fleet: Fleet, outcome: str, taker: int
+) -> None:
     fleet.fail()
     fleet.clock.advance(PAUSE)
-    assert fleet.workers[0].take_trial(0)
+    late = fleet.take_trial()
     fleet.clock.advance(PAUSE)
-    assert fleet.workers[1].take_trial(0)
-    getattr(fleet.workers[0], outcome)(0, trial=True)
+    newer = fleet.take_trial(taker)
+    getattr(fleet.workers[0], outcome)(0, trial=late)
     assert fleet.workers[0].standing(0) is Standing.HALF_OPEN
     assert not fleet.workers[2].take_trial(0)
-    fleet.workers[1].succeeded(0, trial=True)
+    fleet.workers[taker].succeeded(0, trial=newer)
     assert fleet.workers[0].standing(0) is Standing.CLOSED
 
 
 def test_a_late_trial_that_nobody_took_over_still_decides(fleet: Fleet) -> None:
     fleet.fail()
     fleet.clock.advance(PAUSE)
-    assert fleet.workers[0].take_trial(0)
+    number = fleet.take_trial()
     fleet.clock.advance(10 * PAUSE)
-    fleet.workers[0].succeeded(0, trial=True)
+    fleet.workers[0].succeeded(0, trial=number)
     assert fleet.workers[1].standing(0) is Standing.CLOSED
 
 
 def test_a_trial_that_says_nothing_is_given_back(fleet: Fleet) -> None:
     fleet.fail()
     fleet.clock.advance(PAUSE)
-    assert fleet.workers[0].take_trial(0)
+    number = fleet.take_trial()
     epoch = fleet.board.epoch()
-    fleet.workers[0].neutral(0, trial=True)
+    fleet.workers[0].neutral(0, trial=number)
     assert fleet.board.epoch() != epoch
     assert fleet.workers[1].take_trial(0)
-    fleet.workers[0].neutral(0, trial=True)  # a second time, when it is another's
+    fleet.workers[0].neutral(0, trial=number)  # a second time, when it is another's
     assert not fleet.workers[2].take_trial(0)
+
+
+def test_a_success_brings_the_trial_forward_where_requests_go_there_anyway(fleet: Fleet) -> None:
+    fleet.fail()
+    fleet.clock.advance(PAUSE)
+    fleet.fail_trial()
+    fleet.workers[1].ask_anyway(0, asked=True)
+    fleet.workers[0].succeeded(0)  # of a process whose requests had others to go to
+    assert fleet.paused() == 2 * PAUSE
+    epoch = fleet.board.epoch()
+    fleet.workers[1].succeeded(0)
+    assert (fleet.paused(), fleet.workers[2].standing(0)) == (0.0, Standing.HALF_OPEN)
+    assert fleet.board.epoch() != epoch
+    fleet.fail_trial()
+    assert fleet.paused() == PAUSE  # the doubling had ended
+    fleet.workers[1].ask_anyway(0, asked=False)
+    fleet.workers[1].succeeded(0)
+    assert fleet.paused() == PAUSE
+
+
+def test_what_ends_well_while_a_backend_drains_brings_no_trial_forward(fleet: Fleet) -> None:
+    fleet.workers[0].trip(0)
+    fleet.workers[0].ask_anyway(0, asked=True)
+    fleet.workers[0].succeeded(0)
+    assert fleet.paused() == PAUSE
+
+
+def test_a_trial_can_be_brought_forward_and_never_put_off(fleet: Fleet) -> None:
+    fleet.workers[0].hasten(0, fleet.clock.now + 1.0)
+    assert fleet.workers[0].standing(0) is Standing.CLOSED
+    fleet.workers[0].trip(0)
+    for seconds, expected in ((40.0, PAUSE), (1.0, 1.0), (2.0, 1.0)):
+        fleet.workers[0].hasten(0, fleet.clock.now + seconds)
+        assert fleet.paused() == expected
+    assert fleet.workers[1].drains(0)
 
 
 def test_requests_that_were_sent_before_the_circuit_opened_change_nothing(fleet: Fleet) -> None:
@@ -226,10 +269,10 @@ def test_a_backend_that_drains_is_left_at_once(fleet: Fleet) -> None:
 def test_a_backend_that_drains_in_its_trial_is_open_for_longer(fleet: Fleet) -> None:
     fleet.fail()
     fleet.clock.advance(PAUSE)
-    assert fleet.workers[0].take_trial(0)
-    fleet.workers[0].trip(0)
+    number = fleet.take_trial()
+    fleet.workers[0].trip(0, trial=number)
     assert (fleet.paused(), fleet.workers[0].drains(0)) == (2 * PAUSE, True)
-    fleet.workers[0].neutral(0, trial=True)
+    fleet.workers[0].neutral(0, trial=number)
     assert fleet.paused() == 2 * PAUSE
 
 
@@ -247,8 +290,9 @@ def test_a_backend_that_died_and_came_back_gets_one_request_first(fleet: Fleet, 
     fleet.workers[0].reset(0)
     assert fleet.workers[1].standing(0) is Standing.HALF_OPEN
     assert fleet.workers[1].why(0) is Why.RESTARTED
-    assert [worker.take_trial(0) for worker in fleet.workers] == [True, False, False]
-    fleet.workers[0].failed(0, trial=True)
+    number, *others = [worker.take_trial(0) for worker in fleet.workers]
+    assert others == [0, 0]
+    fleet.workers[0].failed(0, trial=number)
     assert fleet.paused() == PAUSE
     assert fleet.changes[-2].after is Standing.HALF_OPEN
 
@@ -337,33 +381,30 @@ def test_while_a_holder_of_the_lock_is_stopped_failures_are_dropped_and_no_trial
     assert breaker.standing(1) is Standing.OPEN
 
 
+ENDS = ("succeeded", "failed")
 STANDINGS = ("closed", "open", "half_open", "on_trial", "on_its_own_trial")
 """In which a process finds a circuit that it is about to change."""
 
 
-@pytest.mark.parametrize(
-    ("method", "trial"),
-    [("trip", {}), ("reset", {}), ("take_trial", {}), *((end, {"trial": True}) for end in ("succeeded", "failed"))],
-)
-def test_a_process_that_dies_between_two_stores_leaves_a_circuit_that_works(
-    page: int, method: str, trial: dict[str, bool]
-) -> None:
+@pytest.mark.parametrize("method", ["trip", "reset", "take_trial", "hasten", "succeeded", "failed"])
+def test_a_process_that_dies_between_two_stores_leaves_a_circuit_that_works(page: int, method: str) -> None:
     board = Board(FLEET, page, 1)
     with crew(page, 1) as (process,):
         for found in STANDINGS:
-            endings = [_after_a_death(board, process, found, stores, (method, trial)) for stores in range(10)]
+            endings = [_after_a_death(board, process, found, stores, method) for stores in range(10)]
             assert endings == sorted(endings, reverse=True)  # it dies of few stores, and comes to its end with more
             assert endings[-1] == 0
 
 
-def _after_a_death(board: Board, process: Process, found: str, stores: int, change: tuple[str, dict[str, bool]]) -> int:
+def _after_a_death(board: Board, process: Process, found: str, stores: int, method: str) -> int:
     """How the process ended that died after so many stores of a change, after which everything works."""
     clock = HandTime(time.monotonic())
     breaker = Breaker(board, SETTINGS, clock, jitter=lambda: 0.0)
     breaker.reset(0)
-    _bring_to(found, breaker, process)
+    number = _bring_to(found, breaker, process)
     epoch, shown = board.epoch(), _shown(breaker)
-    ended: int = process.do("die_while", stores, *change)
+    named: dict[str, float] = {"due": clock.now} if method == "hasten" else {}
+    ended: int = process.do("die_while", stores, method, {"trial": number} if method in ENDS else named)
     assert ended in {0, DIED}
     assert board.epoch() != epoch or _shown(breaker) == shown
     _works(breaker, clock)
@@ -375,17 +416,19 @@ def _shown(breaker: Breaker) -> tuple[object, ...]:
     return breaker.retry_at(0), breaker.trial_ends(0), breaker.why(0)
 
 
-def _bring_to(found: str, breaker: Breaker, process: Process) -> None:
-    """From half-open."""
+def _bring_to(found: str, breaker: Breaker, process: Process) -> int:
+    """From half-open; the number of the trial of the process, or of one that never was."""
     if found == "open":
         breaker.trip(0)
     elif found == "on_trial":
         assert breaker.take_trial(0)
     elif found == "on_its_own_trial":
-        assert process.do("call", "take_trial", 0)
+        number: int = process.do("call", "take_trial", 0)
+        assert number
+        return number
     elif found == "closed":
-        assert breaker.take_trial(0)
-        breaker.succeeded(0, trial=True)
+        breaker.succeeded(0, trial=breaker.take_trial(0))
+    return 999_999
 
 
 def _works(breaker: Breaker, clock: HandTime) -> None:
@@ -395,7 +438,8 @@ def _works(breaker: Breaker, clock: HandTime) -> None:
         breaker.failed(0)
     clock.advance(LONGEST)
     assert breaker.standing(0) is Standing.HALF_OPEN
-    assert [breaker.take_trial(0) for _ in range(3)] == [True, False, False]
-    breaker.succeeded(0, trial=True)
+    number, *others = [breaker.take_trial(0) for _ in range(3)]
+    assert (number > 0, others) == (True, [0, 0])
+    breaker.succeeded(0, trial=number)
     assert breaker.standing(0) is Standing.CLOSED
     assert not breaker._board.unsettled()

@@ -23,7 +23,7 @@ WORKERS = 3
 class Grant(NamedTuple):
     """A trial as the model remembers it."""
 
-    worker: int
+    number: int
     ends: float
 
 
@@ -40,6 +40,9 @@ class Circuit(RuleBasedStateMachine):
         self.openings = 0  # in a row: 0 while closed, or after a restart
         self.due: float | None = None  # when a trial is due; None while closed
         self.grant: Grant | None = None
+        self.granted = [999]  # the numbers of all trials whose worker lives, and of one that never was
+        self.nobody_else = False  # requests go there whatever the circuit says
+        self.drains = False
         self.epoch = self.board.epoch()
         self.shown: tuple[float | None, Grant | None] = (None, None)
 
@@ -51,12 +54,19 @@ class Circuit(RuleBasedStateMachine):
         seconds = max(30.0, pause * (1 - JITTER * self.draws)) if self.openings else pause
         self.due, self.grant, self.failures = self.clock.now + seconds, None, 0
         self.openings += 1
+        self.drains = False
 
     def closes(self) -> None:
         self.due, self.grant, self.failures, self.openings = None, None, 0, 0
 
-    def is_granted_to(self, worker: int) -> bool:
-        return self.grant is not None and self.grant.worker == worker
+    def decides(self, number: int) -> bool:
+        return self.grant is not None and self.grant.number == number
+
+    def a_success_counts(self) -> None:
+        if self.due is None:
+            self.failures = 0
+        elif self.nobody_else and not self.drains and self.due > self.clock.now:
+            self.due, self.openings = self.clock.now, 0
 
     def counts(self) -> None:
         if self.due is None:
@@ -78,28 +88,44 @@ class Circuit(RuleBasedStateMachine):
     @rule(worker=st.integers(0, WORKERS - 1))
     def a_request_succeeds(self, worker: int) -> None:
         self.workers[worker].succeeded(0)
-        if self.due is None:
-            self.failures = 0
+        self.a_success_counts()
+
+    @rule(asked=st.booleans())
+    def a_group_has_nobody_else(self, *, asked: bool) -> None:
+        self.nobody_else = asked
+        for worker in self.workers:
+            worker.ask_anyway(0, asked=asked)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 40.0]))
+    def the_trial_is_brought_forward(self, seconds: float) -> None:
+        due = self.clock.now + seconds
+        self.workers[0].hasten(0, due)
+        if self.due is not None and self.due > due:
+            self.due, self.openings = due, 0
 
     @rule(worker=st.integers(0, WORKERS - 1))
     def a_request_asks_for_the_trial(self, worker: int) -> None:
         now = self.clock.now
         free = self.grant is None or self.grant.ends <= now
         expected = self.due is not None and self.due <= now and free
-        assert self.workers[worker].take_trial(0) is expected
+        number = self.workers[worker].take_trial(0)
+        assert (number > 1) is expected
         if expected:
-            self.grant = Grant(worker, now + 30.0)
+            assert number not in self.granted
+            self.granted.append(number)
+            self.grant = Grant(number, now + 30.0)
 
-    @rule(worker=st.integers(0, WORKERS - 1), outcome=st.sampled_from(["succeeded", "failed", "neutral"]))
-    def a_trial_ends_or_was_thought_to_run(self, worker: int, outcome: str) -> None:
-        getattr(self.workers[worker], outcome)(0, trial=True)
-        if self.is_granted_to(worker):
+    @rule(back=st.integers(1, 3), outcome=st.sampled_from(["succeeded", "failed", "neutral"]))
+    def a_trial_ends_in_time_or_late_or_twice(self, back: int, outcome: str) -> None:
+        number = self.granted[-min(back, len(self.granted))]
+        getattr(self.workers[number % WORKERS], outcome)(0, trial=number)
+        if self.decides(number):
             ends = {"succeeded": self.closes, "failed": self.opens, "neutral": self.gives_back}
             ends[outcome]()
         elif outcome == "failed":
             self.counts()
-        elif outcome == "succeeded" and self.due is None:
-            self.failures = 0
+        elif outcome == "succeeded":
+            self.a_success_counts()
 
     def gives_back(self) -> None:
         self.grant = None
@@ -109,20 +135,27 @@ class Circuit(RuleBasedStateMachine):
         self.workers[worker].trip(0)
         if self.due is None or self.due <= self.clock.now:
             self.opens()
-        assert self.workers[worker].drains(0)
+        self.drains = True
+
+    @rule(back=st.integers(1, 3))
+    def a_trial_is_told_that_it_drains(self, back: int) -> None:
+        number = self.granted[-min(back, len(self.granted))]
+        self.workers[0].trip(0, trial=number)
+        if self.due is None or self.decides(number):
+            self.opens()
+            self.drains = True
 
     @rule(worker=st.integers(0, WORKERS - 1))
     def the_backend_was_restarted(self, worker: int) -> None:
         self.workers[worker].reset(0)
         self.closes()
-        self.due = self.clock.now
+        self.due, self.drains = self.clock.now, False
 
-    @precondition(lambda self: self.grant is not None)
+    @precondition(lambda self: self.grant is not None and self.grant.number in self.granted)
     @rule()
     def the_holder_of_the_trial_dies(self) -> None:
         assert self.grant is not None
-        self.workers[self.grant.worker] = self.new_worker()
-        self.grant = Grant(-1, self.grant.ends)
+        self.granted.remove(self.grant.number)
 
     @invariant()
     def all_workers_see_what_the_model_says(self) -> None:
@@ -132,6 +165,7 @@ class Circuit(RuleBasedStateMachine):
         assert [worker.standing(0) for worker in self.workers] == [expected] * WORKERS
         assert self.workers[0].retry_at(0) == pytest.approx(self.due or 0.0)
         assert self.workers[0].trial_ends(0) == (self.grant.ends if self.grant else 0.0)
+        assert self.workers[0].drains(0) is (self.due is not None and self.drains)
 
     @invariant()
     def no_change_goes_untold(self) -> None:

@@ -42,6 +42,13 @@ async def test_a_backend_that_serves_its_model_teaches_its_names_and_context(bac
     assert finding.latency is not None
 
 
+@pytest.mark.parametrize("stated", [0, -1, -5])
+async def test_a_context_length_that_is_none_is_not_believed(backend: ScriptedBackend, stated: int) -> None:
+    backend.max_model_len = stated
+    finding = await find(backend.url)
+    assert (finding.reason, finding.max_model_len) == (Reason.OK, None)
+
+
 async def test_the_probe_shows_the_backends_key_and_asks_three_questions(backend: ScriptedBackend) -> None:
     await find(backend.url)
     assert sorted(backend.asked) == [(path, f"Bearer {KEY}") for path in ("/health", "/metrics", "/v1/models")]
