@@ -85,7 +85,7 @@ class UsualStream:
         if self._unknown % LEARNED_EVERY != 1:
             return
         head, end, _ = data.partition(HEAD_END)
-        if not end or len(head) > MAX_HEAD_BYTES:
+        if len(head) > MAX_HEAD_BYTES:
             return
         self.head = head + end
         self.status, self.headers, self.content_type = status, headers, first_of(headers, b"content-type")

@@ -189,6 +189,7 @@ def test_a_recognised_stream_that_is_cut_is_none_that_ended() -> None:
     [
         streamed(head=STREAM.replace(b"server", b"connection: close\r\nserver")),
         streamed(head=STREAM.replace(b"server", b"connection: server\r\nserver")),
+        streamed(head=STREAM.replace(b"server", b"proxy-connection: close\r\nserver")),
         streamed(head=STREAM.replace(b"uvicorn", b"x" * MAX_HEAD_BYTES)),
         b"HTTP/1.1 100 Continue\r\n\r\n" + streamed(),
         STREAM.replace(b"200 OK", b"204 No Content"),
@@ -198,6 +199,26 @@ def test_a_recognised_stream_that_is_cut_is_none_that_ended() -> None:
 )
 def test_what_says_more_than_that_chunks_follow_is_not_remembered(data: bytes) -> None:
     assert taught(data).stream.head is NOTHING
+
+
+@pytest.mark.parametrize(
+    ("line", "other"), [(b"OK\r\n", b"OK\n"), (b"chunked\r\n", b"chunked\n"), (b"\r\n\r\n", b"\r\n\n")]
+)
+def test_a_head_whose_end_may_be_seen_in_two_places_is_no_head(line: bytes, other: bytes) -> None:
+    usual = UsualAnswer()
+    with pytest.raises(BadAnswerError):
+        Answer(Parser(usual)).feed(streamed(b"a\r\n\r\nb", head=STREAM.replace(line, other)))
+    assert usual.stream.head is NOTHING
+
+
+@pytest.mark.parametrize("after", [b"HTTP/1.1 200 OK\r\n", b"1\r\nx\r\n", b"0\r\n\r\n", b"x"])
+@pytest.mark.parametrize("split", [False, True])
+def test_bytes_after_a_recognised_stream_spoil_the_connection_but_not_the_answer(after: bytes, *, split: bool) -> None:
+    answer = Answer(Parser(taught(streamed())))
+    data = streamed(b"one") + after
+    for piece in pieces_of(data, [len(data) - len(after)] if split else []):
+        answer.feed(piece)
+    assert (answer.complete, answer.reusable, answer.take()) == (True, False, b"one")
 
 
 def test_a_streams_head_that_comes_in_two_pieces_is_neither_remembered_nor_recognised() -> None:
