@@ -5,7 +5,7 @@ import heapq
 from gateway.store import ledger
 from gateway.store.protocol import KeyCounts, StoreCounts
 from gateway.store.records import AFTER_WORKERS, TURN
-from gateway.store.seat_records import AFTER_SEATS, HALL
+from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import BUSIEST
 from gateway.store.tree import Tree, records_between
 
@@ -14,7 +14,7 @@ def count(tree: Tree) -> StoreCounts:
     """The state over all workers; about 1 us for each organization that holds or waits."""
     each = [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in ledger.lines(tree)]
     in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
-    seats = sum(1 for _ in records_between(tree, HALL, AFTER_SEATS))
+    seats = sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS))
     few = 1 + sum(1 for _ in records_between(tree, TURN, AFTER_WORKERS))  # turns, workers, the newest's number
     tracked = tree.stat()["entries"] - len(each) - queued - seats - few
     return StoreCounts(in_flight, queued, tracked, busiest(each))

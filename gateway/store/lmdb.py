@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Sequence
 
 from gateway.core.clock import Clock
-from gateway.store import environment, ledger, seating
+from gateway.store import environment, ledger, rota, seating
 from gateway.store.counting import count
 from gateway.store.desk import TICK_SECS, Desk, unavailable
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
@@ -119,7 +119,7 @@ class LmdbStore:
             except BaseException:
                 self._desk.give_up(seating.withdraw, place, backends)
                 raise
-        if index == seating.NOWHERE:
+        if index == rota.NOWHERE:
             raise NoSlotError if place else NoPlaceError
         seat.backend = candidates[index]
         return seat

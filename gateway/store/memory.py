@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
-from gateway.store.hall import Hall
+from gateway.store.group_seats import GroupSeats
 from gateway.store.line import heads_due, may_start
 from gateway.store.protocol import Bucket, BucketState, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
@@ -38,7 +38,7 @@ class MemoryStore:
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()  # least recently used first
         self._queues: dict[str, Queue] = {}
-        self._halls: defaultdict[str, Hall] = defaultdict(Hall)  # of groups of which somebody has a seat or waits
+        self._seats: defaultdict[str, GroupSeats] = defaultdict(GroupSeats)  # where somebody has a seat or waits
         self._turns: dict[str, int] = {}
         self._tokens = itertools.count(1)
         self._waiters = Waiters(clock)
@@ -51,7 +51,7 @@ class MemoryStore:
         """See `LimiterStore.close`."""
         self._closed = True
         self._queues.clear()
-        self._halls.clear()
+        self._seats.clear()
         self._full_at.clear()
         self._waiters.wake_all()
 
@@ -107,18 +107,18 @@ class MemoryStore:
         self, group: str, organization: str, *, candidates: Sequence[str], limit: int, max_queued: int, patience: float
     ) -> Seat:
         """See `LimiterStore.seat`."""
-        hall = self._halls[group]
-        hall.limit = limit
-        self._call_in(hall)
+        seats = self._seats[group]
+        seats.limit = limit
+        self._call_in(seats)
         seat = Seat(group, "", next(self._tokens))
         candidates = tuple(dict.fromkeys(candidates))
-        if backend := hall.choose(candidates):
-            hall.sit(seat, backend)
+        if backend := seats.choose(candidates):
+            seats.sit(seat, backend)
             return seat
-        if hall.queued >= max_queued:
+        if seats.queued >= max_queued:
             self._forget_if_empty(group)
             raise NoPlaceError
-        hall.wait(organization, seat, candidates)
+        seats.wait(organization, seat, candidates)
         try:
             seat.waited = await self._waiters.wait(seat.token, patience)
         except BaseException:
@@ -133,12 +133,12 @@ class MemoryStore:
 
     def leave_seat(self, seat: Seat) -> None:
         """See `LimiterStore.leave_seat`."""
-        hall = self._halls.get(seat.group)
-        if hall is None or seat.released:
+        seats = self._seats.get(seat.group)
+        if seats is None or seat.released:
             return
         seat.released = True
-        hall.leave(seat.backend)
-        self._call_in(hall)
+        seats.leave(seat.backend)
+        self._call_in(seats)
         self._forget_if_empty(seat.group)
 
     async def next_turn(self, name: str) -> int:
@@ -156,24 +156,24 @@ class MemoryStore:
 
     def seat_counts(self) -> tuple[GroupCounts, ...]:
         """See `LimiterStore.seat_counts`."""
-        return tuple(GroupCounts(group, hall.queued, dict(hall.taken)) for group, hall in self._halls.items())
+        return tuple(GroupCounts(group, seats.queued, dict(seats.taken)) for group, seats in self._seats.items())
 
     def _withdraw(self, seat: Seat, organization: str) -> None:
         """Give up a seat that was given in this very moment, or the place."""
         if seat.backend or self._closed:
             self.leave_seat(seat)
         else:
-            self._halls[seat.group].quit(organization, seat)
+            self._seats[seat.group].quit(organization, seat)
             self._forget_if_empty(seat.group)
 
-    def _call_in(self, hall: Hall) -> None:
-        for seat in hall.call():
+    def _call_in(self, group: GroupSeats) -> None:
+        for seat in group.call():
             self._waiters.wake(seat.token)
 
     def _forget_if_empty(self, group: str) -> None:
-        hall = self._halls[group]
-        if not hall.taken and not hall.row:
-            del self._halls[group]
+        seats = self._seats[group]
+        if not seats.taken and not seats.rota:
+            del self._seats[group]
 
     def _call_heads(self, queue: Queue) -> None:
         for _ in range(heads_due(*queue.line)):

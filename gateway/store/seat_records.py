@@ -1,8 +1,8 @@
 """How are seats spelled in bytes? Records of the same tree as those of `records.py`, under capital letters.
 
-    G group                             hall, while anybody waits: requests waiting, limit, next number
-    O group number                      row: the organization that stands there; the lowest number is its head
-    P group organization                standing: its number in the row
+    G group                             backlog, while anybody waits: requests waiting, limit, next number
+    O group number                      rota: the organization that stands there; the lowest number is its head
+    P group organization                position: its number in the rota
     Q group organization number who     place: the candidates of who waits; the lowest number is the oldest
     R who                               given: which of its candidates a seat was given at, until it is told
     S group backend                     seats: a line, with those who wait and could use one
@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 
 from gateway.store.records import NUMBER, PAIR, Claimant
 
-HALL, ROW, STANDING, PLACE, GIVEN, SEATS, AFTER_SEATS = b"G", b"O", b"P", b"Q", b"R", b"S", b"T"
+BACKLOG, ROTA, POSITION, PLACE, GIVEN, SEATS, AFTER_SEATS = b"G", b"O", b"P", b"Q", b"R", b"S", b"T"
 
-SEAT_KINDS = frozenset((HALL, ROW, STANDING, PLACE, GIVEN, SEATS))
+SEAT_KINDS = frozenset((BACKLOG, ROTA, POSITION, PLACE, GIVEN, SEATS))
 
-HALL_SHAPE = struct.Struct("=IIQ")
+BACKLOG_SHAPE = struct.Struct("=IIQ")
 
 
 @functools.cache

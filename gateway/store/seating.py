@@ -1,23 +1,23 @@
 """Which organization's request gets the next free seat? Each function here is the whole of one LMDB transaction.
 
-What `hall.py` does in one worker's memory, for all workers. After every decision there is no free seat that anybody
-who waits could use; so a newcomer that finds one overtakes nobody.
+What `group_seats.py` does in one worker's memory, for all workers. After every decision there is no free seat that
+anybody who waits could use; so a newcomer that finds one overtakes nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gateway.store.line import may_start
 from gateway.store.protocol import GroupCounts
 from gateway.store.records import NUMBER, PAIR, Claimant
+from gateway.store.rota import NOWHERE, choose, is_due, whose_turn
 from gateway.store.seat_records import (
     AFTER_SEATS,
+    BACKLOG,
+    BACKLOG_SHAPE,
     GIVEN,
-    HALL,
-    HALL_SHAPE,
-    ROW,
+    POSITION,
+    ROTA,
     SEATS,
-    STANDING,
     lengthed,
     pack_names,
     parse_place,
@@ -31,10 +31,8 @@ from gateway.store.tally import IN_FLIGHT, LineRecord, add_slot, place_of, read_
 from gateway.store.tally import QUEUED as WANTED
 from gateway.store.tree import Tree, records_between, records_under
 
-NOWHERE = -1
-
-Hall = list[int]
-"""Requests that wait for a seat, the newest limit, and the next number: of a place, or of where to stand in the row."""
+Backlog = list[int]
+"""Requests that wait for a seat, the newest limit, and the next number: of a place, or of a position in the rota."""
 
 QUEUED, LIMIT, NEXT = range(3)
 
@@ -63,9 +61,8 @@ class Entry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Whose turn it is: where its organization stands, its place, and which candidate it gets a seat at."""
+    """Whose turn it is: its place, and which candidate it gets a seat at."""
 
-    standing: bytes
     place: bytes
     candidates: list[bytes]
     choice: int
@@ -74,35 +71,35 @@ class Found(NamedTuple):
 def enter(tree: Tree, asked: Asked, limit: int, max_queued: int) -> Entry:
     """A seat for a newcomer, or a place behind its organization's others, or a refusal."""
     group, _, who, candidates = asked
-    hall = read_hall(tree, group)
+    backlog = read_backlog(tree, group)
     called: Called = []
-    if hall[LIMIT] != limit:
-        hall[LIMIT] = limit
-        called = call(tree, group, hall) if hall[QUEUED] else called
+    if backlog[LIMIT] != limit:
+        backlog[LIMIT] = limit
+        called = call(tree, group, backlog) if backlog[QUEUED] else called
     lines = [read_line(tree, seats_key(group, backend)) for backend in candidates]
-    choice = choose(lines, limit)
+    choice = choose([pair(line) for line in lines], limit)
     if choice != NOWHERE:
         add_slot(lines[choice], who.worker)
         write_line(tree, seats_key(group, candidates[choice]), lines[choice])
         return Entry(choice, b"", called)
-    if hall[QUEUED] >= max_queued:
+    if backlog[QUEUED] >= max_queued:
         return Entry(NOWHERE, b"", called)
     for backend, line in zip(candidates, lines, strict=True):
         line[WANTED] += 1
         write_line(tree, seats_key(group, backend), line)
-    return Entry(NOWHERE, wait(tree, asked, hall), called)
+    return Entry(NOWHERE, wait(tree, asked, backlog), called)
 
 
-def wait(tree: Tree, asked: Asked, hall: Hall) -> bytes:
+def wait(tree: Tree, asked: Asked, backlog: Backlog) -> bytes:
     """The place of who waits from now on: behind its organization's others; behind everybody, if there are none."""
     group, organization, who, candidates = asked
-    if tree.get(STANDING + lengthed(group) + organization) is None:
-        stand_last(tree, group, organization, hall)
-    place = place_key(group, organization, hall[NEXT], who)
+    if tree.get(POSITION + lengthed(group) + organization) is None:
+        stand_last(tree, group, organization, backlog)
+    place = place_key(group, organization, backlog[NEXT], who)
     tree.put(place, pack_names(candidates))
-    hall[NEXT] += 1
-    hall[QUEUED] += 1
-    write_hall(tree, group, hall)
+    backlog[NEXT] += 1
+    backlog[QUEUED] += 1
+    write_backlog(tree, group, backlog)
     return place
 
 
@@ -137,7 +134,7 @@ def leave(tree: Tree, group: bytes, backend: bytes, worker: int) -> Called:
     line[count] -= 1
     line[IN_FLIGHT] -= 1
     write_line(tree, key, line)
-    return call(tree, group, read_hall(tree, group)) if line[WANTED] else []
+    return call(tree, group, read_backlog(tree, group)) if line[WANTED] else []
 
 
 def strike_seats(tree: Tree, key: bytes, worker: int) -> Called:
@@ -147,7 +144,7 @@ def strike_seats(tree: Tree, key: bytes, worker: int) -> Called:
         return []
     write_line(tree, key, line)
     group, _ = parse_seats(key)
-    return call(tree, group, read_hall(tree, group)) if line[WANTED] else []
+    return call(tree, group, read_backlog(tree, group)) if line[WANTED] else []
 
 
 def give_up(tree: Tree, place: bytes) -> None:
@@ -163,43 +160,48 @@ def give_up(tree: Tree, place: bytes) -> None:
         write_line(tree, seats_key(group, backend), line)
     if not waits(tree, group, organization):
         stand_no_more(tree, group, organization)
-    hall = read_hall(tree, group)
-    hall[QUEUED] -= 1
-    write_hall(tree, group, hall)
+    backlog = read_backlog(tree, group)
+    backlog[QUEUED] -= 1
+    write_backlog(tree, group, backlog)
 
 
-def call(tree: Tree, group: bytes, hall: Hall) -> Called:
-    """Give the free seats to those who wait and can use them, in the order of the row: whose they are now."""
+def call(tree: Tree, group: bytes, backlog: Backlog) -> Called:
+    """Give the free seats to those who wait and can use them, in the order of the rota: whose they are now."""
     lines = {key: read_line(tree, key) for key, _ in list(records_under(tree, SEATS + lengthed(group)))}
     called: Called = []
-    while any(line[WANTED] and line[IN_FLIGHT] < hall[LIMIT] for line in lines.values()):
-        found = find(tree, group, lines, hall[LIMIT])
+    while is_due(map(pair, lines.values()), backlog[LIMIT]):
+        found = find(tree, group, lines, backlog[LIMIT])
         if found is None:
             break
-        called.append(give(tree, found, lines, hall))
+        called.append(give(tree, found, lines, backlog))
     for key, line in lines.items():
         write_line(tree, key, line)
-    write_hall(tree, group, hall)
+    write_backlog(tree, group, backlog)
     return called
 
 
 def find(tree: Tree, group: bytes, lines: dict[bytes, LineRecord], limit: int) -> Found | None:
-    """The first organization of the row that can use a free seat, there its oldest request that can."""
-    useless = set[bytes]()  # candidates none of which has a free seat: of many who wait, most ask for the same
-    for standing, organization in records_under(tree, ROW + lengthed(group)):
+    """Whose turn it is."""
+
+    def seat_at(value: bytes) -> int:
+        pairs = [pair(lines[seats_key(group, backend)]) for backend in unpack_names(value)]
+        return choose(pairs, limit, for_who_waits=True)
+
+    turn = whose_turn(waiting(tree, group), seat_at)
+    if turn is None:
+        return None
+    (place, value), choice = turn
+    return Found(place, unpack_names(value), choice)
+
+
+def waiting(tree: Tree, group: bytes) -> Iterator[tuple[tuple[bytes, bytes], bytes]]:
+    """The places of a group in the order of their turns, each with its candidates, and these once more."""
+    for _, organization in records_under(tree, ROTA + lengthed(group)):
         for place, value in records_under(tree, places_prefix(group, organization)):
-            if value in useless:
-                continue
-            candidates = unpack_names(value)
-            free = [lines[seats_key(group, backend)] for backend in candidates]
-            choice = choose(free, limit, for_who_waits=True)
-            if choice != NOWHERE:
-                return Found(standing, place, candidates, choice)
-            useless.add(value)
-    return None
+            yield (place, value), value
 
 
-def give(tree: Tree, found: Found, lines: dict[bytes, LineRecord], hall: Hall) -> Claimant:
+def give(tree: Tree, found: Found, lines: dict[bytes, LineRecord], backlog: Backlog) -> Claimant:
     """Turn a place into a seat; its organization then stands last, or no more: whose the seat is."""
     group, organization, who = parse_place(found.place)
     tree.delete(found.place)
@@ -207,41 +209,33 @@ def give(tree: Tree, found: Found, lines: dict[bytes, LineRecord], hall: Hall) -
     for backend in found.candidates:
         lines[seats_key(group, backend)][WANTED] -= 1
     add_slot(lines[seats_key(group, found.candidates[found.choice])], who.worker)
-    hall[QUEUED] -= 1
+    backlog[QUEUED] -= 1
     stand_no_more(tree, group, organization)
     if waits(tree, group, organization):
-        stand_last(tree, group, organization, hall)
+        stand_last(tree, group, organization, backlog)
     return who
 
 
-def choose(lines: Sequence[LineRecord], limit: int, *, for_who_waits: bool = False) -> int:
-    """Which of these lines has a free seat and the fewest taken? `NOWHERE`: none has.
-
-    A newcomer leaves those that somebody waits for.
-    """
-    free = [
-        (line[IN_FLIGHT], index)
-        for index, line in enumerate(lines)
-        if may_start(line[IN_FLIGHT], 0 if for_who_waits else line[WANTED], limit)
-    ]
-    return min(free)[1] if free else NOWHERE
+def pair(line: LineRecord) -> tuple[int, int]:
+    """A line as the discipline sees it."""
+    return line[IN_FLIGHT], line[WANTED]
 
 
-def stand_last(tree: Tree, group: bytes, organization: bytes, hall: Hall) -> None:
-    """Put an organization at the end of the row; the caller writes the hall."""
-    number = NUMBER.pack(hall[NEXT])
-    hall[NEXT] += 1
-    tree.put(ROW + lengthed(group) + number, organization)
-    tree.put(STANDING + lengthed(group) + organization, number)
+def stand_last(tree: Tree, group: bytes, organization: bytes, backlog: Backlog) -> None:
+    """Put an organization at the end of the rota; the caller writes the backlog."""
+    number = NUMBER.pack(backlog[NEXT])
+    backlog[NEXT] += 1
+    tree.put(ROTA + lengthed(group) + number, organization)
+    tree.put(POSITION + lengthed(group) + organization, number)
 
 
 def stand_no_more(tree: Tree, group: bytes, organization: bytes) -> None:
-    """Take an organization out of the row."""
-    key = STANDING + lengthed(group) + organization
+    """Take an organization out of the rota."""
+    key = POSITION + lengthed(group) + organization
     number = tree.get(key)
     if number is not None:
         tree.delete(key)
-        tree.delete(ROW + lengthed(group) + number)
+        tree.delete(ROTA + lengthed(group) + number)
 
 
 def waits(tree: Tree, group: bytes, organization: bytes) -> bool:
@@ -249,18 +243,18 @@ def waits(tree: Tree, group: bytes, organization: bytes) -> bool:
     return any(True for _ in records_under(tree, places_prefix(group, organization)))
 
 
-def read_hall(tree: Tree, group: bytes) -> Hall:
-    """The hall of a group; one where nobody waits is kept nowhere."""
-    value = tree.get(HALL + group)
-    return list(HALL_SHAPE.unpack(value)) if value else [0, 0, 0]
+def read_backlog(tree: Tree, group: bytes) -> Backlog:
+    """The backlog of a group; one where nobody waits is kept nowhere."""
+    value = tree.get(BACKLOG + group)
+    return list(BACKLOG_SHAPE.unpack(value)) if value else [0, 0, 0]
 
 
-def write_hall(tree: Tree, group: bytes, hall: Hall) -> None:
-    """Keep the hall of a group, or forget it when nobody waits."""
-    if hall[QUEUED]:
-        tree.put(HALL + group, HALL_SHAPE.pack(*hall))
+def write_backlog(tree: Tree, group: bytes, backlog: Backlog) -> None:
+    """Keep the backlog of a group, or forget it when nobody waits."""
+    if backlog[QUEUED]:
+        tree.put(BACKLOG + group, BACKLOG_SHAPE.pack(*backlog))
     else:
-        tree.delete(HALL + group)
+        tree.delete(BACKLOG + group)
 
 
 def count_seats(tree: Tree) -> tuple[GroupCounts, ...]:
@@ -271,7 +265,7 @@ def count_seats(tree: Tree) -> tuple[GroupCounts, ...]:
         taken = read_line(tree, key)[IN_FLIGHT]
         counts = groups.get(group)
         if counts is None:
-            queued = read_hall(tree, group)[QUEUED]
+            queued = read_backlog(tree, group)[QUEUED]
             counts = groups[group] = GroupCounts(group.decode("utf-8", "replace"), queued, {})
         if taken:
             counts.taken[backend.decode("utf-8", "replace")] = taken

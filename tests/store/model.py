@@ -50,8 +50,8 @@ class Seats:
             self.seated[wish.visit] = backend
             return
         self.waiting.append(wish)
-        if wish.organization not in self.row:
-            self.row.append(wish.organization)
+        if wish.organization not in self.rota:
+            self.rota.append(wish.organization)
 
     def best(self, wish: Wish) -> str:
         free = [backend for backend in wish.candidates if self.taken(backend) < self.limit]
@@ -60,19 +60,19 @@ class Seats:
     def drop(self, visit: Visit) -> None:
         self.seated.pop(visit, None)
         self.waiting = [wish for wish in self.waiting if wish.visit != visit]
-        self.row = [who for who in self.row if any(wish.organization == who for wish in self.waiting)]
+        self.rota = [who for who in self.rota if any(wish.organization == who for wish in self.waiting)]
 
     def admit(self) -> None:
         while due := next(self._due(), None):
             wish, backend = due
             self.drop(wish.visit)
             self.seated[wish.visit] = backend
-            if wish.organization in self.row:
-                self.row.remove(wish.organization)
-                self.row.append(wish.organization)
+            if wish.organization in self.rota:
+                self.rota.remove(wish.organization)
+                self.rota.append(wish.organization)
 
     def _due(self) -> Iterator[tuple[Wish, str]]:
-        for organization in self.row:
+        for organization in self.rota:
             for wish in self.waiting:
                 if wish.organization == organization and (backend := self.best(wish)):
                     yield wish, backend

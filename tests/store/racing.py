@@ -22,7 +22,7 @@ from gateway.routing.policies.round_robin import RoundRobin
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, GroupCounts, Seat
-from gateway.store.seat_records import AFTER_SEATS, HALL
+from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import StoreKind, StoreSettings
 from gateway.store.tree import records_between
 
@@ -201,7 +201,7 @@ class Runner:
 
     async def seat_records(self) -> int:
         """How many records of seats there are, of whatever kind."""
-        return self.store._decide(lambda tree: sum(1 for _ in records_between(tree, HALL, AFTER_SEATS)))
+        return self.store._decide(lambda tree: sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS)))
 
     async def look_no_more(self) -> None:
         """From now on only datagrams wake who waits in this worker."""

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from gateway.store.errors import NoSlotError
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Bucket, Grant, LimiterStore, Seat
-from gateway.store.seat_records import AFTER_SEATS, HALL
+from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import StoreKind, StoreSettings, default_path
 from gateway.store.tree import records_between
 from gateway.store.waiters import Waiters
@@ -271,7 +271,7 @@ class LmdbMachine(StoreMachine):
         await self.host.open_worker()
 
     async def close(self) -> None:
-        left = self.workers[0]._decide(lambda tree: list(records_between(tree, HALL, AFTER_SEATS)))
+        left = self.workers[0]._decide(lambda tree: list(records_between(tree, BACKLOG, AFTER_SEATS)))
         await self.host.close()
         assert not left
         with contextlib.suppress(FileNotFoundError):

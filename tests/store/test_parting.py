@@ -8,7 +8,7 @@ from gateway.store import ledger, seating
 from gateway.store.parting import FIRST_PLACE, part
 from gateway.store.protocol import GroupCounts
 from gateway.store.records import TICKET, Claimant
-from gateway.store.seat_records import AFTER_SEATS, GIVEN, HALL
+from gateway.store.seat_records import AFTER_SEATS, BACKLOG, GIVEN
 from gateway.store.tree import Tree, records_between
 from tests.store.test_ledger import DEAD, LIVING, NAME, enter, figures
 
@@ -105,7 +105,7 @@ def test_a_place_of_a_gone_worker_that_is_given_a_seat_between_two_steps_is_give
     assert seating.count_seats(tree) == (GroupCounts("chat", 0, {"0": 2, "1": 1}),)
     for backend in (b"0", b"0", b"1"):
         seating.leave(tree, b"chat", backend, LIVING)
-    assert not list(records_between(tree, HALL, AFTER_SEATS))
+    assert not list(records_between(tree, BACKLOG, AFTER_SEATS))
 
 
 def test_nobody_leaves_a_seat_that_its_worker_has_not(tree: Tree) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.store import seating
-from gateway.store.hall import Hall
+from gateway.store.group_seats import GroupSeats
 from gateway.store.protocol import Seat
 from gateway.store.records import Claimant
 from gateway.store.tree import Environment, Tree
@@ -31,37 +31,37 @@ class Discipline(Protocol):
 
 
 class InMemory:
-    """The row of the store in memory."""
+    """The rota of the store in memory."""
 
     def __init__(self) -> None:
-        self.hall = Hall()
+        self.group = GroupSeats()
         self.seats: dict[int, tuple[Seat, str]] = {}
 
     def come(self, request: int, organization: str, candidates: tuple[str, ...], limit: int) -> dict[int, str]:
-        self.hall.limit = limit
+        self.group.limit = limit
         given = self._call()
         seat = Seat("chat", "", request)
         self.seats[request] = seat, organization
-        if backend := self.hall.choose(candidates):
-            self.hall.sit(seat, backend)
+        if backend := self.group.choose(candidates):
+            self.group.sit(seat, backend)
             return given | {request: backend}
-        self.hall.wait(organization, seat, candidates)
+        self.group.wait(organization, seat, candidates)
         return given
 
     def go(self, request: int) -> dict[int, str]:
         seat, organization = self.seats.pop(request)
         if seat.backend:
-            self.hall.leave(seat.backend)
+            self.group.leave(seat.backend)
         else:
-            self.hall.quit(organization, seat)
+            self.group.quit(organization, seat)
         return self._call()
 
     def _call(self) -> dict[int, str]:
-        return {seat.token: seat.backend for seat in self.hall.call()}
+        return {seat.token: seat.backend for seat in self.group.call()}
 
 
 class InTree:
-    """The row of the LMDB store, within one transaction."""
+    """The rota of the LMDB store, within one transaction."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -107,7 +107,7 @@ def in_tree() -> Iterator[InTree]:
 
 @dataclass
 class Witness:
-    """Who waits and sits, as told by what a discipline says; it knows no row, and checks what is promised."""
+    """Who waits and sits, as told by what a discipline says; it knows no rota, and checks what is promised."""
 
     discipline: Discipline
     limit: int = 1
