@@ -303,3 +303,17 @@ async def test_it_leaves_no_board_and_no_task_behind(backend: ScriptedBackend) -
     assert companion is not None
     assert boards_open() <= before + 1  # the last one's mapping, as it is still looked at
     await until(lambda: len(asyncio.all_tasks()) <= tasks)
+
+
+async def test_the_drift_counts_what_older_generations_have_also_when_one_between_has_ended(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    chosen = settings(backend.url)
+    first = await host.companion(chosen)
+    with host.totals.page() as descriptor:
+        async with Companion(chosen, descriptor, host.log, first) as second:
+            await host.companion(chosen, before=second)
+    del second
+    gc.collect()
+    mapped(first, chosen).begin(0)
+    await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 2)
