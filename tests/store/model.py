@@ -39,7 +39,7 @@ class Seats:
     limit: int = 0
     seated: dict[Visit, str] = field(default_factory=dict)
     waiting: list[Wish] = field(default_factory=list)
-    row: list[str] = field(default_factory=list)
+    rota: list[str] = field(default_factory=list)
 
     def taken(self, backend: str) -> int:
         return list(self.seated.values()).count(backend)
