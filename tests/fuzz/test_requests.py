@@ -86,7 +86,7 @@ WORDS = [
 ]
 
 
-BLANKS = re.compile(rb"\A([A-Z]+) +")
+BLANKS = re.compile(rb" +")
 
 
 def request_of(head: bytes, size: int) -> bytes:
@@ -188,9 +188,11 @@ async def ours(data: bytes) -> list[Read]:
 def theirs(data: bytes) -> Read | None:
     """What aiohttp's would be told of the first request; None where it is none to it, or not whole.
 
-    Behind a method llhttp takes several blanks for one, which RFC 9112, section 3 leaves to it.
+    In a request line llhttp takes several blanks for one, and we pass over line ends before it: RFC 9112, sections 2.2
+    and 3 allow both.
     """
-    data = BLANKS.sub(rb"\1 ", data)
+    line, end, rest = data.lstrip(b"\r\n").partition(b"\r\n")
+    data = BLANKS.sub(b" ", line) + end + rest
     loop = asyncio.new_event_loop()
     parser: Any = HttpRequestParserPy(
         BaseProtocol(loop), loop, 1 << 18, max_line_size=60_000, max_field_size=60_000, auto_decompress=False
