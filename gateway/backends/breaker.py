@@ -13,8 +13,6 @@ JITTER = 0.2
 """A doubled pause is shortened by up to this share, so that replicas that failed together are not tried together."""
 EARLIEST = 1e-9
 """A moment that is not 0, which means "closed"."""
-FIRST_TRIAL = 2
-"""No trial's number is 0 or 1, which are False and True too."""
 HEEDS_SUCCESS = 1
 """Stands for failures where a circuit is not closed, so that `succeeded` sees in one word whether it matters."""
 WHYS = tuple(Why)
@@ -60,7 +58,6 @@ class Breaker:
         self._clock = clock
         self._on_change = on_change
         self._jitter = jitter
-        self._trials = [0] * len(board.backends)  # the number of the trial that this process holds at each; 0: none
         self._asked_anyway: set[int] = set()
 
     def standing(self, index: int) -> Standing:
@@ -100,7 +97,7 @@ class Breaker:
             if not held or not self._trial_is_due(index, now):
                 return 0
             with self._board.changing():
-                number = self._trials[index] = self._board.new_trial() + FIRST_TRIAL - 1
+                number = self._board.new_trial()
                 self._words.holder[index] = number
                 self._words.trial[index] = now + self._pause
         return number
@@ -231,8 +228,7 @@ class Breaker:
 
     def _decides(self, index: int, trial: int) -> bool:
         """Whether that is the trial that runs, or that nobody took over since it was late."""
-        number = self._trials[index] if trial is True else trial
-        return self._words.trial[index] > 0 and self._words.holder[index] == number != 0
+        return self._words.trial[index] > 0 and self._words.holder[index] == trial
 
     def _stored(self, index: int) -> Standing:
         """The standing as the words have it, in which HALF_OPEN begins with a trial."""

@@ -96,7 +96,10 @@ class BoardView:
         return Readiness(ready=False, reason=chat[0].reason)
 
     def max_model_len(self, group: BackendGroup) -> int | None:
-        """The context length of a group's model in tokens: the least any replica states, None when none has yet."""
+        """The context length of a group's model in tokens, None when no replica has stated one yet.
+
+        It is the least that those in rotation state; if none of them does, the least that was last known of the others.
+        """
         epoch = self._board.epoch()
         if epoch != self._epoch:
             self._epoch = epoch
@@ -116,7 +119,8 @@ class BoardView:
 
     def _learn_lengths(self) -> None:
         for group in self._roster.groups:
-            verdicts = (self._board.verdict(backend.name) for backend in group.backends)
-            stated = [health.max_model_len for health in verdicts if health is not None and health.max_model_len]
-            if stated:
-                self._lengths[group.name] = min(stated)
+            verdicts = [self._board.verdict(backend.name) or UNKNOWN for backend in group.backends]
+            stated = [(health.max_model_len, health.state) for health in verdicts if health.max_model_len is not None]
+            lengths = [length for length, state in stated if state in IN_ROTATION] or [length for length, _ in stated]
+            if lengths:
+                self._lengths[group.name] = min(lengths)

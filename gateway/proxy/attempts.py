@@ -35,7 +35,7 @@ class Attempt(Struct, eq=False):  # made per request: see core/context.py
     Attributes:
         backend: whom.
         index: its place on the board.
-        trial: whether a half-open breaker waits for how it goes.
+        trial: the number of the trial for which a half-open breaker waits to hear how it goes; 0: it is none.
         signal: what it says of the backend, should it end now without a failure.
         reply: the answer, once its head is there; until then `NO_REPLY`.
         seat: what is held there, where seats are limited.
@@ -43,7 +43,7 @@ class Attempt(Struct, eq=False):  # made per request: see core/context.py
 
     backend: Backend
     index: int
-    trial: bool = False
+    trial: int = 0
     signal: Signal = _SUCCESS
     reply: Reply = NO_REPLY
     seat: HeldSeat | None = None
@@ -79,15 +79,15 @@ class Attempts:
         self._board.begin(index)
         return Attempt(backend, index)
 
-    def take_trial(self, backend: Backend) -> bool:
-        """Whether ours is the request that may try it; the attempt that begins next must be marked as the trial."""
+    def take_trial(self, backend: Backend) -> int:
+        """The number of the trial, which the attempt that begins next must bear; 0: another request may try it."""
         return self._breaker.take_trial(self._indexes[backend.name])
 
     def prove(self, attempt: Attempt) -> None:
         """A stream has made its first token: that decides a trial, which must not last as long as the stream."""
         if attempt.trial:
-            attempt.trial = False
-            self._breaker.succeeded(attempt.index, trial=True)
+            number, attempt.trial = attempt.trial, 0
+            self._breaker.succeeded(attempt.index, trial=number)
 
     def fail(self, attempt: Attempt, ctx: RequestContext, failure: BaseException) -> None:
         """Judge an attempt that ended with a failure; it is still to be closed."""
@@ -128,9 +128,9 @@ class Attempts:
         if signal is Signal.FAILURE:
             self._breaker.failed(attempt.index, trial=attempt.trial)
         elif signal is Signal.DRAINING:
-            self._breaker.trip(attempt.index)
+            self._breaker.trip(attempt.index, trial=attempt.trial)
         elif attempt.trial:
-            self._breaker.neutral(attempt.index, trial=True)
+            self._breaker.neutral(attempt.index, trial=attempt.trial)
         if signal is Signal.BACK_PRESSURE:
             self.aside[name] = self._clock.monotonic() + ASIDE_SECS
         if signal is not Signal.NEUTRAL:

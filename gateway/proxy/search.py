@@ -104,12 +104,13 @@ class Searcher:
                 seat = await self._seats.take(ctx, search.group, [backend.name], wait=False)
             except SeatsTakenError:
                 return None
-        if not self._attempts.take_trial(backend):
+        number = self._attempts.take_trial(backend)
+        if not number:
             if seat is not None:
                 seat.leave()
             return None
         attempt = self._begin(ctx, search, backend, seat)
-        attempt.trial = True
+        attempt.trial = number
         return attempt
 
     def _begin(self, ctx: RequestContext, search: Search, backend: Backend, seat: HeldSeat | None) -> Attempt:

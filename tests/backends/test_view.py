@@ -132,6 +132,19 @@ def test_the_context_length_is_the_least_that_a_replica_states_and_follows_the_b
     assert view.max_model_len(CHAT) == 8192
 
 
+def test_the_context_length_is_that_of_who_is_in_rotation_while_anybody_is(board: Board, view: BoardView) -> None:
+    board.publish("chat0", health(length=8192))
+    board.publish("chat1", health(State.DOWN, Reason.UNREACHABLE, length=512))
+    assert view.max_model_len(CHAT) == 8192
+    board.publish("chat1", health(State.BUSY, Reason.QUEUEING, length=512))
+    assert view.max_model_len(CHAT) == 512
+    board.publish("chat1", health(State.DOWN, Reason.UNREACHABLE, length=512))
+    board.publish("chat0", health(State.DOWN, Reason.UNREACHABLE, length=8192))
+    assert view.max_model_len(CHAT) == 512
+    board.publish("chat0", health())  # in rotation, and says nothing
+    assert view.max_model_len(CHAT) == 512
+
+
 def test_what_another_process_publishes_is_seen() -> None:
     page = create_board()
     backends = [backend for _, backend in ROSTER.backends()]

@@ -181,6 +181,10 @@ class CountedBoard(Board):
         assert self.running[index] >= 0, "ended twice"
 
 
+TRIAL = 7
+"""The number of the one trial of a `NotingBreaker`."""
+
+
 class NotingBreaker(Breaker):
     """Writes down what it is told, as `chat0 failed`; a trial is there to be taken once it is given back.
 
@@ -194,29 +198,29 @@ class NotingBreaker(Breaker):
         self.told: list[str] = []
         self.trial_taken = False
 
-    def take_trial(self, index: int) -> bool:
+    def take_trial(self, index: int) -> int:
         del index
         if self.trial_taken:
-            return False
+            return 0
         self.trial_taken = True
-        return True
+        return TRIAL
 
-    def succeeded(self, index: int, *, trial: bool = False) -> None:
+    def succeeded(self, index: int, *, trial: int = 0) -> None:
         self._note(index, "succeeded", trial=trial)
 
-    def failed(self, index: int, *, trial: bool = False) -> None:
+    def failed(self, index: int, *, trial: int = 0) -> None:
         self._note(index, "failed", trial=trial)
 
-    def neutral(self, index: int, *, trial: bool = False) -> None:
+    def neutral(self, index: int, *, trial: int = 0) -> None:
         self._note(index, "neutral", trial=trial)
 
-    def trip(self, index: int, why: Why = Why.DRAINING) -> None:
+    def trip(self, index: int, why: Why = Why.DRAINING, *, trial: int = 0) -> None:
         assert why is Why.DRAINING
-        self._note(index, "tripped", trial=False)
+        self._note(index, "tripped", trial=trial)
 
-    def _note(self, index: int, word: str, *, trial: bool) -> None:
+    def _note(self, index: int, word: str, *, trial: int) -> None:
         if trial:
-            assert self.trial_taken, "a trial that nobody took"
+            assert (trial, self.trial_taken) == (TRIAL, True), "a trial that nobody took"
             self.trial_taken = False
         self.told.append(f"{BACKENDS[index].name} {word}{' on trial' if trial else ''}")
 

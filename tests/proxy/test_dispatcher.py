@@ -337,7 +337,7 @@ async def test_all_others_go_where_they_would_have_gone() -> None:
     on_trial(post)
     post.conductor.breaker.trial_taken = True
     attempt = await post.conductor.dispatcher.open(post.ctx, plan_of())
-    assert (post.client.order, attempt.trial) == (["chat1"], False)
+    assert (post.client.order, attempt.trial) == (["chat1"], 0)
 
 
 async def test_a_trial_that_is_never_sent_fails_and_its_request_is_answered_by_another() -> None:
@@ -345,6 +345,13 @@ async def test_a_trial_that_is_never_sent_fails_and_its_request_is_answered_by_a
     on_trial(post)
     await post.open()
     assert post.told == ["chat0 failed on trial", "chat1 succeeded"]
+
+
+async def test_a_trial_that_meets_a_server_that_drains_says_so_as_the_trial() -> None:
+    post = Post(chat0=[whole(DRAINING, 500)], chat1=[whole(b"{}")])
+    on_trial(post)
+    await post.open()
+    assert post.told == ["chat0 tripped on trial", "chat1 succeeded"]
 
 
 async def test_the_last_backend_is_asked_by_those_too_who_did_not_get_its_trial() -> None:

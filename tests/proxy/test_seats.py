@@ -171,7 +171,7 @@ async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
     await store.seat("chat", "other", candidates=["chat0"], limit=1, max_queued=0, patience=0)
     house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     attempt = await house.open()
-    assert (attempt.backend.name, attempt.trial) == ("chat1", False)
+    assert (attempt.backend.name, attempt.trial) == ("chat1", 0)
     assert house.conductor.breaker.trial_taken is False
 
 
@@ -187,7 +187,7 @@ async def test_a_trial_holds_a_seat_as_any_request_does(store: MemoryStore) -> N
     house = House(store, chat0=[whole(b"{}")])
     house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     attempt = await house.open()
-    assert (attempt.trial, house.taken) == (True, {"chat0": 1})
+    assert (bool(attempt.trial), house.taken) == (True, {"chat0": 1})
     house.close(attempt)
     assert house.conductor.breaker.told == ["chat0 succeeded on trial"]
     assert house.taken == {}

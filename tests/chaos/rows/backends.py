@@ -159,7 +159,7 @@ BACKENDS = Section(
             "the last one is kept in rotation",
             (
                 "e2e/test_failover.py::test_the_last_backend_stays_in_rotation_and_answers_as_soon_as_it_can",
-                "backends/test_availability.py::test_when_all_circuits_are_open_the_one_whose_trial_comes_first_stays",
+                "backends/test_availability.py::test_when_all_circuits_are_open_everybody_is_asked_and_the_first_trial_is_of_who_waited_longest",
                 "backends/test_availability.py::test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit",
             ),
         ),
