@@ -14,6 +14,7 @@ from tests.soak.verdict import Line, table, unexplained
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / ".soak" / "soak.png"
 SHOWN = 5
+KILL_SECS = 30.0
 
 
 def main(arguments: list[str]) -> int:
@@ -21,9 +22,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("seconds", type=float, help="how long the load lasts")
     parser.add_argument("--visitors", type=int, default=40, help="clients at a time")
-    parser.add_argument("--kill-every", type=float, default=30.0, help="seconds between two kills")
+    parser.add_argument("--kill-every", type=float, help="seconds between two kills: 30, or three in a short run")
     given = parser.parse_args(arguments)
-    plan = Plan(given.seconds, given.visitors, given.kill_every)
+    plan = Plan(given.seconds, given.visitors, given.kill_every or min(KILL_SECS, given.seconds / 4))
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         outcome = uvloop.run(soak(plan, Path(folder)))
     lines = table(outcome)

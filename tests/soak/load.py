@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.soak.whole import generation_is_whole, tokens_missing
 from tests.soak.wire import Answer, BrokenError, Visit
 
 LEAVING = 0.22
-"""The share of requests whose client means to leave before their end; a tenth of them come too late for that."""
-MOST_TOKENS, TOKENS_OF_LEAVERS = 60, 120
-"""Who leaves asks for a long answer."""
+"""The share of requests whose client means to leave before their end; some whose answer is quick come too late."""
+MOST_TOKENS, TOKENS_OF_LEAVERS = 60, 4000
+"""Who leaves asks for an answer of 20 s: an engine that is not told of it is found at work long after."""
 REQUESTS_A_VISIT = 20
 """So many requests use one connection; then it is closed, idle."""
 
@@ -25,6 +26,7 @@ class Kind:
     """A kind of request, and how its whole answer is known.
 
     Args:
+        generates: whether its answer has as many tokens as were asked for.
         lasts: seconds; who leaves does so at any moment up to then: in the queue, before the first token, in a stream.
     """
 
@@ -32,29 +34,31 @@ class Kind:
     content: Callable[[random.Random, int], Mapping[str, Any]]
     is_whole: Callable[[bytes], bool]
     lasts: float
+    generates: bool = True
+
+
+def _generating(tokens: int, *, stream: bool) -> dict[str, Any]:
+    usage = {"stream_options": {"include_usage": True}} if stream else {}
+    return {"model": "qwen", "max_tokens": tokens, "ignore_eos": True, "stream": stream, **usage}
 
 
 def _chat(*, stream: bool) -> Callable[[random.Random, int], Mapping[str, Any]]:
     return lambda dice, tokens: {
-        "model": "qwen",
+        **_generating(tokens, stream=stream),
         "messages": [{"role": "user", "content": f"number {dice.random()}"}],
-        "max_tokens": tokens,
-        "stream": stream,
     }
 
 
 KINDS = (
-    Kind("/v1/chat/completions", _chat(stream=True), lambda body: body.endswith(b"data: [DONE]\n\n"), 0.4),
-    Kind("/v1/chat/completions", _chat(stream=False), lambda body: b'"finish_reason"' in body, 0.4),
+    Kind("/v1/chat/completions", _chat(stream=True), generation_is_whole, 0.4),
+    Kind("/v1/chat/completions", _chat(stream=False), generation_is_whole, 0.4),
     Kind(
         "/v1/completions",
         lambda dice, tokens: {
-            "model": "qwen",
+            **_generating(tokens, stream=dice.random() < 0.5),
             "prompt": f"number {dice.random()}",
-            "max_tokens": tokens,
-            "stream": dice.random() < 0.5,
         },
-        lambda body: body.endswith(b"data: [DONE]\n\n") or (body.startswith(b"{") and b'"finish_reason"' in body),
+        generation_is_whole,
         0.4,
     ),
     Kind(
@@ -62,15 +66,18 @@ KINDS = (
         lambda dice, _: {"model": "snowflake-arctic-embed", "input": [f"text {dice.random()}"] * dice.randrange(1, 9)},
         lambda body: b'"embedding"' in body,
         0.004,
+        generates=False,
     ),
     Kind(
         "/v1/rerank",
         lambda dice, _: {"model": "bge-reranker-v2-m3", "query": "q", "documents": [f"text {dice.random()}", "other"]},
         lambda body: b'"relevance_score"' in body,
         0.004,
+        generates=False,
     ),
 )
 """Four endpoints, streamed and whole."""
+PATHS = {kind.path for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +101,16 @@ class Tally:
 
     Attributes:
         statuses: of the answers that were whole.
+        short: answers that have their end and lack tokens, by their ids.
+        answered: the ids of all whole answers.
     """
 
     asked: int = 0
     left: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     losses: list[Loss] = field(default_factory=list)
+    short: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
     waits: list[tuple[float, float]] = field(default_factory=list)
     """When an answer was whole, and after how many seconds: for the picture."""
 
@@ -124,7 +135,8 @@ async def visit_on_and_on(port: int, seed: int, tally: Tally, over: asyncio.Even
 async def _one_request(visit: Visit, dice: random.Random, tally: Tally) -> None:
     kind = dice.choice(KINDS)
     leaves = dice.random() < LEAVING
-    content = kind.content(dice, TOKENS_OF_LEAVERS if leaves else dice.randrange(1, MOST_TOKENS))
+    tokens = TOKENS_OF_LEAVERS if leaves else dice.randrange(1, MOST_TOKENS)
+    content = kind.content(dice, tokens)
     began = time.monotonic()
     tally.asked += 1
     try:
@@ -137,11 +149,14 @@ async def _one_request(visit: Visit, dice: random.Random, tally: Tally) -> None:
         tally.losses.append(Loss(time.monotonic(), visit.port, visit.answer.request_id, str(error)))
     else:
         _note(kind, answer, visit.port, began, tally)
+        if answer.status == OK and kind.generates and tokens_missing(answer.body, tokens):
+            tally.short.append(answer.request_id)
 
 
 def _note(kind: Kind, answer: Answer, port: int, began: float, tally: Tally) -> None:
     now = time.monotonic()
     tally.statuses[answer.status] += 1
+    tally.answered.append(answer.request_id)
     if answer.status == OK and kind.is_whole(answer.body):
         tally.waits.append((now, now - began))
         return

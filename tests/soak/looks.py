@@ -36,24 +36,36 @@ class Rest:
 
     Args:
         slots: requests that hold one or wait for one, as /metrics says.
-        leases: the same, and seats at backends, as the shared store says.
+        leases: the same, as the shared store says.
+        seats: at backends, and places in the lines before them, as the shared store says.
         running: sequences in the engines.
         connections: of all workers, to clients and backends.
         descriptors: of the oldest worker.
+        supervisor_descriptors: of the process that starts the workers.
         tasks: of the worker that has most.
     """
 
     slots: int
     leases: int
+    seats: int
     running: int
     connections: int
     descriptors: int
+    supervisor_descriptors: int
     tasks: int
 
     @property
     def held(self) -> int:
         """All that must be nothing."""
-        return self.slots + self.leases + self.running + self.connections
+        return self.slots + self.leases + self.seats + self.running + self.connections
+
+    def is_calm(self, before: "Rest | None") -> bool:
+        """Whether nothing is held, and the processes have no more open or to do than they had before."""
+        if before is None or self.held:
+            return not self.held
+        now = (self.descriptors, self.supervisor_descriptors, self.tasks)
+        then = (before.descriptors, before.supervisor_descriptors, before.tasks)
+        return all(one <= other for one, other in zip(now, then, strict=True))
 
 
 def memory_of(pid: int) -> float:
@@ -77,28 +89,35 @@ async def sample_now_and_then(
 
 async def rest(gateway: Gateway, servers: Mapping[str, Simulator], store: Path, folder: Path) -> Rest:
     """What is held now."""
+    supervisor = _descriptors(gateway.pid)  # before it is asked, which takes one for a moment
     metrics = gateway.metrics()
     slots = sum(metrics.get(name, 0) for name in ("gateway_in_flight_requests", "gateway_queued_requests"))
-    states = [server.state() for server in servers.values()]
     workers = gateway.worker_pids()
     return Rest(
         int(slots),
-        await _leases(store),
-        sum(state["running"] + state["waiting"] for state in states),
+        *await leases_and_seats(store),
+        running_in(servers),
         sum(connections_of(pid) for pid in workers),
         _descriptors(workers[0]),
+        supervisor,
         max(_tasks(pid, folder) for pid in workers),
     )
 
 
-async def _leases(path: Path) -> int:
-    """Slots, seats and places in the store that the workers share: this process joins them for a moment."""
+def running_in(servers: Mapping[str, Simulator]) -> int:
+    """Sequences that run or wait in the engines."""
+    states = [server.state() for server in servers.values()]
+    return sum(state["running"] + state["waiting"] for state in states)
+
+
+async def leases_and_seats(path: Path) -> tuple[int, int]:
+    """What the store that the workers share has, waiting ones included: this process joins them for a moment."""
     store = LmdbStore(StoreSettings(limiter_path=path), SystemClock())
     await store.open()
     try:
         counts = store.counts()
         seats = sum(group.queued + sum(group.taken.values()) for group in store.seat_counts())
-        return counts.in_flight + counts.queued + seats
+        return counts.in_flight + counts.queued, seats
     finally:
         await store.close()
 

@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e.conftest import Fleet, start_fleet
+from tests.soak.books import audit
 from tests.soak.killing import Death, kill_now_and_then
-from tests.soak.load import Tally, visit_on_and_on
-from tests.soak.looks import INSIDE, Rest, Sample, rest, sample_now_and_then
+from tests.soak.load import PATHS, Tally, visit_on_and_on
+from tests.soak.looks import INSIDE, Rest, Sample, leases_and_seats, rest, running_in, sample_now_and_then
 from tests.soak.verdict import Outcome
 from tests.support.gateway import Gateway, wait_until
 from tests.support.simulators import Simulator
@@ -22,6 +23,8 @@ SLOTS = 24
 """Fewer than there are visitors, so that some of them always wait, and leave while they do."""
 CALM_SECS = 10.0
 """How long what is held may take to be nothing: idle connections to backends are kept for a second."""
+ENGINES_SECS = 2.0
+"""How long an engine may go on once nobody waits for it; what leavers asked for takes ten times as long."""
 SAMPLE_SECS = 1.0
 
 
@@ -44,21 +47,26 @@ async def soak(plan: Plan, folder: Path) -> Outcome:
         # Short, because unix sockets stand in it, and on tmpfs as in production.
         store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-", dir="/dev/shm")))
         gateway = stack.enter_context(Gateway(folder, **_settings(plan, fleet, store, folder)))
-        wait_until(lambda: len(gateway.worker_pids()) == plan.workers, 20)
+        wait_until(lambda: _all_serve(gateway, plan), 20)
         before = await _calm(gateway, fleet.servers, store, folder)
-        tally, deaths, samples = await _storm(plan, gateway)
-        wait_until(lambda: len(gateway.worker_pids()) == plan.workers, 20)
-        after = await _calm(gateway, fleet.servers, store, folder)
+        storm = await _storm(plan, gateway, store)
+        abandoned = _abandoned(fleet.servers)
+        wait_until(lambda: _all_serve(gateway, plan), 20)
+        after = await _calm(gateway, fleet.servers, store, folder, before)
         supervisor, oldest = gateway.pid, gateway.worker_pids()[0]
+        prefixes = [str(event["request_ids"]) for event in gateway.events("worker_died")]
         return Outcome(
-            tally,
-            deaths,
-            [str(event["request_ids"]) for event in gateway.events("worker_died")],
-            samples,
+            storm.tally,
+            storm.deaths,
+            prefixes,
+            storm.samples,
             {supervisor: "supervisor", oldest: "oldest worker"},
             before,
             after,
             _run_twice(fleet),
+            abandoned,
+            storm.seats,
+            audit(storm.tally.answered, prefixes, gateway.access_lines(), gateway.metrics(), PATHS),
         )
 
 
@@ -72,34 +80,68 @@ def _settings(plan: Plan, fleet: Fleet, store: Path, folder: Path) -> dict[str, 
         "MAX_INFLIGHT_PER_IP": SLOTS,
         "MAX_QUEUED_PER_IP": 10 * plan.visitors,
         "QUEUE_TIMEOUT_SECS": 30,
+        # Of every backend as many as there are slots: seats are taken and given back, and nobody waits for one.
+        "MAX_INFLIGHT_PER_BACKEND": SLOTS,
         "UPSTREAM_KEEPALIVE_SECS": 1,
         "PYTHONPATH": INSIDE,
         "TASKS_FOLDER": folder,
     }
 
 
-async def _storm(plan: Plan, gateway: Gateway) -> tuple[Tally, list[Death], list[Sample]]:
+@dataclass(slots=True)
+class Storm:
+    """What was seen of the load and the kills; `seats` is how many were taken at half-time."""
+
+    tally: Tally = field(default_factory=Tally)
+    deaths: list[Death] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    seats: int = 0
+
+
+async def _storm(plan: Plan, gateway: Gateway, store: Path) -> Storm:
     """The load and the kills."""
-    tally = Tally()
-    deaths: list[Death] = []
-    samples: list[Sample] = []
+    storm = Storm()
     over = asyncio.Event()
     asyncio.get_running_loop().call_later(plan.seconds, over.set)
     watched = (gateway.pid, gateway.worker_pids()[0])
     async with asyncio.TaskGroup() as group:
-        group.create_task(kill_now_and_then(gateway, plan.kill_every, deaths, over))
-        group.create_task(sample_now_and_then(watched, SAMPLE_SECS, tally, samples, over))
+        group.create_task(kill_now_and_then(gateway, plan.kill_every, storm.deaths, over))
+        group.create_task(sample_now_and_then(watched, SAMPLE_SECS, storm.tally, storm.samples, over))
+        group.create_task(_count_seats(plan.seconds / 2, store, storm, over))
         for seed in range(plan.visitors):
-            group.create_task(visit_on_and_on(gateway.port, seed, tally, over))
-    return tally, deaths, samples
+            group.create_task(visit_on_and_on(gateway.port, seed, storm.tally, over))
+    return storm
 
 
-async def _calm(gateway: Gateway, servers: Mapping[str, Simulator], store: Path, folder: Path) -> Rest:
-    """What is held as soon as nothing is, or what is still held when the time is up."""
+async def _count_seats(after_secs: float, store: Path, storm: Storm, over: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(after_secs):
+            await over.wait()
+    except TimeoutError:
+        _, storm.seats = await leases_and_seats(store)
+
+
+def _abandoned(servers: Mapping[str, Simulator]) -> int:
+    """How many sequences the engines still run for nobody, a moment after the last visitor has gone."""
+    deadline = time.monotonic() + ENGINES_SECS
+    while (running := running_in(servers)) and time.monotonic() < deadline:
+        continue
+    return running
+
+
+def _all_serve(gateway: Gateway, plan: Plan) -> bool:
+    """Whether the house is complete; before that the supervisor has not opened all that it keeps."""
+    return gateway.metrics().get('gateway_workers{state="serving"}') == plan.workers and gateway.well()
+
+
+async def _calm(
+    gateway: Gateway, servers: Mapping[str, Simulator], store: Path, folder: Path, before: Rest | None = None
+) -> Rest:
+    """What is held as soon as nothing is and no more than before is open, or what is still held when the time is up."""
     deadline = time.monotonic() + CALM_SECS
     while True:
         found = await rest(gateway, servers, store, folder)
-        if not found.held or time.monotonic() > deadline:
+        if found.is_calm(before) or time.monotonic() > deadline:
             return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.soak.books import Books
 from tests.soak.killing import Death
 from tests.soak.load import OK, Loss, Tally
 from tests.soak.looks import Rest, Sample
@@ -13,7 +14,10 @@ WARM_UP = 1 / 3
 """The share of a run in which caches fill and allocators find their size."""
 NOTICED_SECS = 5.0
 """A visitor asks all the time: within this it notices that its connection has died."""
-LEAST_SAMPLES = 20
+LEAST_SPAN_SECS = 120.0
+"""After the warm-up; over less time the noise of a few MiB is a slope of several MiB a minute."""
+LEAST_LEFT = 0.15
+"""The share of requests whose clients must have left: where fewer do, departures were not tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class Outcome:
     Args:
         prefixes: what the ids of each killed worker's requests began with, from the log.
         twice: ids that the simulators' ledgers hold more than once.
+        abandoned: sequences that the engines ran on after everybody had gone.
+        seats: taken while the load ran.
     """
 
     tally: Tally
@@ -33,6 +39,9 @@ class Outcome:
     before: Rest
     after: Rest
     twice: Sequence[str]
+    abandoned: int
+    seats: int
+    books: Books
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +83,36 @@ def warm(samples: Sequence[Sample]) -> Sequence[Sample]:
 def table(outcome: Outcome) -> list[Line]:
     """The lines, in the order in which they are told."""
     tally, lost = outcome.tally, len(unexplained(outcome))
+    left = tally.left / max(1, tally.asked)
     refused = sum(count for status, count in tally.statuses.items() if status != OK)
     return [
         Line("requests", f"{tally.asked:,}"),
         Line("  whole answers", f"{tally.statuses[OK]:,}"),
-        Line("  left by their clients", f"{tally.left:,} ({tally.left / max(1, tally.asked):.0%})"),
-        Line("  died with a killed worker", f"{len(tally.losses) - lost:,} in {len(outcome.deaths)} kills"),
+        Line(
+            "  left by their clients", f"{tally.left:,} ({left:.0%})", f"at least {LEAST_LEFT:.0%}", left >= LEAST_LEFT
+        ),
+        Line("kills", f"{len(outcome.deaths)}", "at least 1", bool(outcome.deaths)),
+        Line("  died with a killed worker", f"{len(tally.losses) - lost:,}"),
         Line("  lost otherwise", f"{lost}", "0", lost == 0),
         Line("  refused", f"{refused}", "0", refused == 0),
+        Line("  short of tokens", f"{len(tally.short)}", "0", not tally.short),
         Line("  run twice", f"{len(outcome.twice)}", "0", not outcome.twice),
+        Line("  run on for nobody", f"{outcome.abandoned}", "0", outcome.abandoned == 0),
+        *_written(outcome),
+        Line("seats taken at half-time", f"{outcome.seats}", "at least 1", outcome.seats > 0),
         *_remains(outcome.before, outcome.after),
         *(_growth(outcome, pid) for pid in outcome.names),
+    ]
+
+
+def _written(outcome: Outcome) -> list[Line]:
+    """A request whose client left before it was read is neither written nor counted, so asked is the most there is."""
+    books, asked = outcome.books, outcome.tally.asked
+    counted = f"{books.lines:,} lines, {books.counted:,} counted"
+    return [
+        Line("  answered without an access line", f"{len(books.unwritten)}", "0", not books.unwritten),
+        Line("  with several access lines", f"{len(books.repeated)}", "0", not books.repeated),
+        Line("  access lines and the counter", counted, "lines <= counted", books.lines <= books.counted <= asked),
     ]
 
 
@@ -92,11 +120,13 @@ def _remains(before: Rest, after: Rest) -> list[Line]:
     zeros = {
         "slots and places held": after.slots,
         "leases in the store": after.leases,
+        "seats in the store": after.seats,
         "sequences in the engines": after.running,
         "workers' connections": after.connections,
     }
     counts = {
         "descriptors of the oldest worker": (before.descriptors, after.descriptors),
+        "descriptors of the supervisor": (before.supervisor_descriptors, after.supervisor_descriptors),
         "tasks of a worker": (before.tasks, after.tasks),
     }
     return [
@@ -108,7 +138,7 @@ def _remains(before: Rest, after: Rest) -> list[Line]:
 def _growth(outcome: Outcome, pid: int) -> Line:
     name = f"memory of the {outcome.names[pid]}"
     points = [(sample.at, sample.memory[pid]) for sample in warm(outcome.samples)]
-    if len(points) < LEAST_SAMPLES:
-        return Line(name, f"{points[-1][1]:.1f} MiB: too short a run for a slope")
+    if (span := points[-1][0] - points[0][0]) < LEAST_SPAN_SECS:
+        return Line(name, f"{points[-1][1]:.1f} MiB, not measured", f"{LEAST_SPAN_SECS:g} s; it was {span:.0f}")
     grown = slope(points)
     return Line(name, f"{points[-1][1]:.1f} MiB, {grown:+.2f} a minute", f"under {MAX_SLOPE:+g}", grown < MAX_SLOPE)
