@@ -46,6 +46,8 @@ class Endpoint:
         kinds: the model kinds that serve this path; the first one's group is the default for a missing model.
         pinned: the request's `model` must belong to the first kind's group (`/v1/text2sql`).
         streams: whether `"stream": true` means anything here.
+        uses_engine: whether the model itself works for an answer; tokens are counted too where the engine is dead or
+            hangs, so that such an answer says nothing of it.
         relayed: whether a backend answers; asked three times in a request, and so no property.
     """
 
@@ -57,6 +59,7 @@ class Endpoint:
     kinds: tuple[ModelKind, ...] = ()
     pinned: bool = False
     streams: bool = False
+    uses_engine: bool = True
     relayed: bool = field(init=False)
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ class Attempt(Struct, eq=False):  # made per request: see core/context.py
     Attributes:
         backend: whom.
         index: its place on the board.
+        counted: whether it is on the board: it occupies the backend's engine, and its answer is a sign of life.
         trial: the number of the trial for which a half-open breaker waits to hear how it goes; 0: it is none.
         signal: what it says of the backend, should it end now without a failure.
         reply: the answer, once its head is there; until then `NO_REPLY`.
@@ -43,6 +44,7 @@ class Attempt(Struct, eq=False):  # made per request: see core/context.py
 
     backend: Backend
     index: int
+    counted: bool = True
     trial: int = 0
     signal: Signal = _SUCCESS
     reply: Reply = NO_REPLY
@@ -73,9 +75,14 @@ class Attempts:
         self.aside: dict[str, float] = {}
         """Backends that said that they were full, and until when others are asked before them."""
 
-    def begin(self, backend: Backend) -> Attempt:
-        """A request goes there."""
+    def begin(self, backend: Backend, ctx: RequestContext) -> Attempt:
+        """A request goes there.
+
+        One that needs no engine is not counted: an idle engine would seem to hang over it, and one that hangs to move.
+        """
         index = self._indexes[backend.name]
+        if not ctx.endpoint.uses_engine:
+            return Attempt(backend, index, counted=False)
         self._board.begin(index)
         return Attempt(backend, index)
 
@@ -100,12 +107,13 @@ class Attempts:
         attempt.reply.close()
         if attempt.seat is not None:
             attempt.seat.leave()
-        if attempt.signal is _SUCCESS:
+        if attempt.signal is not _SUCCESS:
+            if attempt.counted:
+                self._board.end(attempt.index)
+            self._tell(attempt)
+        elif attempt.counted:
             self._board.answered(attempt.index)
             self._breaker.succeeded(attempt.index, trial=attempt.trial)
-        else:
-            self._board.end(attempt.index)
-            self._tell(attempt)
 
     def suspected(self, backend: Backend) -> bool:
         """Whether a connection to it failed a moment ago, in any worker."""

@@ -99,7 +99,7 @@ class Dispatcher:
             search = Search(group, list(backends), choice.trial)
             attempt = await self._next(ctx, search, choice)
         else:  # as nearly always
-            attempt = self.attempts.begin(backends[0])
+            attempt = self.attempts.begin(backends[0], ctx)
         while True:
             backend = attempt.backend
             ctx.backend, ctx.phase = backend.name, _CONNECTING

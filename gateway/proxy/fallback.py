@@ -15,8 +15,17 @@ from gateway.proxy.planner import Plan, Planner
 from gateway.proxy.unavailable import NoBackendError
 
 HEADER = b"x-gateway-fallback"
-COUNTING = frozenset({b"/tokenize", b"/v1/messages/count_tokens"})
-"""Paths that count a model's own tokens: another model's count is a wrong answer."""
+ITS_OWN = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.NOT_IMPLEMENTED,
+    }
+)
+"""Statuses that a request may earn at the fallback's model alone: a shorter context, tools without a parser, no such
+path. The client's own mistakes are found before it is asked, or once its group is back."""
 
 
 class Fallbacks:
@@ -60,7 +69,7 @@ class Fallbacks:
         except NoBackendError:
             ctx.answer_headers.remove(field)
             raise refusal from None
-        if self._is_too_short(attempt, plan.route.group, group):
+        if attempt.reply.status in ITS_OWN:
             self._dispatcher.attempts.close(attempt)
             ctx.answer_headers.remove(field)
             raise refusal
@@ -72,7 +81,8 @@ class Fallbacks:
         """The plan for the fallback; None where it cannot stand in."""
         endpoint = ctx.endpoint
         group = self._fallbacks.get(plan.route.group.name)
-        if group is None or endpoint.upstream_path in COUNTING:
+        # What needs no engine counts a model's own tokens: another model's count is a wrong answer.
+        if group is None or not endpoint.uses_engine:
             return None
         # A path of one model (/v1/text2sql) leaves it to the operator who may answer there.
         if group.kind not in endpoint.kinds and not endpoint.pinned:
@@ -81,10 +91,3 @@ class Fallbacks:
             return self._planner.replan(plan, group)
         except GatewayError:
             return None  # it asks for more than this model can: it is not the client's mistake
-
-    def _is_too_short(self, attempt: Attempt, asked: BackendGroup, group: BackendGroup) -> bool:
-        """Whether the fallback refuses what the model that was asked for might have taken: a longer prompt."""
-        if attempt.reply.status != HTTPStatus.BAD_REQUEST:
-            return False
-        ours, theirs = self._planner.context_of(asked), self._planner.context_of(group)
-        return ours is None or theirs is None or theirs < ours

@@ -78,7 +78,7 @@ class Searcher:
             if not self.budget.spend():
                 return None
             await self.budget.pause()
-        if search.trial is not None:
+        if search.trial is not None and ctx.endpoint.uses_engine:
             trial, search.trial = search.trial, None
             attempt = await self._try(ctx, search, trial)
             if attempt is not None:
@@ -116,6 +116,6 @@ class Searcher:
     def _begin(self, ctx: RequestContext, search: Search, backend: Backend, seat: HeldSeat | None) -> Attempt:
         if search.moved is not None:
             self._metrics.count(m.RETRIES, ctx.group, search.moved.value)
-        attempt = self._attempts.begin(backend)
+        attempt = self._attempts.begin(backend, ctx)
         attempt.seat = seat
         return attempt

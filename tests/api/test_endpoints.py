@@ -90,6 +90,11 @@ def test_only_text2sql_is_pinned() -> None:
     assert [row.path for row in ENDPOINTS if row.pinned] == ["/v1/text2sql"]
 
 
+def test_counting_tokens_alone_uses_no_engine() -> None:
+    idle = {row.path for row in ENDPOINTS if row.relayed and not row.uses_engine}
+    assert idle == {"/v1/tokenize", "/v1/messages/count_tokens"}
+
+
 def test_each_dialect_has_its_paths() -> None:
     anthropic = {row.path for row in ENDPOINTS if row.dialect is Dialect.ANTHROPIC}
     assert anthropic == {"/v1/messages", "/v1/messages/count_tokens"}

@@ -31,9 +31,9 @@ TEXT = replace(CHAT, kinds=(ModelKind.CHAT, ModelKind.TEXT2SQL))
 PINNED = Endpoint(
     "/v1/text2sql", POST, upstream_path=b"/v1/chat/completions", kinds=(ModelKind.TEXT2SQL,), pinned=True, streams=True
 )
-COUNTING = Endpoint("/v1/tokenize", POST, upstream_path=b"/tokenize", kinds=tuple(ModelKind))
+COUNTING = Endpoint("/v1/tokenize", POST, upstream_path=b"/tokenize", kinds=tuple(ModelKind), uses_engine=False)
 ANSWER = b'{"object":"chat.completion","model":"arctic","choices":[]}'
-TOO_LONG = b'{"error":{"message":"maximum context length is 4096","type":"BadRequestError","param":null,"code":400}}'
+NO_TOOLS = b'{"error":{"message":"\\"auto\\" tool choice requires --tool-call-parser","code":400}}'
 DONE = b"data: [DONE]\n\n"
 
 
@@ -136,10 +136,10 @@ async def test_a_stream_of_the_fallback_says_so_in_its_head_and_bears_the_name_a
 
 
 async def test_an_error_answer_of_the_fallback_says_whose_it_is() -> None:
-    way = Way(chat1=[whole(b'{"error":{"message":"no","type":"t","param":null,"code":422}}', 422)])
+    way = Way(chat1=[whole(b'{"error":{"message":"no","type":"t","param":null,"code":500}}', 500)])
     way.down(QWEN)
     await way.run()
-    assert (way.told.status, way.stated) == (422, b"text2sql")
+    assert (way.told.status, way.stated) == (500, b"text2sql")
 
 
 async def test_a_fallback_that_breaks_off_is_a_502_that_names_it() -> None:
@@ -185,18 +185,24 @@ async def test_a_request_that_does_not_fit_the_fallback_is_not_the_clients_mista
     assert way.conductor.client.order == []
 
 
-async def test_a_prompt_that_is_too_long_for_the_shorter_fallback_gets_its_own_groups_answer() -> None:
-    way = Way(contexts={"chat": 8192, "text2sql": 4096}, chat1=[whole(TOO_LONG, 400)])
+@pytest.mark.parametrize("status", [400, 404, 405, 422, 501])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_only_the_fallbacks_model_may_refuse_gets_its_own_groups_answer(
+    status: int, *, stream: bool
+) -> None:
+    way = Way(chat1=[whole(NO_TOOLS, status)])
     way.down(QWEN)
-    failure = await way.is_refused()
+    failure = await way.is_refused(stream=stream)
     assert (failure.status, failure.retry_after) == (503, 3.0)
+    assert way.conductor.client.order == ["chat1"]
+    assert (FALLBACKS.name, "chat", "text2sql") not in way.conductor.metrics.counted
 
 
-async def test_a_400_of_a_fallback_that_is_as_long_is_passed_on() -> None:
-    way = Way(chat1=[whole(TOO_LONG, 400)])
+async def test_a_status_that_speaks_of_this_very_request_is_passed_on() -> None:
+    way = Way(chat1=[whole(b'{"error":{"message":"large","type":"t","param":null,"code":413}}', 413)])
     way.down(QWEN)
     await way.run()
-    assert (way.told.status, way.stated) == (400, b"text2sql")
+    assert (way.told.status, way.stated) == (413, b"text2sql")
 
 
 async def test_another_models_count_of_tokens_is_no_answer() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.anyio
 
 ANSWER = b'{"object":"chat.completion","model":"qwen","choices":[]}'
 ERROR = b'{"error":{"message":"Too long.","type":"BadRequestError","param":null,"code":400}}'
+COUNTS = replace(CHAT, upstream_path=b"/tokenize", streams=False, uses_engine=False)
 ALIAS = "Qwen/Qwen2.5-7B-Instruct"
 DONE = b"data: [DONE]\n\n"
 
@@ -287,6 +289,49 @@ async def test_how_an_answer_ends_is_told_to_the_breaker(reply: FakeReply, told:
         await way.run(streamed=streamed)
     assert way.conductor.breaker.told == ([f"chat0 {told}"] if told else [])
     assert way.conductor.board.answers(0) == (told == "succeeded")
+    await way.settled()
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (whole(b'{"count":1,"max_model_len":8,"tokens":[1]}'), []),
+        (whole(ERROR, 400), []),
+        (whole(ERROR, 500), ["chat0 failed"]),
+        (MayHaveRun("timeout"), ["chat0 failed"]),
+        (FakeReply(b'{"a":', MayHaveRun("cut"), content_length=9), ["chat0 failed"]),
+    ],
+    ids=["count", "refusal", "failure", "hangs", "cut body"],
+)
+async def test_what_needs_no_engine_is_no_sign_of_its_life_and_may_fail_all_the_same(
+    reply: FakeReply | Exception, told: list[str]
+) -> None:
+    way = Way(reply)
+    with contextlib.suppress(GatewayError):
+        await way.run(endpoint=COUNTS)
+    board = way.conductor.board
+    assert (way.conductor.breaker.told, board.answers(0), board.in_flight(0)) == (told, 0, 0)
+    await way.settled()
+
+
+async def test_what_needs_no_engine_does_not_wait_in_it() -> None:
+    reply = FakeReply(b'{"count":', hangs=True, content_length=12)
+    way = Way(reply)
+    task = asyncio.create_task(way.run(endpoint=COUNTS))
+    await reply.waits.wait()
+    assert way.conductor.board.in_flight(0) == 0
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await way.settled()
+
+
+async def test_what_needs_no_engine_is_no_trial_and_goes_where_it_would_have_gone() -> None:
+    way = Way(whole(b'{"count":1}'))
+    way.conductor.availability.choices["chat"] = Choice(BACKENDS[:1], trial=BACKENDS[0])
+    await way.run(endpoint=COUNTS)
+    assert (way.told.status, way.conductor.breaker.told) == (200, [])
+    assert not way.conductor.breaker.trial_taken
     await way.settled()
 
 

@@ -62,7 +62,9 @@ class BackendReport(BaseModel):
     latency_ms: float | None = Field(description="How long the last probe's GET /health took; null: no answer.")
     models: list[str] = Field(description="The names it serves, as last learned.")
     max_model_len: int | None
-    in_flight: int = Field(description="Requests of this gateway that are there now.")
+    in_flight: int = Field(
+        description="Requests of this gateway that are there now, without those that only count tokens."
+    )
     running: int | None = Field(description="Requests its engine works on, by its own word; null: it does not say.")
     waiting: int | None = Field(description="Requests that wait inside it, likewise.")
 
