@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import (
@@ -42,6 +42,12 @@ ROWS = {row.path: row for row in ENDPOINTS}
 OWN = ["/v1/models", "/v1/models/{model_id}", "/health", "/health/detailed", "/ready"]
 RELAYED = [operation.path for operation in OPERATIONS]
 SECRETS = (KEY, BACKEND_KEY, "127.0.0.1", "Traceback", "gateway/", ".py")
+
+
+def whole(usually: int) -> settings:
+    """As many examples, and the first that fails as it is: to shrink it takes longer than a test may run."""
+    return settings(examples(usually), phases=[phase for phase in Phase if phase is not Phase.shrink])
+
 
 numbers = st.integers(-5, 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 things = st.lists(st.integers(0, 3), max_size=2) | st.dictionaries(st.text(max_size=3), st.none(), max_size=2)
@@ -103,14 +109,15 @@ def is_an_envelope(body: Any, dialect: Dialect) -> bool:
     return set(body) == {"error"} and set(error) == {"message", "type", "param", "code"}
 
 
-def judge(status: int, headers: Any, text: str, row: Endpoint) -> None:
-    """What holds for every answer of a gateway whose backends are well."""
-    assert status < 500, text
-    assert headers["x-request-id"]
+def judge(status: int, headers: Any, text: str, row: Endpoint, asked: object) -> None:
+    """What holds for every answer of a gateway whose backends are well; `asked` is told where it does not."""
+    told = f"asked {asked!r}, answered {status} {text!r}"
+    assert status < 500, told
+    assert headers["x-request-id"], told
     if status >= 400:
-        assert headers["content-type"] == "application/json"
-        assert is_an_envelope(httpx.Response(status, text=text).json(), row.dialect), text
-        assert not [secret for secret in SECRETS if secret in text]
+        assert headers["content-type"] == "application/json", told
+        assert is_an_envelope(httpx.Response(status, text=text).json(), row.dialect), told
+        assert not [secret for secret in SECRETS if secret in text], told
 
 
 def seen_by(servers: dict[str, Simulator]) -> dict[str, dict[str, Any]]:
@@ -130,15 +137,15 @@ def test_every_answer_is_a_documented_one_and_no_failure_of_the_gateway(
     if path == "/health" or (mode is GenerationMode.NEGATIVE and path in OWN and path != "/v1/models/{model_id}"):
         mode = GenerationMode.POSITIVE  # it takes nothing that could be wrong
 
-    @examples(15)
+    @whole(15)
     @given(operation.as_strategy(generation_mode=mode))
     def ask(case: Case[Any]) -> None:
         response = case.call(base_url=gateway.url, headers={"authorization": f"Bearer {KEY}"})
-        judge(response.status_code, {n: v[0] for n, v in response.headers.items()}, response.text, row)
+        judge(response.status_code, {n: v[0] for n, v in response.headers.items()}, response.text, row, case.body)
         # To schemathesis a schema beside `text/event-stream` is each event's; in OpenAPI 3.1 it is the whole text's.
         streamed = response.headers["content-type"][0].startswith("text/event-stream")
         case.validate_response(response, checks=CHECKS if streamed else [*CHECKS, response_schema_conformance])
-        assert not streamed or ENDS[row.dialect] in response.text
+        assert not streamed or ENDS[row.dialect] in response.text, case.body
 
     ask()
 
@@ -155,7 +162,7 @@ def test_a_wrong_type_where_it_decides_is_400_names_the_field_and_reaches_no_bac
 
     with gateway.client() as client:
 
-        @examples(30)
+        @whole(30)
         @given(
             st.sampled_from(sorted(WRONG)).flatmap(lambda name: st.tuples(st.just(name), WRONG[name]))
             | st.tuples(flag.map("stream_options.{}".format), no_flag)
@@ -163,8 +170,9 @@ def test_a_wrong_type_where_it_decides_is_400_names_the_field_and_reaches_no_bac
         def ask(wrong: tuple[str, Any]) -> None:
             name, value = wrong
             outer, _, inner = name.partition(".")
-            answer = client.post(path, json={**sound, outer: {inner: value} if inner else value})
-            judge(answer.status_code, answer.headers, answer.text, row)
+            body = {**sound, outer: {inner: value} if inner else value}
+            answer = client.post(path, json=body)
+            judge(answer.status_code, answer.headers, answer.text, row, body)
             assert answer.status_code == 400
             error = answer.json()["error"]
             assert row.dialect is Dialect.ANTHROPIC or error["param"] == name
@@ -190,7 +198,7 @@ def test_every_other_method_is_405_and_a_wrong_key_401(gateway: Gateway, path: s
     target = path.replace("{model_id}", "qwen")
     with gateway.client() as client:
 
-        @examples(12)
+        @whole(12)
         @given(
             st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "PURGE"]),
             st.sampled_from([KEY, KEY + "x", KEY[:-1], "", "\xe9", BACKEND_KEY]),
@@ -199,7 +207,7 @@ def test_every_other_method_is_405_and_a_wrong_key_401(gateway: Gateway, path: s
         def ask(method: str, key: str, body: bytes) -> None:
             authorization = f"Bearer {key}".encode("latin-1").rstrip()
             answer = client.request(method, target, content=body, headers={b"authorization": authorization})
-            judge(answer.status_code, answer.headers, answer.text, row)
+            judge(answer.status_code, answer.headers, answer.text, row, (method, target, key, body))
             if method not in row.methods:
                 assert answer.status_code == 405
                 assert set(answer.headers["allow"].split(", ")) == row.methods
@@ -225,7 +233,7 @@ def test_whatever_reached_a_backend_carries_our_key_and_nothing_of_the_clients_h
     body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
     with gateway.client() as client:
 
-        @examples(40)
+        @whole(40)
         @given(fields)
         def ask(headers: dict[str, str]) -> None:
             answer = client.post("/v1/chat/completions", json=body, headers=headers)
