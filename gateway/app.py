@@ -104,7 +104,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     roster = build_roster(settings)
     board = Board([backend for _, backend in roster.backends()], worker.board, worker.row)
     breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
-    fleet = BoardView(board, breaker, roster)
+    fleet = BoardView(board, breaker, roster, clock, settings.backend_probe_interval_secs)
     client = Http11Client(settings)
     planner = Planner(Registry(roster.groups), settings, fleet.max_model_len)
     rooms = Rooms(roster, board, breaker, store, client, metrics, gauges, clock)

@@ -37,6 +37,8 @@ def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
         verdict = fleet.ready()
         if not verdict.ready:
             raise NotReadyError(verdict.reason)
+        if verdict.reason == Reason.NOT_WATCHED:
+            return Ready(reason="not_watched")
         return Ready(reason="fallback" if verdict.reason == FALLBACK else "ok")
 
     def detailed_health() -> HealthReport:
@@ -63,6 +65,8 @@ def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
 
 def _worst(statuses: Sequence[BackendStatus]) -> str:
     """What the backend has that is worst off; empty where all are well."""
+    if any(status.health.reason is Reason.NOT_WATCHED for status in statuses):
+        return Reason.NOT_WATCHED
     for state in _WORST_FIRST:
         for status in statuses:
             if status.health.state is state:

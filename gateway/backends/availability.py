@@ -29,6 +29,11 @@ HOPEFUL = frozenset({Reason.NOT_PROBED, Reason.RECOVERING, Reason.DRAINING})
 circuit to say: it knows first, and knows when to try again."""
 
 
+def patience(interval: float) -> float:
+    """Seconds without a beat after which the prober is dead; `interval` is that between two probes."""
+    return max(LEAST_PATIENCE_SECS, MISSED_BEATS * interval)
+
+
 class Choice(NamedTuple):
     """Whom a request may try.
 
@@ -97,7 +102,7 @@ class Availability:
         self._board = board
         self._breaker = breaker
         self._clock = clock
-        self._patience = max(LEAST_PATIENCE_SECS, MISSED_BEATS * interval)
+        self._patience = patience(interval)
         self._probed_every = min(PROBED_EVERY_SECS, interval)
         self._epoch = board.epoch
         self._seen = -1

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     WRONG_KEY = "wrong_key"
     MODEL_MISSING = "model_missing"
     BAD_ANSWER = "bad_answer"
+    NOT_WATCHED = "not_watched"
 
 
 EXPLANATIONS = {
@@ -84,6 +85,10 @@ EXPLANATIONS = {
     Reason.BAD_ANSWER: (
         "The answer was broken, or GET /v1/models did not answer with a list of models: see that a vLLM server "
         "listens at the URL, and that http and https are not mixed up."
+    ),
+    Reason.NOT_WATCHED: (
+        "The gateway's own prober, in its supervisor, has said nothing for a while: the state is the last that was "
+        "known, and requests try every backend. Look at the gateway's log, and restart it when it does not go on."
     ),
 }
 """What is the matter and what to do about it, for operators."""

@@ -1,13 +1,16 @@
 """What does a worker know of the fleet? The board's verdicts, as the own paths and the planner ask for them."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
+from gateway.backends.availability import patience
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
 from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import IN_ROTATION, BackendHealth, Readiness, State
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster
+from gateway.core.clock import Clock
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 
@@ -54,7 +57,8 @@ class BackendStatus(NamedTuple):
     @property
     def well(self) -> bool:
         """Whether it has its full share of the requests."""
-        return self.health.state in IN_ROTATION and self.circuit.standing is Standing.CLOSED
+        watched = self.health.reason is not Reason.NOT_WATCHED
+        return watched and self.health.state in IN_ROTATION and self.circuit.standing is Standing.CLOSED
 
 
 class BoardView:
@@ -64,29 +68,35 @@ class BoardView:
         board: where the prober publishes, in this process or another.
         breaker: reads the circuits.
         roster: the fleet.
+        clock: its monotonic clock must be the same for all processes.
+        interval: seconds between two probes of a backend that is well.
     """
 
-    def __init__(self, board: Board, breaker: Breaker, roster: Roster) -> None:
+    def __init__(self, board: Board, breaker: Breaker, roster: Roster, clock: Clock, interval: float) -> None:
         self._board = board
         self._breaker = breaker
         self._roster = roster
+        self._clock = clock
+        self._patience = patience(interval)
         self._epoch = -1
         self._lengths: dict[str, int] = {}  # each group's, as every request asks for it
 
     def statuses(self) -> tuple[BackendStatus, ...]:
-        """The verdicts on all backends, in the roster's order."""
-        return tuple(self._status(group, backend) for group, backend in self._roster.backends())
+        """The verdicts on all backends, in the roster's order; while the prober is silent, the last ones, marked so."""
+        watched = not self._is_silent()
+        return tuple(self._status(group, backend, watched=watched) for group, backend in self._roster.backends())
 
     def ready(self) -> Readiness:
         """Ready when a chat backend is in rotation, or one of a chat group's fallback, as requests are answered then.
 
-        Otherwise `loading` while a chat backend may still come up.
+        Otherwise `loading` while a chat backend may still come up. While the prober is silent, it stays what it was, as
+        requests try every backend then (`Availability`): who was ready is asked on, and says why it is not sure.
         """
         statuses = self.statuses()
         serving = {status.group.name for status in statuses if status.health.state in IN_ROTATION}
         groups = self._roster.of_kind(ModelKind.CHAT)
         if any(group.name in serving for group in groups):
-            return Readiness(ready=True, reason=Reason.OK)
+            return Readiness(ready=True, reason=Reason.NOT_WATCHED if self._is_silent() else Reason.OK)
         if any(group.fallback in serving for group in groups):
             return Readiness(ready=True, reason=FALLBACK)
         chat = [status.health for status in statuses if status.group.kind is ModelKind.CHAT]
@@ -106,9 +116,15 @@ class BoardView:
             self._learn_lengths()
         return self._lengths.get(group.name)
 
-    def _status(self, group: BackendGroup, backend: Backend) -> BackendStatus:
+    def _is_silent(self) -> bool:
+        """Whether the prober has lived and does not any more, so that what it said is out of date."""
+        return 0.0 < self._board.last_beat() < self._clock.monotonic() - self._patience
+
+    def _status(self, group: BackendGroup, backend: Backend, *, watched: bool) -> BackendStatus:
         board, index = self._board, self._board.index(backend.name)
         health = board.verdict(backend.name) or UNKNOWN
+        if not watched:
+            health = replace(health, reason=Reason.NOT_WATCHED, latency=None, running=None, waiting=None)
         return BackendStatus(group, backend, health, board.in_flight(index), self._circuit(index))
 
     def _circuit(self, index: int) -> CircuitStatus:

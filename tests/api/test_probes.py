@@ -30,6 +30,20 @@ async def test_ready_says_that_it_rests_on_a_fallback(client: httpx.AsyncClient,
     assert (answer.status_code, answer.json()["reason"]) == (200, "fallback")
 
 
+async def test_a_fleet_that_nobody_watches_is_ready_as_it_was_and_degraded(
+    client: httpx.AsyncClient, fleet: FleetByHand
+) -> None:
+    fleet.readiness = Readiness(ready=True, reason=Reason.NOT_WATCHED)
+    for _, backend in fleet.roster.backends():
+        fleet.health[backend.name] = BackendHealth(State.HEALTHY, Reason.NOT_WATCHED, since=0.0)
+    fleet.circuits["chat0"] = CircuitStatus(Standing.OPEN, Why.FAILURES, 1.0)
+    answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["reason"]) == (200, "not_watched")
+    body = (await client.get("/health/detailed")).json()
+    assert (body["status"], body["reason"]) == ("degraded", "not_watched")
+    assert body["backends"][1]["explanation"] == EXPLANATIONS[Reason.NOT_WATCHED]
+
+
 @pytest.mark.parametrize("reason", ["loading", "wrong_key", "draining"])
 async def test_not_ready_is_a_503_with_its_reason(client: httpx.AsyncClient, fleet: FleetByHand, reason: str) -> None:
     fleet.readiness = Readiness(ready=False, reason=reason)

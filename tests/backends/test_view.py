@@ -1,7 +1,10 @@
 """What a worker reads of the board for the own paths and the planner."""
 
+from dataclasses import replace
+
 import pytest
 
+from gateway.backends.availability import patience
 from gateway.backends.board import Board, create_board
 from gateway.backends.breaker import Breaker
 from gateway.backends.breaker_settings import BreakerSettings
@@ -24,6 +27,7 @@ ROSTER = build_roster(
     )
 )
 CHAT, EMBED = ROSTER.groups
+INTERVAL = 10.0
 WITH_FALLBACK = build_roster(
     BackendSettings.model_validate(
         {
@@ -37,7 +41,8 @@ WITH_FALLBACK = build_roster(
 
 
 def view_of(board: Board, roster: Roster = ROSTER, clock: Clock | None = None) -> BoardView:
-    return BoardView(board, Breaker(board, BreakerSettings(), clock or SystemClock()), roster)
+    clock = clock or SystemClock()
+    return BoardView(board, Breaker(board, BreakerSettings(), clock), roster, clock, INTERVAL)
 
 
 @pytest.fixture
@@ -96,6 +101,33 @@ def test_a_fallback_in_rotation_makes_it_ready_and_is_named_as_the_reason() -> N
     assert view.ready() == Readiness(ready=True, reason="fallback")
     board.publish("chat0", health())
     assert view.ready() == Readiness(ready=True, reason="ok")
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "silent"),
+    [
+        (State.HEALTHY, Readiness(ready=True, reason="ok"), Readiness(ready=True, reason="not_watched")),
+        (State.DOWN, Readiness(ready=False, reason="unreachable"), Readiness(ready=False, reason="not_watched")),
+    ],
+)
+def test_of_a_prober_that_is_silent_the_last_word_stands_and_is_called_so(
+    board: Board, state: State, before: Readiness, silent: Readiness
+) -> None:
+    time = HandTime()
+    view = view_of(board, clock=time)
+    reason = Reason.OK if state is State.HEALTHY else Reason.UNREACHABLE
+    for name in ("chat0", "chat1"):
+        board.publish(name, replace(health(state, reason), latency=0.1, running=1.0, waiting=0.0))
+    board.beat(time.now)
+    time.advance(patience(INTERVAL))
+    assert (view.ready(), view.statuses()[0].health.reason) == (before, reason)
+    time.advance(0.1)
+    assert view.ready() == silent
+    chat0 = view.statuses()[0]
+    assert (chat0.health.state, chat0.health.reason, chat0.well) == (state, Reason.NOT_WATCHED, False)
+    assert (chat0.health.latency, chat0.health.running, chat0.health.waiting) == (None, None, None)
+    board.beat(time.now)
+    assert (view.ready(), view.statuses()[0].health.reason) == (before, reason)
 
 
 def test_statuses_tell_the_circuits() -> None:

@@ -33,8 +33,10 @@ class Ready(BaseModel):
     """Requests can be answered."""
 
     status: Literal["ready"] = "ready"
-    reason: Literal["ok", "fallback"] = Field(
-        default="ok", description="fallback: no chat backend of its own answers; the group that stands in for it does."
+    reason: Literal["ok", "fallback", "not_watched"] = Field(
+        default="ok",
+        description="fallback: no chat backend of its own answers; the group that stands in for it does. not_watched: "
+        "the prober is silent, so that this is what was last known.",
     )
 
 
