@@ -198,12 +198,14 @@ def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner) -> Forwa
         gauges.seats.update({group.name: 0 for group in roster.groups})
         seats = Seats(store, limits, clock, gauges.seats)
     attempts = Attempts(addresses, board, breaker, policy, metrics, clock)
+    budgets = {group.name: RetryBudget(clock, rng) for group in roster.groups}
+    availability = Availability(board, breaker, clock, settings.backend_probe_interval_secs)
     dispatcher = Dispatcher(
         Wire(client, addresses, settings.backend_api_key.get_secret_value()),
         policy,
-        Availability(board, breaker, clock, settings.backend_probe_interval_secs),
+        availability,
         attempts,
-        Searcher(attempts, RetryBudget(clock, rng), seats, metrics),
+        Searcher(attempts, budgets, availability, seats, metrics),
     )
     return Forwarder(
         dispatcher,

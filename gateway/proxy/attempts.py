@@ -105,8 +105,6 @@ class Attempts:
     def close(self, attempt: Attempt) -> None:
         """It is over: what it held is given back, and its signal is told."""
         attempt.reply.close()
-        if attempt.seat is not None:
-            attempt.seat.leave()
         if attempt.signal is not _SUCCESS:
             if attempt.counted:
                 self._board.end(attempt.index)
@@ -114,6 +112,8 @@ class Attempts:
         elif attempt.counted:
             self._board.answered(attempt.index)
             self._breaker.succeeded(attempt.index, trial=attempt.trial)
+        if attempt.seat is not None:  # whoever has it next looks at what was told
+            attempt.seat.leave()
 
     def suspected(self, backend: Backend) -> bool:
         """Whether a connection to it failed a moment ago, in any worker."""
@@ -124,6 +124,13 @@ class Attempts:
         now = self._clock.monotonic()
         self.aside = {name: until for name, until in self.aside.items() if until > now}
         return sorted(backends, key=lambda backend: backend.name in self.aside)
+
+    def willing(self, backends: Sequence[Backend]) -> Sequence[Backend]:
+        """Those that do not stand aside; all of them where there are no others."""
+        if not self.aside:
+            return backends
+        now = self._clock.monotonic()
+        return [backend for backend in backends if self.aside.get(backend.name, 0.0) <= now] or backends
 
     def alive(self, name: str, at: float) -> None:
         """A stream of that backend had a token at that moment."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gateway.backends.availability import Availability, Choice
+from gateway.backends.availability import Availability
 from gateway.core.asgi import Headers
 from gateway.core.context import Phase, RequestContext
 from gateway.core.fleet import Backend
@@ -70,7 +70,7 @@ class Dispatcher:
         self._policy = policy
         self._choose = availability.of
         self._searcher = searcher
-        self._budget = searcher.budget
+        self._budgets = searcher.budgets
         self._limited = searcher.limited
 
     async def open(self, ctx: RequestContext, plan: RequestPlan) -> Attempt:
@@ -83,11 +83,11 @@ class Dispatcher:
             NoBackendError: none is available, none could be reached, all of them refused, or all are full.
             MayHaveRun: a backend took the request and broke off.
         """
-        self._budget.note_request()
+        group = plan.route.group
+        self._budgets[group.name].note_request()
         path = ctx.endpoint.upstream_path
         assert path is not None  # noqa: S101 -- only relayed endpoints are planned
         request = UpstreamRequest(b"POST", path, self._headers, plan.body, ctx, ctx.request_id.encode())
-        group = plan.route.group
         choice = self._choose(group)
         backends: Sequence[Backend] = choice.backends
         if len(backends) > 1:
@@ -97,7 +97,7 @@ class Dispatcher:
         search = None
         if self._limited or choice.trial is not None or not backends:
             search = Search(group, list(backends), choice.trial)
-            attempt = await self._next(ctx, search, choice)
+            attempt = await self._next(ctx, search)
         else:  # as nearly always
             attempt = self.attempts.begin(backends[0], ctx)
         while True:
@@ -118,13 +118,13 @@ class Dispatcher:
             if search is None:
                 search = Search(group, list(backends[1:]))
             search.move(moved)
-            attempt = await self._next(ctx, search, choice)
+            attempt = await self._next(ctx, search)
 
-    async def _next(self, ctx: RequestContext, search: Search, choice: Choice) -> Attempt:
+    async def _next(self, ctx: RequestContext, search: Search) -> Attempt:
         """The next attempt of a search; raises if nobody is left."""
         attempt = await self._searcher.next(ctx, search)
         if attempt is None:
-            raise self._nobody(search, choice)
+            raise self._nobody(search)
         return attempt
 
     async def _refuses(self, ctx: RequestContext, attempt: Attempt, reply: Reply) -> bool:
@@ -151,11 +151,10 @@ class Dispatcher:
         self.attempts.fail(attempt, ctx, failure)
         self.attempts.close(attempt)
 
-    def _nobody(self, search: Search, choice: Choice) -> NoBackendError:
+    def _nobody(self, search: Search) -> NoBackendError:
         """Why no backend took it, as the client is told."""
         if Moved.REFUSED in search.reasons:
             return BusyError()
-        if not search.reasons:
-            return DownError(choice.why, choice.retry_after)
         now = self._choose(search.group)
-        return UnreachableError(UNREACHABLE_RETRY_SECS if now.backends else now.retry_after)
+        retry_after = UNREACHABLE_RETRY_SECS if now.backends else now.retry_after
+        return UnreachableError(retry_after) if search.reasons else DownError(now.why, retry_after)

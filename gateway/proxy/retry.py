@@ -16,7 +16,10 @@ together at the next."""
 
 
 class RetryBudget:
-    """For refusals that a backend states (503, a draining 500); what was never sent moves on outside of it."""
+    """For refusals that a backend states (503, a draining 500); what was never sent moves on outside of it.
+
+    Each group has its own: a model whose replicas are all full leaves the others theirs.
+    """
 
     def __init__(self, clock: Clock, rng: Random | None = None) -> None:
         self._clock = clock

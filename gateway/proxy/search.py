@@ -1,9 +1,11 @@
 """Who is asked next? What is left of a group's backends for one request, where that takes more than a look."""
 
+from collections.abc import Mapping
 from enum import Enum
 
 from msgspec import Struct, field
 
+from gateway.backends.availability import Availability
 from gateway.core.context import RequestContext
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.observability import metrics as m
@@ -28,6 +30,7 @@ class Search(Struct, eq=False):
         group: whose backends.
         left: who was not asked yet, the next one first.
         trial: one that is half-open: it is asked before them, if this is the one request that may.
+        gone: who is not asked any more: it was, or its seat was of no use when it came. So a search ends.
         moved: why the backend asked last did not take it; None at first.
         reasons: all that `moved` has been.
     """
@@ -35,6 +38,7 @@ class Search(Struct, eq=False):
     group: BackendGroup
     left: list[Backend]
     trial: Backend | None = None
+    gone: list[Backend] = field(default_factory=list)
     moved: Moved | None = None
     reasons: set[Moved] = field(default_factory=set)
 
@@ -48,20 +52,29 @@ class Searcher:
     """Begins the attempts of searches.
 
     Args:
-        attempts: knows who is suspected, and who may be tried.
-        budget: bounds moves after stated refusals.
+        attempts: knows who is suspected, who stands aside, and who may be tried.
+        budgets: bound moves after stated refusals, one for each group by its name.
+        availability: is asked once more after a wait.
         seats: hands out room at backends; None where it is not limited.
         metrics: counts moves to another replica.
 
     Attributes:
-        budget: as given.
+        budgets: as given.
         limited: whether there are seats.
     """
 
-    def __init__(self, attempts: Attempts, budget: RetryBudget, seats: Seats | None, metrics: Metrics) -> None:
-        self.budget = budget
+    def __init__(
+        self,
+        attempts: Attempts,
+        budgets: Mapping[str, RetryBudget],
+        availability: Availability,
+        seats: Seats | None,
+        metrics: Metrics,
+    ) -> None:
+        self.budgets = budgets
         self.limited = seats is not None
         self._attempts = attempts
+        self._choose = availability.of
         self._seats = seats
         self._metrics = metrics
 
@@ -75,26 +88,47 @@ class Searcher:
             SeatsTakenError: there is no room at those that are left.
         """
         if search.moved is Moved.REFUSED:
-            if not self.budget.spend():
+            budget = self.budgets[search.group.name]
+            if not search.left or not budget.spend():
                 return None
-            await self.budget.pause()
+            await budget.pause()
         if search.trial is not None and ctx.endpoint.uses_engine:
             trial, search.trial = search.trial, None
             attempt = await self._try(ctx, search, trial)
             if attempt is not None:
+                search.gone.append(trial)
                 search.left = [backend for backend in search.left if backend is not trial]
                 return attempt
-        left = search.left
-        if search.moved is Moved.UNREACHABLE:
-            left = search.left = [backend for backend in left if not self._attempts.suspected(backend)]
-        if not left:
-            return None
-        backend, seat = left[0], None
+        search.left = self._reachable(search, search.left)
         if self._seats is not None:
-            seat = await self._seats.take(ctx, search.group, [backend.name for backend in left])
-            backend = next(backend for backend in left if backend.name == seat.backend)
-        left.remove(backend)
-        return self._begin(ctx, search, backend, seat)
+            return await self._seated(ctx, search, self._seats)
+        return self._begin(ctx, search, search.left.pop(0), None) if search.left else None
+
+    async def _seated(self, ctx: RequestContext, search: Search, seats: Seats) -> Attempt | None:
+        """An attempt at one that had a seat for it, and may be asked still now that the seat is there.
+
+        A backend that fails fast frees its seats fast: taken unseen, they would draw everybody who waits to it, though
+        its circuit opened meanwhile. Who leaves such a seat waits on behind its organization's others.
+        """
+        while search.left:
+            willing = self._attempts.willing(search.left)
+            seat = await seats.take(ctx, search.group, [backend.name for backend in willing])
+            backend = next(backend for backend in willing if backend.name == seat.backend)
+            usable = self._choose(search.group).backends
+            search.gone.append(backend)
+            search.left.remove(backend)
+            others = [other for other in search.left if other in usable]
+            if backend in usable and backend in self._attempts.willing([backend, *others]):
+                return self._begin(ctx, search, backend, seat)
+            seat.decline()
+            search.left = self._reachable(search, [other for other in usable if other not in search.gone])
+        return None
+
+    def _reachable(self, search: Search, backends: list[Backend]) -> list[Backend]:
+        """The same, without those that are suspected where this request has not reached another one."""
+        if search.moved is not Moved.UNREACHABLE:
+            return backends
+        return [backend for backend in backends if not self._attempts.suspected(backend)]
 
     async def _try(self, ctx: RequestContext, search: Search, backend: Backend) -> Attempt | None:
         """An attempt at a half-open backend, if this is the one request that may make it and need not wait for it."""
@@ -107,7 +141,7 @@ class Searcher:
         number = self._attempts.take_trial(backend)
         if not number:
             if seat is not None:
-                seat.leave()
+                seat.decline()
             return None
         attempt = self._begin(ctx, search, backend, seat)
         attempt.trial = number

@@ -22,7 +22,8 @@ class SeatLimits(Struct, frozen=True):
 
     Attributes:
         limit: requests that run at one backend, over all workers.
-        max_queued: requests that wait, for each backend that they wait for.
+        max_queued: requests that wait, for each backend of their group, whether or not it may be asked: nobody loses
+            a place by others being fewer.
         patience: seconds that a request may wait in all, for its slot and for its seat.
     """
 
@@ -46,6 +47,10 @@ class HeldSeat(Struct, eq=False):
     def leave(self) -> None:
         """Give the seat to whoever is next; never raises."""
         self.seats.leave(self)
+
+    def decline(self) -> None:
+        """The same for one that was of no use: how long it was held says nothing of how long others will be."""
+        self.seats.decline(self)
 
 
 class Seats:
@@ -85,7 +90,7 @@ class Seats:
                 ctx.organization,
                 candidates=candidates,
                 limit=limits.limit,
-                max_queued=limits.max_queued * len(candidates) if wait else 0,
+                max_queued=limits.max_queued * len(group.backends) if wait else 0,
                 patience=max(0.0, limits.patience - waited) if wait else 0.0,
             )
         except NoPlaceError:
@@ -109,6 +114,10 @@ class Seats:
         stay = self._clock.monotonic() - held.since
         known = self._stays.get(held.seat.group, stay)
         self._stays[held.seat.group] = known + (stay - known) * NEWEST
+        self._store.leave_seat(held.seat)
+
+    def decline(self, held: HeldSeat) -> None:
+        """Give it back; called by the seat itself."""
         self._store.leave_seat(held.seat)
 
     def _retry_after(self, group: BackendGroup, backends: int) -> float:

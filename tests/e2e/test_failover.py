@@ -279,6 +279,30 @@ def test_the_backlog_stays_in_the_gateway_where_places_at_backends_are_limited(
     assert [most[name] for name in BOTH] == [2, 2]
 
 
+def test_a_replica_that_dies_does_not_draw_those_who_wait_for_a_place(
+    chat_fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(
+        chat_fleet, **FREE, MAX_INFLIGHT_PER_BACKEND=1, CIRCUIT_FAILURE_THRESHOLD=3, QUEUE_TIMEOUT_SECS=30
+    )
+    wait_until(gateway.well, 10)
+    chat_fleet["chat1"].set_pace(ttft_ms=50)
+    chat_fleet["chat0"].set_fault("status", path=PATH, **DEAD_ENGINE)
+    statuses = Counter(ask(gateway, 40, clients=40))  # all but two wait for a place at either
+    assert changed(gateway) == ["chat0"]
+    assert share(chat_fleet, "chat0") == statuses[500] <= 3 + 2  # those that opened its circuit, and who was on the way
+    assert statuses[200] == 40 - statuses[500]
+
+
+def test_a_full_replica_does_not_draw_requests_by_its_free_places(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
+    gateway = make_gateway(chat_fleet, **FREE, MAX_INFLIGHT_PER_BACKEND=2, QUEUE_TIMEOUT_SECS=30)
+    wait_until(gateway.well, 10)
+    chat_fleet["chat1"].set_pace(ttft_ms=50)
+    chat_fleet["chat0"].set_fault("status", path=PATH, **FULL_QUEUE)
+    assert Counter(ask(gateway, 40, clients=40)) == {200: 40}
+    assert share(chat_fleet, "chat0") < 20
+
+
 def test_who_waits_for_a_place_for_too_long_is_told_when_to_come_back(
     chat_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:

@@ -1,7 +1,7 @@
 """Backends without sockets: replies that come as a test says, a wire that is scripted, and what is known of them."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from gateway.backends.availability import Availability, Choice
@@ -288,15 +288,17 @@ class Conductor:
         self.breaker = NotingBreaker(self.board, self.time)
         self.availability = StatedAvailability(self.board, self.breaker, self.time)
         self.policy = InOrder(first)
-        self.budget = Budget(self.time)
+        self.budgets = defaultdict[str, RetryBudget](lambda: Budget(self.time))
+        self.budgets["chat"] = self.budget = Budget(self.time)
         self.attempts = Attempts(ADDRESSES, self.board, self.breaker, self.policy, self.metrics, self.time)
         seats = Seats(store, limits, self.time, self.waiting) if store is not None and limits is not None else None
+        self.searcher = Searcher(self.attempts, self.budgets, self.availability, seats, self.metrics)
         self.dispatcher = Dispatcher(
             Wire(self.client, ADDRESSES, "INTERNAL"),
             self.policy,
             self.availability,
             self.attempts,
-            Searcher(self.attempts, self.budget, seats, self.metrics),
+            self.searcher,
         )
 
     @property

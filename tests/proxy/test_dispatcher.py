@@ -1,6 +1,7 @@
 """Another replica is asked only while nothing can have run, and a backend is never asked twice for one request."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,12 +10,15 @@ from gateway.core.context import Phase, RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.fleet import BackendGroup
 from gateway.observability.metrics import BACKEND_SIGNALS, RETRIES
+from gateway.payload.peek import Peek
 from gateway.proxy.pieces import HOLD_BYTES
+from gateway.proxy.planner import Plan
 from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, UnreachableError
+from gateway.routing.registry import Route
 from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
 from gateway.upstream.protocol import Reply
 from tests.core.requests import context
-from tests.proxy.fakes import BACKENDS, Conductor, FakeReply, events, plan_of, whole
+from tests.proxy.fakes import BACKENDS, GROUP, Conductor, FakeReply, events, plan_of, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +148,22 @@ async def test_refusals_move_on_only_while_the_budget_lasts() -> None:
     post = Post(retries=1, chat0=[refusal()], chat1=[refusal()], chat2=[whole(b"{}")])
     await post.fails(BusyError)
     assert post.client.order == ["chat0", "chat1"]
+
+
+async def test_where_nobody_is_left_no_retry_is_spent() -> None:
+    post = Post(retries=3, chat0=[refusal()])
+    post.conductor.availability.choices["chat"] = Choice(BACKENDS[:1])
+    await post.fails(BusyError)
+    assert (post.budget._tokens, post.budget.pauses) == (3.1, 0)
+
+
+async def test_what_one_group_refuses_costs_another_none_of_its_retries() -> None:
+    post = Post(retries=0, chat0=[refusal(), refusal()], chat1=[whole(b"{}")])
+    await post.fails(BusyError)
+    other = Plan(Route(replace(GROUP, name="other"), "qwen"), b"{}", Peek())
+    attempt = await post.conductor.dispatcher.open(context(group="other"), other)
+    assert attempt.backend.name == "chat1"
+    post.conductor.attempts.close(attempt)
 
 
 async def test_a_move_from_a_backend_that_was_never_reached_costs_no_budget() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -9,14 +10,18 @@ from anyio.lowlevel import checkpoint
 from gateway.backends.availability import Choice
 from gateway.core.clock import SystemClock
 from gateway.core.context import RequestContext
+from gateway.core.fleet import BackendGroup
+from gateway.payload.peek import Peek
 from gateway.proxy.attempts import Attempt
+from gateway.proxy.planner import Plan
 from gateway.proxy.seats import SeatLimits
-from gateway.proxy.unavailable import NoBackendError, SeatsTakenError, UnreachableError
+from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, SeatsTakenError, UnreachableError
+from gateway.routing.registry import Route
 from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreSettings
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.requests import context
-from tests.proxy.fakes import BACKENDS, Conductor, FakeReply, plan_of, whole
+from tests.proxy.fakes import BACKENDS, GROUP, Conductor, FakeReply, whole
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +47,7 @@ class House:
         **script: list[FakeReply | Exception],
     ) -> None:
         self.store = store
+        self.plan = Plan(Route(replace(GROUP, backends=BACKENDS[:backends]), "qwen"), b"{}", Peek())
         limits = SeatLimits(1, max_queued, patience)
         self.conductor = Conductor(script, store=store, limits=limits)
         self.conductor.availability.choices["chat"] = Choice(BACKENDS[:backends])
@@ -50,7 +56,20 @@ class House:
         return context(group="chat", organization=organization, queue_wait=queue_wait)
 
     async def open(self, ctx: RequestContext | None = None) -> Attempt:
-        return await self.conductor.dispatcher.open(ctx or self.request(), plan_of())
+        return await self.conductor.dispatcher.open(ctx or self.request(), self.plan)
+
+    async def wait(self, organization: str = "b") -> "asyncio.Task[Attempt]":
+        """A request that waits for a seat by now."""
+        waiting = asyncio.create_task(self.open(self.request(organization)))
+        for _ in range(5):
+            await checkpoint()
+        assert not waiting.done()
+        return waiting
+
+    def usable(self, *backends: int) -> None:
+        """Only these may be asked from now on."""
+        usable = tuple(BACKENDS[index] for index in backends)
+        self.conductor.availability.choices["chat"] = Choice(usable) if usable else Choice((), None, 7.0, "down")
 
     def close(self, attempt: Attempt) -> None:
         self.conductor.attempts.close(attempt)
@@ -191,3 +210,104 @@ async def test_a_trial_holds_a_seat_as_any_request_does(store: MemoryStore) -> N
     house.close(attempt)
     assert house.conductor.breaker.told == ["chat0 succeeded on trial"]
     assert house.taken == {}
+
+
+async def test_a_seat_at_a_backend_that_is_not_asked_any_more_is_left_to_wait_for_another(store: MemoryStore) -> None:
+    house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}"), whole(b"{}")])
+    first, second = await house.open(), await house.open()
+    waiting = await house.wait()
+    house.usable(1)
+    house.close(first)
+    for _ in range(5):
+        await checkpoint()
+    assert (waiting.done(), house.taken) == (False, {"chat1": 1})
+    house.close(second)
+    third = await waiting
+    assert (third.backend.name, house.conductor.client.order) == ("chat1", ["chat0", "chat1", "chat1"])
+    house.close(third)
+    assert house.taken == {}
+
+
+async def test_who_leaves_such_a_seat_finds_a_place_though_fewer_may_be_asked(store: MemoryStore) -> None:
+    house = House(store, backends=2, max_queued=1, chat0=[whole(b"{}")], chat1=[whole(b"{}")] * 3)
+    first, second = await house.open(), await house.open()
+    waiting = [await house.wait("b"), await house.wait("c")]
+    house.usable(1)
+    house.close(first)
+    for _ in range(20):
+        await checkpoint()
+    house.close(second)
+    for done in asyncio.as_completed(waiting):
+        house.close(await done)
+    assert house.conductor.client.order == ["chat0", "chat1", "chat1", "chat1"]
+
+
+async def test_who_leaves_such_a_seat_may_go_where_a_replica_has_come_back(store: MemoryStore) -> None:
+    house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    house.usable(0)
+    first = await house.open()
+    waiting = await house.wait()
+    house.usable(1)
+    house.close(first)
+    house.close(await waiting)
+    assert house.conductor.client.order == ["chat0", "chat1"]
+
+
+async def test_when_nobody_is_left_after_a_wait_it_is_said_why_and_nobody_is_asked(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}")])
+    first = await house.open()
+    waiting = await house.wait()
+    house.usable()
+    house.close(first)
+    with pytest.raises(DownError, match="down") as refused:
+        await waiting
+    assert refused.value.retry_after == 7.0
+    assert (house.conductor.client.order, house.taken) == (["chat0"], {})
+
+
+async def test_a_search_ends_though_backends_come_and_go_at_every_look(store: MemoryStore) -> None:
+    house = House(store, backends=2)
+    looks = 0
+
+    def of(group: BackendGroup) -> Choice:
+        nonlocal looks
+        looks += 1
+        return Choice(group.backends[looks % 2 : looks % 2 + 1])
+
+    house.conductor.dispatcher._choose = house.conductor.searcher._choose = of
+    with pytest.raises(DownError):
+        await house.open()
+    assert looks <= 4
+    assert house.taken == {}
+
+
+async def test_the_seat_of_one_that_said_that_it_is_full_is_not_taken_for_being_empty(store: MemoryStore) -> None:
+    house = House(store, backends=2, chat0=[whole(b"{}", 503)], chat1=[whole(b"{}")])
+    first = await house.open()
+    waiting = await house.wait()
+    assert (house.conductor.client.order, house.taken) == (["chat0", "chat1"], {"chat1": 1})
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    house.close(first)
+
+
+async def test_who_waited_before_it_said_so_leaves_it_its_seat_too(store: MemoryStore) -> None:
+    full = whole(b"{}", 503)
+    house = House(store, backends=2, chat0=[whole(b"{}"), full], chat1=[whole(b"{}")] * 3)
+    first, second = await house.open(), await house.open()
+    waiting = [await house.wait("b"), await house.wait("c")]
+    house.close(first)
+    for _ in range(20):
+        await checkpoint()
+    assert house.conductor.client.order == ["chat0", "chat1", "chat0"]
+    house.close(second)
+    for done in asyncio.as_completed(waiting):
+        house.close(await done)
+    assert house.conductor.client.order == ["chat0", "chat1", "chat0", "chat1", "chat1"]
+
+
+async def test_those_that_are_full_are_asked_where_there_are_no_others(store: MemoryStore) -> None:
+    house = House(store, chat0=[whole(b"{}", 503), whole(b"{}")])
+    with pytest.raises(BusyError):
+        await house.open()
+    house.close(await house.open())
