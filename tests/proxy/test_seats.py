@@ -291,6 +291,15 @@ async def test_the_seat_of_one_that_said_that_it_is_full_is_not_taken_for_being_
     house.close(first)
 
 
+async def test_one_that_stands_aside_is_asked_all_the_same_when_the_others_are_not_reached(store: MemoryStore) -> None:
+    house = House(
+        store, backends=2, chat0=[whole(b"{}", 503), whole(b"{}")], chat1=[whole(b"{}"), NeverSent("refused")]
+    )
+    house.close(await house.open())
+    house.close(await house.open())
+    assert house.conductor.client.order == ["chat0", "chat1", "chat1", "chat0"]
+
+
 async def test_who_waited_before_it_said_so_leaves_it_its_seat_too(store: MemoryStore) -> None:
     full = whole(b"{}", 503)
     house = House(store, backends=2, chat0=[whole(b"{}"), full], chat1=[whole(b"{}")] * 3)
