@@ -295,8 +295,10 @@ async def test_one_that_stands_aside_is_asked_all_the_same_when_the_others_are_n
     house = House(
         store, backends=2, chat0=[whole(b"{}", 503), whole(b"{}")], chat1=[whole(b"{}"), NeverSent("refused")]
     )
-    house.close(await house.open())
-    house.close(await house.open())
+    first = await house.open()
+    waiting = await house.wait()
+    house.close(first)
+    house.close(await waiting)
     assert house.conductor.client.order == ["chat0", "chat1", "chat1", "chat0"]
 
 
