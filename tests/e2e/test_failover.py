@@ -234,9 +234,15 @@ def test_a_group_that_is_down_is_stood_in_for_and_one_that_returns_answers_itsel
             events = list(streamed.parse())
         assert {event.model for event in events} == {"qwen"}
         three["text2sql"].set_fault("status", status=422, path=PATH)
-        with pytest.raises(openai.UnprocessableEntityError) as mistake:
+        with pytest.raises(openai.InternalServerError) as refusal:  # what the other model alone refuses
             client.chat.completions.create(model="qwen", messages=QUESTION)
-        assert mistake.value.response.headers["x-gateway-fallback"] == "text2sql"
+        assert refusal.value.status_code == 503
+        assert "x-gateway-fallback" not in refusal.value.response.headers
+        three["text2sql"].set_fault("status", status=500, path=PATH)
+        with pytest.raises(openai.InternalServerError) as failure:
+            client.chat.completions.create(model="qwen", messages=QUESTION)
+        assert failure.value.status_code == 500
+        assert failure.value.response.headers["x-gateway-fallback"] == "text2sql"
         three.clear()
         wait_until(gateway.well, 10)
         own = client.chat.completions.with_raw_response.create(model="qwen", messages=QUESTION, max_tokens=5)
