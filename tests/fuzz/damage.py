@@ -52,14 +52,18 @@ def twisted(
     whole: st.SearchStrategy[bytes], twists: Sequence[tuple[bytes, bytes]], *, most: int = 2
 ) -> st.SearchStrategy[bytes]:
     """Those bytes with up to `most` of their parts replaced by something that looks much like them."""
-    chosen = st.lists(st.sampled_from(twists), min_size=1, max_size=most)
 
-    def twist(data: bytes, replaced: list[tuple[bytes, bytes]]) -> bytes:
-        for old, new in replaced:
-            data = data.replace(old, new, 1)
+    @st.composite
+    def twist(draw: st.DrawFn) -> bytes:
+        data = draw(whole)
+        for _ in range(draw(st.integers(1, most))):
+            fitting = [(old, new) for old, new in twists if old in data]
+            if fitting:
+                old, new = draw(st.sampled_from(fitting))
+                data = data.replace(old, new, 1)
         return data
 
-    return st.builds(twist, whole, chosen)
+    return twist()
 
 
 @st.composite

@@ -100,8 +100,8 @@ class Judging(WithoutMemory):
 def spoken(draw: st.DrawFn, dialect: Dialect) -> list[bytes]:
     """The events of a stream of that dialect, some of them damaged or not of it at all."""
     usual, end = UTTERED[dialect]
-    odd = twisted(usual, TWISTS) | damaged(usual | events, WORDS)
-    pairs = draw(st.lists(st.tuples(usual, usual | odd), max_size=5))  # each behind one that tells how it may begin
+    odd = st.one_of(twisted(usual, TWISTS), twisted(usual, TWISTS, most=1), damaged(usual | events, WORDS))
+    pairs = draw(st.lists(st.tuples(usual, usual | odd), max_size=4))  # each behind one that tells how it may begin
     return [*itertools.chain(*pairs), draw(st.sampled_from([end, end, end[:-1], b""]))]
 
 
@@ -191,7 +191,7 @@ def test_a_client_is_shown_the_beginning_of_what_was_sent_and_the_end_only_where
 
 
 @examples(200)
-@given(st.data(), DIALECTS, st.sampled_from(UsageCut), CUTS)
+@given(st.data(), st.just(Dialect.OPENAI) | DIALECTS, st.sampled_from(UsageCut), CUTS)
 def test_an_event_of_usual_spelling_passes_as_if_it_had_been_judged(
     source: st.DataObject, dialect: Dialect, cut: UsageCut, cuts: list[int]
 ) -> None:
