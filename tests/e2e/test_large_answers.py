@@ -8,7 +8,7 @@ import pytest
 
 from gateway.proxy.pieces import HOLD_BYTES
 from tests.support.gateway import Gateway, RawClient
-from tests.upstream.backend import Backend, chunk, says
+from tests.upstream.backend import Backend, Peer, Script, chunk
 
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "count"}]}
 ANSWER = b'{"id":"chatcmpl-1","choices":[{"message":{"content":"%b"},"finish_reason":"stop"}],"usage":%b}' % (
@@ -20,10 +20,28 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
 
+PROBED = {
+    b"GET /health": b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+    b"GET /v1/models": HEAD + b'content-length: 24\r\n\r\n{"data":[{"id":"qwen"}]}',
+}
+"""What the prober is told on one connection after the other: the backend is well."""
+
+
+def tells(*pieces: bytes) -> Script:
+    """Answer the prober, and the one request in these pieces; close behind each."""
+
+    def script(peer: Peer) -> None:
+        asked = peer.request()
+        known = [answer for start, answer in PROBED.items() if asked.startswith(start)]
+        peer.say(*(pieces if asked.startswith(b"POST") else known))
+
+    return script
+
+
 def asked(folder: Path, *pieces: bytes) -> tuple[bytes, dict[str, Any]]:
     """What a client receives of an answer in these pieces, behind which the backend closes, and its access line."""
     with (
-        Backend(says(*pieces)) as backend,
+        Backend(tells(*pieces)) as backend,
         Gateway(folder, CHAT_BACKENDS=f"http://127.0.0.1:{backend.port}") as gateway,
     ):
         with RawClient(gateway.port) as client:

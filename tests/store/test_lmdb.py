@@ -126,8 +126,9 @@ async def test_when_no_more_can_be_counted_nobody_more_waits_for_a_seat(director
             task.cancel()
         store.leave_seat(held)
         store.leave_seat(await waits[0])
-        await asyncio.wait(waits)
-        assert store.seat_counts() == ()
+        await asyncio.wait(waiting)
+        while store.seat_counts():  # a seat that was given to one who was leaving goes on to nobody
+            await checkpoint()
 
 
 async def test_a_seat_that_cannot_be_given_back_is_given_back_later(directory: Path) -> None:

@@ -125,7 +125,8 @@ class Gateway:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log's records of one event so far."""
-        lines = [line for line in self.log_text().splitlines() if line.startswith("{")]
+        whole = self.log_text().rpartition("\n")[0]  # the last line may still be on its way
+        lines = [line for line in whole.splitlines() if line.startswith("{")]
         records = [orjson.loads(line) for line in lines]
         return [record for record in records if record.get("event") == name]
 
