@@ -198,7 +198,8 @@ def test_a_stalled_backend_stays_out_over_a_reload(chat_fleet: Fleet, make_gatew
         chat0.resume_engine()
         wait_until(lambda: post(connection)[0] == 200 and len(chat0.ledger()) > asked)
     wait_until(lambda: len(gateway.events("circuit_changed")) == 2)
-    assert [event["reason"] for event in gateway.events("circuit_changed")] == ["restarted", "trial_succeeded"]
+    # The supervisor says one, a worker the other: which line comes first is nobody's promise.
+    assert {event["reason"] for event in gateway.events("circuit_changed")} == {"restarted", "trial_succeeded"}
 
 
 def test_new_settings_are_in_force_and_what_runs_goes_on(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:

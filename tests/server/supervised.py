@@ -63,7 +63,8 @@ class Gateway:
 
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """The supervisor's log so far, or its events of one name."""
-        events = [orjson.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        whole = self.log.read_text().rpartition("\n")[0]  # the last line may still be on its way
+        events = [orjson.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [event for event in events if name in {None, event["event"]}]
 
     def workers(self) -> set[int]:
