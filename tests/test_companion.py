@@ -78,7 +78,7 @@ async def backend() -> AsyncIterator[ScriptedBackend]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 -- what changes is shared memory
             await asyncio.sleep(0.005)  # noqa: TID251 -- a real prober keeps real time
 

@@ -34,7 +34,7 @@ def turnstile(store: MemoryStore, *, slots: int = 1, patience: float = 20, queue
 
 
 async def until_queued(store: MemoryStore, number: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while store.counts().queued != number:
             await checkpoint()
 

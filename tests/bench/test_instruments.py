@@ -28,7 +28,7 @@ def mock(instruments: Instruments, tmp_path: Path) -> Iterator[Mock]:
     mock = Mock(free_port())
     argv = [str(instruments.mock), "-p", str(mock.port)]
     with running(argv, cores=frozenset(), folder=tmp_path, log=tmp_path / "log", environment={}):
-        for _ in poll(5):
+        for _ in poll(30):
             try:
                 mock.stats()
             except OSError:
@@ -46,7 +46,7 @@ def load(instruments: Instruments, port: int, *arguments: str) -> tuple[int, dic
 
 def received(port: int, request: bytes, until: bytes) -> bytes:
     """What comes back up to a mark."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(request)
         data = b""
         while until not in data:
@@ -101,7 +101,7 @@ def test_a_peer_that_leaves_in_mid_answer_is_counted_as_aborted(mock: Mock) -> N
     body = b'{"stream":true}'
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     received(mock.port, head + body, b"ts=")
-    for _ in poll(5):
+    for _ in poll(30):
         if mock.stats()["aborted"]:
             break
     assert mock.stats()["aborted"] == 1

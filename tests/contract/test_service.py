@@ -66,7 +66,7 @@ HISTOGRAMS = (
 )
 
 
-def eventually(condition: Callable[[], bool], within: float = 10.0) -> bool:
+def eventually(condition: Callable[[], bool], within: float = 30.0) -> bool:
     """Whether `condition` came true within so many seconds; asks every 20 ms, which a server's loop does not feel."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -275,8 +275,8 @@ def test_a_client_that_leaves_ends_its_request(server: Server, more: bytes) -> N
         wire.send(server.raw_post("/v1/chat/completions", ENDLESS % more))
         assert eventually(lambda: server.metric(running) == 1.0)
         assert server.send("GET", "/load").json() == {"server_load": 1}
-    assert eventually(lambda: server.metric(running) == 0.0, within=3.0)
-    assert eventually(lambda: bool(server.send("GET", "/load").json() == {"server_load": 0}), within=3.0)
+    assert eventually(lambda: server.metric(running) == 0.0)
+    assert eventually(lambda: bool(server.send("GET", "/load").json() == {"server_load": 0}))
     assert finished == [
         server.metric("vllm:request_success_total", finished_reason=reason) for reason in ("length", "abort")
     ]

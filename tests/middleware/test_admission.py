@@ -53,7 +53,7 @@ class Door:
         return self.gauges.in_flight, self.gauges.queued
 
     async def until(self, running: int, waiting: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.counted != (running, waiting):
                 await checkpoint()
 

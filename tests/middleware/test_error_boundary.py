@@ -314,7 +314,7 @@ async def test_a_client_that_does_not_take_the_farewell_does_not_hold_the_reques
             await send({"type": "http.response.start", "status": 200, "headers": []})
         raise BadGatewayError("It broke.")
 
-    ctx = await asyncio.wait_for(visit.run(work), 5)
+    ctx = await asyncio.wait_for(visit.run(work), 30)
     assert visit.connection.aborted
     assert ctx.outcome == "bad_gateway"
 

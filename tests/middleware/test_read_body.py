@@ -202,7 +202,7 @@ class Drip:
 
 
 async def test_a_body_that_drips_for_ever_is_cut_when_its_whole_time_is_over() -> None:
-    door, drip = Door(max_bytes=1000, total=0.05), Drip(0.005)
+    door, drip = Door(max_bytes=1000, total=0.5), Drip(0.005)
     with pytest.raises(asyncio.CancelledError):
         await door.visit(drip)
     assert door.ctx.lifeline.reason is Cut.BODY_STALLED
@@ -211,15 +211,15 @@ async def test_a_body_that_drips_for_ever_is_cut_when_its_whole_time_is_over() -
 
 
 async def test_a_slow_body_that_goes_on_is_not_cut() -> None:
-    door = Door(timeout=0.5)
+    door = Door(max_bytes=20, timeout=1.0)
 
     class Steady(Drip):
         async def __call__(self) -> Message:
             await super().__call__()
-            return {"type": "http.request", "body": b"0", "more_body": self.sent < 8}  # 0.8 s in all
+            return {"type": "http.request", "body": b"0", "more_body": self.sent < 12}  # 1.2 s in all
 
     await door.visit(Steady(0.1))
-    assert (door.planned, door.passed) == ([b"0" * 8], 1)
+    assert (door.planned, door.passed) == ([b"0" * 12], 1)
 
 
 async def test_a_request_is_not_cut_for_its_body_once_that_is_there() -> None:

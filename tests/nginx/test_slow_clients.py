@@ -9,7 +9,7 @@ from tests.nginx.client import connect, exchange, request
 from tests.nginx.upstream import Exchange, Upstream
 from tests.support.nginx import NginxServer
 
-SLACK = 8.0
+SLACK = 30.0
 """Seconds that a busy machine may add to a time-out."""
 
 

@@ -80,7 +80,7 @@ class Upstream:
         self._open: set[socket.socket] = set()
         self._start()
 
-    def next(self, seconds: float = 5.0) -> Received:
+    def next(self, seconds: float = 30.0) -> Received:
         """The next request that arrived, waiting for it."""
         return self.received.get(timeout=seconds)
 

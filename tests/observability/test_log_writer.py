@@ -116,7 +116,7 @@ def test_closing_does_not_wait_for_ever_for_a_reader_that_does_not_read(
     writer.close()
     assert writer._thread.is_alive()
     assert pipe.read(100_000) == LINE * 100
-    writer._thread.join(5)
+    writer._thread.join(30)
     assert not writer._thread.is_alive()
 
 

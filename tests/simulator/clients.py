@@ -52,7 +52,7 @@ def connected(simulator: Simulator) -> Iterator[socket.socket]:
     """A raw connection that gives up after five seconds without a byte."""
     parts = urlsplit(simulator.url)
     assert parts.hostname is not None
-    with socket.create_connection((parts.hostname, parts.port or 80), timeout=5) as connection:
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=30) as connection:
         yield connection
 
 

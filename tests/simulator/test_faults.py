@@ -281,12 +281,12 @@ def test_after_each_fault_nothing_runs_and_the_next_request_is_served(chat: Simu
     chat.set_fault(name, count=1)
     with contextlib.suppress(httpx.HTTPError):
         post(chat, endless(stream=True, max_tokens=60))
-    chat.until_state(running=0, within=2)
+    chat.until_state(running=0)
     assert post(chat, body(max_tokens=3)).json()["usage"]["completion_tokens"] == 3
 
 
 def wait_for_aborted(chat: Simulator) -> dict[str, Any]:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while True:
         rows = [row for row in chat.ledger(probes=True) if row["ended"] == "aborted"]
         if rows:

@@ -131,5 +131,5 @@ def _tasks(pid: int, folder: Path) -> int:
     file = folder / f"{pid}.tasks"
     file.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR2)
-    wait_until(file.exists, 5, f"process {pid} does not count its tasks")
+    wait_until(file.exists, what=f"process {pid} does not count its tasks")
     return len(file.read_text(encoding="utf-8").splitlines())

@@ -12,7 +12,7 @@ MAX_SLOPE = 1.0
 """MiB a minute, after the warm-up."""
 WARM_UP = 1 / 3
 """The share of a run in which caches fill and allocators find their size."""
-NOTICED_SECS = 5.0
+NOTICED_SECS = 20.0
 """A visitor asks all the time: within this it notices that its connection has died."""
 LEAST_SPAN_SECS = 120.0
 """After the warm-up; over less time the noise of a few MiB is a slope of several MiB a minute."""

@@ -25,7 +25,8 @@ KEY = "INTERNAL"
 """The API key, unless the arguments name another."""
 
 _READY = re.compile(r"ready (\S+) control (\S+)")
-_PATIENCE = 10.0
+_PATIENCE = 30.0
+"""Seconds: what must come is waited for, and a busy machine lets it come late."""
 
 
 class Simulator:
@@ -79,7 +80,7 @@ class Simulator:
         answer: dict[str, Any] = self._control("GET", "/ledger", params={"probes": str(int(probes))})
         return list(answer["requests"])
 
-    def settled(self, *, requests: int | None = None, within: float = 5.0) -> list[dict[str, Any]]:
+    def settled(self, *, requests: int | None = None, within: float = _PATIENCE) -> list[dict[str, Any]]:
         """The ledger once nothing in it runs any more, and once it has so many requests.
 
         Raises:
@@ -134,7 +135,7 @@ class Simulator:
         answer: dict[str, Any] = self._control("GET", "/state")
         return answer
 
-    def until_state(self, *, running: int, waiting: int = 0, within: float = 5.0) -> None:
+    def until_state(self, *, running: int, waiting: int = 0, within: float = _PATIENCE) -> None:
         """Return as soon as so many sequences run and wait.
 
         Raises:
