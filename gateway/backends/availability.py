@@ -58,6 +58,7 @@ class Prospect(NamedTuple):
         backend: which.
         state: as the prober says; None when it says nothing.
         fit: it would be used if its circuit were closed, at least while nobody else would.
+        doubted: it is not fit, and only for being suspected to hang: its server answers.
         since: from when it is in that state, in seconds on the monotonic clock; None when the prober says nothing.
         retry_at: when its circuit lets a trial through, same clock; 0 where it is closed.
         trial_ends: until when the trial that runs there is waited for, same clock; 0 where none runs.
@@ -68,6 +69,7 @@ class Prospect(NamedTuple):
     backend: Backend
     state: State | None
     fit: bool
+    doubted: bool
     since: float | None
     retry_at: float
     trial_ends: float
@@ -85,8 +87,9 @@ class Availability:
 
     Replicas in rotation with a closed circuit go first; if there are none, those that recover or were never probed;
     if there are none either, all whose circuit is not closed: nobody knows which of them is well again, a success finds
-    it out, and no group is taken out by its circuits alone. Who is down, or says that it shuts down, is never tried but
-    by a trial, which comes soon where nobody else is left.
+    it out, and no group is taken out by its circuits alone. Nor is one by a suspicion: if there is nobody at all, those
+    are tried that are thought to hang while their servers answer, unless another group answers for theirs. Whoever else
+    is down, or says that it shuts down, is never tried but by a trial, which comes soon where nobody else is left.
 
     While all is well, an answer holds until the board's epoch changes, and no clock is read; otherwise until the next
     moment at which time alone may change it.
@@ -152,6 +155,9 @@ class Availability:
         usable = _usable(prospects)
         if not any(one.closed for one in prospects):
             prospects = [self._hastened(one, now) for one in prospects]
+        if not usable and not group.fallback:
+            prospects = [one._replace(fit=one.fit or one.doubted) for one in prospects]
+            usable = _usable(prospects)
         for one in prospects:
             asked = bool(one.retry_at) and one.backend in usable
             self._breaker.ask_anyway(self._at(one.backend), asked=asked)
@@ -170,6 +176,7 @@ class Availability:
             backend,
             state=None if health is None else health.state,
             fit=health is None or health.state in IN_ROTATION or health.reason in HOPEFUL,
+            doubted=health is not None and health.reason is Reason.STALLED,
             since=None if health is None else health.since,
             retry_at=self._breaker.retry_at(index),
             trial_ends=self._breaker.trial_ends(index),

@@ -40,7 +40,8 @@ EXPLANATIONS = {
     ),
     Reason.STALLED: (
         "GET /health answers 200, but the engine hangs: requests of ours wait there, or it says that some run, and "
-        "nothing has moved for BACKEND_STALL_SECS. Look at the server's log; restart it if it does not go on by itself."
+        "nothing has moved for BACKEND_STALL_SECS. It gets only what nobody else can take. Look at the server's log; "
+        "restart it if it does not go on by itself."
     ),
     Reason.DRAINING: (
         "The server is shutting down: it finishes what runs and takes nothing new. Wait until it is back, or start it "

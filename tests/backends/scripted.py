@@ -99,10 +99,18 @@ class ScriptedBackend:
 
 
 def page(
-    *, running: float = 0, waiting: float = 0, generated: float = 0, prompted: float = 0, finished: float = 0
+    *,
+    running: float = 0,
+    waiting: float = 0,
+    generated: float = 0,
+    prompted: float = 0,
+    finished: float = 0,
+    listed: float | None = None,
 ) -> bytes:
     """A `/metrics` page with these figures, spelled as vLLM does, among others that nobody reads."""
     labels = '{engine="0",model_name="qwen"}'
+    models = 'handler="/v1/models",method="GET",status="2xx"'
+    served = "" if listed is None else f"http_requests_total{{{models}}} {listed}\n"
     return (
         "# HELP vllm:num_requests_running Number of requests in model execution batches.\n"
         "# TYPE vllm:num_requests_running gauge\n"
@@ -115,4 +123,5 @@ def page(
         f"vllm:generation_tokens_total{labels} {generated}\n"
         f'vllm:request_success_total{{engine="0",finished_reason="stop",model_name="qwen"}} {finished}\n'
         f'vllm:request_success_total{{engine="0",finished_reason="length",model_name="qwen"}} 0.0\n'
+        f"{served}"
     ).encode()

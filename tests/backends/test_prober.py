@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.backends.availability import Availability, Choice
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
 from gateway.backends.breaker_settings import BreakerSettings
@@ -198,6 +199,29 @@ async def test_an_engine_that_hangs_while_its_server_says_200_is_down_after_the_
     assert (await watch.probes()).recovering
     backend.metrics = page(running=4, generated=102)
     assert (await watch.probes(2)).state is State.HEALTHY
+
+
+@pytest.mark.parametrize("ends", ["closed", "unhealthy"])
+async def test_figures_that_froze_take_the_last_backend_of_a_group_out_of_nothing_and_its_end_does(
+    backend: ScriptedBackend, ends: str
+) -> None:
+    """Its engine answers, in longer than the limit, and no stream of ours is there to tell."""
+    watch = Watch(backend.url)
+    ((group, _),) = build_roster(watch.settings).backends()
+    availability = Availability(watch.board, watch.breaker, watch.time, watch.settings.backend_probe_interval_secs)
+    watch.board.begin(0)
+    for listed in range(int(LIMIT) + 2):
+        backend.metrics = page(running=4, generated=100, listed=listed)
+        await watch.probes()
+        watch.board.beat(watch.time.now)
+    assert (watch.verdict().state, watch.verdict().reason) == (State.DOWN, Reason.STALLED)
+    assert availability.of(group) == Choice(group.backends)
+    if ends == "closed":
+        await backend.stop()
+    else:
+        backend.health = 503
+    await watch.probes()
+    assert availability.of(group).backends == ()
 
 
 async def test_the_stall_is_found_in_the_limit_one_interval_and_a_second(backend: ScriptedBackend) -> None:
