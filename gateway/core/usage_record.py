@@ -1,0 +1,37 @@
+"""What did one request use? The record that is handed from the worker to the ledger, exactly once."""
+
+from msgspec import Struct
+
+
+class UsageRecord(Struct, frozen=True, array_like=True):
+    """One finished request, as it is booked.
+
+    Attributes:
+        request_id: unique over all workers and restarts.
+        ended_at: seconds since 1970.
+        organization: who is charged: `ip:...` or `org:...`.
+        key_id: of the API key that was shown; empty for GATEWAY_API_KEY.
+        model: the group's name, from a bounded set.
+        path: of the endpoint, from a bounded set.
+        status: of the answer; 499: the client left before it began.
+        outcome: one word, as in the access log; `worker_died` where nobody lived to say it.
+        prompt_tokens: as the backend stated them, else as estimated.
+        completion_tokens: likewise; of an aborted answer, those stated so far.
+        estimated: the backend stated no figures.
+        backend: which one answered; empty for none.
+        cached: answered without a backend.
+    """
+
+    request_id: str
+    ended_at: float = 0.0
+    organization: str = ""
+    key_id: str = ""
+    model: str = ""
+    path: str = ""
+    status: int = 0
+    outcome: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    estimated: bool = False
+    backend: str = ""
+    cached: bool = False
