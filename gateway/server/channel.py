@@ -1,5 +1,6 @@
 """What do supervisor and worker say to each other? One socket pair per worker, a few lines each way."""
 
+import contextlib
 import pickle
 import socket
 import struct
@@ -14,6 +15,8 @@ RETIRE = b"retire\n"
 """The one word that a worker hears after its assignment."""
 FAREWELL_SECS = 3.0
 """How long cut requests may take to say why; then their sockets are closed."""
+KILL_MARGIN_SECS = 5.0
+"""How long a worker may outlive the end of its own farewells before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class Assignment:
     page: int
     pulse: int
     board: int | None = None
+
+
+def farewell_secs(drain_secs: float) -> float:
+    """How long a worker may take from SIGTERM, or its supervisor's death, to its end."""
+    return drain_secs + 2 * FAREWELL_SECS + KILL_MARGIN_SECS
 
 
 def send_assignment(channel: socket.socket, assignment: Assignment, listener: socket.socket) -> None:
@@ -71,12 +79,17 @@ def receive_assignment(channel: socket.socket) -> tuple[Assignment, socket.socke
 
 def report_ready(channel: socket.socket) -> None:
     """The worker accepts connections."""
-    channel.sendall(READY)
+    _say(channel, READY)
 
 
 def report_failure(channel: socket.socket, message: str) -> None:
     """The worker cannot start; `message` is for the operator."""
-    channel.sendall(FAILED + " ".join(message.splitlines()).encode() + b"\n")
+    _say(channel, FAILED + " ".join(message.splitlines()).encode() + b"\n")
+
+
+def _say(channel: socket.socket, words: bytes) -> None:
+    with contextlib.suppress(ConnectionError):  # the supervisor has gone, which is heard where its words are read
+        channel.sendall(words)
 
 
 def _read_exactly(channel: socket.socket, length: int) -> bytes:

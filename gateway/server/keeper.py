@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 
-from gateway.server.channel import FAREWELL_SECS
+from gateway.server.channel import farewell_secs
 from gateway.server.edition import Companion, Edition
 from gateway.server.estate import Estate
 from gateway.server.life import Worker
@@ -19,8 +19,6 @@ NOT_STARTED_SECS = 2.0
 """What a worker that cannot even be started lacks is given back by others, at a time that nobody tells."""
 AS_TOLD = frozenset({0, -signal.SIGTERM})
 """Exit codes of a worker that was told to end: by itself, or before it had learned what SIGTERM means."""
-KILL_MARGIN_SECS = 5.0
-"""How long a worker may outlive the end of its own farewells before it is killed."""
 
 
 class WorkerFailedError(Exception):
@@ -137,8 +135,3 @@ class Keeper:
         finally:
             for end in ends:
                 end.cancel()
-
-
-def farewell_secs(drain_secs: float) -> float:
-    """How long a worker may take from SIGTERM to its end."""
-    return drain_secs + 2 * FAREWELL_SECS + KILL_MARGIN_SECS

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from gateway.observability import metrics as m
 from gateway.observability.metrics import Metrics
+from gateway.server.channel import farewell_secs
 from gateway.server.edition import Edition, NotRenewedError, Renew
 from gateway.server.estate import Estate
 from gateway.server.generation import Generation
-from gateway.server.keeper import WorkerFailedError, farewell_secs
+from gateway.server.keeper import WorkerFailedError
 from gateway.server.life import Worker
 from gateway.server.listening import listen
 from gateway.server.metrics import MetricsExporter

@@ -22,11 +22,13 @@ from gateway.server.channel import (
     FAREWELL_SECS,
     RETIRE,
     Assignment,
+    farewell_secs,
     receive_assignment,
     report_failure,
     report_ready,
 )
 from gateway.server.connection import ConnectionLimits
+from gateway.server.orphan import end_if_orphaned
 from gateway.server.protocol import HttpProtocol
 from gateway.server.pulse import Heart
 from gateway.server.settings import ServerSettings
@@ -110,6 +112,11 @@ class WorkerServer(uvicorn.Server):
             acceptor.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # at once: what is answered from here on says `connection: close`
+
+    def stop_as_orphan(self) -> None:
+        """Stop, as the supervisor has died."""
+        logger.error("supervisor_died", extra=self._situation())
+        self.stop()
 
     def retire(self) -> None:
         """Take no connections from this moment on, and end when those that there are have ended.
@@ -206,11 +213,14 @@ def listen_to(channel: socket.socket, server: WorkerServer) -> None:
     loop = asyncio.get_running_loop()
 
     def hear() -> None:
-        if channel.recv(len(RETIRE)):
+        word = b""
+        with contextlib.suppress(ConnectionError):  # it has gone without having read all that we told it
+            word = channel.recv(len(RETIRE))
+        if word:
             server.retire()
         else:
             loop.remove_reader(channel)  # the end of a stream stays readable: without this the loop would spin
-            server.stop()
+            server.stop_as_orphan()
 
     loop.add_reader(channel, hear)
 
@@ -223,6 +233,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
     """
     Heart(assignment.pulse)
     settings: ServerSettings = assignment.settings
+    end_if_orphaned(channel, farewell_secs(settings.drain_secs))
     identity = WorkerIdentity(
         assignment.index,
         assignment.workers,

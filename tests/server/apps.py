@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.server.door import reply
 
 STREAM_SECS = 0.02
 """Between two parts of an endless stream."""
+BLOCKED_SECS = 0.01
+"""Between two looks whether a loop that stands still may go on."""
 
 
 class Application:
@@ -62,7 +65,7 @@ class Application:
 
 def _block(until: Path) -> None:
     while not until.exists():
-        pass
+        time.sleep(BLOCKED_SECS)
 
 
 def build(settings: Any, worker: WorkerIdentity) -> ASGIApp:

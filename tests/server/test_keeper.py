@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.server import channel
 from gateway.server import keeper as module
 from gateway.server.edition import Alone, Edition
 from gateway.server.keeper import Keeper
@@ -57,8 +58,8 @@ async def test_a_worker_that_has_lived_is_replaced_at_once(
 async def test_a_retiring_worker_is_drained_when_its_time_is_over_and_killed_when_that_does_not_help(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "FAREWELL_SECS", 0.0)
-    monkeypatch.setattr(module, "KILL_MARGIN_SECS", 0.001)
+    monkeypatch.setattr(channel, "FAREWELL_SECS", 0.0)
+    monkeypatch.setattr(channel, "KILL_MARGIN_SECS", 0.001)
     estate = EstateStandIn(serves)
     keeper = keeper_of(estate)
     running = asyncio.create_task(keeper.run())
@@ -72,8 +73,8 @@ async def test_a_retiring_worker_is_drained_when_its_time_is_over_and_killed_whe
 async def test_a_retiring_worker_is_waited_for_as_long_as_a_request_or_an_idle_connection_may_last(
     longest: float, keepalive: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FAREWELL_SECS", 0.0)
-    monkeypatch.setattr(module, "KILL_MARGIN_SECS", 0.001)
+    monkeypatch.setattr(channel, "FAREWELL_SECS", 0.0)
+    monkeypatch.setattr(channel, "KILL_MARGIN_SECS", 0.001)
     estate = EstateStandIn(serves)
     keeper = keeper_of(estate, Edition(settings(client_keepalive_secs=keepalive), longest_request=longest))
     running = asyncio.create_task(keeper.run())

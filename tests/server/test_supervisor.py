@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.server.keeper import farewell_secs
+from gateway.server.channel import farewell_secs
 from tests.server.supervised import (
     COUNTER,
     GAUGE,
@@ -215,6 +215,16 @@ def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
         gateway.process.kill()
         await_that(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
         await_that(gateway.refuses)
+        assert gateway.log.read_text().count("supervisor_died") == len(workers)
+
+
+def test_a_worker_that_stands_still_ends_too_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path, GATEWAY_WORKERS="1", DRAIN_SECS="0") as gateway:
+        (worker,) = gateway.workers()
+        gateway.ask(f"/block?{tmp_path / 'never'}")
+        gateway.process.kill()
+        await_that(lambda: not Path(f"/proc/{worker}").exists())
+        assert " in _block" in gateway.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from uvicorn.server import ServerState
 
 from gateway.core.worker import WorkerIdentity
 from gateway.server.accepting import BATCH
+from gateway.server.channel import report_failure, report_ready
 from gateway.server.listening import listen
-from gateway.server.worker import WorkerServer
+from gateway.server.worker import WorkerServer, listen_to
 from tests.server.door import Echo, turns
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +103,17 @@ async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
     await asyncio.wait([request])
     server.server_state.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
     await asyncio.wait_for(server.shutdown(), 5)
+
+
+async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died() -> None:
+    server = server_of(Connection)
+    ours, theirs = socket.socketpair()
+    with ours:
+        report_ready(ours)
+        listen_to(ours, server)
+        theirs.close()  # with a word unread, which the kernel tells as a reset
+        async with asyncio.timeout(10):
+            while not server.should_exit:
+                await turns(1)
+        report_ready(ours)
+        report_failure(ours, "nobody is there to be told")

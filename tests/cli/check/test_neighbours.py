@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.check.neighbours import ENDING_SECS, NGINX_RUNGS, Neighbours
-from gateway.server.keeper import farewell_secs
+from gateway.server.channel import farewell_secs
 from gateway.settings import Settings, load
 
 ROOT = Path(__file__).parents[3]
