@@ -97,6 +97,7 @@ async def test_a_worker_that_suspects_a_backend_has_it_probed_at_once(host: Host
     await backend.stop()
     board.suspect(0, SystemClock.monotonic() + 1)
     await until(lambda: (verdict := board.verdict("chat0")) and verdict.state is State.DOWN)
+    assert host.figures("gateway_backend_state")["chat0", "down"] == 1
 
 
 async def test_a_row_is_clear_when_it_is_given_and_when_it_is_taken_back(host: Host, backend: ScriptedBackend) -> None:
@@ -172,7 +173,8 @@ async def test_a_circuit_that_the_prober_changes_is_counted(host: Host, backend:
     await backend.stop()
     await until(lambda: host.figures("gateway_backend_state")["chat0", "down"])
     await backend.start()
-    await until(lambda: host.figures("gateway_circuit_changes")["chat0", "half_open"] == 1)
+    await until(lambda: host.figures("gateway_circuit_changes")["chat0", "half_open"])
+    assert host.figures("gateway_circuit_changes")["chat0", "half_open"] == 1
 
 
 async def test_a_backend_that_comes_and_goes_is_logged_once_each_time(host: Host, backend: ScriptedBackend) -> None:
@@ -255,7 +257,9 @@ async def test_a_generation_that_does_not_come_up_leaves_the_word_to_the_one_bef
     with host.totals.page() as descriptor:
         async with Companion(chosen, descriptor, host.log, old) as new:
             await new.first_round()
-    await until(lambda: host.figures("gateway_backend_state").get(("chat0", "busy")) == 1)
+            assert new.board.verdict("chat0") is not None
+    await until(lambda: host.figures("gateway_backend_state").get(("chat0", "busy")))
+    assert host.figures("gateway_backend_state")["chat0", "busy"] == 1  # said by one, and not by two
 
 
 async def test_a_new_generation_knows_which_circuits_are_open(host: Host, backend: ScriptedBackend) -> None:
@@ -315,5 +319,6 @@ async def test_the_drift_counts_what_older_generations_have_also_when_one_betwee
             await host.companion(chosen, before=second)
     del second
     gc.collect()
+    assert host.figures("gateway_backend_drift_requests")[("chat0",)] != 2
     mapped(first, chosen).begin(0)
     await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 2)

@@ -22,9 +22,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Control:
     """The control port's paths.
 
-    `GET /ledger` (`?probes=1` with health checks and the like), `DELETE /ledger`, `GET /faults`, `PUT /faults` (a list
-    of rows, or one row), `DELETE /faults`, `GET /pace` and `PUT /pace` (`ttft_ms`, `token_ms`, `spread_ms`),
-    `POST /stop-engine`, `POST /resume-engine`, `POST /kill-engine`, `GET /state`.
+    `GET /ledger` (`?probes=1` with health checks and the like, `?after=7` without the first seven), `DELETE /ledger`,
+    `GET /faults`, `PUT /faults` (a list of rows, or one row), `DELETE /faults`, `GET /pace` and `PUT /pace` (`ttft_ms`,
+    `token_ms`, `spread_ms`), `POST /stop-engine`, `POST /resume-engine`, `POST /kill-engine`, `GET /state`.
     """
 
     def __init__(self, service: Service, faults: Faults, door: Door) -> None:
@@ -51,7 +51,8 @@ class Control:
 
     async def _ledger(self, request: Request) -> Response:
         probes = request.query_params.get("probes", "0") not in ("", "0")
-        rows = list(self._service.ledger.rows(probes=probes))
+        after = int(request.query_params.get("after", "0"))
+        rows = list(self._service.ledger.rows(probes=probes, after=after))
         return _json({"now": time.monotonic(), "requests": rows})
 
     async def _clear_ledger(self, _request: Request) -> Response:

@@ -65,8 +65,8 @@ class Ledger:
         """Forget all requests, running ones too."""
         self._entries.clear()
 
-    def rows(self, *, probes: bool = False) -> Iterator[dict[str, object]]:
-        """The entries as plain values; those of `PROBES` only if asked for."""
+    def rows(self, *, probes: bool = False, after: int = 0) -> Iterator[dict[str, object]]:
+        """The entries beyond number `after` as plain values; those of `PROBES` only if asked for."""
         for entry in self._entries:
-            if probes or entry.path not in PROBES:
+            if entry.number > after and (probes or entry.path not in PROBES):
                 yield asdict(entry)

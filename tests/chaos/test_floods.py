@@ -16,7 +16,7 @@ PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
 BOTH = ("chat0", "chat1")
 FIRST_TOKEN_SECS = 0.6
-"""What the engine takes. Half of it is what the flood may add, whose clients use as much of the machine as the gateway."""
+"""What the engine takes; half of it is what the flood may add, whose clients use the machine as the gateway does."""
 MOST = 1.5
 FLOODERS = 4
 LIMIT = 5

@@ -139,3 +139,11 @@ def _until_draining(chat: Simulator) -> None:
     deadline = time.monotonic() + 30
     while not chat.state()["draining"]:
         assert time.monotonic() < deadline
+
+
+def test_the_ledger_is_read_on_from_a_number(chat: Simulator) -> None:
+    for _ in range(2):
+        post(chat, body(max_tokens=1))
+    first, second = chat.settled(requests=2)
+    assert chat.ledger(after=first["number"]) == [second]
+    assert chat.ledger(after=second["number"]) == []

@@ -3,7 +3,6 @@
 import asyncio
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from tests.e2e.conftest import Fleet, start_fleet
 from tests.soak.books import audit
 from tests.soak.killing import Death, kill_now_and_then
+from tests.soak.ledgers import Ledgers
 from tests.soak.load import PATHS, Tally, visit_on_and_on
 from tests.soak.looks import INSIDE, Rest, Sample, leases_and_seats, rest, running_in, sample_now_and_then
 from tests.soak.verdict import Outcome
@@ -49,8 +49,10 @@ async def soak(plan: Plan, folder: Path) -> Outcome:
         gateway = stack.enter_context(Gateway(folder, **_settings(plan, fleet, store, folder)))
         wait_until(lambda: _all_serve(gateway, plan))
         before = await _calm(gateway, fleet.servers, store, folder)
-        storm = await _storm(plan, gateway, store)
+        ledgers = Ledgers(fleet.servers)
+        storm = await _storm(plan, gateway, store, ledgers)
         abandoned = _abandoned(fleet.servers)
+        ledgers.read()
         wait_until(lambda: _all_serve(gateway, plan))
         after = await _calm(gateway, fleet.servers, store, folder, before)
         supervisor, oldest = gateway.pid, gateway.worker_pids()[0]
@@ -63,7 +65,7 @@ async def soak(plan: Plan, folder: Path) -> Outcome:
             {supervisor: "supervisor", oldest: "oldest worker"},
             before,
             after,
-            _run_twice(fleet),
+            ledgers.twice(),
             abandoned,
             storm.seats,
             audit(storm.tally.answered, prefixes, gateway.access_lines(), gateway.metrics(), PATHS),
@@ -98,7 +100,7 @@ class Storm:
     seats: int = 0
 
 
-async def _storm(plan: Plan, gateway: Gateway, store: Path) -> Storm:
+async def _storm(plan: Plan, gateway: Gateway, store: Path, ledgers: Ledgers) -> Storm:
     """The load and the kills."""
     storm = Storm()
     over = asyncio.Event()
@@ -107,6 +109,7 @@ async def _storm(plan: Plan, gateway: Gateway, store: Path) -> Storm:
     async with asyncio.TaskGroup() as group:
         group.create_task(kill_now_and_then(gateway, plan.kill_every, storm.deaths, over))
         group.create_task(sample_now_and_then(watched, SAMPLE_SECS, storm.tally, storm.samples, over))
+        group.create_task(ledgers.read_now_and_then(SAMPLE_SECS, over))
         group.create_task(_count_seats(plan.seconds / 2, store, storm, over))
         for seed in range(plan.visitors):
             group.create_task(visit_on_and_on(gateway.port, seed, storm.tally, over))
@@ -143,8 +146,3 @@ async def _calm(
         found = await rest(gateway, servers, store, folder)
         if found.is_calm(before) or time.monotonic() > deadline:
             return found
-
-
-def _run_twice(fleet: Fleet) -> list[str]:
-    ran = Counter(row["request_id"] for name in SERVERS for row in fleet[name].ledger() if row["status"] == 200)
-    return [request_id for request_id, count in ran.items() if count > 1]

@@ -26,7 +26,7 @@ class Outcome:
 
     Args:
         prefixes: what the ids of each killed worker's requests began with, from the log.
-        twice: ids that the simulators' ledgers hold more than once.
+        twice: ids of requests that the simulators ran more than once.
         abandoned: sequences that the engines ran on after everybody had gone.
         seats: taken while the load ran.
     """

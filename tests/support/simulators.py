@@ -75,9 +75,9 @@ class Simulator:
         """What a request needs to be let in."""
         return {"authorization": f"Bearer {KEY}"}
 
-    def ledger(self, *, probes: bool = False) -> list[dict[str, Any]]:
-        """The requests it got, oldest first; health checks and the like only if asked for."""
-        answer: dict[str, Any] = self._control("GET", "/ledger", params={"probes": str(int(probes))})
+    def ledger(self, *, probes: bool = False, after: int = 0) -> list[dict[str, Any]]:
+        """The requests it got beyond number `after`, oldest first; health checks and the like only if asked for."""
+        answer: dict[str, Any] = self._control("GET", "/ledger", params={"probes": int(probes), "after": after})
         return list(answer["requests"])
 
     def settled(self, *, requests: int | None = None, within: float = _PATIENCE) -> list[dict[str, Any]]:
