@@ -9,7 +9,7 @@ from typing import Literal
 
 from dotenv import dotenv_values
 
-from gateway.cli.check.compose_file import COMPOSE_FILE, Compose, UnreadableError
+from gateway.cli.check.compose_file import Compose, UnreadableError
 from gateway.cli.check.nginx_file import NGINX_FILE, Nginx, Time
 from gateway.settings import Settings
 
@@ -77,7 +77,7 @@ NGINX_RUNGS = (
 
 
 class Neighbours:
-    """What stands beside the gateway's settings: nginx/nginx.conf and docker-compose.yml, as far as they are there."""
+    """What stands beside the gateway's settings: nginx/nginx.conf and the Compose files, as far as they are there."""
 
     def __init__(self, nginx: Nginx | None, compose: Compose | None, mistakes: tuple[str, ...] = ()) -> None:
         self._nginx = nginx
@@ -97,7 +97,8 @@ class Neighbours:
 
     def compared(self) -> list[str]:
         """With which files the time-outs were compared."""
-        there = [str(file) for file, found in ((NGINX_FILE, self._nginx), (COMPOSE_FILE, self._compose)) if found]
+        there = [str(NGINX_FILE)] if self._nginx else []
+        there += [self._compose.name] if self._compose else []
         return [f"  They were compared with those of {' and '.join(there)}."] if there else []
 
     def findings(self, settings: Settings) -> list[str]:
@@ -153,16 +154,18 @@ class Neighbours:
             timeout = _number(self._compose.argument(server, "--shutdown-timeout"), 0.0)
             if not timeout:
                 found.append(
-                    f"{COMPOSE_FILE}: {server} has no --shutdown-timeout, so that a stop cuts short what it generates: "
-                    f"write --shutdown-timeout 120 into its command"
+                    f"{self._compose.name}: {server} has no --shutdown-timeout, so that a stop cuts short what "
+                    "it generates: write --shutdown-timeout 120 into its command"
                 )
             found += self._too_short(server, timeout, f"--shutdown-timeout ({timeout:g} s)")
         return found
 
     def _too_short(self, service: str, needed: float, words: str) -> list[str]:
-        grace = self._compose.grace(service) if self._compose else math.inf
+        if self._compose is None:
+            return []
+        grace = self._compose.grace(service)
         sentence = (
-            f"{COMPOSE_FILE}: {service} is killed {grace:g} s after SIGTERM, which must be above {words}: "
+            f"{self._compose.name}: {service} is killed {grace:g} s after SIGTERM, which must be above {words}: "
             f"write stop_grace_period: {_tens(needed + 20)}s"
         )
         return [] if grace > needed else [sentence]
@@ -172,7 +175,7 @@ class Neighbours:
 
 
 def _seen_by_compose() -> dict[str, str]:
-    """What `${NAME}` stands for in docker-compose.yml: the environment goes before `.env`."""
+    """What `${NAME}` stands for in the Compose files: the environment goes before `.env`."""
     file = dotenv_values(ENV_FILE) if ENV_FILE.is_file() else {}
     here = os.environ  # noqa: TID251 -- what Compose would see, not a setting
     return {**{name: value for name, value in file.items() if value is not None}, **here}

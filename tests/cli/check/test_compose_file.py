@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.check.compose_file import COMPOSE_FILE, Compose, UnreadableError
+from gateway.cli.check.compose_file import COMPOSE_FILE, OVERRIDE_FILES, Compose, UnreadableError
 
 TEXT = """
 x-vllm: &vllm
@@ -81,3 +81,52 @@ def test_what_is_no_compose_file_says_so(folder: Path, text: str) -> None:
 def test_an_empty_file_has_no_services(folder: Path) -> None:
     del folder
     assert read("").model_servers() == []
+
+
+OVERRIDE = """
+services:
+  chat:
+    stop_grace_period: 30s
+    command: ["a-model"]
+    environment: ["VLLM_API_KEY=another", "MORE=${MORE:-1}"]
+  embed:
+    environment: !override
+      ONLY: "2"
+    entrypoint: !reset null
+  models: !reset null
+  rerank: { image: vllm/vllm-openai, environment: !override ["A=1"], stop_grace_period: !override 20s }
+"""
+
+
+def overridden(file: Path, text: str = OVERRIDE) -> Compose:
+    file.write_text(text)
+    return read()
+
+
+@pytest.mark.parametrize("file", OVERRIDE_FILES, ids=str)
+def test_an_override_file_is_merged_as_compose_does(folder: Path, file: Path) -> None:
+    del folder
+    compose = overridden(file)
+    assert compose.name == f"docker-compose.yml with {file}"
+    assert (compose.grace("chat"), compose.argument("chat", "--shutdown-timeout")) == (30, None)
+    assert compose.environment("chat") == {"VLLM_API_KEY": "another", "MONEY": "$5", "MORE": "1"}
+    assert compose.environment("embed") == {"ONLY": "2"}
+    assert compose.argument("embed", "--shutdown-timeout") == "60"
+    assert compose.environment("rerank") == {"A": "1"}
+    assert compose.grace("rerank") == 20
+    assert compose.has("gateway")
+    assert not compose.has("models")
+    assert compose.model_servers() == ["chat", "embed", "rerank"]
+
+
+def test_the_first_override_file_counts_alone(folder: Path) -> None:
+    del folder
+    for secs, file in enumerate(OVERRIDE_FILES, 1):
+        file.write_text(f"services: {{chat: {{stop_grace_period: {secs}s}}}}")
+    assert read().grace("chat") == 1
+
+
+def test_an_override_that_is_no_compose_file_is_named(folder: Path) -> None:
+    del folder
+    with pytest.raises(UnreadableError, match=r"^docker-compose\.override\.yml, line 1: not YAML"):
+        overridden(Path("docker-compose.override.yml"), "services: [")

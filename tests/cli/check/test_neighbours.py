@@ -140,3 +140,13 @@ def test_a_file_that_cannot_be_read_is_told_of_and_the_rest_is_compared(folder: 
     (folder / "docker-compose.yml").write_text("services: [")
     doubts = findings(client_keepalive_secs=30)
     assert [doubt.partition(":")[0] for doubt in doubts] == ["docker-compose.yml, line 1", "nginx/nginx.conf"]
+
+
+def test_what_an_override_file_states_is_what_counts(folder: Path) -> None:
+    (folder / "docker-compose.override.yml").write_text("services: {gateway: {stop_grace_period: 20s}}")
+    (finding,) = findings()
+    assert finding.startswith(
+        "docker-compose.yml with docker-compose.override.yml: gateway is killed 20 s after SIGTERM"
+    )
+    (line,) = Neighbours.at_hand().compared()
+    assert line.endswith("docker-compose.override.yml.")
