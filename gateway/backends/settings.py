@@ -1,5 +1,6 @@
 """Which backends does the operator name, and how are they asked? The settings of this room."""
 
+from math import gcd
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
@@ -22,8 +23,11 @@ def _without_v1(url: str) -> str:
     return url
 
 
+MAX_TURNS = 1000
+"""Turns after which shares begin anew. A worker plans them all when other replicas than before are available, 5 ms for
+so many of 64 replicas, in which it does nothing else."""
 Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(_split)]
-"""Whole numbers, written as `Names` are; a policy that weighs plans as many turns as they are together."""
+"""Whole numbers, written as `Names` are."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A comma-separated list in the environment, a list or such a string in YAML."""
 
@@ -183,6 +187,15 @@ class BackendSettings(RoomSettings):
         if len(set(urls)) < len(urls):
             raise ValueError("CHAT_BACKENDS names a URL twice")
         return tuple(_without_v1(url) for url in urls)
+
+    @field_validator("chat_weights")
+    @classmethod
+    def _chat_weights_are_soon_kept(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        """Shares that take thousands of turns to be kept would cost each worker memory and a standstill."""
+        turns = sum(value) // gcd(*value) if value else 0
+        if turns > MAX_TURNS:
+            raise ValueError(f"CHAT_WEIGHTS are kept after {turns} turns, and {MAX_TURNS} are the most: round them")
+        return value
 
     @field_validator("text2sql_backend", "embed_backend", "rerank_backend")
     @classmethod

@@ -77,6 +77,14 @@ def test_a_weight_is_a_whole_number_from_1_to_100(weights: str) -> None:
     assert refusal(chat_weights=weights)
 
 
+def test_weights_that_take_too_many_turns_to_be_kept_are_refused() -> None:
+    assert "CHAT_WEIGHTS are kept after 1001 turns, and 1000 are the most" in refusal(chat_weights="100," * 9 + "99,2")
+
+
+def test_equal_weights_are_kept_after_one_turn_for_each_however_heavy_they_are() -> None:
+    assert build(chat_weights="100," * 64).chat_weights == (100,) * 64
+
+
 @pytest.mark.parametrize("field", ["backend_up_after", "backend_down_after", "backend_down_after_under_load"])
 def test_a_number_of_probes_is_at_least_one(field: str) -> None:
     assert "greater than or equal to 1" in refusal(**{field: 0})

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from math import gcd
+from operator import add
 
 from gateway.core.fleet import Backend
 
-KEPT_CYCLES = 64
-"""Cycles that are remembered: one for each set of backends that happen to be available together."""
+KEPT_CYCLES = 16
+"""Cycles that are remembered: one for each set of backends that happen to be available together. Each has 0.6 MB where
+64 of them share as many turns as they may (MAX_TURNS in backends/settings.py), 0.2 KB for two at 2:1."""
 
 
 class WeightedRoundRobin:
@@ -19,17 +21,28 @@ class WeightedRoundRobin:
 
     def __init__(self, next_turn: Callable[[str], Awaitable[int]]) -> None:
         self._next_turn = next_turn
-        self._cycle = lru_cache(KEPT_CYCLES)(smooth)
+        self._cycle = lru_cache(KEPT_CYCLES)(orders)
 
     async def order(self, group: str, backends: Sequence[Backend]) -> Sequence[Backend]:
         """The backend whose turn it is, then the others in the order in which theirs come."""
         cycle = self._cycle(tuple(backend.weight for backend in backends))
         turn = await self._next_turn(group) % len(cycle)
-        coming = dict.fromkeys(cycle[turn:] + cycle[:turn])
-        return tuple(backends[place] for place in coming)
+        return tuple([backends[place] for place in cycle[turn]])
 
     def failed(self, backend: str) -> None:
         """A turn is a turn: who fails is left by the breaker, not by us."""
+
+
+def orders(weights: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each turn of the cycle all places in the order in which their next turns come, its own first."""
+    cycle = smooth(weights)
+    coming = list(dict.fromkeys(cycle))
+    backwards = []
+    for place in reversed(cycle):
+        coming.remove(place)
+        coming.insert(0, place)
+        backwards.append(tuple(coming))
+    return tuple(reversed(backwards))
 
 
 def smooth(weights: tuple[int, ...]) -> tuple[int, ...]:
@@ -44,8 +57,8 @@ def smooth(weights: tuple[int, ...]) -> tuple[int, ...]:
     gained = [0] * len(shares)
     cycle = []
     for _ in range(total):
-        gained = [have + share for have, share in zip(gained, shares, strict=True)]
-        chosen = max(range(len(gained)), key=gained.__getitem__)
+        gained = list(map(add, gained, shares))
+        chosen = gained.index(max(gained))
         gained[chosen] -= total
         cycle.append(chosen)
     return tuple(cycle)
