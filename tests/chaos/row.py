@@ -31,7 +31,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Rows that belong together."""
+    """Rows that belong together.
+
+    Args:
+        promised: the headings of docs/reliability.md under which these faults stand as promises; without any,
+            docs/testing.md has their table.
+    """
 
     title: str
     rows: tuple[Row, ...]
+    promised: tuple[str, ...] = ()

@@ -258,4 +258,5 @@ BACKENDS = Section(
             ("e2e/test_failover.py::test_clients_that_leave_open_no_circuit",),
         ),
     ),
+    promised=("When a backend fails", "What is repeated, and what never", "Health", "Circuit breaker"),
 )

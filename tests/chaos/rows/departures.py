@@ -57,4 +57,5 @@ DEPARTURES = Section(
             ("soak/test_soak.py::test_a_short_soak_loses_nothing_and_leaves_nothing",),
         ),
     ),
+    promised=("Clients that leave, and clients that dawdle",),
 )

@@ -101,4 +101,5 @@ GATEWAY = Section(
             ("server/test_watchman.py::test_a_loop_that_stands_still_is_reported_once_with_its_stack_and_lives_on",),
         ),
     ),
+    promised=("Stop, reload, crash",),
 )

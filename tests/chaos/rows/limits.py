@@ -52,4 +52,5 @@ LIMITS = Section(
             ),
         ),
     ),
+    promised=("Limits and leases under kills",),
 )

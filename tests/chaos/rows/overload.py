@@ -29,4 +29,5 @@ OVERLOAD = Section(
         ),
         Row("a hundred requests race for the last of a quota", "exactly as many as fit run", later="step 4, quotas"),
     ),
+    promised=("Fallback, overload and balancing",),
 )
