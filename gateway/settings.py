@@ -22,6 +22,7 @@ from gateway.auth.settings import AuthSettings
 from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
+from gateway.database.settings import DatabaseSettings
 from gateway.elsewhere import ELSEWHERE, VOCABULARIES, is_link
 from gateway.limits.settings import LimitsSettings
 from gateway.middleware.settings import MiddlewareSettings
@@ -44,6 +45,7 @@ ROOMS = (
     LimitsSettings,
     AdmissionSettings,
     StoreSettings,
+    DatabaseSettings,
     MiddlewareSettings,
     PayloadSettings,
     ProxySettings,
@@ -101,6 +103,7 @@ class Settings(
     LimitsSettings,
     AdmissionSettings,
     StoreSettings,
+    DatabaseSettings,
     MiddlewareSettings,
     PayloadSettings,
     ProxySettings,
