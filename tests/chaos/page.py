@@ -1,4 +1,4 @@
-"""What does docs/testing.md say of the rows? `python -m tests.chaos.page` writes a table, or where they are promises."""
+"""What does docs/testing.md say of the rows? `python -m tests.chaos.page` writes a table, or where promises are."""
 
 from pathlib import Path
 

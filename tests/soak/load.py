@@ -13,8 +13,8 @@ from tests.soak.wire import Answer, BrokenError, Visit
 
 LEAVING = 0.22
 """The share of requests whose client means to leave before their end; some whose answer is quick come too late."""
-MOST_TOKENS, TOKENS_OF_LEAVERS = 60, 4000
-"""Who leaves asks for an answer of 20 s: an engine that is not told of it is found at work long after."""
+MOST_TOKENS, TOKENS_OF_LEAVERS = 60, 7000
+"""Who leaves asks for an answer of 35 s: an engine that is not told of it is found at work long after."""
 REQUESTS_A_VISIT = 20
 """So many requests use one connection; then it is closed, idle."""
 

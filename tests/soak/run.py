@@ -21,10 +21,10 @@ from tests.support.simulators import Simulator
 SERVERS = ("chat0", "chat1", "embed", "rerank")
 SLOTS = 24
 """Fewer than there are visitors, so that some of them always wait, and leave while they do."""
-CALM_SECS = 30.0
+CALM_SECS = 20.0
 """How long what is held may take to be nothing: idle connections to backends are kept for a second."""
 ENGINES_SECS = 8.0
-"""How long an engine may go on once nobody waits for it; what leavers asked for takes more than twice as long."""
+"""How long an engine may go on once nobody waits for it; what leavers asked for takes longer than this and the calm."""
 SAMPLE_SECS = 1.0
 
 
