@@ -42,6 +42,10 @@ async def test_a_worker_that_crashes_in_a_loop_is_waited_for_longer_each_time(
     await asyncio.wait_for(running, 10)
 
 
+def test_who_crashes_once_is_replaced_at_once_and_nobody_is_waited_for_longer_than_a_quarter_of_a_minute() -> None:
+    assert module.BACKOFF_SECS == (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+
 async def test_a_worker_that_has_lived_is_replaced_at_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,9 @@ from tests.server.supervised import (
     serving,
     streaming,
 )
+
+REPLACED_SECS = 2.0
+"""Within this time another worker serves in the place of one that crashed, on a machine that has time for it."""
 
 
 def test_all_workers_answer_and_have_their_own_index(tmp_path: Path) -> None:
@@ -154,6 +158,21 @@ def test_a_killed_worker_is_replaced_and_its_siblings_streams_go_on(tmp_path: Pa
         await_that(lambda: gateway.events("worker_died"))
         (death,) = gateway.events("worker_died")
         assert (death["pid"], death["how"], death["level"]) == (victim, "was killed by SIGKILL", "error")
+
+
+def test_a_crashed_worker_is_replaced_within_two_seconds(tmp_path: Path) -> None:
+    """By the log's own times. The quickest of three is held to it: whatever else runs here makes others slower."""
+    with serving(tmp_path, app="gateway.app:build", GATEWAY_WORKERS="3") as gateway:
+        took = []
+        for number, first in enumerate(gateway.events("worker_serving"), 1):
+            killed = datetime.now(UTC)
+            os.kill(first["pid"], signal.SIGKILL)
+            await_that(lambda: len(gateway.events("worker_serving")) == 3 + number)  # noqa: B023 -- called in this round
+            served = gateway.events("worker_serving")[-1]
+            assert served["worker"] == first["worker"]
+            took.append((datetime.fromisoformat(served["timestamp"]) - killed).total_seconds())
+        assert [death["next_in_secs"] for death in gateway.events("worker_died")] == [0, 0, 0]
+        assert min(took) < REPLACED_SECS
 
 
 def test_a_worker_that_cannot_be_started_again_costs_its_siblings_nothing(tmp_path: Path) -> None:
