@@ -55,11 +55,6 @@ class BackendHealth:
     running: float | None = None
     waiting: float | None = None
 
-    @property
-    def recovering(self) -> bool:
-        """Whether it is not in rotation yet although its last probe was good."""
-        return self.reason is Reason.RECOVERING
-
 
 class Finding(NamedTuple):
     """What one probe learned.

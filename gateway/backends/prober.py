@@ -95,10 +95,6 @@ class Prober:
             await asyncio.gather(*probes, return_exceptions=True)
             await self._client.aclose()
 
-    async def probe_all(self) -> None:
-        """Probe every backend once, all at the same time; each verdict counts as soon as it is there."""
-        await asyncio.gather(*(self._probe(watched) for watched in self._watched))
-
     @property
     def has_looked(self) -> bool:
         """Whether every backend was probed once."""

@@ -55,7 +55,7 @@ def test_a_backend_that_was_reached_once_is_down_when_it_is_not() -> None:
 
 def test_a_backend_that_was_down_is_taken_back_after_so_many_good_probes_in_a_row() -> None:
     first = after(DOWN, OK)
-    assert (first.state, first.reason, first.recovering) == (State.DOWN, Reason.RECOVERING, True)
+    assert (first.state, first.reason) == (State.DOWN, Reason.RECOVERING)
     assert after(first, OK).state is State.DOWN
     assert after(first, OK, OK).state is State.HEALTHY
     assert after(first, OK, UNREACHABLE, OK, OK).state is State.DOWN
@@ -113,7 +113,7 @@ def test_a_refused_connection_is_no_matter_of_load() -> None:
 def test_an_engine_that_stands_still_is_down_though_it_says_that_it_is_healthy() -> None:
     stalled = after(HEALTHY, OK, around=Circumstances(stalled=True), rules=RULES._replace(down_after=3))
     assert (stalled.state, stalled.reason) == (State.DOWN, Reason.STALLED)
-    assert after(stalled, OK).recovering
+    assert after(stalled, OK).reason is Reason.RECOVERING
     assert after(stalled, OK, OK, OK).state is State.HEALTHY
 
 

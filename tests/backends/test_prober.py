@@ -57,7 +57,7 @@ class Watch:
         """So many rounds, with the clock moved before each."""
         for _ in range(count):
             self.time.advance(each)
-            await self.prober.probe_all()
+            await asyncio.gather(*(self.prober._probe(watched) for watched in self.prober._watched))
         return self.verdict()
 
     @asynccontextmanager
@@ -196,7 +196,7 @@ async def test_an_engine_that_hangs_while_its_server_says_200_is_down_after_the_
     await watch.probes(2)
     assert (watch.verdict().state, watch.verdict().reason) == (State.DOWN, Reason.STALLED)
     backend.metrics = page(running=4, generated=101)
-    assert (await watch.probes()).recovering
+    assert (await watch.probes()).reason is Reason.RECOVERING
     backend.metrics = page(running=4, generated=102)
     assert (await watch.probes(2)).state is State.HEALTHY
 
@@ -270,7 +270,7 @@ async def test_an_engine_that_hangs_is_out_for_the_next_generation_from_the_star
     assert new.prober.has_looked
     assert new.states() == []
     backend.metrics = page(running=4, generated=101)
-    assert (await new.probes(2)).recovering
+    assert (await new.probes(2)).reason is Reason.RECOVERING
     assert new.breaker.standing(0) is Standing.CLOSED
     assert (await new.probes()).state is State.HEALTHY
     assert new.breaker.standing(0) is Standing.HALF_OPEN
@@ -301,7 +301,7 @@ async def test_a_request_that_hangs_at_an_old_worker_makes_a_new_generation_doub
     await new.probes(int(LIMIT) + 2)
     assert (new.verdict().reason, new.told[-1].ours) == (Reason.STALLED, 1)
     old.board.alive(0, new.time.now)
-    assert (await new.probes()).recovering
+    assert (await new.probes()).reason is Reason.RECOVERING
 
 
 async def test_what_is_said_of_one_backend_is_said_of_no_other_by_the_same_name(backend: ScriptedBackend) -> None:
