@@ -55,7 +55,7 @@ class Host:
         made = Companion(chosen, descriptor, self.log, before, **parts)
         companion = await self.scope.enter_async_context(made)
         if not parts:
-            await asyncio.wait_for(companion.first_round(), 10)
+            await asyncio.wait_for(companion.first_round(), 30)
         return companion
 
     def figures(self, family: str) -> dict[tuple[str, ...], float]:
@@ -83,6 +83,18 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)  # noqa: TID251 -- a real prober keeps real time
 
 
+async def probes_go_on(backend: ScriptedBackend) -> None:
+    """Return after two more probes of each of two probers, a probe being three GETs."""
+    asked = len(backend.asked)
+    await until(lambda: len(backend.asked) > asked + 12)
+
+
+def state(board: Board) -> State | None:
+    """The last verdict on the first chat backend; None: there is none."""
+    verdict = board.verdict("chat0")
+    return None if verdict is None else verdict.state
+
+
 async def test_what_it_finds_stands_on_the_board_that_workers_map(host: Host, backend: ScriptedBackend) -> None:
     chosen = settings(backend.url)
     companion = await host.companion(chosen)
@@ -96,7 +108,7 @@ async def test_a_worker_that_suspects_a_backend_has_it_probed_at_once(host: Host
     board = mapped(await host.companion(chosen), chosen)
     await backend.stop()
     board.suspect(0, SystemClock.monotonic() + 1)
-    await until(lambda: (verdict := board.verdict("chat0")) and verdict.state is State.DOWN)
+    await until(lambda: state(board) is State.DOWN)
     assert host.figures("gateway_backend_state")["chat0", "down"] == 1
 
 
@@ -192,8 +204,7 @@ async def test_of_two_generations_the_newer_one_speaks(host: Host, backend: Scri
     chosen = settings(backend.url)
     old = await host.companion(chosen)
     await host.companion(chosen, before=old)
-    rounds = len(backend.asked)
-    await until(lambda: len(backend.asked) > rounds + 12)  # both go on
+    await probes_go_on(backend)
     assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
     assert host.figures("gateway_backend_circuit")["chat0", "closed"] == 1
     assert len(host.logged.entries) == 1  # of what both know nothing more
@@ -220,9 +231,7 @@ async def test_a_circuit_that_the_prober_changed_is_told_once_by_the_newest_gene
     old = await host.companion(chosen)
     new = await host.companion(chosen, before=old)
     await backend.stop()
-    await until(
-        lambda: all((health := one.board.verdict("chat0")) and health.state is State.DOWN for one in (old, new))
-    )
+    await until(lambda: state(old.board) is state(new.board) is State.DOWN)
     await backend.start()
     await until(lambda: all(Breaker(one.board, chosen, SystemClock()).why(0) for one in (old, new)))
     (line,) = [one for one in host.logged.entries if one["event"] == "circuit_changed"]
@@ -243,8 +252,7 @@ async def test_the_end_of_a_generation_that_was_replaced_gives_nobody_the_word(
     with host.totals.page() as descriptor:
         async with Companion(chosen, descriptor, host.log, first) as second:
             third = await host.companion(chosen, before=second)
-    rounds = len(backend.asked)
-    await until(lambda: len(backend.asked) > rounds + 12)  # the first and the third go on
+    await probes_go_on(backend)  # the first's and the third's
     assert host.figures("gateway_backend_state")["chat0", "busy"] == 1
     assert third.board.in_flight(0) == 0
 
@@ -285,7 +293,7 @@ async def test_a_prober_that_cannot_be_made_is_reported_and_made_later(
         aside.rename(certificate)
         await until(lambda: time.pending)
         time.advance(AGAIN_SECS)
-        await until(lambda: (verdict := companion.board.verdict("chat0")) and verdict.state is State.HEALTHY)
+        await until(lambda: state(companion.board) is State.HEALTHY)
 
 
 def boards_open() -> int:

@@ -70,6 +70,11 @@ class Watch:
             task.cancel()
             await asyncio.wait([task])
 
+    async def next_probe(self) -> float:
+        """Move the clock until one more probe has ended; the seconds it took."""
+        count = len(self.told) + 1
+        return await self.until(lambda: len(self.told) == count)
+
     async def until(self, condition: Callable[[], object], step: float = TICK_SECS) -> float:
         """Move the clock step by step until that is so, with probes at their ends before each; the seconds it took."""
         before = self.time.now
@@ -139,23 +144,21 @@ async def test_one_that_is_well_is_looked_at_in_the_interval_and_one_that_is_not
 ) -> None:
     watch = Watch(backend.url)
     async with watch.running():
-        await watch.until(lambda: watch.told)
-        rest = await watch.until(lambda: len(watch.told) == 2)
-        assert rest == pytest.approx(watch.settings.backend_probe_interval_secs, abs=2 * TICK_SECS)
+        await watch.next_probe()
+        assert await watch.next_probe() == pytest.approx(watch.settings.backend_probe_interval_secs, abs=2 * TICK_SECS)
         backend.health = 503
-        await watch.until(lambda: len(watch.told) == 3)
+        await watch.next_probe()
         assert watch.verdict().state is State.DOWN
-        rest = await watch.until(lambda: len(watch.told) == 4)
-        assert rest == pytest.approx(SOON_SECS, abs=2 * TICK_SECS)
+        assert await watch.next_probe() == pytest.approx(SOON_SECS, abs=2 * TICK_SECS)
 
 
 async def test_a_suspected_backend_is_probed_at_once(backend: ScriptedBackend) -> None:
     watch = Watch(backend.url)
     async with watch.running():
-        await watch.until(lambda: watch.told)
+        await watch.next_probe()
         await backend.stop()
         watch.board.suspect(0, watch.time.now + 1)
-        assert await watch.until(lambda: len(watch.told) == 2) <= 2 * TICK_SECS
+        assert await watch.next_probe() <= 2 * TICK_SECS
         assert watch.verdict().state is State.DOWN
 
 
@@ -164,9 +167,9 @@ async def test_a_backend_that_says_that_it_drains_is_draining_at_once_and_health
 ) -> None:
     watch = Watch(backend.url)
     async with watch.running():
-        await watch.until(lambda: watch.told)
+        await watch.next_probe()
         watch.breaker.trip(0, Why.DRAINING)
-        assert await watch.until(lambda: len(watch.told) == 2) <= 2 * TICK_SECS
+        assert await watch.next_probe() <= 2 * TICK_SECS
         assert (watch.verdict().state, watch.verdict().reason) == (State.DRAINING, Reason.DRAINING)
         await watch.until(lambda: watch.breaker.standing(0) is Standing.HALF_OPEN, step=1.0)
         await watch.until(lambda: watch.verdict().state is State.HEALTHY)
@@ -240,13 +243,12 @@ async def test_one_that_did_not_move_between_two_probes_is_looked_at_every_secon
     backend.metrics = page(running=4, generated=100)
     watch.board.begin(0)
     async with watch.running():
-        await watch.until(lambda: len(watch.told) == 2)
-        rest = await watch.until(lambda: len(watch.told) == 3)
-        assert rest == pytest.approx(SOON_SECS, abs=2 * TICK_SECS)
+        await watch.next_probe()
+        await watch.next_probe()
+        assert await watch.next_probe() == pytest.approx(SOON_SECS, abs=2 * TICK_SECS)
         backend.metrics = page(running=4, generated=101)
-        await watch.until(lambda: len(watch.told) == 4)
-        rest = await watch.until(lambda: len(watch.told) == 5)
-        assert rest == pytest.approx(watch.settings.backend_probe_interval_secs, abs=2 * TICK_SECS)
+        await watch.next_probe()
+        assert await watch.next_probe() == pytest.approx(watch.settings.backend_probe_interval_secs, abs=2 * TICK_SECS)
 
 
 async def stalled(backend: ScriptedBackend) -> Watch:
