@@ -43,7 +43,7 @@ async def test_whoever_asks_first_for_the_documentation_and_leaves_keeps_nobody_
         nonlocal loads
         loads += 1
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(30)
         return answer
 
     async def answer(_: Scope, __: Receive, send: Send) -> None:
@@ -53,7 +53,7 @@ async def test_whoever_asks_first_for_the_documentation_and_leaves_keeps_nobody_
     sent: list[Message] = []
     own = Own([], document)
     first = asyncio.create_task(own({"path": "/docs"}, _nothing, _keep(sent)))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first

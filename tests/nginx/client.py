@@ -136,7 +136,7 @@ def trusting(server: NginxServer) -> ssl.SSLContext:
     return context
 
 
-def connect(server: NginxServer, *, seconds: float = 20.0, receive_buffer: int = 0) -> Connection:
+def connect(server: NginxServer, *, seconds: float = 30.0, receive_buffer: int = 0) -> Connection:
     """A TLS connection; `seconds` bounds each read, `receive_buffer` bytes make a small window for slow readers."""
     plain = socket.socket()
     if receive_buffer:
@@ -150,7 +150,7 @@ def connect(server: NginxServer, *, seconds: float = 20.0, receive_buffer: int =
         raise
 
 
-def connect_plain(port: int, *, seconds: float = 20.0) -> Connection:
+def connect_plain(port: int, *, seconds: float = 30.0) -> Connection:
     """A connection without TLS."""
     return Connection(socket.create_connection(("127.0.0.1", port), timeout=seconds))
 

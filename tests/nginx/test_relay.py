@@ -27,7 +27,7 @@ def test_each_event_arrives_before_the_next_one_is_made(edge: NginxServer, upstr
         for event in events:
             exchange_.send(_chunk(event))
             # The next event is made when the client has this one: a proxy that holds anything back ends here.
-            assert seen.acquire(timeout=10)
+            assert seen.acquire(timeout=30)
         exchange_.send(b"0\r\n\r\n")
 
     upstream.script = stream
@@ -123,16 +123,16 @@ def test_a_client_that_leaves_is_gone_for_the_gateway_too(
         if phase == "in its middle":
             exchange_.send(STREAM_HEAD + _chunk(b"data: 1\n\n"))
         begun.set()
-        if exchange_.wait_for_departure(10):
+        if exchange_.wait_for_departure(30):
             noticed.set()
 
     upstream.script = wait
     with connect(edge) as connection:
         connection.send(POST + (request("/second") if leave == "pipelined" else b""))
-        assert begun.wait(10)
+        assert begun.wait(30)
         if leave == "reset":
             connection.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert noticed.wait(10)
+    assert noticed.wait(30)
     upstream.next()
     assert upstream.count() == 0
 

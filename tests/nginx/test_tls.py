@@ -32,7 +32,7 @@ WEAK_SUITES = [
 
 
 def _handshake(server: NginxServer, context: ssl.SSLContext) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", server.https_port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", server.https_port), timeout=30)
     try:
         return context.wrap_socket(plain, server_hostname="localhost")
     except BaseException:
@@ -168,7 +168,7 @@ def test_over_http_2_events_arrive_one_by_one_and_a_departure_is_seen(edge: Ngin
         assert curl.stdout is not None
         assert curl.stdout.readline() == b"data: 1\n"
         curl.kill()
-    assert noticed.wait(10)
+    assert noticed.wait(30)
 
 
 def test_both_protocols_are_offered(edge: NginxServer) -> None:

@@ -185,7 +185,7 @@ def test_a_scrape_in_the_midst_of_a_departure_counts_it_once() -> None:
         with totals.page() as page:
             Metrics(page).count(m.DISCONNECTS, "queued")
             with scraped:
-                assert scraped.wait_for(lambda: seen[-1] >= number, 10)  # noqa: B023 -- called here alone
+                assert scraped.wait_for(lambda: seen[-1] >= number, 30)  # noqa: B023 -- called here alone
     scraper.join()
     assert seen == sorted(seen)
     assert counted(totals) == 300

@@ -39,7 +39,7 @@ def test_without_a_control_port_there_is_none() -> None:
         process.terminate()
         assert line.startswith("ready http://127.0.0.1:")
         assert "control" not in line
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("flag", ["--task", "--disable-log-requests", "--swap-space", "--no-such-flag"])
