@@ -70,8 +70,8 @@ EDGE = Section(
             "a client that never reads, in any phase, the gateway's own paths among them",
             "reset after CLIENT_WRITE_TIMEOUT_SECS; one that reads slowly is not",
             (
-                "server/test_connection.py::test_a_client_that_takes_nothing_is_reset_in_every_phase",
-                "server/test_connection.py::test_a_slow_but_steady_reader_gets_all_of_its_answer",
+                "server/test_untaken_answers.py::test_a_client_that_takes_nothing_is_reset_in_every_phase",
+                "server/test_untaken_answers.py::test_a_slow_but_steady_reader_gets_all_of_its_answer",
             ),
         ),
         Row(
