@@ -161,6 +161,12 @@ class Echo:
         await reply(send, await read_body(receive))
 
 
+async def receive_until_gone(receive: Receive) -> None:
+    """Read the body away, and wait for the departure or the answer's end."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def turns(count: int = 3) -> None:
     """What was sent on the loopback is read within three turns of the loop."""
     for _ in range(count):
