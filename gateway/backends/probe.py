@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.backends.health import Finding
 from gateway.backends.reasons import Reason
+from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
 from gateway.backends.vllm_metrics import MAX_PAGE_BYTES, Figures, read_figures
 from gateway.core.clock import Clock
@@ -69,8 +70,7 @@ def trusted(settings: BackendSettings, ca_file: Path | None) -> ssl.SSLContext:
 
     To read the authorities is 20 ms.
     """
-    singles = (settings.text2sql_backend, settings.embed_backend, settings.rerank_backend)
-    if any(url.lower().startswith("https:") for url in (*settings.chat_backends, *singles)):
+    if any(backend.url.lower().startswith("https:") for _, backend in build_roster(settings).backends()):
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
