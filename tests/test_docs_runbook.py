@@ -26,7 +26,7 @@ CODE = re.findall(r"`([^`\n]+)`", PAGE) + [
 ]
 REHEARSAL = PAGE.partition("\n## Rehearse it\n")[2].partition("\n**Is it still so?**")[0]
 PORTS = ("8101", "8102", "8201", "8202", "9000")
-PATIENCE_SECS = 100
+PATIENCE_SECS = 220
 
 
 def rows(section: str) -> list[list[str]]:

@@ -95,7 +95,7 @@ def complaints(log: str) -> list[str]:
     return [line for line in log.splitlines() if ":CONSOLE" in line]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_chromium_renders_every_path_without_network_or_complaint(
     client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
@@ -114,7 +114,7 @@ async def inline(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"<!doctype html><style>p{color:red}</style><p>red</p>"})
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_violation_of_the_policy_would_be_seen(tmp_path: Path) -> None:
     async with serving(inline) as url:
         _, log = await browse(url, tmp_path)

@@ -30,7 +30,7 @@ OTHER_ROWS = (
     "core: ms for fixed work",
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ class SilentGateway(Gateway):
         return "(written to /dev/full)"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_a_stop_with_a_hundred_streams_cuts_none(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     limits = {"MAX_RPS_PER_IP": 1000, "RPS_BURST": 1000, "MAX_INFLIGHT_PER_IP": STREAMS}
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, **limits)

@@ -108,7 +108,7 @@ def shared(*servers: Simulator) -> bool:
     return all(state["running"] >= CLIENTS // 3 and state["waiting"] == 0 for state in states)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 def test_one_of_two_dies_at_80_percent_load_and_nothing_collapses(make_gateway: MakeGateway) -> None:
     with server() as first, server() as second:
         gateway = make_gateway(Fleet({"chat0": first, "chat1": second}), GATEWAY_WORKERS=2, **FREE)

@@ -19,7 +19,7 @@ from gateway.cli.demo.examples import SQL_QUESTION, examples
 from gateway.cli.demo.log_line import compact, parse
 from gateway.simulator.content.sql import answer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def children_of(pid: int) -> set[int]:

@@ -18,7 +18,7 @@ from tests.support.front_door import FrontDoor, front_door
 from tests.support.gateway import KEY, Gateway
 
 # Fetching or building nginx's image may take minutes, once; one process, because a gateway takes seconds to start.
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.xdist_group("curl")]
+pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("curl")]
 
 BURST = 12
 NUMBERS = itertools.count(1)

@@ -12,7 +12,7 @@ from tests.support.front_door import FrontDoor, front_door
 from tests.support.gateway import KEY, Gateway, wait_until
 
 # Fetching the client or nginx's image may take minutes, once; one process, because a gateway takes seconds to start.
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("node")]
 
 Ask = Callable[..., dict[str, Any]]
 

@@ -12,7 +12,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Fetching or building the image may take minutes, once; the bound is meant for the tests.
     for item in items:
         if "tests/nginx/" in item.path.as_posix():
-            item.add_marker(pytest.mark.timeout(60, func_only=True), append=False)
+            item.add_marker(pytest.mark.timeout(240, func_only=True), append=False)
 
 
 @pytest.fixture(scope="session")

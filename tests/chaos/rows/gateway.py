@@ -68,8 +68,8 @@ GATEWAY = Section(
             "SIGHUP with settings or code that will not do",
             "the old workers serve on",
             (
-                "server/test_reload.py::test_settings_that_will_not_do_leave_the_workers_as_they_are",
-                "server/test_reload.py::test_new_workers_that_do_not_come_up_leave_the_old_ones_as_they_are",
+                "server/test_reload_faults.py::test_settings_that_will_not_do_leave_the_workers_as_they_are",
+                "server/test_reload_faults.py::test_new_workers_that_do_not_come_up_leave_the_old_ones_as_they_are",
             ),
         ),
         Row(
@@ -77,7 +77,7 @@ GATEWAY = Section(
             "all of it ends; the reload goes on",
             (
                 "server/test_reload.py::test_a_stop_in_the_midst_of_a_reload_ends_all_of_it",
-                "server/test_reload.py::test_old_workers_that_die_in_the_midst_of_a_reload_stop_it_in_nothing",
+                "server/test_reload_faults.py::test_old_workers_that_die_in_the_midst_of_a_reload_stop_it_in_nothing",
             ),
         ),
         Row(
