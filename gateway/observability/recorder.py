@@ -31,7 +31,7 @@ class Recorder:
         self._metrics = metrics
         self._writer = writer
         self._clock = clock
-        self._render: Callable[[RequestContext, float, float], bytes] = console_line if console else JsonLine()
+        self._render: Callable[[RequestContext, float, float], bytes] = console_line if console else JsonLine().__call__
         self._answers = Opened(self._open_answers)
         self._waits = Opened(partial(metrics.distribution, m.QUEUE_WAIT))
         self._firsts = Opened(partial(metrics.distribution, m.FIRST_TOKEN))
