@@ -4,6 +4,10 @@ import asyncio
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
+from gateway.core.structs import stored_plainly
+
 
 class Cut(StrEnum):
     """Why a request was ended by something other than itself."""
@@ -24,7 +28,8 @@ class Cut(StrEnum):
     """The drain's time is over."""
 
 
-class Lifeline:
+@stored_plainly
+class Lifeline(Struct, eq=False):  # made per request: see core/structs.py
     """Cancels a request's task and remembers why.
 
     A cut is a task cancellation, so whatever the request holds (slot, queue place, backend connection) is released
@@ -33,12 +38,9 @@ class Lifeline:
     raised again.
     """
 
-    __slots__ = ("_pending", "_task", "reason")
-
-    def __init__(self, task: "asyncio.Task[Any] | None") -> None:
-        self._task = task
-        self._pending = 0
-        self.reason: Cut | None = None
+    _task: "asyncio.Task[Any] | None"
+    _pending: int = 0
+    reason: Cut | None = None
 
     def cut(self, reason: Cut) -> None:
         """End the request; the first reason stays, except that a client's departure also ends a farewell.

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import re
 from collections.abc import Callable
+from functools import partial
 
 from gateway.core.asgi import (
     CONNECTION_EXTENSION,
@@ -64,9 +65,9 @@ class RequestScope:
         connection = ctx.connection
         self._live.add(ctx)
         if connection is not None:
-            connection.watch(lambda: leave(ctx))
+            connection.watch(partial(leave, ctx))
         try:
-            await self._app(scope, receive, _answering(ctx, send))
+            await self._app(scope, receive, partial(_answer, ctx, send))
         finally:
             self._live.discard(ctx)
             ctx.lifeline.finish()
@@ -81,18 +82,19 @@ class RequestScope:
             ctx.lifeline.cut(Cut.SHUTDOWN)
 
     def _begin(self, scope: Scope) -> RequestContext:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- an ASGI server runs every request in a task
         client = scope.get("client")
         request_id = f"{self._prefix}{next(self._numbers)}"
         path = scope["path"]
         extensions = scope.get("extensions", {})
         fields = extensions.get(FIELDS_EXTENSION) or fields_of(scope["headers"])
+        connection = extensions.get(CONNECTION_EXTENSION)
+        task = asyncio.current_task() if connection is None else connection.task
+        assert task is not None  # noqa: S101 -- an ASGI server runs every request in a task
         ctx = scope[CONTEXT_KEY] = RequestContext(
             request_id=request_id,
             endpoint=self._find(path, scope["raw_path"]) or UNKNOWN,
             lifeline=Lifeline(task),
-            connection=extensions.get(CONNECTION_EXTENSION),
+            connection=connection,
             started=self._clock.monotonic(),
             method=scope["method"],
             path=path,
@@ -110,20 +112,16 @@ def leave(ctx: RequestContext) -> None:
     ctx.lifeline.cut(_CLIENT_GONE)
 
 
-def _answering(ctx: RequestContext, send: Send) -> Send:
+async def _answer(ctx: RequestContext, send: Send, message: Message) -> None:
     """`send`, with the request's own fields on the answer and its size and status noted."""
-
-    async def answer(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            ctx.answer_started = True
-            ctx.status = message["status"]
-            message["headers"] = message["headers"] + ctx.answer_headers
-        else:
-            ctx.bytes_out += len(message.get("body", b""))
-            ctx.answer_complete = not message.get("more_body", False)
-        await send(message)
-
-    return answer
+    if message["type"] == "http.response.start":
+        ctx.answer_started = True
+        ctx.status = message["status"]
+        message["headers"] = message["headers"] + ctx.answer_headers
+    else:
+        ctx.bytes_out += len(message.get("body", b""))
+        ctx.answer_complete = not message.get("more_body", False)
+    await send(message)
 
 
 def _conclude(ctx: RequestContext) -> None:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from gateway.core.asgi import Headers, Send
 from gateway.core.clock import Clock
 from gateway.core.context import Phase, RequestContext
+from gateway.core.structs import stored_plainly
 from gateway.proxy.watchdog import Watchdog
 
 EVENT_STREAM_HEAD: Headers = [
@@ -18,7 +21,8 @@ EVENT_STREAM_HEAD: Headers = [
 _ANSWERING = Phase.ANSWERING
 
 
-class ClientSide:
+@stored_plainly
+class ClientSide(Struct, eq=False):  # made per request: see core/structs.py
     """One answer on its way out.
 
     Attributes:
@@ -27,14 +31,11 @@ class ClientSide:
         on_first_token: called once, when a token is on its way for the first time.
     """
 
-    __slots__ = ("_ctx", "_send", "clock", "on_first_token", "watchdog")
-
-    def __init__(self, ctx: RequestContext, send: Send, watchdog: Watchdog, clock: Clock) -> None:
-        self._ctx = ctx
-        self._send = send
-        self.watchdog = watchdog
-        self.clock = clock
-        self.on_first_token: Callable[[], None] | None = None
+    _ctx: RequestContext
+    _send: Send
+    watchdog: Watchdog
+    clock: Clock
+    on_first_token: Callable[[], None] | None = None
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer; its length is stated here."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.lifeline import Cut
 from gateway.core.looks import Looks
+from gateway.core.structs import stored_plainly
 from gateway.proxy.settings import ProxySettings
 
 ROUND_SECS = 1.0
@@ -20,7 +23,8 @@ _FIRST_TOKEN = Cut.FIRST_TOKEN
 _LIFETIME = Cut.LIFETIME
 
 
-class Watchdog:
+@stored_plainly
+class Watchdog(Struct, eq=False):  # made per request: see core/structs.py
     """What happened last in one request, in seconds of the monotonic clock.
 
     While the client keeps us from reading, the idle cap stands still and the client's own cap counts.
@@ -32,17 +36,14 @@ class Watchdog:
         writing_since: when the write began that the client has not taken yet, or when it last took some of it.
     """
 
-    __slots__ = ("_clock", "_looked_since", "_untaken", "ctx", "streaming_since", "token_at", "writing_since")
-
-    def __init__(self, ctx: RequestContext, clock: Clock) -> None:
-        self.ctx = ctx
-        self.streaming_since: float | None = None
-        self.token_at: float | None = None
-        self.writing_since: float | None = None
-        self._clock = clock
-        self._looked_since: float | None = None
-        """`writing_since`, when it was last looked how far the write had come."""
-        self._untaken = 0
+    ctx: RequestContext
+    _clock: Clock
+    streaming_since: float | None = None
+    token_at: float | None = None
+    writing_since: float | None = None
+    _looked_since: float | None = None
+    """`writing_since`, when it was last looked how far the write had come."""
+    _untaken: int = 0
 
     def expect_tokens(self) -> None:
         """From now on it is a stream: the first token's cap counts."""

@@ -2,7 +2,10 @@
 
 import asyncio
 
+from msgspec import Struct
+
 from gateway.core.asgi import Headers
+from gateway.core.structs import stored_plainly
 from gateway.server.refusal import status_line
 from gateway.server.wire import Wire
 
@@ -18,7 +21,8 @@ NUL, LINE_FEED, CARRIAGE_RETURN = b"\0\n\r"
 as_line = b": ".join
 
 
-class AnswerWriter:
+@stored_plainly
+class AnswerWriter(Struct, eq=False):  # made per request: see core/structs.py
     """Writes one answer: at once (`answer`), or in pieces (`start`, `push`, `finish`; messages' are `begin`, `write`).
 
     The head decides how the body is framed: by its length where that is stated, else by chunks, for HTTP/1.0 by the
@@ -32,30 +36,20 @@ class AnswerWriter:
         gone: whether the connection was lost before that.
     """
 
-    __slots__ = (
-        "_chunked",
-        "_held",
-        "_left",
-        "_mute",
-        "_news",
-        "_wire",
-        "complete",
-        "gone",
-        "keep_alive",
-        "more_body",
-        "started",
-    )
-
-    def __init__(self, wire: Wire) -> None:
-        self.more_body = self.keep_alive = self._chunked = True
-        self.started = self.complete = self.gone = self._mute = False
-        self._wire = wire
-        self._news: asyncio.Future[None] | None = None
-        """What somebody waits for who wants to know of the answer's end too."""
-        self._held = b""
-        """The head of an answer of stated length: it leaves with the body, one packet and one system call for both."""
-        self._left: int | None = None
-        """Bytes of the stated length that are still to be written; None when none was stated."""
+    _wire: Wire
+    more_body: bool = True
+    keep_alive: bool = True
+    started: bool = False
+    complete: bool = False
+    gone: bool = False
+    _chunked: bool = True
+    _mute: bool = False
+    _news: "asyncio.Future[None] | None" = None
+    """What somebody waits for who wants to know of the answer's end too."""
+    _held: bytes = b""
+    """The head of an answer of stated length: it leaves with the body, one packet and one system call for both."""
+    _left: int | None = None
+    """Bytes of the stated length that are still to be written; None when none was stated."""
 
     # core.asgi.ClientConnection
 

@@ -5,45 +5,36 @@ import logging
 import secrets
 from collections.abc import Callable
 
+from msgspec import field
+
 from gateway.core.asgi import ASGIApp, Message, Scope
 from gateway.core.errors import GatewayError
+from gateway.core.structs import stored_plainly
 from gateway.server.answer_writer import AnswerWriter
 from gateway.server.refusal import refusal
-from gateway.server.wire import Wire
 
 logger = logging.getLogger(__name__)
 
 
-class Exchange(AnswerWriter):
+@stored_plainly
+class Exchange(AnswerWriter, eq=False):
     """One request and its answer; also the request's `core.asgi.ClientConnection`.
 
-    Args:
-        wire: the connection that it came on.
-        body: the whole of its body, where that came with the head.
-
     Attributes:
-        waiting: bytes that have come of the request's body and were not yet received by the application.
-        task: what runs it.
+        task: what runs it; None before its beginning.
+        parts: what has come of the request's body and was not yet received by the application: joined when it is
+            received, as a body may come in a thousand parts at once.
+        waiting: bytes of that.
     """
 
-    __slots__ = ("_body_received", "_broken", "_expects_continue", "_on_gone", "_parts", "task", "waiting")
-
-    def __init__(self, wire: Wire, body: bytes | None = None) -> None:
-        super().__init__(wire)
-        self.task: asyncio.Task[None] | None = None
-        self._parts: list[bytes]
-        """What `waiting` counts: joined when it is received, as a body may come in a thousand parts at once."""
-        if body is None:
-            self._parts = []
-            self.waiting = 0
-        else:
-            self._parts = [body]
-            self.waiting = len(body)
-            self.more_body = False
-        self._on_gone: Callable[[], None] | None = None
-        self._broken: GatewayError | None = None
-        """Why the rest of the body will never come, though the client is there to be told."""
-        self._expects_continue = self._body_received = False
+    task: "asyncio.Task[None] | None" = None
+    parts: list[bytes] = field(default_factory=list)
+    waiting: int = 0
+    _on_gone: Callable[[], None] | None = None
+    _broken: GatewayError | None = None
+    """Why the rest of the body will never come, though the client is there to be told."""
+    _expects_continue: bool = False
+    _body_received: bool = False
 
     def adapt(self, *, chunks: bool, head_only: bool, expects_continue: bool) -> None:
         """What is unusual about the request: HTTP/1.0 knows no chunks, a HEAD gets no body, a body may be asked for."""
@@ -77,7 +68,7 @@ class Exchange(AnswerWriter):
 
     def feed(self, data: bytes) -> None:
         """More of the request's body has come."""
-        self._parts.append(data)
+        self.parts.append(data)
         self.waiting += len(data)
         if self._news is not None:
             self._wake()
@@ -119,7 +110,7 @@ class Exchange(AnswerWriter):
             return None
         self._body_received = True
         self.waiting = 0
-        parts = self._parts
+        parts = self.parts
         return parts.pop() if len(parts) == 1 else self._joined()
 
     async def room(self) -> None:
@@ -165,7 +156,7 @@ class Exchange(AnswerWriter):
         self._expects_continue = False
         while not (self.gone or self.complete):
             if not self._body_received and (self.waiting or not self.more_body):
-                parts = self._parts
+                parts = self.parts
                 body = parts.pop() if len(parts) == 1 else self._joined()
                 self.waiting = 0
                 self._body_received = not self.more_body
@@ -197,8 +188,8 @@ class Exchange(AnswerWriter):
             raise RuntimeError(f"{kind} has no place at this point of an answer")
 
     def _joined(self) -> bytes:
-        body = b"".join(self._parts)
-        self._parts.clear()
+        body = b"".join(self.parts)
+        self.parts.clear()
         return body
 
     def _end_without_end(self) -> None:

@@ -1,14 +1,17 @@
 """What does the backend say? Bytes in, one answer out; no I/O."""
 
 import httptools
+from msgspec import Struct, field
 
 from gateway.core.asgi import Headers
 from gateway.core.chunks import sole_chunk, whole_chunks
+from gateway.core.structs import stored_plainly
 from gateway.upstream.parser import MAX_FRAMING_BYTES, BadAnswerError, Parser
 from gateway.upstream.usual import LENGTH_NAME, MAX_DIGITS, UsualAnswer, UsualStream
 
 
-class Answer:
+@stored_plainly
+class Answer(Struct, eq=False):  # made per request: see core/structs.py
     """One answer.
 
     Args:
@@ -28,39 +31,28 @@ class Answer:
         reusable: the connection may carry another request.
     """
 
-    __slots__ = (
-        "_framing",
-        "_head",
-        "_left",
-        "_method",
-        "_parser",
-        "behind",
-        "between_chunks",
-        "complete",
-        "content_length",
-        "content_type",
-        "head_done",
-        "headers",
-        "pieces",
-        "reusable",
-        "status",
-        "touched",
-    )
-    _head: bytes
+    _parser: Parser | None = field(default_factory=Parser)
+    _method: bytes = b"POST"
+    status: int = 0
+    headers: Headers = []
+    content_type: bytes = b""
+    content_length: int | None = None
+    head_done: bool = False
+    complete: bool = False
+    pieces: list[bytes] = []
+    behind: int = 0
+    touched: bool = False
+    between_chunks: bool = False
+    reusable: bool = False
+    _framing: int = 0
+    _left: int = 0
+    _head: bytes = b""
     """The head of a stream that was recognised: llhttp must read it before it can read what follows."""
 
-    def __init__(self, parser: Parser | None = None, method: bytes = b"POST") -> None:
-        self.status = 0
-        self.headers: Headers = []
-        self.content_type = b""
-        self.content_length: int | None = None
-        self.head_done = self.complete = self.touched = self.reusable = self.between_chunks = False
-        self.behind = self._framing = self._left = 0
-        if parser is None:
-            parser = Parser()
-        self._parser: Parser | None = parser
-        self._method = method
-        self.pieces = parser.pieces
+    def __post_init__(self) -> None:
+        """The parser puts the body's bytes where they are taken."""
+        if self._parser is not None:
+            self.pieces = self._parser.pieces
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the socket.

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 
 from gateway.core.context import Phase
+from gateway.core.structs import stored_plainly
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import BackendConnection
@@ -55,8 +56,7 @@ class Http11Client:
             progress.phase = _WAITING
         replaced = False
         while True:
-            reply = Http11Reply(connection.parser, request.method)
-            reply.connection, reply.pool = connection, pool
+            reply = Http11Reply(connection.parser, request.method, connection=connection, pool=pool)
             try:
                 connection.ask(head, request.body, reply)
                 while not reply.head_done:
@@ -135,7 +135,8 @@ class Http11Client:
         return self._tls
 
 
-class Http11Reply(Answer):
+@stored_plainly
+class Http11Reply(Answer, eq=False):
     """`Reply` on a connection of the pool: the answer itself, which is one object less for each request.
 
     Attributes:
@@ -143,9 +144,8 @@ class Http11Reply(Answer):
         pool: where the connection goes then.
     """
 
-    __slots__ = ("connection", "pool")
-    connection: BackendConnection | None
-    pool: Pool
+    connection: BackendConnection | None = None
+    pool: Pool = None  # type: ignore[assignment]  # set where it is made: a field without a default may not follow
 
     async def read(self) -> bytes:
         """What has arrived since the last call; b"" at the clean end. See `protocol.Reply`."""

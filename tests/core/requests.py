@@ -55,6 +55,10 @@ class FakeConnection:
         self.told = told
         self.on_gone: Callable[[], None] | None = None
 
+    @property
+    def task(self) -> "asyncio.Task[None] | None":
+        return asyncio.current_task()
+
     def watch(self, on_gone: Callable[[], None]) -> None:
         self.on_gone = on_gone
 

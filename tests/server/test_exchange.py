@@ -200,7 +200,7 @@ async def test_a_body_that_is_not_as_long_as_stated_is_no_complete_answer(body: 
 
 
 def test_a_body_that_came_with_its_head_waits_until_it_is_taken() -> None:
-    exchange = Exchange(Paper(), b"body")
+    exchange = Exchange(Paper(), more_body=False, parts=[b"body"], waiting=4)
     assert (exchange.waiting, exchange.more_body) == (4, False)
     assert exchange.take_body() == b"body"
     assert exchange.waiting == 0
