@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
@@ -70,11 +70,11 @@ class Application:
         self._chain = chain
         self._lifespan = lifespan
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer one request, or live from the worker's start to its end."""
-        if scope["type"] != "lifespan":
-            await self._chain(scope, receive, send)
-            return
+        return self._live(receive, send) if scope["type"] == "lifespan" else self._chain(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         async with self._lifespan():
             await send({"type": "lifespan.startup.complete"})

@@ -15,7 +15,8 @@ RETRY_SECS = 1.0
 
 UNCOMPRESSED = frozenset({b"", b"identity"})
 
-Plan = Callable[[RequestContext], Awaitable[None]]
+Plan = Callable[[RequestContext], Awaitable[None] | None]
+"""Plans at once, or gives what is to be awaited for it."""
 
 # Read once: see core/context.py.
 _BODY = Phase.BODY
@@ -69,7 +70,9 @@ class ReadBody:
             self._hold(ctx, 0, len(body))
         try:
             ctx.body = body
-            await self._plan(ctx)
+            planning = self._plan(ctx)
+            if planning is not None:
+                await planning
             await self._app(scope, receive, send)
         finally:
             self._held -= len(body)

@@ -1,7 +1,7 @@
 """What does it ask for, and of whom? The body's deciding fields, the route, and the bytes that go to the backend."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import orjson
 from msgspec import Struct
@@ -56,12 +56,17 @@ class Planner:
         self._limits = limits
         self.context_of = context_of
 
-    async def plan(self, ctx: RequestContext) -> None:
-        """Set `ctx.plan`, or raise what is wrong with the body as a GatewayError."""
+    def plan(self, ctx: RequestContext) -> Awaitable[None] | None:
+        """Set `ctx.plan`, or raise what is wrong with the body as a GatewayError: at once, or where that is awaited."""
         if len(ctx.body) > THREAD_BYTES:
-            plan = await asyncio.to_thread(self._decide, ctx)
-        else:
-            plan = self._decide(ctx)
+            return self._plan_aside(ctx)
+        self._settle(ctx, self._decide(ctx))
+        return None
+
+    async def _plan_aside(self, ctx: RequestContext) -> None:
+        self._settle(ctx, await asyncio.to_thread(self._decide, ctx))
+
+    def _settle(self, ctx: RequestContext, plan: Plan) -> None:
         ctx.plan = plan
         ctx.group = plan.route.group.name
         ctx.streamed = plan.peeked.stream and ctx.endpoint.streams
@@ -80,8 +85,8 @@ class Planner:
 
     def _decide(self, ctx: RequestContext) -> Plan:
         peeked = peek(ctx.body)
-        route = self._registry.resolve(ctx.endpoint, peeked.model)
-        check_request(peeked, ctx.dialect, self._limits)
+        route = self._registry.resolve(ctx.endpoint, peeked.model, ctx.principal.models)
+        check_request(peeked, ctx.endpoint.dialect, self._limits)
         check_model_fit(peeked, context=self.context_of(route.group))
         return Plan(route, self._rewrite(ctx, peeked, route), peeked)
 

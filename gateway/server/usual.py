@@ -1,7 +1,9 @@
 """Is this a request whose head was read before? What llhttp has read once is recognised, not read again."""
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from gateway.core.asgi import Fields, Headers, fields_of
 from gateway.server.head import MAX_HEADERS
@@ -27,7 +29,7 @@ MEANINGFUL: Final = frozenset({b"connection", b"proxy-connection", b"transfer-en
 """Fields that decide what other bytes mean, beside the length."""
 
 
-class UsualRequest(NamedTuple):
+class UsualRequest(Struct, frozen=True):
     """What llhttp and our own checks made of a head; shared by all requests that repeat it, so nobody alters it.
 
     Attributes:

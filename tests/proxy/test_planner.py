@@ -36,7 +36,9 @@ class Desk:
 
     async def plan(self, body: bytes | dict[str, Any], endpoint: Endpoint = CHAT) -> RequestContext:
         ctx = context(endpoint, body=body if isinstance(body, bytes) else orjson.dumps(body))
-        await self._planner.plan(ctx)
+        planning = self._planner.plan(ctx)
+        if planning is not None:
+            await planning
         return ctx
 
     async def sent(self, body: bytes | dict[str, Any], endpoint: Endpoint = CHAT) -> bytes:

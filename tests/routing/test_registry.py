@@ -5,7 +5,7 @@ import pytest
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import ModelNotFoundError, WrongModelKindError
 from gateway.core.fleet import Backend, BackendGroup
-from gateway.routing.registry import Registry
+from gateway.routing.registry import Registry, Route
 
 CHAT = BackendGroup(
     "chat", ModelKind.CHAT, "qwen", ("Qwen/Qwen2.5-7B-Instruct",), (Backend("chat0", "http://c0:8000"),)
@@ -34,7 +34,7 @@ def test_the_backends_own_name_is_a_name_too() -> None:
 
 def test_a_missing_model_means_the_default_of_the_path() -> None:
     assert REGISTRY.resolve(CHAT_PATH, None).group is CHAT
-    assert REGISTRY.resolve(SQL_PATH, None) == (SQL, "text2sql")
+    assert REGISTRY.resolve(SQL_PATH, None) == Route(SQL, "text2sql")
     assert REGISTRY.resolve(RERANK_PATH, None).group is EMBED
 
 
