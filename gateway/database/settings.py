@@ -14,7 +14,8 @@ class DatabaseSettings(RoomSettings):
     """The database, and what is kept in it."""
 
     data_path: Path = Field(
-        Path("./data"),
+        Path("data"),
+        validate_default=True,
         description="Directory on a disk that outlives restarts, for this gateway alone: the SQLite file, if "
         "DATABASE_URL is not set, and what waits for a database that is away. Made with mode 0700.",
     )

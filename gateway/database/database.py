@@ -1,0 +1,65 @@
+"""What is the one way to the database? Its repositories, and when it is open."""
+
+import asyncio
+from typing import Self
+
+from gateway.core.clock import Clock, SystemClock
+from gateway.database.audit import Audit
+from gateway.database.changes import Changes
+from gateway.database.engine import make_async_engine
+from gateway.database.errors import translated
+from gateway.database.keys import Keys
+from gateway.database.named import Backends, Named
+from gateway.database.revisions import ensure
+from gateway.database.rows import Backend, Model, Organization
+from gateway.database.settings import DatabaseSettings
+from gateway.database.tables import BACKENDS, MODELS, ORGANIZATIONS
+from gateway.database.transactions import Transactions
+from gateway.database.usage import Ledger
+
+
+class Database:
+    """The durable state of all gateways that share it; a scope, for one event loop.
+
+    Attributes:
+        keys: API keys.
+        organizations: those with limits or choices of their own.
+        models: those that the admin API made.
+        backends: likewise, and who is drained.
+        usage: the ledger.
+        audit: who changed what.
+        changes: the number of the last change.
+    """
+
+    def __init__(self, settings: DatabaseSettings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._engine = make_async_engine(settings)
+        transactions = Transactions(self._engine, settings.database_timeout_secs, clock or SystemClock())
+        self.keys = Keys(transactions)
+        self.organizations = Named(transactions, "organization", ORGANIZATIONS, Organization)
+        self.models = Named(transactions, "model", MODELS, Model)
+        self.backends = Backends(transactions, "backend", BACKENDS, Backend)
+        self.usage = Ledger(transactions, settings)
+        self.audit = Audit(transactions)
+        self.changes = Changes(transactions)
+
+    async def open(self) -> None:
+        """See that the schema is this version's, or make it so; may be tried again after a failure.
+
+        Raises:
+            DatabaseUnavailableError: there is no database now.
+            SchemaError: its schema is not this version's, and DATABASE_AUTO_UPGRADE is off or cannot help.
+        """
+        await asyncio.to_thread(ensure, self._settings)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        with translated():
+            await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,1 @@
+"""A file each, which is never changed once it was released."""
