@@ -1,4 +1,4 @@
-"""Which models may be asked for? Every configured name and alias, the OpenAI way."""
+"""Which models may be asked for? Every configured name and alias that the key allows, the OpenAI way."""
 
 from gateway.api.fleet import FleetView
 from gateway.api.own_path import OwnPath
@@ -6,6 +6,8 @@ from gateway.api.schemas.own import Model, ModelList
 from gateway.backends.roster import Roster
 from gateway.core.errors import ModelNotFoundError
 from gateway.core.fleet import BackendGroup
+from gateway.core.principal import MASTER, Principal
+from gateway.routing.registry import may_use
 
 MAX_SHOWN_NAME = 64
 """Characters of a made-up model name that an error message repeats."""
@@ -26,22 +28,34 @@ def models_paths(roster: Roster, fleet: FleetView, created: int) -> list[OwnPath
             max_model_len=fleet.max_model_len(group),
         )
 
+    def names_for(principal: Principal) -> dict[str, BackendGroup]:
+        return {name: group for name, group in groups.items() if may_use(group, principal.models)}
+
+    def list_for(principal: Principal) -> ModelList:
+        return ModelList(data=[card(name, group) for name, group in names_for(principal).items()])
+
+    def retrieve_for(principal: Principal, model_id: str) -> Model:
+        known = names_for(principal)
+        group = known.get(model_id)
+        if group is None:
+            shown = model_id if len(model_id) <= MAX_SHOWN_NAME else f"{model_id[:MAX_SHOWN_NAME]}..."
+            names = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
+            raise ModelNotFoundError(f"The model `{shown}` does not exist. Known models: {names}.", param="model")
+        return card(model_id, group)
+
+    # What follows is read by the documentation, which describes them for a key that allows all.
+
     def list_models() -> ModelList:
-        """Every configured model and alias, whether or not its backends are up."""
-        return ModelList(data=[card(name, group) for name, group in groups.items()])
+        """Every configured model and alias that the key allows, whether or not its backends are up."""
+        return list_for(MASTER)
 
     def retrieve_model(model_id: str) -> Model:
         """One model; its slash may be written plainly or as %2F."""
-        group = groups.get(model_id)
-        if group is None:
-            shown = model_id if len(model_id) <= MAX_SHOWN_NAME else f"{model_id[:MAX_SHOWN_NAME]}..."
-            known = ", ".join(f"`{name}`" for name in sorted(groups))
-            raise ModelNotFoundError(f"The model `{shown}` does not exist. Known models: {known}.", param="model")
-        return card(model_id, group)
+        return retrieve_for(MASTER, model_id)
 
     return [
-        OwnPath("/v1/models", "Models", list_models, sparse=True),
-        OwnPath("/v1/models/{model_id:path}", "Models", retrieve_model, sparse=True),
+        OwnPath("/v1/models", "Models", list_models, sparse=True, answer_to=list_for),
+        OwnPath("/v1/models/{model_id:path}", "Models", retrieve_model, sparse=True, answer_to=retrieve_for),
     ]
 
 

@@ -23,6 +23,7 @@ from gateway.core.errors import (
     HeadTooLargeError,
     InvalidApiKeyError,
     MethodNotAllowedError,
+    ModelNotAllowedError,
     ModelNotFoundError,
     PayloadTooLargeError,
     RateLimitedError,
@@ -53,6 +54,7 @@ _TAGS = {
 _FAILURES = (
     BadRequestError("The request is at fault: no JSON object, a field of a wrong type, a feature this fleet lacks."),
     InvalidApiKeyError("The API key is missing or wrong."),
+    ModelNotAllowedError("The API key does not allow the model.", param="model"),
     ModelNotFoundError("The model does not exist.", param="model"),
     MethodNotAllowedError("The path has no such method; `allow` names those it has."),
     BodyTimeoutError("The request's body did not arrive in time."),
@@ -62,11 +64,11 @@ _FAILURES = (
     RateLimitedError("Your own limit is reached: too many requests, or no free slot in time."),
     GatewayError("A defect of the gateway: report it with its `x-request-id`."),
     BadGatewayError("The backend failed."),
-    UnavailableError("No backend takes work now."),
+    UnavailableError("No backend takes work now, or API keys cannot be checked."),
     GatewayTimeoutError("The backend was silent for too long."),
 )
 _RETRY_LATER = frozenset({RateLimitedError.status, UnavailableError.status})
-_KEY_FAILURES = ("401", "429")
+_KEY_FAILURES = ("401", "429", "503")
 _COMMON_FAILURES = ("405", "431", "500")
 """What any path may answer, the open ones too."""
 _BEFORE_THE_PATH = frozenset({HeadTooLargeError.status})

@@ -11,6 +11,7 @@ from gateway.api.probes import probes_paths
 from gateway.backends.roster import Roster
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock
+from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.errors import MethodNotAllowedError
 
 
@@ -72,7 +73,12 @@ def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> A
 async def _reply(row: OwnPath, arguments: tuple[str, ...], scope: Scope, send: Send) -> None:
     if scope["method"] not in {"GET", "HEAD"}:
         raise MethodNotAllowedError(f"{scope['path']} takes GET.", headers=[(b"allow", b"GET, HEAD")])
-    body = row.answer(*arguments).model_dump_json(exclude_none=row.sparse).encode()
+    if row.answer_to is None:
+        answer = row.answer(*arguments)
+    else:
+        ctx: RequestContext = scope[CONTEXT_KEY]
+        answer = row.answer_to(ctx.principal, *arguments)
+    body = answer.model_dump_json(exclude_none=row.sparse).encode()
     stated = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": [*stated, *row.headers]})
     await send({"type": "http.response.body", "body": body})

@@ -19,6 +19,7 @@ class OwnPath:
             documentation.
         sparse: leaves out what is None.
         headers: further fields of the answer.
+        answer_to: answers instead of `answer` where it matters who asks: takes the principal before anything else.
     """
 
     path: str
@@ -26,3 +27,4 @@ class OwnPath:
     answer: Callable[..., BaseModel]
     sparse: bool = False
     headers: Headers = field(default_factory=list)
+    answer_to: Callable[..., BaseModel] | None = None

@@ -1,18 +1,20 @@
-"""Does this key open the door? Constant-time comparison against the keys in force."""
+"""Does this key open the door, and to whom? GATEWAY_API_KEY in constant time, other keys as the catalog knows them."""
 
 import hashlib
 import hmac
 from collections.abc import Iterable
 
+from gateway.auth.key_directory import RETRY_SECS, UNAVAILABLE, KeyDirectory, KeysUnavailableError
 from gateway.core.asgi import Fields
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import InvalidApiKeyError
+from gateway.core.principal import MASTER, Principal
 
 MESSAGE = "Missing or incorrect API key. Send a valid one as `Authorization: Bearer <key>`."
 ANTHROPIC_MESSAGE = (
     "Missing or incorrect API key. Send a valid one as `x-api-key: <key>` or `Authorization: Bearer <key>`."
 )
-"""One text per dialect for missing, unknown, revoked and malformed keys: an answer teaches a guesser nothing."""
+"""One text per dialect for missing, unknown, revoked, expired and malformed keys: it teaches a guesser nothing."""
 BEARER = b"bearer "
 BEARER_LENGTH = len(BEARER)
 
@@ -21,10 +23,16 @@ _ANTHROPIC = Dialect.ANTHROPIC
 
 
 class Keyring:
-    """The gateway's own keys, kept as digests."""
+    """The gateway's own keys, kept as digests, and beside them those that the control process made known.
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    Args:
+        keys: GATEWAY_API_KEY.
+        directory: the API keys; None: there is no control process, and no key but the gateway's own.
+    """
+
+    def __init__(self, keys: Iterable[str], directory: KeyDirectory | None = None) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
+        self._directory = directory
         self._usual: dict[bytes, bytes] = {}
         """Digests of the bearer tokens that were in force, by the field that showed them: a client repeats its own.
 
@@ -32,23 +40,45 @@ class Keyring:
         look-up compares hashes, so that its time does not tell how much of a key is right.
         """
 
-    def admit(self, fields: Fields, dialect: Dialect) -> None:
-        """Return when one of the presented keys is in force: the bearer token, on Anthropic's paths `x-api-key` too.
+    def admit(self, fields: Fields, dialect: Dialect, now: float) -> Principal:
+        """Who shows a key in force: the bearer token, on Anthropic's paths `x-api-key` too.
 
         Anthropic's SDK sends a bearer token even for `api_key=`, other clients of that dialect send `x-api-key` alone.
-        Comparing digests of equal length, without an early exit, takes the same time for every wrong key.
+        Where both are keys, one of the gateway's own counts first, then the bearer. Comparing digests of equal length,
+        without an early exit, takes the same time for every wrong key.
+
+        Args:
+            fields: the request's header fields.
+            dialect: of its path.
+            now: seconds on the monotonic clock.
 
         Raises:
             InvalidApiKeyError: no key, or none that is in force.
+            KeysUnavailableError: a key that may be in force, which nobody can tell now.
         """
         value = fields.get(b"authorization", b"")
         digest = self._usual.get(value)
-        found = self._meet(value) if digest is None else self._in_force(digest)
-        if dialect is _ANTHROPIC and b"x-api-key" in fields:
-            found |= self._in_force(_digest(fields[b"x-api-key"]))
-        if not found:
-            message = ANTHROPIC_MESSAGE if dialect is _ANTHROPIC else MESSAGE
-            raise InvalidApiKeyError(message, should_retry=False)
+        if digest is None or not self._in_force(digest):
+            return self._admit_other(fields, value, dialect, now)
+        return MASTER
+
+    def _admit_other(self, fields: Fields, bearer: bytes, dialect: Dialect, now: float) -> Principal:
+        """Admit by a field that has not shown one of the gateway's own keys before."""
+        directory = self._directory
+        api_key = fields.get(b"x-api-key") if dialect is _ANTHROPIC else None
+        if directory is not None and api_key is None:
+            principal = directory.recall(directory.bearers, bearer, now)
+            if principal is not None:
+                return principal
+        found = self._meet(bearer)
+        if api_key is not None:
+            found |= self._in_force(_digest(api_key))
+        if found:
+            return MASTER
+        principal = None if directory is None else _ask(directory, bearer, api_key, now)
+        if principal is None:
+            raise _refusal(dialect)
+        return principal
 
     def _meet(self, authorization: bytes) -> bool:
         """Judge a field that is not known; its digest is kept when it shows a key in force."""
@@ -65,6 +95,29 @@ class Keyring:
         for known in self._digests:
             found |= hmac.compare_digest(digest, known)
         return found
+
+
+def _ask(directory: KeyDirectory, bearer: bytes, api_key: bytes | None, now: float) -> Principal | None:
+    """Whom the catalog knows by one of the two fields; what it cannot tell of one counts if the other is no key."""
+    doubtful = False
+    for known, shown, beginning in ((directory.bearers, bearer, BEARER), (directory.api_keys, api_key, b"")):
+        if shown is None or shown[: len(beginning)].lower() != beginning:
+            continue
+        key = shown[len(beginning) :]
+        try:
+            principal = directory.recall(known, shown, now) or directory.judge(known, shown, key, now)
+        except KeysUnavailableError:
+            doubtful = True
+        else:
+            if principal is not None:
+                return principal
+    if doubtful:
+        raise KeysUnavailableError(UNAVAILABLE, retry_after=RETRY_SECS)
+    return None
+
+
+def _refusal(dialect: Dialect) -> InvalidApiKeyError:
+    return InvalidApiKeyError(ANTHROPIC_MESSAGE if dialect is _ANTHROPIC else MESSAGE, should_retry=False)
 
 
 def _digest(key: bytes) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
+from gateway.auth.key_secret import FILE, MAX_BYTES, MIN_BYTES
 from gateway.core.keys import MIN_LENGTH, refuse_unfit
 from gateway.core.room_settings import RoomSettings
 
@@ -25,6 +26,12 @@ class AuthSettings(RoomSettings):
         description="Keys that clients send as `Authorization: Bearer`; several, comma-separated, to rotate one. "
         f"{MIN_LENGTH} characters or more each. Required.",
     )
+    key_hash_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description=f"Secret of {MIN_BYTES} to {MAX_BYTES} characters that API keys are hashed with; with another one no "
+        f"key is known any more. Empty: {FILE} in DATA_PATH, made at the first start. With PostgreSQL it must be set, "
+        "the same on all hosts.",
+    )
     trusted_proxies: list[str] = Field(
         default=["127.0.0.0/8", "::1/128"],
         description="Addresses or networks whose X-Forwarded-For and X-Real-IP are believed; everybody else is who "
@@ -42,6 +49,17 @@ class AuthSettings(RoomSettings):
         for key in keys or [SecretStr("")]:
             refuse_unfit(key.get_secret_value(), "GATEWAY_API_KEY")
         return keys
+
+    @field_validator("key_hash_secret")
+    @classmethod
+    def _hashes(cls, value: SecretStr) -> SecretStr:
+        if secret := value.get_secret_value():
+            refuse_unfit(secret, "KEY_HASH_SECRET")
+            if not MIN_BYTES <= len(secret) <= MAX_BYTES:
+                raise ValueError(
+                    f"KEY_HASH_SECRET must have {MIN_BYTES} to {MAX_BYTES} characters: `openssl rand -hex 32` makes one"
+                )
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -71,11 +71,25 @@ class WrongModelKindError(BadRequestError):
 
 
 class InvalidApiKeyError(GatewayError):
-    """Missing, unknown, revoked or malformed key: one and the same answer for all of them."""
+    """Missing, unknown, revoked, expired or malformed key: one and the same answer for all of them."""
 
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class PermissionDeniedError(GatewayError):
+    """The key is valid, and does not allow this; OpenAI's SDKs have an exception of that name for every 403."""
+
+    status = 403
+    type = "permission_error"
+    code = "permission_denied"
+
+
+class ModelNotAllowedError(PermissionDeniedError):
+    """The model exists, and is none of those that the key may use."""
+
+    code = "model_not_allowed"
 
 
 class NotFoundError(GatewayError):

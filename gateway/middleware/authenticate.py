@@ -1,4 +1,4 @@
-"""May it come in? Names the client and its organization, and asks for the key where a path needs one."""
+"""May it come in? Names the client, asks for the key where a path needs one, and says for whom the request counts."""
 
 from collections.abc import Awaitable
 
@@ -8,6 +8,7 @@ from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Access
 from gateway.core.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError
+from gateway.core.principal import MASTER
 from gateway.limits.token_bucket import FailedAuthLimiter
 from gateway.middleware.request_scope import UNKNOWN
 
@@ -20,6 +21,8 @@ class Authenticate:
 
     A valid key always passes: wrong ones sent from the same address (a shared exit, a stale script) must not lock it
     out. Wrong ones drain a bucket of their address, and then get 429 instead of 401.
+
+    A request counts for its key's organization; where the key has none, as GATEWAY_API_KEY, for its address's.
     """
 
     def __init__(self, app: ASGIApp, book: AddressBook, keyring: Keyring, failures: FailedAuthLimiter) -> None:
@@ -35,6 +38,7 @@ class Authenticate:
             NotFoundError: the path is on no list.
             MethodNotAllowedError: the path has no such method.
             InvalidApiKeyError: the key is missing or wrong.
+            KeysUnavailableError: nobody can tell now whether it is.
             RateLimitedError: the address has sent too many wrong keys.
         """
         ctx: RequestContext = scope[CONTEXT_KEY]
@@ -49,9 +53,12 @@ class Authenticate:
             )
         if endpoint.access is _KEY:
             try:
-                self._keyring.admit(ctx.fields, endpoint.dialect)
+                principal = self._keyring.admit(ctx.fields, endpoint.dialect, ctx.started)
             except InvalidApiKeyError as error:
                 return self._refuse(ctx.organization, error)
+            if principal is not MASTER:
+                ctx.principal = principal
+                ctx.organization = principal.organization or ctx.organization
         return self._app(scope, receive, send)
 
     async def _refuse(self, address: str, error: InvalidApiKeyError) -> None:

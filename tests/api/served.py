@@ -17,10 +17,13 @@ from gateway.backends.settings import BackendSettings
 from gateway.backends.view import CLOSED, BackendStatus, CircuitStatus
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import SystemClock
+from gateway.core.context import CONTEXT_KEY
 from gateway.core.endpoint import Dialect
 from gateway.core.envelope import error_body, error_headers
 from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
 from gateway.core.fleet import BackendGroup
+from gateway.core.principal import MASTER, Principal
+from tests.core.requests import context
 
 KEY = "sk-backends-4f2a"
 
@@ -65,8 +68,11 @@ class FleetByHand:
         return self.lengths.get(group.name)
 
 
-def guarded(own: ASGIApp) -> ASGIApp:
-    """`own` as the chain presents it: unknown paths and methods never reach it, failures leave it unsaid."""
+def guarded(own: ASGIApp, principal: Principal = MASTER) -> ASGIApp:
+    """`own` as the chain presents it: unknown paths and methods never reach it, failures leave it unsaid.
+
+    `principal` is who asks.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -75,7 +81,7 @@ def guarded(own: ASGIApp) -> ASGIApp:
                 raise NotFoundError("No such path.")
             if scope["method"] not in endpoint.methods:
                 raise MethodNotAllowedError("No such method.", headers=[endpoint.allow()])
-            await own(scope, receive, send)
+            await own({**scope, CONTEXT_KEY: context(endpoint, principal=principal)}, receive, send)
         except GatewayError as error:
             headers = [(b"content-type", b"application/json"), *error.headers, *error_headers(error)]
             await send({"type": "http.response.start", "status": error.status, "headers": headers})
@@ -100,6 +106,6 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
             await task
 
 
-def own_of(fleet: FleetByHand) -> ASGIApp:
-    """The own paths for `fleet`, guarded."""
-    return guarded(build_own(fleet.roster, fleet, SystemClock(), "1.2.3"))
+def own_of(fleet: FleetByHand, principal: Principal = MASTER) -> ASGIApp:
+    """The own paths for `fleet`, guarded, as `principal` sees them."""
+    return guarded(build_own(fleet.roster, fleet, SystemClock(), "1.2.3"), principal)

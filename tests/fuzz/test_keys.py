@@ -45,7 +45,7 @@ def opens(fields: Fields, dialect: Dialect) -> bool:
 
 def admitted(keyring: Keyring, fields: Fields, dialect: Dialect) -> bool:
     try:
-        keyring.admit(fields, dialect)
+        keyring.admit(fields, dialect, 0.0)
     except InvalidApiKeyError:
         return False
     return True
