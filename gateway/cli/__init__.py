@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": "gateway.cli.demo",
     "simulate": "gateway.cli.simulate",
     "init": "gateway.cli.init",
+    "db": "gateway.cli.db",
     "check": "gateway.cli.check",
     "healthcheck": "gateway.cli.healthcheck",
 }

@@ -62,8 +62,8 @@ class Transactions:
     async def change(self, actor: str) -> AsyncIterator["Change"]:
         """A transaction that publishers will hear of and that the audit trail keeps.
 
-        The row of CHANGES is taken first: on all hosts changes follow each other in the order of their numbers, and whoever
-        has seen one has seen all below it.
+        The row of CHANGES is taken first: on all hosts changes follow each other in the order of their numbers, and
+        whoever has seen one has seen all below it.
         """
         async with self.write() as connection:
             raised = sa.update(CHANGES).values(number=CHANGES.c.number + 1).returning(CHANGES.c.number)

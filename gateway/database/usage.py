@@ -28,8 +28,8 @@ DAY_SECS = 86400.0
 class Ledger:
     """Usage records and their daily sums.
 
-    Days and months are ordinals of the operator's calendar, which the caller has: a day's is one more than that of the day
-    before, a month's likewise.
+    Days and months are ordinals of the operator's calendar, which the caller has: each day's is one more than
+    that of the day before, each month's likewise.
     """
 
     def __init__(self, transactions: Transactions, settings: DatabaseSettings) -> None:
