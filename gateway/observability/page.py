@@ -1,14 +1,14 @@
 """Where does a worker count? In a page of memory that its supervisor reads too, and that outlives a kill -9."""
 
-import fcntl
 import mmap
-import os
 import threading
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import orjson
+
+from gateway.core.sealed_memory import sealed_memory
 
 VALUES = 16_384
 """Doubles of a page. A histogram takes some 18 of them, a counter one; four workers' pages are 2 MB together."""
@@ -31,18 +31,12 @@ class Series(NamedTuple):
 
 
 def create_page() -> int:
-    """A descriptor of a new page, all zeros; whoever inherits it may map it.
-
-    The memory has no name: it needs no directory, and it is gone with the last process that holds it, however that
-    ended. All of it is there from the start, and nobody can cut it: a write to missing memory would be a SIGBUS.
+    """A descriptor of a new page, all zeros; see `core.sealed_memory`.
 
     Raises:
         OSError: there is not enough memory.
     """
-    page = os.memfd_create("gateway-figures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.posix_fallocate(page, 0, PAGE_BYTES)
-    fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    return page
+    return sealed_memory("gateway-figures", PAGE_BYTES)
 
 
 class PageWriter:
