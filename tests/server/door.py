@@ -22,7 +22,7 @@ from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualRequests
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-PATIENCE_SECS = 10.0
+PATIENCE_SECS = 30.0
 
 
 @dataclass

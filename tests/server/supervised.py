@@ -97,7 +97,7 @@ class Gateway:
             return probe.connect_ex(self.address) == errno.ECONNREFUSED
 
 
-def await_that(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def await_that(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until it holds, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():

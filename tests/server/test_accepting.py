@@ -15,11 +15,10 @@ import pytest
 from gateway.server import accepting
 from gateway.server.accepting import BATCH, Acceptor
 from gateway.server.listening import listen
-from tests.server.door import turns
+from tests.server.door import PATIENCE_SECS, turns
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_SECS = 10.0
 MANY = 50
 """Rounds in which a loop that is woken again and again would have tried again and again."""
 

@@ -59,7 +59,7 @@ async def test_a_whole_answer_wakes_who_waits_for_a_departure() -> None:
 
     async with serving(app) as door, client(door) as it:
         await it.send(request("GET", "/"))
-        await it.answer()
+        assert (await it.answer()).startswith(b"HTTP/1.1 200 ")
         await eventually(lambda: not door.state.tasks)
 
 

@@ -61,6 +61,7 @@ async def test_a_client_that_left_has_no_room_and_keeps_nobody_from_being_cancel
         await it.send(request("GET", "/"))
         it.leave()
         await eventually(lambda: turns > 3)
+    assert turns > 3
 
 
 async def test_a_slow_reader_leaves_no_room() -> None:

@@ -246,4 +246,4 @@ async def test_a_pipelined_request_does_not_hide_a_departure(reset: bool) -> Non
     async with serving(app) as door, client(door) as it:
         await it.send(request(body=b"one") + request(body=b"x" * 300_000) * 4)
         it.leave(reset=reset)
-        await gone.wait()
+        assert await gone.wait()

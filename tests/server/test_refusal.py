@@ -202,7 +202,7 @@ async def test_a_broken_body_does_not_hide_a_departure() -> None:
     async with serving(app) as door, client(door) as it:
         await it.send(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
         it.leave()
-        await gone.wait()
+        assert await gone.wait()
 
 
 @pytest.mark.parametrize(

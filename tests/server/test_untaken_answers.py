@@ -117,7 +117,7 @@ async def test_a_complete_answer_that_a_client_does_not_take_can_be_dropped() ->
 
     async with serving(app) as door, client(door) as it:
         await it.send(request("GET", "/"))
-        await asyncio.wait_for(written.wait(), 5)
+        assert await asyncio.wait_for(written.wait(), PATIENCE_SECS)
         await eventually(lambda: not door.state.connections)
 
 
@@ -326,7 +326,7 @@ async def test_half_a_departure_is_one_though_much_was_not_taken() -> None:
             await eventually(lambda: max(untaken(door), default=0) > 65536)
             reader.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(PATIENCE_SECS):
-                await gone.wait()
+                assert await gone.wait()
 
 
 async def test_a_large_answer_is_not_copied_for_each_that_does_not_take_it() -> None:

@@ -15,7 +15,7 @@ from gateway.server.accepting import BATCH
 from gateway.server.channel import report_failure, report_ready
 from gateway.server.listening import listen
 from gateway.server.worker import WorkerServer, listen_to
-from tests.server.door import Echo, turns
+from tests.server.door import PATIENCE_SECS, Echo, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +91,7 @@ async def test_a_worker_that_is_told_to_end_while_it_starts_takes_nobody() -> No
         await server.startup([listener])
         await turns(10)
         await asyncio.wait_for(server.shutdown([listener]), 10)
+        assert not server.server_state.connections
 
 
 async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
@@ -102,7 +103,9 @@ async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
     request.cancel()  # before its first step: nothing of it runs that could strike it from the set
     await asyncio.wait([request])
     server.server_state.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
-    await asyncio.wait_for(server.shutdown(), 5)
+    async with asyncio.timeout(PATIENCE_SECS) as within:
+        await server.shutdown()
+    assert not within.expired()
 
 
 async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died() -> None:
@@ -117,3 +120,4 @@ async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died() -> 
                 await turns(1)
         report_ready(ours)
         report_failure(ours, "nobody is there to be told")
+        assert server.should_exit
