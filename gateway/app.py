@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from random import Random
@@ -17,6 +17,7 @@ from gateway.api.fleet import DrainAware
 from gateway.api.openai import Handler
 from gateway.api.own import build_own
 from gateway.auth.address import AddressBook
+from gateway.auth.key_directory import KeyDirectory
 from gateway.auth.keyring import Keyring
 from gateway.backends.availability import Availability
 from gateway.backends.board import Board
@@ -26,6 +27,8 @@ from gateway.backends.heritage import Heritage
 from gateway.backends.probed import tell_change
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.view import BoardView
+from gateway.catalog.reader import Catalog
+from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.worker import WorkerIdentity
@@ -56,6 +59,7 @@ from gateway.routing.registry import Registry
 from gateway.settings import Settings
 from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore
+from gateway.store.settings import StoreKind
 from gateway.upstream.address import Address
 from gateway.upstream.http11 import Http11Client
 
@@ -97,7 +101,10 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     gauges = LiveGauges(metrics)
 
     store = open_store(settings)
-    keyring = Keyring(key.get_secret_value() for key in settings.gateway_api_key)
+    catalog = build_catalog(settings, worker, clock)
+    keyring = Keyring(
+        (key.get_secret_value() for key in settings.gateway_api_key), build_directory(settings, catalog, clock)
+    )
     book = AddressBook(settings.trusted_proxies)
     failures = FailedAuthLimiter(settings, store)
 
@@ -125,12 +132,26 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     )
     alone = worker.board is None
     watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
-    return Application(chain, lambda: opened(store, gauges, watch(), client, writer))
+    return Application(chain, lambda: opened(store, catalog or nullcontext(), gauges, watch(), client, writer))
+
+
+def build_catalog(settings: Settings, worker: WorkerIdentity, clock: Clock) -> Catalog | None:
+    """What the control process publishes; None where no supervisor starts one, or no other process could read it."""
+    if worker.board is None or settings.limiter_store is StoreKind.MEMORY:
+        return None
+    return Catalog(settings.limiter_path / CATALOG_FOLDER, settings, clock)
+
+
+def build_directory(settings: Settings, catalog: Catalog | None, clock: Clock) -> KeyDirectory | None:
+    """The API keys; None: GATEWAY_API_KEY alone."""
+    secret = settings.key_hash_secret.get_secret_value()
+    return KeyDirectory(catalog, secret.encode(), clock) if catalog is not None and secret else None
 
 
 @asynccontextmanager
 async def opened(
     store: LimiterStore,
+    catalog: AbstractContextManager[object],
     gauges: LiveGauges,
     watch: AbstractAsyncContextManager[None],
     client: Http11Client,
@@ -139,7 +160,7 @@ async def opened(
     """From a worker's start to its end: the rooms that hold something are open; the log is the last to close."""
     await store.open()
     try:
-        with gauges:
+        with catalog, gauges:
             async with watch:
                 yield
     finally:

@@ -22,6 +22,7 @@ from gateway.auth.settings import AuthSettings
 from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
+from gateway.catalog.settings import CatalogSettings
 from gateway.database.settings import DatabaseSettings
 from gateway.elsewhere import ELSEWHERE, VOCABULARIES, is_link
 from gateway.limits.settings import LimitsSettings
@@ -46,6 +47,7 @@ ROOMS = (
     AdmissionSettings,
     StoreSettings,
     DatabaseSettings,
+    CatalogSettings,
     MiddlewareSettings,
     PayloadSettings,
     ProxySettings,
@@ -104,6 +106,7 @@ class Settings(
     AdmissionSettings,
     StoreSettings,
     DatabaseSettings,
+    CatalogSettings,
     MiddlewareSettings,
     PayloadSettings,
     ProxySettings,
@@ -152,6 +155,16 @@ class Settings(
     def _groups_are_apart(self) -> Self:
         """A name or a server that two groups claim must not wait for the first worker either."""
         build_roster(self)
+        return self
+
+    @model_validator(mode="after")
+    def _one_hash_for_all_hosts(self) -> Self:
+        """Each host would make a secret of its own, and know none of the keys that another one made."""
+        if self.database_url.get_secret_value().startswith("postgres") and not self.key_hash_secret.get_secret_value():
+            raise ValueError(
+                "KEY_HASH_SECRET must be set where DATABASE_URL names PostgreSQL, the same on all hosts: "
+                "`openssl rand -hex 32` makes one"
+            )
         return self
 
     @model_validator(mode="after")

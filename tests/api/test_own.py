@@ -10,8 +10,10 @@ from gateway.api.own import Own, build_own
 from gateway.backends.health import Readiness
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.clock import SystemClock
+from gateway.core.context import CONTEXT_KEY
 from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
 from tests.api.served import FleetByHand
+from tests.core.requests import MODELS, context
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +29,7 @@ async def ask(fleet: FleetByHand, path: str, method: str = "GET") -> list[Messag
         "query_string": b"",
         "root_path": "",
         "headers": [],
+        CONTEXT_KEY: context(MODELS),
     }
 
     try:
