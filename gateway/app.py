@@ -102,9 +102,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
 
     store = open_store(settings)
     catalog = build_catalog(settings, worker, clock)
-    keyring = Keyring(
-        (key.get_secret_value() for key in settings.gateway_api_key), build_directory(settings, catalog, clock)
-    )
+    directory = KeyDirectory(catalog, settings.key_hash_secret.get_secret_value().encode(), clock) if catalog else None
+    keyring = Keyring((key.get_secret_value() for key in settings.gateway_api_key), directory)
     book = AddressBook(settings.trusted_proxies)
     failures = FailedAuthLimiter(settings, store)
 
@@ -140,12 +139,6 @@ def build_catalog(settings: Settings, worker: WorkerIdentity, clock: Clock) -> C
     if worker.board is None or settings.limiter_store is StoreKind.MEMORY:
         return None
     return Catalog(settings.limiter_path / CATALOG_FOLDER, settings, clock)
-
-
-def build_directory(settings: Settings, catalog: Catalog | None, clock: Clock) -> KeyDirectory | None:
-    """The API keys; None: GATEWAY_API_KEY alone."""
-    secret = settings.key_hash_secret.get_secret_value()
-    return KeyDirectory(catalog, secret.encode(), clock) if catalog is not None and secret else None
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ class KeyDirectory:
 
     Args:
         catalog: where keys stand.
-        secret: KEY_HASH_SECRET.
+        secret: KEY_HASH_SECRET; empty: it could not be had, and nobody can tell what is a key.
         clock: the wall clock, by which keys begin and expire.
 
     Attributes:
@@ -108,15 +108,17 @@ class KeyDirectory:
         return found.principal
 
     def _find(self, key: bytes, now: float) -> Known | None:
+        if not self._secret:
+            raise keys_unavailable()
         catalog = self._catalog
         version = catalog.version()  # before the look-up: what is published behind it is another one's
         try:
             entry = catalog.key(digest(key, self._secret))
         except CatalogUnavailableError:
-            raise _unavailable() from None
+            raise keys_unavailable() from None
         served_until = catalog.served_until
         if now >= served_until or (entry is None and not catalog.fresh):
-            raise _unavailable()
+            raise keys_unavailable()
         wall = self._clock.wall()
         if entry is None or not entry.valid_at(wall):
             return None
@@ -124,5 +126,6 @@ class KeyDirectory:
         return Known(entry.principal, version, min(served_until, now + min(left, RECHECK_SECS)))
 
 
-def _unavailable() -> KeysUnavailableError:
+def keys_unavailable() -> KeysUnavailableError:
+    """The one text for it."""
     return KeysUnavailableError(UNAVAILABLE, retry_after=RETRY_SECS)

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from gateway.auth.key_directory import RETRY_SECS, UNAVAILABLE, KeyDirectory, KeysUnavailableError
+from gateway.auth.key_directory import KeyDirectory, KeysUnavailableError, keys_unavailable
 from gateway.core.asgi import Fields
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import InvalidApiKeyError
@@ -112,7 +112,7 @@ def _ask(directory: KeyDirectory, bearer: bytes, api_key: bytes | None, now: flo
             if principal is not None:
                 return principal
     if doubtful:
-        raise KeysUnavailableError(UNAVAILABLE, retry_after=RETRY_SECS)
+        raise keys_unavailable()
     return None
 
 

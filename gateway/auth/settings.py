@@ -28,9 +28,9 @@ class AuthSettings(RoomSettings):
     )
     key_hash_secret: SecretStr = Field(
         default=SecretStr(""),
-        description=f"Secret of {MIN_BYTES} to {MAX_BYTES} characters that API keys are hashed with; with another one no "
-        f"key is known any more. Empty: {FILE} in DATA_PATH, made at the first start. With PostgreSQL it must be set, "
-        "the same on all hosts.",
+        description=f"Secret of {MIN_BYTES} to {MAX_BYTES} characters that API keys are hashed with; with another one "
+        f"no key is known any more. Empty: {FILE} in DATA_PATH, made at the first start. With PostgreSQL it must be "
+        "set, the same on all hosts.",
     )
     trusted_proxies: list[str] = Field(
         default=["127.0.0.0/8", "::1/128"],

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import uvloop
+from pydantic import SecretStr
 from structlog.typing import FilteringBoundLogger
 
+from gateway.auth.key_secret import KeySecretError, find_or_make
 from gateway.cli.fresh import UnreadableError, load_fresh
 from gateway.companion import companions
 from gateway.observability.log_writer import LogWriter
@@ -19,6 +21,7 @@ from gateway.server.pid_file import Outcome
 from gateway.server.process import WorkerProcess
 from gateway.server.supervisor import Endpoints, Supervisor
 from gateway.settings import ConfigurationError, Settings, ignored, load
+from gateway.store.settings import StoreKind
 
 FIXED = (
     "gateway_host",
@@ -52,6 +55,7 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
     """Supervise, and log what happens to the workers."""
     writer = LogWriter(sys.stderr.fileno(), on_drop=lambda: None)
     logger = build_logger(settings, writer)
+    settings = with_key_secret(settings, logger)
     for sentence in ignored():
         logger.warning("setting_ignored", why=sentence)
 
@@ -66,7 +70,7 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
             raise NotRenewedError(error.reasons, Outcome.REFUSED) from error
         if changed := fixed(settings, fresh):
             raise NotRenewedError(changed, Outcome.REFUSED)
-        return edition_of(fresh, build_logger(fresh, writer))
+        return edition_of(with_key_secret(fresh, logger), build_logger(fresh, writer))
 
     async def serve() -> None:
         supervisor = Supervisor(
@@ -90,6 +94,21 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
 def edition_of(settings: Settings, log: FilteringBoundLogger) -> Edition:
     """What workers with these settings are made from; `log` is told of the backends."""
     return Edition(settings, longest_request=settings.max_request_secs, companion=companions(settings, log))
+
+
+def with_key_secret(settings: Settings, log: FilteringBoundLogger) -> Settings:
+    """The settings with the secret that API keys are hashed with, which all processes of a generation are handed.
+
+    Where it cannot be had, the gateway starts without: GATEWAY_API_KEY works, other keys get 503.
+    """
+    if settings.key_hash_secret.get_secret_value() or settings.limiter_store is StoreKind.MEMORY:
+        return settings
+    try:
+        secret = find_or_make(settings.data_path)
+    except KeySecretError as error:
+        log.warning("api_keys_unavailable", why=str(error))
+        return settings
+    return settings.model_copy(update={"key_hash_secret": SecretStr(secret)})
 
 
 def fixed(before: Settings, after: Settings) -> list[str]:
