@@ -73,11 +73,16 @@ class Dispatcher:
         self._budgets = searcher.budgets
         self._limited = searcher.limited
 
-    async def open(self, ctx: RequestContext, plan: RequestPlan) -> Attempt:
+    async def open(self, ctx: RequestContext, plan: RequestPlan, *, wait: bool | None = None) -> Attempt:
         """The attempt at the first backend that takes the request, its answer's head read; the caller closes it.
 
         Only what provably did not run is tried elsewhere: a request that never left (at once), and one that a backend
         states it will not run (within the budget). Everything else may have cost GPU time and is not repeated.
+
+        Args:
+            ctx: whose request.
+            plan: what is sent, and to which group.
+            wait: for a seat, where all are taken; None: unless the group has a fallback, which is asked first.
 
         Raises:
             NoBackendError: none is available, none could be reached, all of them refused, or all are full.
@@ -96,7 +101,8 @@ class Dispatcher:
                 backends = self.attempts.ordered(backends)
         search = None
         if self._limited or choice.trial is not None or not backends:
-            search = Search(group, list(backends), choice.trial)
+            patient = not group.fallback if wait is None else wait
+            search = Search(group, list(backends), choice.trial, patient=patient)
             attempt = await self._next(ctx, search)
         else:  # as nearly always
             attempt = self.attempts.begin(backends[0], ctx)

@@ -12,7 +12,7 @@ from gateway.observability.metrics import Metrics
 from gateway.proxy.attempts import Attempt
 from gateway.proxy.dispatcher import Dispatcher
 from gateway.proxy.planner import Plan, Planner
-from gateway.proxy.unavailable import NoBackendError
+from gateway.proxy.unavailable import NoBackendError, NoFreeSeatError
 
 HEADER = b"x-gateway-fallback"
 ITS_OWN = frozenset(
@@ -54,10 +54,29 @@ class Fallbacks:
         The client sees the name that it asked for; `x-gateway-fallback` names the group, on errors too, unless the
         head is out already (pings).
 
+        Where the request's own group is only full, the fallback is asked at once and not waited for; if it cannot have
+        the request now, the request waits for its own group, and after that it is as with any other refusal.
+
         Raises:
-            NoBackendError: `refusal`: there is no fallback, it cannot stand in here, or it does not answer either.
-            MayHaveRun: a backend of the fallback took the request and broke off.
+            NoBackendError: there is no fallback, it cannot stand in here, or it does not answer either: why the
+                request's own group does not.
+            MayHaveRun: a backend took the request and broke off.
         """
+        if isinstance(refusal, NoFreeSeatError):
+            try:
+                return await self._stand_in(ctx, plan, refusal, wait=False)
+            except NoBackendError:
+                pass
+            try:
+                return await self._dispatcher.open(ctx, plan, wait=True)
+            except NoBackendError as at_last:
+                refusal = at_last
+        return await self._stand_in(ctx, plan, refusal, wait=True)
+
+    async def _stand_in(
+        self, ctx: RequestContext, plan: RequestPlan, refusal: NoBackendError, *, wait: bool
+    ) -> Attempt:
+        """The reply of the fallback; raises `refusal` if it gives none that could be passed on."""
         other = self._planned(ctx, plan)
         if other is None:
             raise refusal
@@ -65,7 +84,7 @@ class Fallbacks:
         field = (HEADER, group.name.encode())
         ctx.answer_headers.append(field)
         try:
-            attempt = await self._dispatcher.open(ctx, other)
+            attempt = await self._dispatcher.open(ctx, other, wait=wait)
         except NoBackendError:
             ctx.answer_headers.remove(field)
             raise refusal from None

@@ -13,7 +13,7 @@ from gateway.observability.metrics import Metrics
 from gateway.proxy.attempts import Attempt, Attempts
 from gateway.proxy.retry import RetryBudget
 from gateway.proxy.seats import HeldSeat, Seats
-from gateway.proxy.unavailable import SeatsTakenError
+from gateway.proxy.unavailable import NoFreeSeatError, SeatsTakenError
 
 
 class Moved(Enum):
@@ -30,7 +30,8 @@ class Search(Struct, eq=False):
         group: whose backends.
         left: who was not asked yet, the next one first.
         trial: one that is half-open: it is asked before them, if this is the one request that may.
-        gone: who is not asked any more: it was, or its seat was of no use when it came. So a search ends.
+        gone: who was asked. So a search ends.
+        patient: it waits for a seat where none is free, though another group might have one.
         moved: why the backend asked last did not take it; None at first.
         reasons: all that `moved` has been.
     """
@@ -39,6 +40,7 @@ class Search(Struct, eq=False):
     left: list[Backend]
     trial: Backend | None = None
     gone: list[Backend] = field(default_factory=list)
+    patient: bool = True
     moved: Moved | None = None
     reasons: set[Moved] = field(default_factory=set)
 
@@ -86,6 +88,7 @@ class Searcher:
 
         Raises:
             SeatsTakenError: there is no room at those that are left.
+            NoFreeSeatError: the same, at once, for one that is not patient and has asked nobody yet.
         """
         if search.moved is Moved.REFUSED:
             budget = self.budgets[search.group.name]
@@ -105,24 +108,36 @@ class Searcher:
         return self._begin(ctx, search, search.left.pop(0), None) if search.left else None
 
     async def _seated(self, ctx: RequestContext, search: Search, seats: Seats) -> Attempt | None:
-        """An attempt at one that had a seat for it, and may be asked still now that the seat is there.
+        """An attempt at one that has a seat for it. As long as it waits, it is looked whom it may ask by then.
 
         A backend that fails fast frees its seats fast: taken unseen, they would draw everybody who waits to it, though
-        its circuit opened meanwhile. Who leaves such a seat waits on behind its organization's others.
+        its circuit opened meanwhile.
         """
-        while search.left:
-            willing = self._attempts.willing(search.left)
-            seat = await seats.take(ctx, search.group, [backend.name for backend in willing])
-            backend = next(backend for backend in willing if backend.name == seat.backend)
-            usable = self._choose(search.group).backends
-            search.gone.append(backend)
-            search.left.remove(backend)
-            others = [other for other in search.left if other in usable]
-            if backend in usable and backend in self._attempts.willing([backend, *others]):
-                return self._begin(ctx, search, backend, seat)
-            seat.decline()
-            search.left = self._reachable(search, [other for other in usable if other not in search.gone])
-        return None
+
+        def candidates() -> list[str]:
+            return [backend.name for backend in self._attempts.willing(self._left(search))]
+
+        if not candidates():
+            return None
+        try:
+            if search.patient or search.moved is not None:
+                seat = await seats.take(ctx, search.group, candidates)
+            else:
+                seat = await seats.take_free(ctx, search.group, candidates)
+        except SeatsTakenError:
+            if not candidates():
+                return None
+            raise
+        backend = next(backend for backend in search.group.backends if backend.name == seat.backend)
+        search.gone.append(backend)
+        search.left = [other for other in search.left if other is not backend]
+        return self._begin(ctx, search, backend, seat)
+
+    def _left(self, search: Search) -> list[Backend]:
+        """Who may be asked by now and was not, in the order known; behind them those that came back meanwhile."""
+        usable = self._choose(search.group).backends
+        back = [backend for backend in usable if backend not in search.left and backend not in search.gone]
+        return self._reachable(search, [*(backend for backend in search.left if backend in usable), *back])
 
     def _reachable(self, search: Search, backends: list[Backend]) -> list[Backend]:
         """The same, without those that are suspected where this request has not reached another one."""
@@ -135,8 +150,8 @@ class Searcher:
         seat = None
         if self._seats is not None:
             try:
-                seat = await self._seats.take(ctx, search.group, [backend.name], wait=False)
-            except SeatsTakenError:
+                seat = await self._seats.take_free(ctx, search.group, lambda: [backend.name])
+            except NoFreeSeatError:
                 return None
         number = self._attempts.take_trial(backend)
         if not number:

@@ -1,16 +1,15 @@
 """May it run at a backend now? MAX_INFLIGHT_PER_BACKEND seats at each, waited for here instead of in vLLM's queue."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from msgspec import Struct
 
 from gateway.core.clock import Clock
 from gateway.core.context import Phase, RequestContext
 from gateway.core.fleet import BackendGroup
-from gateway.proxy.unavailable import SeatsTakenError
+from gateway.proxy.unavailable import NoFreeSeatError, SeatsTakenError
 from gateway.store.errors import NoPlaceError, NoSlotError
-from gateway.store.protocol import LimiterStore, Seat
+from gateway.store.protocol import Candidates, LimiterStore, Seat
 
 LEAST_RETRY_SECS = 1.0
 NEWEST = 0.1
@@ -71,17 +70,36 @@ class Seats:
         self._stays: dict[str, float] = {}
         """Seconds for which a seat of a group is held, on average."""
 
-    async def take(
-        self, ctx: RequestContext, group: BackendGroup, candidates: Sequence[str], *, wait: bool = True
-    ) -> HeldSeat:
+    async def take_free(self, ctx: RequestContext, group: BackendGroup, candidates: Candidates) -> HeldSeat:
+        """A seat at one of the candidates that is free now.
+
+        Raises:
+            NoFreeSeatError: there is none, or others wait for it.
+            StoreUnavailableError: it cannot be counted.
+        """
+        try:
+            seat = await self._store.seat(
+                group.name,
+                ctx.organization,
+                candidates=candidates,
+                limit=self._limits.limit,
+                max_queued=0,
+                patience=0.0,
+            )
+        except NoPlaceError:
+            raise NoFreeSeatError from None
+        return HeldSeat(self, seat, self._clock.monotonic())
+
+    async def take(self, ctx: RequestContext, group: BackendGroup, candidates: Candidates) -> HeldSeat:
         """A seat at one of the candidates, backends of the group, when its turn has come; a cancelled call holds none.
 
         Raises:
-            SeatsTakenError: too many wait already, or none became free in time.
+            SeatsTakenError: too many wait already, none became free in time, or no candidate is left.
             StoreUnavailableError: it cannot be counted.
         """
         limits = self._limits
         waited = ctx.queue_wait or 0.0
+        since = self._clock.monotonic()
         ctx.phase = Phase.QUEUED
         self._waiting[group.name] += 1
         try:
@@ -90,19 +108,19 @@ class Seats:
                 ctx.organization,
                 candidates=candidates,
                 limit=limits.limit,
-                max_queued=limits.max_queued * len(group.backends) if wait else 0,
-                patience=max(0.0, limits.patience - waited) if wait else 0.0,
+                max_queued=limits.max_queued * len(group.backends),
+                patience=max(0.0, limits.patience - waited),
             )
         except NoPlaceError:
             raise SeatsTakenError(
                 "As many requests as may wait for the model servers are waiting already.",
-                retry_after=self._retry_after(group, len(candidates)),
+                retry_after=self._retry_after(group, len(candidates())),
             ) from None
         except NoSlotError:
-            ctx.queue_wait = max(waited, limits.patience)
+            ctx.queue_wait = waited + self._clock.monotonic() - since
             raise SeatsTakenError(
                 f"The model servers are full, and no place came free within {limits.patience:g} s.",
-                retry_after=self._retry_after(group, len(candidates)),
+                retry_after=self._retry_after(group, len(candidates())),
             ) from None
         finally:
             self._waiting[group.name] -= 1
@@ -123,6 +141,6 @@ class Seats:
     def _retry_after(self, group: BackendGroup, backends: int) -> float:
         """Seconds until so many backends have served those who wait now, if seats are held as long as they were."""
         queued = next((counts.queued for counts in self._store.seat_counts() if counts.group == group.name), 0)
-        seats = self._limits.limit * backends
+        seats = self._limits.limit * max(backends, 1)
         stay = self._stays.get(group.name, self._limits.patience)
         return max(LEAST_RETRY_SECS, (queued + 1) * stay / seats)

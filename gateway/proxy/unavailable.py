@@ -31,6 +31,13 @@ class BusyError(NoBackendError):
         super().__init__("The model servers are busy. Try again shortly.", retry_after=BUSY_RETRY_SECS)
 
 
+class NoFreeSeatError(NoBackendError):
+    """Every seat is taken, and the request has not begun to wait for one: its group's fallback may have one free."""
+
+    def __init__(self) -> None:
+        super().__init__("The model servers are full.", retry_after=BUSY_RETRY_SECS)
+
+
 class SeatsTakenError(NoBackendError):
     """MAX_INFLIGHT_PER_BACKEND requests run at each of them, and too many wait, or this one has for too long."""
 

@@ -1,5 +1,6 @@
 """Who sits and who waits? One group's seats and rota, in one worker's memory."""
 
+import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,11 @@ class GroupSeats:
         self.wanted: Counter[str] = Counter()  # how many wait who could use a seat there
         self.rota: OrderedDict[str, OrderedDict[Seat, tuple[str, ...]]] = OrderedDict()
         """Who waits, with the candidates: the oldest first of each organization, organizations in their order."""
+        self._numbers = itertools.count()
+        self._positions: dict[str, int] = {}
+        """Where each organization of the rota stands."""
+        self._given: dict[Seat, int] = {}
+        """Where the organization of each seat that was given stood before."""
 
     @property
     def queued(self) -> int:
@@ -38,19 +44,38 @@ class GroupSeats:
 
     def wait(self, organization: str, seat: Seat, candidates: tuple[str, ...]) -> None:
         """Stand behind the organization's other requests; behind everybody, if it has none."""
-        self.rota.setdefault(organization, OrderedDict())[seat] = candidates
+        if organization not in self.rota:
+            self.rota[organization] = OrderedDict()
+            self._positions[organization] = next(self._numbers)
+        self.rota[organization][seat] = candidates
         self.wanted.update(candidates)
+
+    def look(self, organization: str, seat: Seat, candidates: tuple[str, ...]) -> None:
+        """What was given is had, if it is one of the candidates; otherwise it waits on for one of these.
+
+        Who changes its candidates, or declines a seat, stands where it stood, and so does its organization.
+        """
+        if seat.backend in candidates:
+            return
+        if seat.backend:
+            self._put_back(organization, seat, candidates)
+        else:
+            waiting = self.rota[organization]
+            self.wanted.subtract(waiting[seat])
+            waiting[seat] = candidates
+            self.wanted.update(candidates)
 
     def quit(self, organization: str, seat: Seat) -> None:
         """Give up a place."""
         waiting = self.rota[organization]
         self.wanted.subtract(waiting.pop(seat))
         if not waiting:
-            del self.rota[organization]
+            del self.rota[organization], self._positions[organization]
 
-    def leave(self, backend: str) -> None:
-        """Give up a seat there."""
-        self.taken[backend] -= 1
+    def leave(self, seat: Seat) -> None:
+        """Give up a seat."""
+        self._given.pop(seat, None)
+        self.taken[seat.backend] -= 1
         self.taken += Counter()  # forgets zeros
 
     def call(self) -> list[Seat]:
@@ -63,9 +88,20 @@ class GroupSeats:
             (organization, seat), choice = found
             self.sit(seat, self.rota[organization][seat][choice])
             called.append(seat)
+            self._given[seat] = self._positions[organization]
+            self._positions[organization] = next(self._numbers)
             self.rota.move_to_end(organization)
             self.quit(organization, seat)
         return called
+
+    def _put_back(self, organization: str, seat: Seat, candidates: tuple[str, ...]) -> None:
+        position = self._given[seat]
+        self.leave(seat)
+        seat.backend = ""
+        self.wait(organization, seat, candidates)
+        self._positions[organization] = min(position, self._positions[organization])
+        self.rota[organization] = OrderedDict(sorted(self.rota[organization].items(), key=lambda item: item[0].token))
+        self.rota = OrderedDict(sorted(self.rota.items(), key=lambda item: self._positions[item[0]]))
 
     def _waiting(self) -> Iterator[tuple[tuple[str, Seat], tuple[str, ...]]]:
         for organization, waiting in self.rota.items():

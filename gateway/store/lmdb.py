@@ -2,19 +2,20 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from functools import partial
 
 from gateway.core.clock import Clock
-from gateway.store import environment, ledger, rota, seating
+from gateway.store import environment, ledger, seating
 from gateway.store.counting import count
 from gateway.store.desk import TICK_SECS, Desk, unavailable
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.eviction import BucketShelf, used_bytes
-from gateway.store.protocol import Bucket, BucketState, Grant, GroupCounts, Seat, StoreCounts
+from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, Seat, StoreCounts
 from gateway.store.records import Claimant, record_name, ticket_key
 from gateway.store.settings import StoreSettings
 from gateway.store.spares import Spares
 from gateway.store.tree import Tree
+from gateway.store.waiters import wait_looking
 
 CLAIMS_SHARE = 0.85
 """Share of the map above which nobody more is admitted; what is left lets those who run end."""
@@ -99,29 +100,40 @@ class LmdbStore:
             self._desk.give_up(ledger.leave, name, self._desk.worker)
 
     async def seat(
-        self, group: str, organization: str, *, candidates: Sequence[str], limit: int, max_queued: int, patience: float
+        self, group: str, organization: str, *, candidates: Candidates, limit: int, max_queued: int, patience: float
     ) -> Seat:
         """See `LimiterStore.seat`."""
         if not self._entries % ENTRIES_PER_LOOK:
             self._decide(self._refuse_if_full)
         self._entries += 1
         seat = Seat(group, "", next(self._tokens))
-        candidates = tuple(dict.fromkeys(candidates))
-        backends = tuple(map(record_name, candidates))
+        names = named(candidates)
         who = Claimant(self._desk.worker, seat.token)
-        asked = seating.Asked(record_name(group), record_name(organization), who, backends)
-        index, place, called = self._decide(seating.enter, asked, limit, max_queued)
+        asked = seating.Asked(record_name(group), record_name(organization), who, tuple(names))
+        backend, place, called = self._decide(seating.enter, asked, limit, max_queued)
         self._desk.call(called)
-        if place:
-            try:
-                seat.waited = await self._desk.wait(seat.token, place, patience)
-                index = self._decide(seating.settle, place)
-            except BaseException:
-                self._desk.give_up(seating.withdraw, place, backends)
-                raise
-        if index == rota.NOWHERE:
-            raise NoSlotError if place else NoPlaceError
-        seat.backend = candidates[index]
+        if not place:
+            if not backend:
+                raise NoPlaceError
+            seat.backend = names[backend]
+            return seat
+
+        def look() -> bool:
+            names = named(candidates)
+            backend, called = self._decide(seating.look, place, tuple(names))
+            self._desk.call(called)
+            if backend:
+                seat.backend = names[backend]
+            return bool(backend) or not names
+
+        try:
+            seat.waited = await wait_looking(partial(self._desk.wait, seat.token, place), look, patience)
+        except BaseException:
+            self._desk.give_up(seating.withdraw, place)
+            raise
+        if not seat.backend:
+            self._desk.give_up(seating.withdraw, place)
+            raise NoSlotError
         return seat
 
     def leave_seat(self, seat: Seat) -> None:
@@ -171,3 +183,8 @@ class LmdbStore:
             self._desk.complain("limits_not_looked_after", error)
         else:
             self._desk.recovered(still_owes=bool(self._spares))
+
+
+def named(candidates: Candidates) -> dict[bytes, str]:
+    """The candidates of now, each once, by the names that records have for them."""
+    return {record_name(backend): backend for backend in candidates()}

@@ -3,17 +3,17 @@
 import heapq
 import itertools
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.group_seats import GroupSeats
 from gateway.store.line import heads_due, may_start
-from gateway.store.protocol import Bucket, BucketState, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
+from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
-from gateway.store.waiters import Waiters
+from gateway.store.waiters import Waiters, wait_looking
 
 
 @dataclass(slots=True)
@@ -104,28 +104,35 @@ class MemoryStore:
         self._drop_if_unused(grant.key, queue)
 
     async def seat(
-        self, group: str, organization: str, *, candidates: Sequence[str], limit: int, max_queued: int, patience: float
+        self, group: str, organization: str, *, candidates: Candidates, limit: int, max_queued: int, patience: float
     ) -> Seat:
         """See `LimiterStore.seat`."""
         seats = self._seats[group]
         seats.limit = limit
         self._call_in(seats)
         seat = Seat(group, "", next(self._tokens))
-        candidates = tuple(dict.fromkeys(candidates))
-        if backend := seats.choose(candidates):
+        usable = tuple(dict.fromkeys(candidates()))
+        if backend := seats.choose(usable):
             seats.sit(seat, backend)
             return seat
         if seats.queued >= max_queued:
             self._forget_if_empty(group)
             raise NoPlaceError
-        seats.wait(organization, seat, candidates)
+        seats.wait(organization, seat, usable)
+
+        def look() -> bool:
+            if self._closed:
+                raise StoreUnavailableError("The gateway is going away.")
+            usable = tuple(dict.fromkeys(candidates()))
+            seats.look(organization, seat, usable)
+            self._call_in(seats)
+            return bool(seat.backend) or not usable
+
         try:
-            seat.waited = await self._waiters.wait(seat.token, patience)
+            seat.waited = await wait_looking(partial(self._waiters.wait, seat.token), look, patience)
         except BaseException:
             self._withdraw(seat, organization)
             raise
-        if self._closed:
-            raise StoreUnavailableError("The gateway is going away.")
         if not seat.backend:
             self._withdraw(seat, organization)
             raise NoSlotError
@@ -137,7 +144,7 @@ class MemoryStore:
         if seats is None or seat.released:
             return
         seat.released = True
-        seats.leave(seat.backend)
+        seats.leave(seat)
         self._call_in(seats)
         self._forget_if_empty(seat.group)
 

@@ -15,8 +15,8 @@ from gateway.store.records import (
     WORKER,
     Claimant,
 )
-from gateway.store.seat_records import AFTER_SEATS, GIVEN, PLACE, SEATS, parse_place
-from gateway.store.seating import give_up, strike_seats
+from gateway.store.seat_records import AFTER_SEATS, GIVEN, PLACE, SEATS, parse_place, unpack_given
+from gateway.store.seating import forget_given, give_up, strike_seats
 from gateway.store.tally import read_line, strike, write_line
 from gateway.store.tree import Tree, records_between
 
@@ -68,10 +68,11 @@ def strike_place(tree: Tree, key: bytes, _value: bytes, worker: int) -> list[Cla
     return []
 
 
-def strike_given(tree: Tree, key: bytes, _value: bytes, worker: int) -> list[Claimant]:
+def strike_given(tree: Tree, key: bytes, value: bytes, worker: int) -> list[Claimant]:
     """Forget that a seat was given to a gone worker; it is counted in its line."""
     if PAIR.unpack_from(key, len(GIVEN))[0] == worker:
         tree.delete(key)
+        forget_given(tree, unpack_given(value).group)
     return []
 
 

@@ -1,6 +1,6 @@
 """What may be asked of the shared state? Buckets, slots, seats, turns: each one decision that all agree on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -33,6 +33,10 @@ class Grant(Struct, eq=False, gc=False):
     waited: float = 0.0
     released: bool = False
     spare: bool = False
+
+
+Candidates = Callable[[], Sequence[str]]
+"""Which backends may be asked now? Called again while a request waits; none: it has nothing to wait for."""
 
 
 class Seat(Struct, eq=False, gc=False):
@@ -115,7 +119,7 @@ class LimiterStore(Protocol):
         ...
 
     async def seat(
-        self, group: str, organization: str, *, candidates: Sequence[str], limit: int, max_queued: int, patience: float
+        self, group: str, organization: str, *, candidates: Candidates, limit: int, max_queued: int, patience: float
     ) -> Seat:
         """Take one of the `limit` seats of one of the `candidates`, backends of the group, when it is our turn.
 
@@ -126,8 +130,11 @@ class LimiterStore(Protocol):
         stand in a row. A seat goes to the first of them that can use it, there to its oldest request that can, and
         that organization then stands last. The newest `limit` counts for the whole group.
 
+        Who waits looks again several times a second, and when it is given a seat. If its candidates are others by then,
+        it waits for those, and a seat at none of them goes to the next; it and its organization stand where they stood.
+
         A cancelled call holds nothing. Raises `NoPlaceError` at once when the queue is full, `NoSlotError` when the
-        time is over.
+        time is over or no candidate is left.
         """
         ...
 

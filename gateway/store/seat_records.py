@@ -1,10 +1,11 @@
 """How are seats spelled in bytes? Records of the same tree as those of `records.py`, under capital letters.
 
-    G group                             backlog, while anybody waits: requests waiting, limit, next number
+    G group                             backlog, while anybody waits: see `Backlog` in `seating.py`
     O group number                      rota: the organization that stands there; the lowest number is its head
     P group organization                position: its number in the rota
     Q group organization number who     place: the candidates of who waits; the lowest number is the oldest
-    R who                               given: which of its candidates a seat was given at, until it is told
+    R who                               given: the seat that a place became, and where its organization stood, until its
+                                        owner has looked
     S group backend                     seats: a line, with those who wait and could use one
 
 `who` is worker and token; every name but the last of a key has its length before it. Places stand before what is given
@@ -14,6 +15,7 @@ and before seats: whoever walks over all has seen the last place before the firs
 import functools
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from gateway.store.records import NUMBER, PAIR, Claimant
 
@@ -21,7 +23,15 @@ BACKLOG, ROTA, POSITION, PLACE, GIVEN, SEATS, AFTER_SEATS = b"G", b"O", b"P", b"
 
 SEAT_KINDS = frozenset((BACKLOG, ROTA, POSITION, PLACE, GIVEN, SEATS))
 
-BACKLOG_SHAPE = struct.Struct("=IIQ")
+BACKLOG_SHAPE = struct.Struct("=IIIQ")
+
+
+class Given(NamedTuple):
+    """A seat at `backend` that nobody has looked at; its organization stood at `position` in the rota of `group`."""
+
+    position: int
+    group: bytes
+    backend: bytes
 
 
 @functools.cache
@@ -46,6 +56,11 @@ def parse_place(key: bytes) -> tuple[bytes, bytes, Claimant]:
     return key[2:group_ends], key[group_ends + 1 : group_ends + 1 + key[group_ends]], Claimant(*PAIR.unpack(key[-16:]))
 
 
+def position_key(group: bytes, organization: bytes) -> bytes:
+    """The key of where an organization stands."""
+    return POSITION + lengthed(group) + organization
+
+
 def seats_key(group: bytes, backend: bytes) -> bytes:
     """The key of a backend's line."""
     return SEATS + lengthed(group) + backend
@@ -55,6 +70,21 @@ def parse_seats(key: bytes) -> tuple[bytes, bytes]:
     """Group and backend of a line."""
     group_ends = 2 + key[1]
     return key[2:group_ends], key[group_ends:]
+
+
+def given_key(place: bytes) -> bytes:
+    """The key of what a place has become."""
+    return GIVEN + place[-PAIR.size :]
+
+
+def pack_given(given: Given) -> bytes:
+    """The record of a seat that was given."""
+    return NUMBER.pack(given.position) + pack_names((given.group, given.backend))
+
+
+def unpack_given(value: bytes) -> Given:
+    """What `pack_given` packed."""
+    return Given(NUMBER.unpack_from(value)[0], *unpack_names(value[NUMBER.size :]))
 
 
 def pack_names(names: Sequence[bytes]) -> bytes:

@@ -4,37 +4,42 @@ What `group_seats.py` does in one worker's memory, for all workers. After every 
 anybody who waits could use; so a newcomer that finds one overtakes nobody.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gateway.store.protocol import GroupCounts
-from gateway.store.records import NUMBER, PAIR, Claimant
+from gateway.store.records import NUMBER, Claimant
 from gateway.store.rota import NOWHERE, choose, is_due, whose_turn
 from gateway.store.seat_records import (
     AFTER_SEATS,
     BACKLOG,
     BACKLOG_SHAPE,
-    GIVEN,
-    POSITION,
     ROTA,
     SEATS,
+    Given,
+    given_key,
     lengthed,
+    pack_given,
     pack_names,
     parse_place,
     parse_seats,
     place_key,
     places_prefix,
+    position_key,
     seats_key,
+    unpack_given,
     unpack_names,
 )
-from gateway.store.tally import IN_FLIGHT, LineRecord, add_slot, place_of, read_line, strike, write_line
+from gateway.store.tally import IN_FLIGHT, LineRecord, add_slot, read_line, remove_slot, strike, write_line
 from gateway.store.tally import QUEUED as WANTED
 from gateway.store.tree import Tree, records_between, records_under
 
 Backlog = list[int]
-"""Requests that wait for a seat, the newest limit, and the next number: of a place, or of a position in the rota."""
+"""Requests that wait for a seat, the newest limit, seats that were given and not looked at, and the next number: of a
+place, or of a position in the rota. It is kept while anybody waits or has still to look, so that no number comes twice.
+"""
 
-QUEUED, LIMIT, NEXT = range(3)
+QUEUED, LIMIT, GIVEN_AWAY, NEXT = range(4)
 
 Called = list[Claimant]
 """Those whose places became seats."""
@@ -50,12 +55,12 @@ class Asked(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A newcomer's seat at the candidate of that `choice`, or its place; neither, if it was refused.
+    """A newcomer's seat at that `backend`, or its place; neither, if it was refused.
 
     Those `called` got a seat because the limit was raised.
     """
 
-    choice: int
+    backend: bytes
     place: bytes
     called: Called
 
@@ -75,25 +80,23 @@ def enter(tree: Tree, asked: Asked, limit: int, max_queued: int) -> Entry:
     called: Called = []
     if backlog[LIMIT] != limit:
         backlog[LIMIT] = limit
-        called = call(tree, group, backlog) if backlog[QUEUED] else called
+        called = call(tree, group, backlog) if is_kept(backlog) else called
     lines = [read_line(tree, seats_key(group, backend)) for backend in candidates]
     choice = choose([pair(line) for line in lines], limit)
     if choice != NOWHERE:
         add_slot(lines[choice], who.worker)
         write_line(tree, seats_key(group, candidates[choice]), lines[choice])
-        return Entry(choice, b"", called)
+        return Entry(candidates[choice], b"", called)
     if backlog[QUEUED] >= max_queued:
-        return Entry(NOWHERE, b"", called)
-    for backend, line in zip(candidates, lines, strict=True):
-        line[WANTED] += 1
-        write_line(tree, seats_key(group, backend), line)
-    return Entry(NOWHERE, wait(tree, asked, backlog), called)
+        return Entry(b"", b"", called)
+    want(tree, group, candidates, 1)
+    return Entry(b"", wait(tree, asked, backlog), called)
 
 
 def wait(tree: Tree, asked: Asked, backlog: Backlog) -> bytes:
     """The place of who waits from now on: behind its organization's others; behind everybody, if there are none."""
     group, organization, who, candidates = asked
-    if tree.get(POSITION + lengthed(group) + organization) is None:
+    if tree.get(position_key(group, organization)) is None:
         stand_last(tree, group, organization, backlog)
     place = place_key(group, organization, backlog[NEXT], who)
     tree.put(place, pack_names(candidates))
@@ -103,36 +106,81 @@ def wait(tree: Tree, asked: Asked, backlog: Backlog) -> bytes:
     return place
 
 
-def settle(tree: Tree, place: bytes) -> int:
-    """At which of its candidates does who had this place have a seat? `NOWHERE`: the place is then given up."""
-    given = GIVEN + place[-PAIR.size :]
-    value = tree.get(given)
+def look(tree: Tree, place: bytes, candidates: tuple[bytes, ...]) -> tuple[bytes, Called]:
+    """The backend at which who had this place has a seat, one of those that it can use now; empty: it waits on for one.
+
+    Who changes its candidates, or declines a seat, stands where it stood, and so does its organization. Also whose the
+    seats are that this made free.
+    """
+    group, organization, _ = parse_place(place)
+    value = tree.get(given_key(place))
+    if value is not None:
+        given = unpack_given(value)
+        if given.backend in candidates:
+            return accept(tree, place), []
+        backlog = decline(tree, place, given)
+        stood = stand_no_more(tree, group, organization)
+        stand(tree, group, organization, given.position if stood == NOWHERE else min(stood, given.position))
+    else:
+        before = tree.get(place)
+        if before is None or before == pack_names(candidates):
+            return b"", []
+        want(tree, group, unpack_names(before), -1)
+        backlog = read_backlog(tree, group)
+    tree.put(place, pack_names(candidates))
+    want(tree, group, candidates, 1)
+    called = call(tree, group, backlog)
+    return accept(tree, place), called
+
+
+def decline(tree: Tree, place: bytes, given: Given) -> Backlog:
+    """Make a seat free whose owner waits on; the caller puts the place back, calls, and writes the backlog."""
+    key = seats_key(given.group, given.backend)
+    line = read_line(tree, key)
+    if remove_slot(line, parse_place(place)[-1].worker):
+        write_line(tree, key, line)
+    backlog = read_backlog(tree, given.group)
+    backlog[GIVEN_AWAY] -= 1
+    backlog[QUEUED] += 1
+    tree.delete(given_key(place))
+    return backlog
+
+
+def accept(tree: Tree, place: bytes) -> bytes:
+    """The backend at which who had this place was given a seat, which it now knows of; empty: it was given none."""
+    key = given_key(place)
+    value = tree.get(key)
     if value is None:
-        give_up(tree, place)
-        return NOWHERE
-    tree.delete(given)
-    choice: int = NUMBER.unpack(value)[0]
-    return choice
+        return b""
+    tree.delete(key)
+    given = unpack_given(value)
+    forget_given(tree, given.group)
+    return given.backend
 
 
-def withdraw(tree: Tree, place: bytes, candidates: Sequence[bytes]) -> Called:
+def forget_given(tree: Tree, group: bytes) -> None:
+    """One seat less of which its owner does not know."""
+    backlog = read_backlog(tree, group)
+    backlog[GIVEN_AWAY] -= 1
+    write_backlog(tree, group, backlog)
+
+
+def withdraw(tree: Tree, place: bytes) -> Called:
     """Give up what a place has become, a place or a seat: whose the seat is now."""
-    choice = settle(tree, place)
-    if choice == NOWHERE:
+    backend = accept(tree, place)
+    if not backend:
+        give_up(tree, place)
         return []
     group, _, who = parse_place(place)
-    return leave(tree, group, candidates[choice], who.worker)
+    return leave(tree, group, backend, who.worker)
 
 
 def leave(tree: Tree, group: bytes, backend: bytes, worker: int) -> Called:
     """Give up one seat of a worker, if it has any there: whose it is now."""
     key = seats_key(group, backend)
     line = read_line(tree, key)
-    count = place_of(line, worker)
-    if not count or not line[count]:
+    if not remove_slot(line, worker):
         return []
-    line[count] -= 1
-    line[IN_FLIGHT] -= 1
     write_line(tree, key, line)
     return call(tree, group, read_backlog(tree, group)) if line[WANTED] else []
 
@@ -154,15 +202,21 @@ def give_up(tree: Tree, place: bytes) -> None:
         return
     tree.delete(place)
     group, organization, _ = parse_place(place)
-    for backend in unpack_names(candidates):
-        line = read_line(tree, seats_key(group, backend))
-        line[WANTED] -= 1
-        write_line(tree, seats_key(group, backend), line)
+    want(tree, group, unpack_names(candidates), -1)
     if not waits(tree, group, organization):
         stand_no_more(tree, group, organization)
     backlog = read_backlog(tree, group)
     backlog[QUEUED] -= 1
     write_backlog(tree, group, backlog)
+
+
+def want(tree: Tree, group: bytes, candidates: Iterable[bytes], more: int) -> None:
+    """So many more wait who could use a seat there."""
+    for backend in candidates:
+        key = seats_key(group, backend)
+        line = read_line(tree, key)
+        line[WANTED] += more
+        write_line(tree, key, line)
 
 
 def call(tree: Tree, group: bytes, backlog: Backlog) -> Called:
@@ -204,13 +258,15 @@ def waiting(tree: Tree, group: bytes) -> Iterator[tuple[tuple[bytes, bytes], byt
 def give(tree: Tree, found: Found, lines: dict[bytes, LineRecord], backlog: Backlog) -> Claimant:
     """Turn a place into a seat; its organization then stands last, or no more: whose the seat is."""
     group, organization, who = parse_place(found.place)
+    backend = found.candidates[found.choice]
     tree.delete(found.place)
-    tree.put(GIVEN + PAIR.pack(*who), NUMBER.pack(found.choice))
-    for backend in found.candidates:
-        lines[seats_key(group, backend)][WANTED] -= 1
-    add_slot(lines[seats_key(group, found.candidates[found.choice])], who.worker)
+    position = stand_no_more(tree, group, organization)
+    tree.put(given_key(found.place), pack_given(Given(position, group, backend)))
+    for wanted in found.candidates:
+        lines[seats_key(group, wanted)][WANTED] -= 1
+    add_slot(lines[seats_key(group, backend)], who.worker)
     backlog[QUEUED] -= 1
-    stand_no_more(tree, group, organization)
+    backlog[GIVEN_AWAY] += 1
     if waits(tree, group, organization):
         stand_last(tree, group, organization, backlog)
     return who
@@ -223,19 +279,27 @@ def pair(line: LineRecord) -> tuple[int, int]:
 
 def stand_last(tree: Tree, group: bytes, organization: bytes, backlog: Backlog) -> None:
     """Put an organization at the end of the rota; the caller writes the backlog."""
-    number = NUMBER.pack(backlog[NEXT])
+    stand(tree, group, organization, backlog[NEXT])
     backlog[NEXT] += 1
+
+
+def stand(tree: Tree, group: bytes, organization: bytes, position: int) -> None:
+    """Put an organization that stands nowhere there."""
+    number = NUMBER.pack(position)
     tree.put(ROTA + lengthed(group) + number, organization)
-    tree.put(POSITION + lengthed(group) + organization, number)
+    tree.put(position_key(group, organization), number)
 
 
-def stand_no_more(tree: Tree, group: bytes, organization: bytes) -> None:
-    """Take an organization out of the rota."""
-    key = POSITION + lengthed(group) + organization
+def stand_no_more(tree: Tree, group: bytes, organization: bytes) -> int:
+    """Take an organization out of the rota: where it stood, or `NOWHERE`."""
+    key = position_key(group, organization)
     number = tree.get(key)
-    if number is not None:
-        tree.delete(key)
-        tree.delete(ROTA + lengthed(group) + number)
+    if number is None:
+        return NOWHERE
+    tree.delete(key)
+    tree.delete(ROTA + lengthed(group) + number)
+    position: int = NUMBER.unpack(number)[0]
+    return position
 
 
 def waits(tree: Tree, group: bytes, organization: bytes) -> bool:
@@ -244,14 +308,19 @@ def waits(tree: Tree, group: bytes, organization: bytes) -> bool:
 
 
 def read_backlog(tree: Tree, group: bytes) -> Backlog:
-    """The backlog of a group; one where nobody waits is kept nowhere."""
+    """The backlog of a group; one that nobody needs is kept nowhere."""
     value = tree.get(BACKLOG + group)
-    return list(BACKLOG_SHAPE.unpack(value)) if value else [0, 0, 0]
+    return list(BACKLOG_SHAPE.unpack(value)) if value else [0, 0, 0, 0]
+
+
+def is_kept(backlog: Backlog) -> bool:
+    """Does anybody wait, or has anybody still to look?"""
+    return bool(backlog[QUEUED] or backlog[GIVEN_AWAY])
 
 
 def write_backlog(tree: Tree, group: bytes, backlog: Backlog) -> None:
-    """Keep the backlog of a group, or forget it when nobody waits."""
-    if backlog[QUEUED]:
+    """Keep the backlog of a group, or forget it when nobody waits and everybody has looked."""
+    if is_kept(backlog):
         tree.put(BACKLOG + group, BACKLOG_SHAPE.pack(*backlog))
     else:
         tree.delete(BACKLOG + group)

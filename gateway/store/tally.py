@@ -38,6 +38,16 @@ def add_slot(line: LineRecord, worker: int) -> None:
         line += worker, 1
 
 
+def remove_slot(line: LineRecord, worker: int) -> bool:
+    """Take a slot from a worker; whether it had any."""
+    place = place_of(line, worker)
+    if not place or not line[place]:
+        return False
+    line[place] -= 1
+    line[IN_FLIGHT] -= 1
+    return True
+
+
 def place_of(line: LineRecord, worker: int) -> int:
     """Where in a line the slots of a worker are counted; 0 when it is not in it."""
     for place in range(FIRST_WORKER, len(line), 2):

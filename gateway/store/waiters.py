@@ -1,9 +1,12 @@
 """Who of this process waits for a slot? Futures by token, woken at most once."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from gateway.core.clock import Clock
+
+LOOK_SECS = 0.25
+"""Between two looks of who waits for a seat: a backend that returns is used so soon, at some 25 us a look."""
 
 
 class Waiters:
@@ -47,3 +50,17 @@ class Waiters:
         """Let everybody look."""
         for token in list(self._futures):
             self.wake(token)
+
+
+async def wait_looking(wait: Callable[[float], Awaitable[float]], look: Callable[[], bool], patience: float) -> float:
+    """Wait until `look` finds nothing more to wait for, or for `patience` seconds: the seconds waited.
+
+    It looks each time that `wait`, which is told for how long, returns; that is every LOOK_SECS at the least.
+    """
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + patience
+    waited = 0.0
+    while True:
+        waited += await wait(max(0.0, min(LOOK_SECS, ends - loop.time())))
+        if look() or loop.time() >= ends:
+            return waited

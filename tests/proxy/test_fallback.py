@@ -1,12 +1,16 @@
 """A group that is down or overloaded is stood in for by its fallback, which says so and bears the name asked for."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
+from anyio.lowlevel import checkpoint
 
 from gateway.backends.availability import Choice
+from gateway.core.clock import SystemClock
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import UnavailableError
@@ -17,8 +21,12 @@ from gateway.payload.settings import PayloadSettings
 from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.planner import Plan, Planner
+from gateway.proxy.seats import SeatLimits
 from gateway.proxy.settings import ProxySettings
 from gateway.routing.registry import Registry, Route
+from gateway.store.memory import MemoryStore
+from gateway.store.protocol import Seat
+from gateway.store.settings import StoreSettings
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from tests.core.requests import CHAT, EMBEDDINGS, POST, FakeConnection, Told, context
 from tests.proxy.fakes import BACKENDS, Conductor, FakeReply, events, whole
@@ -53,8 +61,15 @@ def chunk(model: str) -> bytes:
 class Way:
     """One request for `qwen` at chat0, whose fallback is at chat1."""
 
-    def __init__(self, *, contexts: dict[str, int] | None = None, **script: list[FakeReply | Exception]) -> None:
-        self.conductor = Conductor(script)
+    def __init__(
+        self,
+        *,
+        contexts: dict[str, int] | None = None,
+        store: MemoryStore | None = None,
+        patience: float = 0.02,
+        **script: list[FakeReply | Exception],
+    ) -> None:
+        self.conductor = Conductor(script, store=store, limits=SeatLimits(1, 10, patience))
         self.told = Told()
         known = contexts or {"chat": 8192, "text2sql": 8192}
         planner = Planner(Registry([QWEN, SQL]), PayloadSettings(), lambda group: known[group.name])
@@ -67,6 +82,11 @@ class Way:
             max_event_bytes=1 << 20,
             clock=self.conductor.time,
         )
+
+    async def fill(self, store: MemoryStore, group: BackendGroup) -> Seat:
+        """The one seat at the group's one backend is taken."""
+        backend = group.backends[0].name
+        return await store.seat(group.name, "x", candidates=lambda: [backend], limit=1, max_queued=0, patience=0)
 
     def down(self, group: BackendGroup) -> None:
         self.conductor.availability.choices[group.name] = Choice((), retry_after=3.0, why="down")
@@ -232,3 +252,67 @@ async def test_a_group_without_a_fallback_says_how_it_is() -> None:
     way.forwarder._fallbacks._fallbacks.clear()
     way.down(QWEN)
     assert (await way.is_refused()).retry_after == 3.0
+
+
+# Seats
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[MemoryStore]:
+    memory = MemoryStore(StoreSettings(), SystemClock())
+    await memory.open()
+    yield memory
+    await memory.close()
+
+
+async def test_a_group_that_is_full_is_stood_in_for_at_once(store: MemoryStore) -> None:
+    way = Way(store=store, patience=3600.0, chat1=[whole(ANSWER)])
+    await way.fill(store, QWEN)
+    ctx = await way.run()
+    assert (way.told.status, way.stated, ctx.queue_wait) == (200, b"text2sql", None)
+
+
+async def test_a_group_with_a_free_seat_answers_itself(store: MemoryStore) -> None:
+    way = Way(store=store, chat0=[whole(ANSWER)])
+    await way.run()
+    assert (way.conductor.client.order, way.stated) == (["chat0"], None)
+
+
+@pytest.mark.parametrize("why", ["full", "down", "too large"])
+async def test_who_cannot_go_to_the_fallback_waits_for_its_own_group(store: MemoryStore, why: str) -> None:
+    contexts = {"chat": 8192, "text2sql": 512} if why == "too large" else None
+    way = Way(store=store, patience=3600.0, contexts=contexts, chat0=[whole(ANSWER)], chat1=[whole(ANSWER)])
+    held = await way.fill(store, QWEN)
+    if why == "full":
+        await way.fill(store, SQL)
+    elif why == "down":
+        way.down(SQL)
+    running = asyncio.create_task(way.run(max_tokens=1000))
+    async with asyncio.timeout(10):
+        while not way.conductor.waiting["chat"]:
+            await checkpoint()
+    assert way.conductor.waiting["text2sql"] == 0
+    store.leave_seat(held)
+    await running
+    assert (way.conductor.client.order, way.stated) == (["chat0"], None)
+
+
+async def test_who_has_waited_in_vain_is_refused_in_its_own_groups_name(store: MemoryStore) -> None:
+    way = Way(store=store)
+    await way.fill(store, QWEN)
+    await way.fill(store, SQL)
+    failure = await way.is_refused()
+    assert "no place came free within 0.02 s" in failure.message
+
+
+async def test_who_has_asked_one_backend_waits_for_the_others_before_it_leaves_its_group(store: MemoryStore) -> None:
+    both = replace(QWEN, backends=(BACKENDS[0], BACKENDS[2]))
+    way = Way(store=store, patience=3600.0, chat0=[NeverSent("refused")], chat2=[whole(ANSWER)], chat1=[whole(ANSWER)])
+    held = await store.seat("chat", "x", candidates=lambda: ["chat2"], limit=1, max_queued=0, patience=0)
+    running = asyncio.create_task(way.run(group=both))
+    async with asyncio.timeout(10):
+        while not way.conductor.waiting["chat"]:
+            await checkpoint()
+    store.leave_seat(held)
+    await running
+    assert (way.conductor.client.order, way.stated) == (["chat0", "chat2"], None)

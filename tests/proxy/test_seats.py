@@ -17,6 +17,7 @@ from gateway.proxy.planner import Plan
 from gateway.proxy.seats import SeatLimits
 from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, SeatsTakenError, UnreachableError
 from gateway.routing.registry import Route
+from gateway.store import waiters
 from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreSettings
 from gateway.upstream.errors import MayHaveRun, NeverSent
@@ -186,8 +187,8 @@ async def test_a_client_that_leaves_while_it_waits_holds_nothing(store: MemorySt
 
 
 async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
-    house = House(store, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
-    await store.seat("chat", "other", candidates=["chat0"], limit=1, max_queued=0, patience=0)
+    house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    await store.seat("chat", "other", candidates=lambda: ["chat0"], limit=1, max_queued=0, patience=0)
     house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     attempt = await house.open()
     assert (attempt.backend.name, attempt.trial) == ("chat1", 0)
@@ -195,7 +196,7 @@ async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
 
 
 async def test_a_trial_that_another_has_leaves_the_seat_that_was_taken_for_it(store: MemoryStore) -> None:
-    house = House(store, chat1=[whole(b"{}")])
+    house = House(store, backends=2, chat1=[whole(b"{}")])
     house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0])
     house.conductor.breaker.trial_taken = True
     await house.open()
@@ -266,7 +267,7 @@ async def test_when_nobody_is_left_after_a_wait_it_is_said_why_and_nobody_is_ask
 
 
 async def test_a_search_ends_though_backends_come_and_go_at_every_look(store: MemoryStore) -> None:
-    house = House(store, backends=2)
+    house = House(store, backends=2, chat0=[NeverSent("refused")], chat1=[NeverSent("refused")])
     looks = 0
 
     def of(group: BackendGroup) -> Choice:
@@ -275,9 +276,26 @@ async def test_a_search_ends_though_backends_come_and_go_at_every_look(store: Me
         return Choice(group.backends[looks % 2 : looks % 2 + 1])
 
     house.conductor.dispatcher._choose = house.conductor.searcher._choose = of
-    with pytest.raises(DownError):
+    with pytest.raises(UnreachableError):
         await house.open()
-    assert looks <= 4
+    asked = house.conductor.client.order
+    assert len(asked) == len(set(asked))
+    assert house.taken == {}
+
+
+async def test_who_waits_goes_to_a_replica_that_has_come_back(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiters, "LOOK_SECS", 0.01)
+    house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    house.usable(0)
+    first = await house.open()
+    waiting = await house.wait()
+    house.usable(0, 1)
+    async with asyncio.timeout(10):
+        house.close(await waiting)
+    assert house.conductor.client.order == ["chat0", "chat1"]
+    house.close(first)
     assert house.taken == {}
 
 

@@ -57,6 +57,11 @@ class Seats:
         free = [backend for backend in wish.candidates if self.taken(backend) < self.limit]
         return min(free, key=self.taken, default="")
 
+    def change(self, wish: Wish) -> None:
+        """Who waits may use others from now on, and stands where it stood."""
+        self.waiting = [wish if other.visit == wish.visit else other for other in self.waiting]
+        self.admit()
+
     def drop(self, visit: Visit) -> None:
         self.seated.pop(visit, None)
         self.waiting = [wish for wish in self.waiting if wish.visit != visit]
@@ -106,6 +111,10 @@ class Model:
         seats.limit = limit
         seats.admit()
         seats.come(wish)
+
+    def change(self, wish: Wish) -> None:
+        for seats in self.seats.values():
+            seats.change(wish)
 
     def end(self, visits: Iterable[Visit]) -> None:
         """These requests end, whether they run or wait; places are given up before anything that runs is."""

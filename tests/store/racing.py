@@ -19,6 +19,7 @@ from anyio.lowlevel import checkpoint
 from gateway.core.clock import SystemClock
 from gateway.core.fleet import Backend
 from gateway.routing.policies.round_robin import RoundRobin
+from gateway.store import waiters
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, GroupCounts, Seat
@@ -128,7 +129,7 @@ class Runner:
     ) -> int:
         """Have a seat and keep it."""
         seat = await self.store.seat(
-            "chat", organization, candidates=candidates, limit=limit, max_queued=1000, patience=patience
+            "chat", organization, candidates=lambda: candidates, limit=limit, max_queued=1000, patience=patience
         )
         self.seats[seat.token] = seat
         return seat.token
@@ -185,7 +186,7 @@ class Runner:
             grant = await self.store.acquire(f"made-up-{number % 7}", limit=1000, max_queued=0, patience=0)
             self.store.release(grant)
             seat = await self.store.seat(
-                "chat", f"made-up-{number % 7}", candidates=BOTH, limit=1000, max_queued=0, patience=0
+                "chat", f"made-up-{number % 7}", candidates=lambda: BOTH, limit=1000, max_queued=0, patience=0
             )
             self.store.leave_seat(seat)
         raise AssertionError
@@ -206,6 +207,7 @@ class Runner:
     async def look_no_more(self) -> None:
         """From now on only datagrams wake who waits in this worker."""
         self.store._timer.cancel()
+        waiters.LOOK_SECS = 3600.0
 
     async def deafen(self) -> None:
         """From now on no datagram reaches this worker."""

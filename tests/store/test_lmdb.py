@@ -59,7 +59,9 @@ async def crowd(store: LmdbStore, held: list[Grant]) -> NoReturn:
 
 async def seat(store: LmdbStore, organization: str) -> Seat:
     """The one seat of the one backend."""
-    return await store.seat("chat", organization, candidates=["chat0"], limit=1, max_queued=100_000, patience=60)
+    return await store.seat(
+        "chat", organization, candidates=lambda: ["chat0"], limit=1, max_queued=100_000, patience=60
+    )
 
 
 @pytest.mark.usefixtures("small_map")

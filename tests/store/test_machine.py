@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from abc import abstractmethod
 from collections.abc import Awaitable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +78,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock = HandClock()
         self.model = Model()
         self.requests: dict[int, Request] = {}
+        self.wishes: dict[int, Wish] = {}  # of those that came for a seat
         self.number = 0
 
     def do(self, work: Awaitable[T]) -> T:
@@ -111,9 +113,28 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(group=groups, organization=keys, candidates=backends, limit=limits, number=numbers)
     def seat(self, group: str, organization: str, candidates: tuple[str, ...], limit: int, number: int) -> None:
         store = self.worker(number)
-        self.model.seat(group, Wish(self.number, organization, candidates), limit)
-        asking = store.seat(group, organization, candidates=candidates, limit=limit, max_queued=1000, patience=FOR_EVER)
+        wish = self.wishes[self.number] = Wish(self.number, organization, candidates)
+        self.model.seat(group, wish, limit)
+        asking = store.seat(
+            group,
+            organization,
+            candidates=lambda: self.wishes[wish.visit].candidates,
+            limit=limit,
+            max_queued=1000,
+            patience=FOR_EVER,
+        )
         self.come(store, asking)
+
+    @precondition(lambda self: any(request.token for request in self.requests.values()))
+    @rule(number=numbers, candidates=backends)
+    def change(self, number: int, candidates: tuple[str, ...]) -> None:
+        """Who waits for a seat may be asked elsewhere from now on, and looks."""
+        visit, request = self.pick(number)
+        if visit in self.wishes and not request.held:
+            wish = self.wishes[visit] = replace(self.wishes[visit], candidates=candidates)
+            self.model.change(wish)
+            waiters_of(request.store).wake(request.token)
+            self.do(self.as_in_the_model())
 
     @precondition(lambda self: self.requests)
     @rule(number=numbers, times=st.integers(1, 3))
@@ -135,6 +156,8 @@ class StoreMachine(RuleBasedStateMachine):
         """Let the time be over for one that waits."""
         visit, request = self.pick(number)
         if not request.held:
+            if visit in self.wishes:  # none to be asked at: its time is over at its next look
+                self.wishes[visit] = replace(self.wishes[visit], candidates=())
             waiters_of(request.store).wake(request.token)
             self.do(asyncio.wait([request.task]))
             assert isinstance(request.task.exception(), NoSlotError)
