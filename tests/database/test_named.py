@@ -1,0 +1,82 @@
+"""Tests of organizations, models and backends, which are kept alike, on both databases."""
+
+import pytest
+from msgspec.structs import replace
+
+from gateway.core.principal import AccountLimits
+from gateway.database.database import Database
+from gateway.database.errors import ConflictError, NoSuchRecordError
+from gateway.database.rows import Backend, Model, Organization
+from tests.database.conftest import HandClock
+
+pytestmark = pytest.mark.anyio
+
+ACME = Organization(name="org:acme", limits=AccountLimits(tokens_per_day=5), audit_opt_out=True)
+QWEN = Model(alias="fast", kind="chat", model="qwen", settings={"defaults": {"temperature": 0.5}, "fallback": None})
+CHAT0 = Backend(name="chat0", model="fast", url="http://chat0:8000", weight=3, active=False)
+
+
+async def test_what_was_made_is_read_as_it_was(database: Database, clock: HandClock) -> None:
+    made = {"created": clock.now, "version": 1}
+    assert await database.organizations.create(ACME, actor="ann") == replace(ACME, **made)
+    assert await database.models.create(QWEN, actor="ann") == replace(QWEN, **made)
+    assert await database.backends.create(CHAT0, actor="ann") == replace(CHAT0, **made)
+    assert await database.organizations.get("org:acme") == replace(ACME, **made)
+    assert await database.models.get("fast") == replace(QWEN, **made)
+    assert await database.backends.get("chat0") == replace(CHAT0, **made)
+
+
+async def test_the_defaults_of_the_settings_are_not_no_limits(database: Database) -> None:
+    for number, limits in enumerate((None, AccountLimits())):
+        await database.organizations.create(Organization(name=f"org:{number}", limits=limits), actor="ann")
+        assert (await database.organizations.get(f"org:{number}")).limits == limits
+
+
+async def test_a_name_is_taken_once(database: Database) -> None:
+    await database.organizations.create(ACME, actor="ann")
+    with pytest.raises(ConflictError):
+        await database.organizations.create(ACME, actor="bob")
+
+
+async def test_an_update_names_the_version_that_it_changes(database: Database, clock: HandClock) -> None:
+    made = await database.models.create(QWEN, actor="ann")
+    clock.now += 5
+    after = await database.models.update(replace(made, model="other"), 1, actor="ann")
+    assert after == replace(made, model="other", version=2)
+    with pytest.raises(ConflictError):
+        await database.models.update(made, 1, actor="bob")
+    with pytest.raises(ConflictError):
+        await database.models.delete("fast", 1, actor="bob")
+    assert await database.models.get("fast") == after
+
+
+async def test_what_is_deleted_is_gone_and_may_come_back(database: Database) -> None:
+    await database.organizations.create(ACME, actor="ann")
+    seen = await database.changes.number()
+    await database.organizations.delete("org:acme", 1, actor="ann")
+    with pytest.raises(NoSuchRecordError):
+        await database.organizations.get("org:acme")
+    with pytest.raises(NoSuchRecordError):
+        await database.organizations.delete("org:acme", 1, actor="ann")
+    assert [page async for page in database.organizations.changed_since(seen)] == [([], ["org:acme"])]
+    back = await database.organizations.create(ACME, actor="ann")
+    assert [page async for page in database.organizations.changed_since(seen)] == [([back], [])]
+
+
+async def test_lists_come_in_pages(database: Database) -> None:
+    rows = [await database.organizations.create(replace(ACME, name=f"org:{name}"), actor="ann") for name in "cab"]
+    first = await database.organizations.list(most=2)
+    assert first + await database.organizations.list(after=first[-1].name, most=2) == [rows[1], rows[2], rows[0]]
+
+
+async def test_a_backend_of_any_origin_is_drained_once_and_used_again(database: Database) -> None:
+    for _ in range(2):
+        await database.backends.drain("chat1", actor="ann")
+    assert await database.backends.drained() == {"chat1"}
+    for _ in range(2):
+        await database.backends.undrain("chat1", actor="bob")
+    assert await database.backends.drained() == frozenset()
+    assert [(entry.actor, entry.action) for entry in await database.audit.list()] == [
+        ("bob", "backend.undrain"),
+        ("ann", "backend.drain"),
+    ]

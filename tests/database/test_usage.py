@@ -1,0 +1,192 @@
+"""Tests of the ledger, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from gateway.core.usage_record import UsageRecord
+from gateway.database.database import Database
+from gateway.database.rows import AccountUse, Usage
+from gateway.database.settings import DatabaseSettings
+from gateway.database.tables import USAGE_RECORDS
+from gateway.database.usage import DAY_SECS
+from tests.database.conftest import HandClock
+
+pytestmark = pytest.mark.anyio
+
+DAYS_OF_MONTH = 30
+
+
+def windows(ended_at: float) -> tuple[int, int]:
+    """A calendar whose months all have 30 days."""
+    day = int(ended_at // DAY_SECS)
+    return day, day // DAYS_OF_MONTH
+
+
+def record(name: str, day: int = 0, **values: object) -> UsageRecord:
+    """One request of organization acme that took 10 and gave 3 tokens."""
+    plain = UsageRecord(
+        name,
+        ended_at=day * DAY_SECS + 1,
+        organization="org:acme",
+        key_id="key_a",
+        model="qwen",
+        path="/v1/chat/completions",
+        status=200,
+        outcome="ok",
+        prompt_tokens=10,
+        completion_tokens=3,
+        backend="chat0",
+    )
+    return replace(plain, **values)
+
+
+async def days(database: Database) -> list[Usage]:
+    return await database.usage.report(by="day", first=0, last=10**6)
+
+
+async def kept(database: Database) -> list[dict[str, object]]:
+    async with database._engine.connect() as connection:
+        rows = await connection.execute(sa.select(USAGE_RECORDS).order_by(USAGE_RECORDS.c.request_id))
+        return [dict(row) for row in rows.mappings()]
+
+
+async def test_a_record_is_kept_with_all_that_it_says(database: Database) -> None:
+    told = record("r1", 65, estimated=True, cached=True, status=499)
+    assert await database.usage.write([told], "epoch-1", windows) == 1
+    (row,) = await kept(database)
+    assert row.pop("epoch") == "epoch-1"
+    assert (row.pop("day"), row.pop("month")) == (65, 2)
+    assert UsageRecord(**row) == told  # type: ignore[arg-type] -- the row's columns are the record's fields
+
+
+async def test_a_batch_that_is_written_again_counts_once(database: Database) -> None:
+    batch = [record(f"r{number}") for number in range(50)]
+    assert await database.usage.write(batch, "e", windows) == 50
+    assert await database.usage.write(batch, "e", windows) == 0
+    assert await database.usage.write([*batch, record("r50")], "e", windows) == 1
+    assert await days(database) == [Usage("0", 51, 510, 153)]
+
+
+async def test_a_record_that_stands_twice_in_a_batch_counts_once(database: Database) -> None:
+    assert await database.usage.write([record("r1"), record("r1", prompt_tokens=99)], "e", windows) == 1
+    assert await days(database) == [Usage("0", 1, 10, 3)]
+
+
+async def test_nothing_to_write_is_no_transaction(database: Database) -> None:
+    assert await database.usage.write([], "e", windows) == 0
+
+
+async def test_hosts_that_write_the_same_batches_at_once_count_each_record_once(settings: DatabaseSettings) -> None:
+    batches = [[record(f"r{batch}-{number}") for number in range(40)] for batch in range(5)]
+    async with Database(settings) as one, Database(settings) as other:
+        new = await asyncio.gather(
+            *[one.usage.write(batch, "e", windows) for batch in batches],
+            *[other.usage.write(batch[::-1], "e", windows) for batch in batches[::-1]],
+        )
+        assert sum(new) == 200
+        assert await days(one) == [Usage("0", 200, 2000, 600)]
+
+
+async def test_a_batch_that_fails_leaves_nothing(database: Database) -> None:
+    with pytest.raises(Exception, match="cannot hold"):
+        await database.usage.write([record("r1"), record("r2", prompt_tokens=2**80)], "e", windows)
+    assert await kept(database) == []
+    assert await days(database) == []
+
+
+async def test_sums_are_of_the_day_and_its_month_and_leave_one_epoch_out(database: Database) -> None:
+    await database.usage.write([record("r1", 31), record("r2", 32), record("r3", 29)], "old", windows)
+    await database.usage.write([record("r4", 32, key_id="", organization="ip:192.0.2.1")], "older", windows)
+    await database.usage.write([record("r5", 32)], "now", windows)
+    assert sorted(await database.usage.sums(32, 1, except_epoch="now"), key=str) == [
+        AccountUse("ip:192.0.2.1", 1, 13, 1, 13),
+        AccountUse("key:key_a", 1, 13, 2, 26),
+        AccountUse("org:acme", 1, 13, 2, 26),
+    ]
+    assert await database.usage.sums(70, 2, except_epoch="") == []
+
+
+@pytest.fixture
+async def busy(database: Database) -> AsyncIterator[Database]:
+    """A ledger of three days, two organizations, three keys and two models."""
+    await database.usage.write(
+        [
+            record("r1", 1),
+            record("r2", 2, key_id="key_b"),
+            record("r3", 2, organization="org:beta", key_id="key_c", model="embed", completion_tokens=0),
+            record("r4", 12, model="embed"),
+        ],
+        "e",
+        windows,
+    )
+    await database.usage.write([record("r5", 1)], "another epoch", windows)
+    yield database
+
+
+async def test_reports_have_a_line_for_each_key_organization_model_or_day(busy: Database) -> None:
+    assert await busy.usage.report(by="key", first=0, last=99) == [
+        Usage("key_a", 3, 30, 9),
+        Usage("key_b", 1, 10, 3),
+        Usage("key_c", 1, 10, 0),
+    ]
+    assert await busy.usage.report(by="organization", first=0, last=99) == [
+        Usage("org:acme", 4, 40, 12),
+        Usage("org:beta", 1, 10, 0),
+    ]
+    assert await busy.usage.report(by="model", first=0, last=99) == [
+        Usage("embed", 2, 20, 3),
+        Usage("qwen", 3, 30, 9),
+    ]
+    assert await days(busy) == [Usage("1", 2, 20, 6), Usage("2", 2, 20, 3), Usage("12", 1, 10, 3)]
+
+
+async def test_reports_are_of_some_days_one_organization_or_one_key(busy: Database) -> None:
+    assert await busy.usage.report(by="day", first=2, last=2) == [Usage("2", 2, 20, 3)]
+    assert await busy.usage.report(by="model", first=2, last=12, organization="org:acme") == [
+        Usage("embed", 1, 10, 3),
+        Usage("qwen", 1, 10, 3),
+    ]
+    assert await busy.usage.report(by="day", first=0, last=99, key_id="key_b") == [Usage("2", 1, 10, 3)]
+
+
+@pytest.mark.parametrize("by", ["key", "day"])
+async def test_reports_come_in_pages(busy: Database, by: str) -> None:
+    whole = await busy.usage.report(by=by, first=0, last=99)  # type: ignore[arg-type] -- one of the four words
+    pages: list[Usage] = []
+    while page := await busy.usage.report(
+        by=by,  # type: ignore[arg-type] -- the same
+        first=0,
+        last=99,
+        after=pages[-1].heading if pages else "",
+        most=1,
+    ):
+        assert len(page) == 1
+        pages += page
+    assert pages == whole
+
+
+async def test_what_is_over_its_time_goes_in_small_batches_oldest_first(
+    settings: DatabaseSettings, clock: HandClock
+) -> None:
+    short = settings.model_copy(update={"usage_retention_days": 10, "usage_daily_retention_days": 20})
+    today = windows(clock.now)[0]
+    async with Database(short, clock) as database:
+        await database.usage.write([record(f"r{age:02}", today - age) for age in range(30)], "e", windows)
+        gone = []
+        while (batch := await database.usage.prune(today, most=4)) > 0:
+            gone.append(batch)
+        assert max(gone) <= 8
+        assert [row["request_id"] for row in await kept(database)] == [f"r{age:02}" for age in range(10)]
+        assert len(await days(database)) == 21
+
+
+async def test_retention_of_0_days_keeps_everything(settings: DatabaseSettings, clock: HandClock) -> None:
+    for_ever = settings.model_copy(update={"usage_retention_days": 0, "usage_daily_retention_days": 0})
+    async with Database(for_ever, clock) as database:
+        await database.usage.write([record("r1", 1)], "e", windows)
+        assert await database.usage.prune(windows(clock.now)[0]) == 0
+        assert len(await kept(database)) == len(await days(database)) == 1
