@@ -27,6 +27,11 @@ from gateway.backends.heritage import Heritage
 from gateway.backends.probed import tell_change
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.view import BoardView
+from gateway.cache.host import LoneHost, SharedHost
+from gateway.cache.kept import Kept
+from gateway.cache.response_cache import ResponseCache
+from gateway.cache.salt import Salts
+from gateway.cache.settings import CacheSalt
 from gateway.catalog.reader import Catalog
 from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
@@ -35,7 +40,8 @@ from gateway.core.worker import WorkerIdentity
 from gateway.limits.token_bucket import FailedAuthLimiter, RateLimiter
 from gateway.middleware.admission import Admission
 from gateway.middleware.authenticate import Authenticate
-from gateway.middleware.chain import build_chain
+from gateway.middleware.cache import Cache, SampledCache
+from gateway.middleware.chain import Layer, build_chain
 from gateway.middleware.error_boundary import ErrorBoundary
 from gateway.middleware.rate_limit import RateLimit
 from gateway.middleware.read_body import ReadBody
@@ -44,7 +50,13 @@ from gateway.middleware.request_scope import RequestScope
 from gateway.observability.live import LiveGauges
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger, wants_console
-from gateway.observability.metrics import LOG_LINES_DROPPED, Metrics
+from gateway.observability.metrics import (
+    CACHE_BYTES_ADDED,
+    CACHE_BYTES_DROPPED,
+    CACHE_EVICTIONS,
+    LOG_LINES_DROPPED,
+    Metrics,
+)
 from gateway.observability.recorder import Recorder
 from gateway.proxy.attempts import Attempts
 from gateway.proxy.dispatcher import Dispatcher, Wire
@@ -52,6 +64,7 @@ from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.planner import Planner
 from gateway.proxy.retry import RetryBudget
+from gateway.proxy.salting import SaltingPlanner
 from gateway.proxy.search import Searcher
 from gateway.proxy.seats import SeatLimits, Seats
 from gateway.routing.policies import POLICIES, Means
@@ -112,7 +125,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
     fleet = BoardView(board, breaker, roster, clock, settings.backend_probe_interval_secs)
     client = Http11Client(settings)
-    planner = Planner(Registry(roster.groups), settings, fleet.max_model_len)
+    planner = build_planner(settings, Registry(roster.groups), fleet)
+    cache = build_cache(settings, metrics, clock)
     rooms = Rooms(roster, board, breaker, store, client, metrics, gauges, clock)
     forwarder = build_forwarder(settings, rooms, planner)
     own = build_own(roster, DrainAware(fleet, worker.drain), clock, version(DISTRIBUTION))
@@ -125,13 +139,54 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
             lambda app: Authenticate(app, book, keyring, failures),
             lambda app: RateLimit(app, RateLimiter(settings, store)),
             lambda app: ReadBody(app, settings, planner.plan),
+            *cache_layer(settings, cache, metrics),
             lambda app: Admission(app, Turnstile(settings, store), gauges),
         ],
         Handler(forwarder.forward, own),
     )
     alone = worker.board is None
     watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
-    return Application(chain, lambda: opened(store, catalog or nullcontext(), gauges, watch(), client, writer))
+    shared = Shared(store, catalog or nullcontext(), cache or nullcontext())
+    return Application(chain, lambda: opened(shared, gauges, watch(), client, writer))
+
+
+def build_planner(settings: Settings, registry: Registry, fleet: BoardView) -> Planner:
+    """What plans requests; only with CACHE_SALT=org it is asked whose they are."""
+    if settings.cache_salt is CacheSalt.OFF:
+        return Planner(registry, settings, fleet.max_model_len)
+    return SaltingPlanner(registry, settings, fleet.max_model_len, Salts(settings.backend_api_key.get_secret_value()))
+
+
+def build_cache(settings: Settings, metrics: Metrics, clock: Clock) -> ResponseCache | None:
+    """What is kept of answers, by all workers of the host where they share the limits' store; None: nothing is."""
+    if not settings.cache_ttl_secs:
+        return None
+    alone = settings.limiter_store is StoreKind.MEMORY
+    size = settings.cache_max_bytes
+
+    def count(change: Kept) -> None:
+        metrics.count(CACHE_BYTES_ADDED, amount=change.added)
+        metrics.count(CACHE_BYTES_DROPPED, amount=change.dropped)
+        metrics.count(CACHE_EVICTIONS, "expired", amount=change.expired)
+        metrics.count(CACHE_EVICTIONS, "room", amount=change.evicted)
+
+    return ResponseCache(settings, LoneHost(size) if alone else SharedHost(settings.limiter_path, size), clock, count)
+
+
+def cache_layer(settings: Settings, cache: ResponseCache | None, metrics: Metrics) -> list[Layer]:
+    """The layer before the slot, if anything is kept."""
+    if cache is None:
+        return []
+    layer = SampledCache if settings.cache_sampled else Cache
+    return [lambda app: layer(app, cache, settings.max_request_secs, metrics, lambda: 0)]
+
+
+class Shared(NamedTuple):
+    """What the workers of a host share, in the order in which it is opened."""
+
+    store: LimiterStore
+    catalog: AbstractContextManager[object]
+    cache: AbstractContextManager[object]
 
 
 def build_catalog(settings: Settings, worker: WorkerIdentity, clock: Clock) -> Catalog | None:
@@ -143,22 +198,21 @@ def build_catalog(settings: Settings, worker: WorkerIdentity, clock: Clock) -> C
 
 @asynccontextmanager
 async def opened(
-    store: LimiterStore,
-    catalog: AbstractContextManager[object],
+    shared: Shared,
     gauges: LiveGauges,
     watch: AbstractAsyncContextManager[None],
     client: Http11Client,
     writer: LogWriter,
 ) -> AsyncIterator[None]:
     """From a worker's start to its end: the rooms that hold something are open; the log is the last to close."""
-    await store.open()
+    await shared.store.open()
     try:
-        with catalog, gauges:
+        with shared.catalog, shared.cache, gauges:
             async with watch:
                 yield
     finally:
         await client.aclose()
-        await store.close()
+        await shared.store.close()
         writer.close()
 
 

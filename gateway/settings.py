@@ -22,6 +22,7 @@ from gateway.auth.settings import AuthSettings
 from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
+from gateway.cache.settings import CacheSettings
 from gateway.catalog.settings import CatalogSettings
 from gateway.database.settings import DatabaseSettings
 from gateway.elsewhere import ELSEWHERE, VOCABULARIES, is_link
@@ -48,6 +49,7 @@ ROOMS = (
     StoreSettings,
     DatabaseSettings,
     CatalogSettings,
+    CacheSettings,
     MiddlewareSettings,
     PayloadSettings,
     ProxySettings,
@@ -107,6 +109,7 @@ class Settings(
     StoreSettings,
     DatabaseSettings,
     CatalogSettings,
+    CacheSettings,
     MiddlewareSettings,
     PayloadSettings,
     ProxySettings,

@@ -2,7 +2,7 @@
 
 import re
 
-from gateway.core.endpoint import Access, Dialect, Endpoint, ModelKind
+from gateway.core.endpoint import Access, Dialect, Endpoint, ModelKind, Sharing
 
 _POST = frozenset({"POST"})
 _GET = frozenset({"GET", "HEAD"})
@@ -15,7 +15,14 @@ MODEL = Endpoint("/v1/models/{id}", _GET)
 """The one row that stands for many paths; see `find`."""
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("/v1/chat/completions", _POST, upstream_path=b"/v1/chat/completions", kinds=_TEXT, streams=True),
+    Endpoint(
+        "/v1/chat/completions",
+        _POST,
+        upstream_path=b"/v1/chat/completions",
+        kinds=_TEXT,
+        streams=True,
+        sharing=Sharing.EXACT,
+    ),
     Endpoint("/v1/completions", _POST, upstream_path=b"/v1/completions", kinds=_TEXT, streams=True),
     Endpoint(
         "/v1/responses",
@@ -41,11 +48,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         kinds=_TEXT,
         uses_engine=False,
     ),
-    Endpoint("/v1/embeddings", _POST, upstream_path=b"/v1/embeddings", kinds=(ModelKind.EMBEDDING,)),
-    Endpoint("/v1/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING),
-    Endpoint("/v2/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING),
-    Endpoint("/v1/score", _POST, upstream_path=b"/score", kinds=_RANKING),
-    Endpoint("/v1/tokenize", _POST, upstream_path=b"/tokenize", kinds=tuple(ModelKind), uses_engine=False),
+    Endpoint(
+        "/v1/embeddings", _POST, upstream_path=b"/v1/embeddings", kinds=(ModelKind.EMBEDDING,), sharing=Sharing.ALWAYS
+    ),
+    Endpoint("/v1/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING, sharing=Sharing.ALWAYS),
+    Endpoint("/v2/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING, sharing=Sharing.ALWAYS),
+    Endpoint("/v1/score", _POST, upstream_path=b"/score", kinds=_RANKING, sharing=Sharing.ALWAYS),
+    Endpoint(
+        "/v1/tokenize",
+        _POST,
+        upstream_path=b"/tokenize",
+        kinds=tuple(ModelKind),
+        uses_engine=False,
+        sharing=Sharing.ALWAYS,
+    ),
     Endpoint(
         "/v1/text2sql",
         _POST,
@@ -53,6 +69,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         kinds=(ModelKind.TEXT2SQL,),
         pinned=True,
         streams=True,
+        sharing=Sharing.EXACT,
     ),
     Endpoint("/v1/models", _GET),
     MODEL,

@@ -59,6 +59,8 @@ class RequestContext(Struct, eq=False):  # made per request: a dataclass takes s
     phase: Phase = Phase.ARRIVED
     body: bytes = b""
     streamed: bool = False
+    shareable: bool = False
+    """The same bytes of the same organization may get the same answer: see `middleware.cache`."""
     plan: RequestPlan = None  # type: ignore[assignment]  # set before any room asks: an Optional would cost each a test
     """What the body asks for, and of whom; nobody behind `proxy.planner` runs without it."""
     group: str = ""
@@ -70,6 +72,8 @@ class RequestContext(Struct, eq=False):  # made per request: a dataclass takes s
     queue_wait: float | None = None
     first_token_at: float | None = None
     usage: Usage | None = None
+    cached: bool = False
+    """Answered without a backend's work of its own: from what is kept, or by another request's run."""
     bytes_in: int = 0
     bytes_out: int = 0
     answer_started: bool = False

@@ -24,6 +24,16 @@ class Access(StrEnum):
     """A valid key and a token of the caller's bucket."""
 
 
+class Sharing(StrEnum):
+    """Whether the same request may get the same answer."""
+
+    NEVER = "never"
+    EXACT = "exact"
+    """Where it is not streamed, and its temperature is 0."""
+    ALWAYS = "always"
+    """It computes, and draws no lots."""
+
+
 class ModelKind(StrEnum):
     """What a model can do; a path serves one or more kinds."""
 
@@ -48,6 +58,7 @@ class Endpoint:
         streams: whether `"stream": true` means anything here.
         uses_engine: whether the model itself works for an answer; tokens are counted too where the engine is dead or
             hangs, so that such an answer says nothing of it.
+        sharing: whether the same request may get the same answer.
         relayed: whether a backend answers; asked three times in a request, and so no property.
     """
 
@@ -60,6 +71,7 @@ class Endpoint:
     pinned: bool = False
     streams: bool = False
     uses_engine: bool = True
+    sharing: Sharing = Sharing.NEVER
     relayed: bool = field(init=False)
 
     def __post_init__(self) -> None:

@@ -111,6 +111,25 @@ LOG_LINES_DROPPED = Family(
     Kind.COUNTER, "gateway_log_lines_dropped", "Log lines given up because the log's reader was too slow."
 )
 
+CACHE_REQUESTS = Family(
+    Kind.COUNTER,
+    "gateway_cache_requests",
+    "Requests whose answer may be shared: `hit`, answered from what is kept; `coalesced`, by an identical request's "
+    "run; `miss`, by one of their own.",
+    ("path", "result"),
+)
+CACHE_BYTES_ADDED = Family(
+    Kind.COUNTER,
+    "gateway_cache_added_bytes",
+    "Bytes of answers that were kept; less gateway_cache_dropped_bytes_total, this is what is held now.",
+)
+CACHE_BYTES_DROPPED = Family(Kind.COUNTER, "gateway_cache_dropped_bytes", "Bytes of kept answers that have gone.")
+CACHE_EVICTIONS = Family(
+    Kind.COUNTER,
+    "gateway_cache_evictions",
+    "Kept answers that have gone: `expired`, as their time was over; `room`, before that, for others.",
+    ("reason",),
+)
 UPDATES_LOST = Family(
     Kind.COUNTER, "gateway_metric_updates_lost", "Updates of series for which a worker had no room left: 0 is right."
 )
@@ -191,6 +210,10 @@ CATALOGUE = (
     FALLBACKS,
     DISCONNECTS,
     LOG_LINES_DROPPED,
+    CACHE_REQUESTS,
+    CACHE_BYTES_ADDED,
+    CACHE_BYTES_DROPPED,
+    CACHE_EVICTIONS,
     UPDATES_LOST,
     WORKERS,
     RELOADS,

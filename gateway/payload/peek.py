@@ -44,6 +44,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
         continuous_usage: `stream_options.continuous_usage_stats`; without `include_usage` it has no effect at vLLM.
         max_tokens: the largest bound stated on the answer's length, in tokens; None when none is stated.
         n: choices per prompt.
+        temperature: as it is spelled; None when absent.
         prompts: how many prompts (completions); a list of token numbers is one.
         inputs: how many inputs (embeddings), or items of a conversation (responses).
         documents: how many documents (rerank), or texts to compare (score).
@@ -59,6 +60,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     continuous_usage: bool = False
     max_tokens: int | None = None
     n: int = 1
+    temperature: Number = None
     prompts: int = 1
     inputs: int = 1
     documents: int = 0
@@ -81,6 +83,7 @@ class _Body(msgspec.Struct):
     max_completion_tokens: Number = None
     max_output_tokens: Number = None
     n: Number = None
+    temperature: Number = None
     previous_response_id: str | None = None
     background: bool | None = None
     store: bool | None = None
@@ -159,6 +162,7 @@ def _digest(fields: _Body, body: bytes) -> Peek:
         continuous_usage=options is not None and options.continuous_usage_stats is True,
         max_tokens=_max_tokens(fields),
         n=1 if fields.n is None else _whole(fields.n, "n"),
+        temperature=fields.temperature,
         prompts=1 if fields.prompt is UNSET else count_batch(bytes(fields.prompt)),
         inputs=1 if fields.input is UNSET else count_batch(bytes(fields.input)),
         documents=0 if fields.documents is fields.text_1 is fields.queries is UNSET else _documents(fields),

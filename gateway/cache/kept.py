@@ -1,0 +1,160 @@
+"""What was answered before? Answers kept for a while within bounds: decisions on one map, pure but for it."""
+
+from typing import Final, NamedTuple
+
+from gateway.cache.records import (
+    ANSWER,
+    ENTRY,
+    NUMBER,
+    ORDER,
+    Entry,
+    read_entry,
+    read_totals,
+    write_entry,
+    write_totals,
+)
+from gateway.store.tree import Tree, records_under
+
+OVERHEAD_BYTES: Final = 256
+"""Of an answer's three records, their keys and their share of the pages above them."""
+PAGE_BYTES: Final = 4096
+LONG_BYTES: Final = 1024
+"""A longer value may have whole pages of its own, and is counted with them."""
+SPARED: Final = 16
+"""Used answers that are spared, at the most, while room is made for one: so long one transaction takes."""
+
+
+class Answer(NamedTuple):
+    """A whole answer with status 200, as clients get it."""
+
+    content_type: bytes
+    body: bytes
+
+
+class Bounds(NamedTuple):
+    """What may be kept.
+
+    Attributes:
+        ttl: for how many seconds.
+        entries: how many answers.
+        size: how many bytes of them, counted as `size_of` does.
+        answer: how long the longest body may be.
+    """
+
+    ttl: float
+    entries: int
+    size: int
+    answer: int
+
+
+class Kept(NamedTuple):
+    """What keeping an answer has changed, in bytes and in answers.
+
+    Attributes:
+        added: bytes of the new answer.
+        dropped: bytes of those that have gone.
+        expired: answers that had outlived their time.
+        evicted: answers that had to make room.
+    """
+
+    added: int = 0
+    dropped: int = 0
+    expired: int = 0
+    evicted: int = 0
+
+
+def size_of(answer: Answer) -> int:
+    """The bytes that an answer is counted with: at least what it takes."""
+    length = len(answer.content_type) + 1 + len(answer.body)
+    if length > LONG_BYTES:
+        length = -(-(length + 16) // PAGE_BYTES) * PAGE_BYTES  # a page's own head is 16 bytes
+    return length + OVERHEAD_BYTES
+
+
+def find(tree: Tree, key: bytes, now: float) -> Answer | None:
+    """The kept answer, marked as used; one that has outlived its time is not found."""
+    entry = read_entry(tree, key)
+    if entry is None or entry.expires <= now:
+        return None
+    if not entry.used:
+        write_entry(tree, key, entry._replace(used=True))
+    value = tree.get(ANSWER + key)
+    assert value is not None  # noqa: S101 -- both are written and removed in one transaction
+    content_type, _, body = value.partition(b"\n")
+    return Answer(content_type, body)
+
+
+def keep(tree: Tree, key: bytes, answer: Answer, bounds: Bounds, now: float) -> Kept:
+    """Keep an answer in place of an older one of its key; others go that outlived their time or were not used."""
+    size = size_of(answer)
+    if size > bounds.size or len(answer.body) > bounds.answer:
+        return Kept()
+    before = read_totals(tree)
+    _drop(tree, key, read_entry(tree, key))
+    expired, evicted = _make_room(tree, bounds, size, now)
+    totals = read_totals(tree)
+    number = totals.newest + 1
+    write_totals(tree, totals._replace(entries=totals.entries + 1, size=totals.size + size, newest=number))
+    write_entry(tree, key, Entry(now + bounds.ttl, number, size, used=False))
+    tree.put(ANSWER + key, b"%b\n%b" % answer)
+    tree.put(ORDER + NUMBER.pack(number), key)
+    return Kept(size, before.size - totals.size, expired, evicted)
+
+
+def clear(tree: Tree) -> Kept:
+    """Forget all answers."""
+    totals = read_totals(tree)
+    for record, key in list(records_under(tree, ORDER)):
+        tree.delete(record)
+        tree.delete(ENTRY + key)
+        tree.delete(ANSWER + key)
+    write_totals(tree, totals._replace(entries=0, size=0))
+    return Kept(dropped=totals.size, evicted=totals.entries)
+
+
+def _make_room(tree: Tree, bounds: Bounds, size: int, now: float) -> tuple[int, int]:
+    """Drop the oldest until one of that size fits: how many were expired, and how many not.
+
+    Whoever was used since it was kept has a second turn, as in the clock algorithm.
+    """
+    expired = evicted = spared = 0
+    while True:
+        totals = read_totals(tree)
+        fits = totals.entries < bounds.entries and totals.size + size <= bounds.size
+        with tree.cursor() as cursor:
+            if not cursor.set_range(ORDER) or not cursor.key().startswith(ORDER):
+                return expired, evicted
+            record, key = cursor.key(), cursor.value()
+        entry = read_entry(tree, key)
+        assert entry is not None  # noqa: S101 -- as in `find`
+        if entry.expires <= now:
+            expired += 1
+        elif fits:
+            return expired, evicted
+        elif entry.used and spared < SPARED:
+            spared += 1
+            _spare(tree, record, key, entry)
+            continue
+        else:
+            evicted += 1
+        _drop(tree, key, entry)
+
+
+def _spare(tree: Tree, record: bytes, key: bytes, entry: Entry) -> None:
+    """Move an answer to the end of the order."""
+    totals = read_totals(tree)
+    number = totals.newest + 1
+    write_totals(tree, totals._replace(newest=number))
+    tree.delete(record)
+    tree.put(ORDER + NUMBER.pack(number), key)
+    write_entry(tree, key, entry._replace(number=number, used=False))
+
+
+def _drop(tree: Tree, key: bytes, entry: Entry | None) -> None:
+    if entry is None:
+        return
+    totals = read_totals(tree)
+    write_totals(tree, totals._replace(entries=totals.entries - 1, size=totals.size - entry.size))
+    tree.delete(ORDER + NUMBER.pack(entry.number))
+    tree.delete(ENTRY + key)
+    tree.delete(ANSWER + key)

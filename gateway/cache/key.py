@@ -1,0 +1,22 @@
+"""Is it the same request? Thirty-two bytes that only requests share which may share an answer."""
+
+from hashlib import blake2b
+
+from gateway.cache.records import KEY_BYTES
+from gateway.core.context import RequestContext
+
+
+def key_of(ctx: RequestContext, version: int) -> bytes:
+    """The key of a planned request under that version of the registry.
+
+    The body is hashed as the backend gets it, which is the client's own bytes and what was spliced in behind them
+    (the model's name, its defaults, the salt): what differs there differs at the backend. Two bodies may be made one
+    by a splice; then the name differs that the answer bears, which is hashed too.
+    """
+    plan = ctx.plan
+    digest = blake2b(digest_size=KEY_BYTES)
+    for part in (ctx.organization, ctx.path, str(version), ctx.group, plan.route.asked):
+        encoded = part.encode()
+        digest.update(b"%d:%b" % (len(encoded), encoded))
+    digest.update(plan.body)
+    return digest.digest()
