@@ -48,8 +48,9 @@ def run(
     """Exit status and printed lines of a run of these tests with these rows."""
     (folder / "conftest.py").write_text(CONFTEST.format(rows=", ".join(rows)))
     (folder / "test_it.py").write_text(TESTS)
-    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)}  # noqa: TID251 -- handed on to a child
-    options = ("-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(folder), "-n", processes)
+    alone = {"CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {**os.environ, **alone}  # noqa: TID251 -- handed on to a child
+    options = ("-p", "xdist", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(folder), "-n", processes)
     result = subprocess.run(  # noqa: S603 -- this interpreter
         [sys.executable, "-m", "pytest", "-q", *options, *(f"test_it.py::{name}" for name in tests)],
         cwd=folder,
@@ -57,7 +58,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=200,
     )
     return result.returncode, result.stdout.splitlines()
 

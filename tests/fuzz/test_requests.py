@@ -18,7 +18,8 @@ from gateway.server.usual import UsualRequests
 from tests.fuzz.damage import CUTS, LINE_BYTES, crossed, damaged, pieces
 from tests.fuzz.effort import examples
 from tests.server.door import reply
-from tests.server.test_usual import Noting, same
+from tests.server.test_usual import Noting
+from tests.server.test_usual import same as assert_same
 from tests.server.visit import Visit
 
 HEADS = [
@@ -145,7 +146,7 @@ def test_who_knows_many_heads_reads_any_bytes_like_who_knows_none(
 ) -> None:
     async def compare() -> None:
         memory = await who_knows_them()
-        await same(memory, *(filter(None, requests) if apart else pieces(b"".join(requests), cuts)))
+        await assert_same(memory, *(filter(None, requests) if apart else pieces(b"".join(requests), cuts)))
 
     run(compare)
 

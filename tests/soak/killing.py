@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.soak.pausing import is_over
 from tests.support.gateway import Gateway
 
 ESTABLISHED = "01"
@@ -28,16 +29,10 @@ class Death:
 
 async def kill_now_and_then(gateway: Gateway, every: float, deaths: list[Death], over: asyncio.Event) -> None:
     """Kill a worker every so many seconds; the oldest is spared, as its memory is what is watched."""
-    while True:
-        try:
-            async with asyncio.timeout(every):
-                await over.wait()
-        except TimeoutError:
-            _, *others = gateway.worker_pids()
-            if others:
-                deaths.append(kill(gateway, others[0]))
-        else:
-            return
+    while not await is_over(over, every):
+        _, *others = gateway.worker_pids()
+        if others:
+            deaths.append(kill(gateway, others[0]))
 
 
 def kill(gateway: Gateway, pid: int) -> Death:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from tests.soak.load import OK, PATHS
+from tests.soak.pausing import is_over
 from tests.support.simulators import Simulator
 
 
@@ -23,11 +24,7 @@ class Ledgers:
         """Read what is new every so many seconds; in a thread, as the load must not wait for it."""
         while not over.is_set():
             await asyncio.to_thread(self.read)
-            try:
-                async with asyncio.timeout(every):
-                    await over.wait()
-            except TimeoutError:
-                continue
+            await is_over(over, every)
 
     def read(self) -> None:
         """Take in what is new.

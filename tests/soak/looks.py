@@ -13,6 +13,7 @@ from gateway.store.lmdb import LmdbStore
 from gateway.store.settings import StoreSettings
 from tests.soak.killing import connections_of
 from tests.soak.load import Tally
+from tests.soak.pausing import is_over
 from tests.support.gateway import Gateway, wait_until
 from tests.support.simulators import Simulator
 
@@ -80,11 +81,7 @@ async def sample_now_and_then(
     """Look at the processes every so many seconds."""
     while not over.is_set():
         samples.append(Sample(time.monotonic(), {pid: memory_of(pid) for pid in pids}, tally.asked))
-        try:
-            async with asyncio.timeout(every):
-                await over.wait()
-        except TimeoutError:
-            continue
+        await is_over(over, every)
 
 
 async def rest(gateway: Gateway, servers: Mapping[str, Simulator], store: Path, folder: Path) -> Rest:

@@ -14,6 +14,7 @@ from tests.soak.killing import Death, kill_now_and_then
 from tests.soak.ledgers import Ledgers
 from tests.soak.load import PATHS, Tally, visit_on_and_on
 from tests.soak.looks import INSIDE, Rest, Sample, leases_and_seats, rest, running_in, sample_now_and_then
+from tests.soak.pausing import is_over
 from tests.soak.verdict import Outcome
 from tests.support.gateway import Gateway, wait_until
 from tests.support.simulators import Simulator
@@ -117,10 +118,7 @@ async def _storm(plan: Plan, gateway: Gateway, store: Path, ledgers: Ledgers) ->
 
 
 async def _count_seats(after_secs: float, store: Path, storm: Storm, over: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(after_secs):
-            await over.wait()
-    except TimeoutError:
+    if not await is_over(over, after_secs):
         _, storm.seats = await leases_and_seats(store)
 
 

@@ -69,4 +69,4 @@ class Visitor:
 
     @staticmethod
     def _options() -> dict[str, Any]:
-        return {"api_key": KEY, "max_retries": 0, "timeout": 20.0}
+        return {"api_key": KEY, "max_retries": 0, "timeout": 60.0}
