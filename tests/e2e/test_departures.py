@@ -102,7 +102,7 @@ def test_a_thousand_departures_at_random_moments_leave_nothing_behind(chat: Gate
         client = RawClient(chat.port).post(PATH, {**BODY, "stream": bool(number % 2)})
         client.readable((number % 23) / 1000)
         client.reset() if number % 3 else client.socket.close()
-    wait_until(chat.idle, 5)
+    wait_until(chat.idle)
     wait_until(lambda: all(chat_fleet[name].state()["running"] == 0 for name in ("chat0", "chat1")))
     with chat.client() as http:
         for _ in range(20):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -42,16 +43,13 @@ def three(three_servers: Fleet) -> Fleet:
 
 def ask(gateway: Gateway, count: int, *, clients: int = 8, body: dict[str, Any] | None = None) -> list[int]:
     """The statuses of so many requests, from several clients at once."""
-    statuses: list[int] = []
 
-    def visit(_: int) -> None:
+    def visit(_: int) -> list[int]:
         with gateway.client() as client:
-            statuses.extend(client.post(PATH, json=body or BODY).status_code for _ in range(count // clients))
+            return [client.post(PATH, json=body or BODY).status_code for _ in range(count // clients)]
 
-    with in_threads(clients, visit) as failures:
-        pass
-    assert failures == []
-    return statuses
+    with ThreadPoolExecutor(clients) as pool:  # which waits for all, however long a busy machine takes
+        return [status for statuses in pool.map(visit, range(clients)) for status in statuses]
 
 
 def share(fleet: Fleet, name: str) -> int:
@@ -70,7 +68,7 @@ def attempts(gateway: Gateway) -> int:
 
 async def ask_by_sdk(gateway: Gateway, calls: int) -> Counter[str]:
     """So many calls of OpenAI's client, which repeats what it is let repeat; how they ended."""
-    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY) as client:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, timeout=60) as client:
 
         async def call() -> str:
             try:
@@ -91,7 +89,7 @@ async def test_two_dead_replicas_see_few_more_attempts_than_there_are_calls(
     chat_fleet: Fleet, make_gateway: MakeGateway, fault: str, parameters: dict[str, Any], status: str
 ) -> None:
     gateway = make_gateway(chat_fleet, **FREE)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_fault(fault, path=PATH if fault != "refuse" else None, **parameters)
     ended = await ask_by_sdk(gateway, 60)
@@ -103,7 +101,7 @@ async def test_two_dead_replicas_see_few_more_attempts_than_there_are_calls(
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_replica_that_fails_fast_attracts_nothing(chat_fleet: Fleet, make_gateway: MakeGateway, policy: str) -> None:
     gateway = make_gateway(chat_fleet, **FREE, BALANCING_POLICY=policy)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     chat_fleet["chat1"].set_pace(ttft_ms=20)
     chat_fleet["chat0"].set_fault("status", path=PATH, **DEAD_ENGINE)
     statuses = Counter(ask(gateway, 400))
@@ -117,7 +115,7 @@ def test_a_replica_that_fails_fast_attracts_nothing(chat_fleet: Fleet, make_gate
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_full_replica_costs_nobody_an_answer(chat_fleet: Fleet, make_gateway: MakeGateway, policy: str) -> None:
     gateway = make_gateway(chat_fleet, **FREE, BALANCING_POLICY=policy)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     chat_fleet["chat1"].set_pace(ttft_ms=20)
     chat_fleet["chat0"].set_fault("status", path=PATH, **FULL_QUEUE)
     assert Counter(ask(gateway, 400)) == {200: 400}
@@ -127,7 +125,7 @@ def test_a_full_replica_costs_nobody_an_answer(chat_fleet: Fleet, make_gateway: 
 
 def test_weights_are_kept_over_all_workers(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, **FREE, BALANCING_POLICY="weighted_round_robin", CHAT_WEIGHTS="3,1")
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     ask(gateway, 200)
     assert [share(chat_fleet, name) for name in BOTH] == [150, 50]
 
@@ -136,7 +134,7 @@ def test_the_last_backend_stays_in_rotation_and_answers_as_soon_as_it_can(
     chat_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
     gateway = make_gateway(chat_fleet, **FREE)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_fault("status", path=PATH, **DEAD_ENGINE)
     assert set(ask(gateway, 40)) == {500}
@@ -152,14 +150,14 @@ async def test_of_two_hundred_that_wait_one_tries_a_half_open_backend(
     gateway = make_gateway(
         chat_fleet, **{**FREE, "GATEWAY_WORKERS": 4}, CIRCUIT_RECOVERY_TIMEOUT=TRIAL_SECS, MAX_INFLIGHT_PER_IP=400
     )
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     chat_fleet["chat0"].set_fault("status", path=PATH, **DEAD_ENGINE)
     ask(gateway, 40)
     assert wait_until(lambda: changed(gateway)) == ["chat0"]
     chat_fleet.clear()
-    chat_fleet["chat0"].set_fault("slow", seconds=0.6)  # its five tokens outlast the arrival of all the others
+    chat_fleet["chat0"].set_fault("slow", seconds=2)  # its five tokens outlast the arrival of all the others
     await asyncio.sleep(TRIAL_SECS + 0.2)  # noqa: TID251 -- the pause itself: nothing else says that it is over
-    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
+    async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=60) as client:
         calls = (client.chat.completions.create(model="qwen", messages=QUESTION, max_tokens=5) for _ in range(200))
         answers = await asyncio.gather(*calls)
     assert len(answers) == 200
@@ -172,7 +170,7 @@ def test_a_thousand_mistakes_of_clients_open_no_circuit(
     chat_fleet: Fleet, make_gateway: MakeGateway, status: int
 ) -> None:
     gateway = make_gateway(chat_fleet, **FREE)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_fault("status", path=PATH, status=status)
     assert set(ask(gateway, 1000)) == {status}
@@ -182,7 +180,7 @@ def test_a_thousand_mistakes_of_clients_open_no_circuit(
 
 def test_clients_that_leave_open_no_circuit(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, **FREE, CIRCUIT_FAILURE_THRESHOLD=1)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_fault("hang", path=PATH)
 
@@ -199,11 +197,11 @@ def test_clients_that_leave_open_no_circuit(chat_fleet: Fleet, make_gateway: Mak
 
 def test_when_every_replica_is_down_it_is_said_without_asking_any(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, **FREE, BACKEND_LOADING_SECS=0)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_fault("refuse")
     ask(gateway, 1, clients=1)
-    wait_until(lambda: len([e for e in gateway.events("backend_changed") if e["state"] == "down"]) == 2, 5)
+    wait_until(lambda: len([e for e in gateway.events("backend_changed") if e["state"] == "down"]) == 2)
     with gateway.client() as client:
         client.get("/health")  # its connection is there
         begun = time.monotonic()
@@ -221,7 +219,7 @@ def test_a_group_that_is_down_is_stood_in_for_and_one_that_returns_answers_itsel
     three: Fleet, make_gateway: MakeGateway
 ) -> None:
     gateway = make_gateway(three, **FREE, CHAT_FALLBACK="text2sql", BACKEND_UP_AFTER=1)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         three[name].set_fault("refuse")
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
@@ -244,7 +242,7 @@ def test_a_group_that_is_down_is_stood_in_for_and_one_that_returns_answers_itsel
         assert failure.value.status_code == 500
         assert failure.value.response.headers["x-gateway-fallback"] == "text2sql"
         three.clear()
-        wait_until(gateway.well, 10)
+        wait_until(gateway.well)
         own = client.chat.completions.with_raw_response.create(model="qwen", messages=QUESTION, max_tokens=5)
         assert "x-gateway-fallback" not in own.headers
     counted = [value for name, value in gateway.metrics().items() if name.startswith("gateway_fallbacks_total{")]
@@ -253,7 +251,7 @@ def test_a_group_that_is_down_is_stood_in_for_and_one_that_returns_answers_itsel
 
 def test_a_group_that_refuses_is_stood_in_for_too(three: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(three, **FREE, CHAT_FALLBACK="text2sql")
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         three[name].set_fault("status", path=PATH, **FULL_QUEUE)
     with gateway.client() as client:
@@ -266,7 +264,7 @@ def test_the_backlog_stays_in_the_gateway_where_places_at_backends_are_limited(
     chat_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
     gateway = make_gateway(chat_fleet, **FREE, MAX_INFLIGHT_PER_BACKEND=2, QUEUE_TIMEOUT_SECS=30)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_pace(ttft_ms=100)
     most = Counter[str]()
@@ -291,7 +289,7 @@ def test_a_replica_that_dies_does_not_draw_those_who_wait_for_a_place(
     gateway = make_gateway(
         chat_fleet, **FREE, MAX_INFLIGHT_PER_BACKEND=1, CIRCUIT_FAILURE_THRESHOLD=3, QUEUE_TIMEOUT_SECS=30
     )
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].stop_engine()
 
@@ -299,7 +297,7 @@ def test_a_replica_that_dies_does_not_draw_those_who_wait_for_a_place(
         return sum(value for name, value in gateway.metrics().items() if name.startswith("gateway_seats_waiting"))
 
     def die(_: int) -> None:
-        assert wait_until(lambda: waiting() == 38, 20)
+        assert wait_until(lambda: waiting() == 38)
         chat_fleet["chat0"].set_fault("status", path=PATH, **DEAD_ENGINE)
         chat_fleet["chat1"].set_pace(ttft_ms=50)
         for name in BOTH:
@@ -315,7 +313,7 @@ def test_a_replica_that_dies_does_not_draw_those_who_wait_for_a_place(
 
 def test_a_full_replica_does_not_draw_requests_by_its_free_places(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, **FREE, MAX_INFLIGHT_PER_BACKEND=2, QUEUE_TIMEOUT_SECS=30)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     chat_fleet["chat1"].set_pace(ttft_ms=50)
     chat_fleet["chat0"].set_fault("status", path=PATH, **FULL_QUEUE)
     assert Counter(ask(gateway, 40, clients=40)) == {200: 40}
@@ -328,7 +326,7 @@ def test_who_waits_for_a_place_for_too_long_is_told_when_to_come_back(
     gateway = make_gateway(
         chat_fleet, **FREE, MAX_INFLIGHT_PER_BACKEND=1, MAX_QUEUED_PER_BACKEND=1, QUEUE_TIMEOUT_SECS=0.3
     )
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     for name in BOTH:
         chat_fleet[name].set_fault("hang", path=PATH)
     answers = []
@@ -347,7 +345,7 @@ def test_who_waits_for_a_place_for_too_long_is_told_when_to_come_back(
 
 def test_whatever_fails_no_request_is_answered_twice(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, **FREE, CIRCUIT_RECOVERY_TIMEOUT=0.2, BACKEND_UP_AFTER=1)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
     done = False
 
     def spoil(_: int) -> None:

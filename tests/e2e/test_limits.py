@@ -45,7 +45,7 @@ def hold_slots(gateway: Gateway, fleet: Fleet, count: int) -> list[RawClient]:
     for name in BOTH:
         fleet[name].set_pace(ttft_ms=60_000)
     holders = [RawClient(gateway.port).post(PATH, BODY) for _ in range(count)]
-    wait_until(lambda: fleet.requests() == count, 5)
+    wait_until(lambda: fleet.requests() == count)
     return holders
 
 
@@ -123,7 +123,7 @@ def test_a_forwarded_header_of_an_untrusted_peer_changes_nothing(chat_fleet: Fle
 
 def test_the_replicas_take_turns_over_all_workers_together(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=4, MAX_RPS_PER_IP=100_000, RPS_BURST=100_000)
-    wait_until(gateway.well, 10)
+    wait_until(gateway.well)
 
     def ask(_: int) -> None:
         with gateway.client() as client:
@@ -150,7 +150,7 @@ def test_wrong_keys_are_401_until_the_address_has_tried_too_many(chat_fleet: Fle
 @pytest.mark.parametrize("path", ["/health", "/ready"])
 def test_probes_need_no_key_and_take_no_token(chat_fleet: Fleet, make_gateway: MakeGateway, path: str) -> None:
     gateway = make_gateway(chat_fleet, MAX_RPS_PER_IP=0.01, RPS_BURST=1, RPS_WINDOW_SECS=1)
-    wait_until(lambda: httpx.get(f"{gateway.url}/ready", trust_env=False).status_code == 200, 10)
+    wait_until(lambda: httpx.get(f"{gateway.url}/ready", trust_env=False).status_code == 200)
     answers = [httpx.get(f"{gateway.url}{path}", trust_env=False) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200] * 5
     assert "x-ratelimit-limit-requests" not in answers[0].headers

@@ -103,7 +103,6 @@ def reload_under_load(gateway: Gateway, fleet: Fleet, load: Load) -> None:
         for number in range(1, RELOADS + 1):
             reload(gateway, number)
             generations.append(set(gateway.worker_pids()) - set().union(*generations))
-    assert load.wrong == []
     assert [len(generation) for generation in generations] == [gateway_workers] * (RELOADS + 1)
     served = {line["request_id"][:17] for line in gateway.access_lines() if line["method"] == "POST"}
     prefixes = [event["request_ids"] for event in gateway.events("worker_serving")]
@@ -119,7 +118,8 @@ def test_three_reloads_under_load_lose_nothing(chat_fleet: Fleet, make_gateway: 
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, **LIMITLESS)
     load = Load(lambda: http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30))
     reload_under_load(gateway, chat_fleet, load)
-    wait_until(lambda: settled(gateway, 2), 10)
+    assert load.wrong == []
+    wait_until(lambda: settled(gateway, 2))
 
 
 @pytest.mark.timeout(180)
@@ -134,7 +134,8 @@ def test_three_reloads_under_load_behind_nginx_lose_no_post_of_a_kept_connection
         reload_under_load(gateway, chat_fleet, load)
     finally:
         server.stop()
-    wait_until(lambda: settled(gateway, 2), 10)
+    assert load.wrong == []
+    wait_until(lambda: settled(gateway, 2))
 
 
 def test_a_kept_connection_of_an_old_worker_is_answered_once_more_and_told_to_close(
@@ -184,7 +185,7 @@ def test_a_stalled_backend_stays_out_over_a_reload(chat_fleet: Fleet, make_gatew
         reload(gateway, 1)
         reload(gateway, 2)
         asked, probed = len(chat0.ledger()), len(chat0.ledger(probes=True))
-        connection = clients.enter_context(closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)))
+        connection = clients.enter_context(closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)))
 
         def answered_for_long() -> bool:
             assert post(connection)[0] == 200
@@ -276,22 +277,27 @@ def test_a_hundred_streams_after_sigterm_finish_or_are_told_why_not(
     chat_fleet: Fleet, make_gateway: MakeGateway, *, finish: bool
 ) -> None:
     gateway = make_gateway(
-        chat_fleet, GATEWAY_WORKERS=2, MAX_INFLIGHT_PER_IP=200, DRAIN_SECS=30 if finish else 0.5, **LIMITLESS
+        chat_fleet, GATEWAY_WORKERS=2, MAX_INFLIGHT_PER_IP=200, DRAIN_SECS=120 if finish else 3, **LIMITLESS
     )
-    clients = hundred(gateway, chat_fleet, tokens=150 if finish else 5000)
-    ready = RawClient(gateway.port)
-    ready.send(b"GET /ready HTTP/1.1\r\nhost: a\r\n\r\n").until(b"}")
-    gateway.signal(signal.SIGTERM)
-    wait_until(lambda: refuses(gateway), 1.0)
-    ready.received = b""
-    ready.send(b"GET /ready HTTP/1.1\r\nhost: a\r\n\r\n")
-    said = ready.rest().lower()
-    assert said.startswith(b"http/1.1 503")
-    assert b"connection: close" in said
-    bodies = [client.rest() for client in clients]
-    assert gateway.wait(20) == 0
-    for client in (ready, *clients):
-        client.socket.close()
+    with ExitStack() as sockets:
+        clients = hundred(gateway, chat_fleet, tokens=150 if finish else 5000)
+        for client in (*clients, ready := RawClient(gateway.port)):
+            sockets.enter_context(client)
+
+        def is_ready() -> bool:
+            ready.received = b""
+            ready.send(b"GET /ready HTTP/1.1\r\nhost: a\r\n\r\n").until(b"}")
+            return ready.received.startswith(b"HTTP/1.1 200 ")
+
+        wait_until(is_ready)
+        gateway.signal(signal.SIGTERM)
+        wait_until(lambda: refuses(gateway))
+        wait_until(lambda: not is_ready())  # the socket is shut by the supervisor, before its workers are told
+        said = ready.rest().lower()
+        assert said.startswith(b"http/1.1 503")
+        assert b"connection: close" in said
+        bodies = [client.rest() for client in clients]
+        assert gateway.wait(60) == 0
     assert sum(b"data: [DONE]" in body for body in bodies) == (100 if finish else 0)
     assert sum(b'"code":"server_shutting_down"' in body for body in bodies) == (0 if finish else 100)
     wait_until(lambda: not any(int(chat_fleet[name].state()["running"]) for name in BOTH))

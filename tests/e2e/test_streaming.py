@@ -134,7 +134,7 @@ def test_a_slow_reader_slows_the_backend_down_and_is_cut_by_its_own_cap(
     before = resident_kib(pid)
     with RawClient(gateway.port, receive_buffer=4096) as client:
         client.post(PATH, body)
-        lines = wait_until(lambda: [x for x in gateway.access_lines() if x["method"] == "POST"], 10)
+        lines = wait_until(lambda: [x for x in gateway.access_lines() if x["method"] == "POST"])
     assert (lines[0]["outcome"], lines[0]["disconnect_phase"]) == ("slow_client", None)
     # The answer is 2 MB; what is held for a reader are bounded buffers.
     assert resident_kib(pid) - before < 1500

@@ -337,7 +337,7 @@ def test_what_is_the_operators_is_hidden_from_everyone_else(house: House, newcom
 def passed_on_to(house: House, request_id: str) -> str:
     """Where nginx sent a request: empty when it answered itself."""
     mark = f'"request_id":"{request_id}"'
-    line = wait_until(lambda: [line for line in house.nginx.log().splitlines() if mark in line], 10)[0]
+    line = wait_until(lambda: [line for line in house.nginx.log().splitlines() if mark in line])[0]
     return str(orjson.loads(line)["upstream"])
 
 
@@ -353,7 +353,7 @@ def test_the_documentation_works_under_the_policy_that_arrives(house: House, vis
 @pytest.fixture
 def _workers_are_back(house: House) -> Iterator[None]:
     yield
-    wait_until(lambda: len(house.gateway.worker_pids()) == 2, 10)
+    wait_until(lambda: len(house.gateway.worker_pids()) == 2)
 
 
 @pytest.mark.usefixtures("_workers_are_back")
@@ -371,7 +371,7 @@ def test_a_gateway_that_is_killed_is_502_without_a_replay_and_is_back_at_once(ho
     assert "x-should-retry: false" in head.lower()
     assert orjson.loads(body)["error"]["code"] == "bad_gateway"
     with visitor.http() as client:
-        wait_until(lambda: client.get("/health").status_code == httpx.codes.OK, 10)
+        wait_until(lambda: client.get("/health").status_code == httpx.codes.OK)
         house.pace(ttft_ms=0)
         assert client.post(CHAT, json={**BODY, "max_tokens": 1}).status_code == 200
     assert [row["ended"] for row in sorted(house.rows(), key=lambda row: row["started"])] == ["aborted", "finished"]

@@ -93,7 +93,7 @@ def test_departures_at_random_moments_leave_no_socket_and_no_memory(
         with in_threads(8, come_and_go) as failures:
             pass
         assert failures == []
-        wait_until(all_gone, 10)
+        wait_until(all_gone)
         wait_until(lambda: sockets_of_clients(gateway) == 0)
         figures.append((open_files(pid), resident_kib(pid)))
     (_, _), (files, memory), (files_later, memory_later) = figures

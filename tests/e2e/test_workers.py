@@ -70,7 +70,7 @@ def test_a_worker_killed_in_mid_stream_takes_only_its_own_clients_along(
     for body, owner in zip(bodies, owners, strict=True):
         assert (b"[DONE]" in body) is (owner != victim)
         assert body.endswith(b"0\r\n\r\n") is False or owner != victim
-    wait_until(lambda: len(gateway.worker_pids()) == 2 and victim not in gateway.worker_pids(), 10)
+    wait_until(lambda: len(gateway.worker_pids()) == 2 and victim not in gateway.worker_pids())
 
 
 def test_what_a_killed_worker_held_is_free_within_two_seconds_and_never_too_much_runs(
@@ -116,7 +116,7 @@ def test_a_request_on_a_killed_worker_is_not_replayed(chat_fleet: Fleet, make_ga
         assert client.rest() == b""
     wait_until(lambda: running(chat_fleet) == 0)
     assert chat_fleet.requests() == 1
-    wait_until(lambda: httpx_status(gateway) == 200, 10)
+    wait_until(lambda: httpx_status(gateway) == 200)
 
 
 def httpx_status(gateway: Gateway) -> int:
@@ -131,7 +131,7 @@ def test_a_restart_under_the_bucket_keeps_what_was_spent(chat_fleet: Fleet, make
     with gateway.client() as client:
         first = [client.post(PATH, json={**BODY, "max_tokens": 1}).status_code for _ in range(3)]
     kill(gateway.worker_pids()[0])
-    wait_until(lambda: httpx_status(gateway) == 200, 10)
+    wait_until(lambda: httpx_status(gateway) == 200)
     with gateway.client() as client:
         second = [client.post(PATH, json={**BODY, "max_tokens": 1}).status_code for _ in range(4)]
     assert first + second == [200] * 5 + [429] * 2
@@ -198,7 +198,7 @@ def test_a_request_of_a_killed_worker_is_tied_to_it_by_the_log(chat_fleet: Fleet
         victim = serving(gateway, client)
         kill(victim)
         client.rest()
-    death = wait_until(lambda: gateway.events("worker_died"), 10)[0]
+    death = wait_until(lambda: gateway.events("worker_died"))[0]
     assert (death["pid"], death["how"]) == (victim, "was killed by SIGKILL")
     assert request_id.startswith(death["request_ids"])
     assert request_id not in {line["request_id"] for line in gateway.access_lines()}
