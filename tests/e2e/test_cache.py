@@ -1,0 +1,262 @@
+"""Identical requests run once over all workers of a host, their answer is given again, and nobody waits in vain."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Fleet, MakeGateway, start_fleet
+from tests.e2e.test_workers import serving
+from tests.support.gateway import Gateway, RawClient, in_threads, wait_until
+
+PATH = "/v1/embeddings"
+CHAT = "/v1/chat/completions"
+MANY = 200
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        yield start_fleet(stack, "chat0", "embed")
+
+
+@pytest.fixture
+def fleet(servers: Fleet) -> Fleet:
+    servers.clear()
+    return servers
+
+
+@pytest.fixture
+def gateway(fleet: Fleet, make_gateway: MakeGateway) -> Gateway:
+    return make_gateway(
+        fleet,
+        GATEWAY_WORKERS=4,
+        MAX_RPS_PER_IP=10_000,
+        RPS_BURST=10_000,
+        MAX_INFLIGHT_PER_IP=4,
+        TRUSTED_PROXIES="127.0.0.1/32",
+    )
+
+
+def body(text: str = "Which of the tables holds the orders?") -> dict[str, Any]:
+    return {"input": text}
+
+
+def asked(fleet: Fleet) -> list[str]:
+    """How each request ended that reached the backend."""
+    return [str(row["ended"]) for row in fleet["embed"].ledger()]
+
+
+def state(received: bytes) -> str:
+    """What `x-gateway-cache` says."""
+    return received.lower().split(b"x-gateway-cache: ")[1].split(b"\r\n")[0].decode()
+
+
+def counted(gateway: Gateway, result: str, path: str = PATH) -> float:
+    return gateway.metrics().get(f'gateway_cache_requests_total{{path="{path}",result="{result}"}}', 0)
+
+
+def clients_of(gateway: Gateway) -> int:
+    """How many connections of clients its workers have taken."""
+    return sum(workers_with(gateway).values())
+
+
+def workers_with(gateway: Gateway) -> dict[int, int]:
+    """How many connections of clients each worker has."""
+    port = f":{gateway.port:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123 -- procfs
+        rows = [line.split() for line in list(table)[1:]]
+    inodes = {row[9] for row in rows if row[1].endswith(port) and row[3] == "01"}
+    found: dict[int, int] = {}
+    for pid in gateway.worker_pids():
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 -- procfs
+            try:
+                link = os.readlink(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH115 -- procfs
+            except FileNotFoundError:
+                continue
+            if link.removeprefix("socket:[").rstrip("]") in inodes:
+                found[pid] = found.get(pid, 0) + 1
+    return found
+
+
+def leader_and_followers(
+    gateway: Gateway, fleet: Fleet, stack: ExitStack, count: int
+) -> tuple[RawClient, list[RawClient]]:
+    """One client whose request is at the backend, and so many whose identical ones wait for it, at several workers.
+
+    The engine stands still until it is resumed.
+    """
+    fleet["embed"].stop_engine()
+    leader = stack.enter_context(RawClient(gateway.port)).post(PATH, body())
+    wait_until(lambda: asked(fleet) == ["running"])
+    busy = serving(gateway, leader)
+    followers = []
+    for number in range(count):
+        if number == 0:
+            os.kill(busy, signal.SIGSTOP)  # of this test's own gateway: those who come now are another worker's
+        if number == count // 2:
+            wait_until(lambda: clients_of(gateway) == count // 2 + 1)
+            os.kill(busy, signal.SIGCONT)
+        followers.append(stack.enter_context(RawClient(gateway.port)).post(PATH, body()))
+    wait_until(lambda: clients_of(gateway) == count + 1)
+    assert len(workers_with(gateway)) > 1
+    # Each worker asks on the connections in the order in which they came: what was answered was read, and with it all.
+    with gateway.client() as client:
+        wait_until(lambda: client.get("/health").status_code == 200)
+    return leader, followers
+
+
+def test_two_hundred_at_once_reach_the_backend_once(gateway: Gateway, fleet: Fleet) -> None:
+    fleet["embed"].set_pace(ttft_ms=1000)
+    answers: list[bytes] = []
+
+    def ask(_: int) -> None:
+        with RawClient(gateway.port) as client:
+            client.post(PATH, body(), headers="Connection: close\r\n")
+            answers.append(client.rest())
+
+    with in_threads(MANY, ask) as failures:
+        pass
+    assert failures == []
+    assert len(answers) == MANY
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert len({answer.partition(b"\r\n\r\n")[2] for answer in answers}) == 1
+    states = [state(answer) for answer in answers]
+    assert states.count("miss") == 1
+    assert states.count("coalesced") > MANY // 2
+    assert len(fleet["embed"].settled()) == 1
+    assert [counted(gateway, name) for name in ("miss", "coalesced", "hit")] == [
+        states.count(name) for name in ("miss", "coalesced", "hit")
+    ]
+    # Four slots, two hundred requests: only the leader has held one. And its tokens are the only ones.
+    prompt = fleet["embed"].ledger()[0]["prompt_tokens"]
+    assert gateway.metrics()['gateway_tokens_total{direction="prompt",model="embed"}'] == prompt
+    assert gateway.metrics()['gateway_queue_wait_seconds_count{model="embed"}'] == 1
+
+
+def test_an_answer_is_given_again_by_every_worker_under_its_own_request_id(gateway: Gateway, fleet: Fleet) -> None:
+    def ask() -> httpx.Response:
+        with gateway.client() as client:
+            return client.post(PATH, json=body())
+
+    first = ask()
+    again = [ask() for _ in range(20)]
+    assert first.headers["x-gateway-cache"] == "miss"
+    assert {answer.headers["x-gateway-cache"] for answer in again} == {"hit"}
+    assert {answer.content for answer in again} == {first.content}
+    assert {answer.headers["content-type"] for answer in again} == {first.headers["content-type"]}
+    assert len({answer.headers["x-request-id"] for answer in [first, *again]}) == 21
+    assert len(asked(fleet)) == 1
+    assert (counted(gateway, "hit"), counted(gateway, "miss")) == (20, 1)
+
+
+def test_chat_is_given_again_at_temperature_0_alone(gateway: Gateway, fleet: Fleet) -> None:
+    chat = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+    with gateway.client() as client:
+        exact = [client.post(CHAT, json={**chat, "temperature": 0}) for _ in range(2)]
+        others = [
+            client.post(CHAT, json={**chat, **fields})
+            for fields in ({}, {"temperature": 0.1}, {"temperature": 0, "stream": True})
+            for _ in range(2)
+        ]
+    assert [answer.headers["x-gateway-cache"] for answer in exact] == ["miss", "hit"]
+    assert exact[0].json() == exact[1].json()
+    assert exact[0].json()["model"] == "qwen"
+    assert all("x-gateway-cache" not in answer.headers for answer in others)
+    assert len(fleet["chat0"].settled()) == 7
+
+
+def test_a_client_may_ask_for_an_answer_of_its_own(gateway: Gateway, fleet: Fleet) -> None:
+    with gateway.client() as client:
+
+        def ask(control: str) -> str | None:
+            return client.post(PATH, json=body(), headers={"cache-control": control}).headers.get("x-gateway-cache")
+
+        assert [ask("no-store"), ask("no-store"), ask("")] == [None, None, "miss"]
+        assert [ask("no-cache"), ask("no-store"), ask("max-age=0")] == ["miss", None, "hit"]
+    assert len(asked(fleet)) == 5
+
+
+def test_organizations_share_nothing(gateway: Gateway, fleet: Fleet) -> None:
+    with gateway.client() as client:
+        states = [
+            client.post(PATH, json=body(), headers={"x-forwarded-for": address}).headers["x-gateway-cache"]
+            for address in ("203.0.113.7", "203.0.113.8", "203.0.113.7", "203.0.113.8")
+        ]
+    assert states == ["miss", "miss", "hit", "hit"]
+    assert len(asked(fleet)) == 2
+
+
+def test_followers_get_the_answer_though_the_leaders_client_leaves(gateway: Gateway, fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        leader, followers = leader_and_followers(gateway, fleet, stack, 12)
+        leader.reset()
+        wait_until(lambda: clients_of(gateway) == 12)
+        assert asked(fleet) == ["running"]
+        fleet["embed"].resume_engine()
+        answers = [follower.until(b'"total_tokens"') for follower in followers]
+    assert {state(answer) for answer in answers} == {"coalesced"}
+    assert asked(fleet) == ["finished"]
+    wait_until(lambda: len(gateway.access_lines()) >= 13)
+    left = [line for line in gateway.access_lines() if line["path"] == PATH and line["status"] == 499]
+    assert [(line["outcome"], line["disconnect_phase"]) for line in left] == [("client_gone", "waiting")]
+    assert left[0]["prompt_tokens"] == fleet["embed"].ledger()[0]["prompt_tokens"]  # who began it is charged
+    wait_until(gateway.idle)
+
+
+def test_the_backend_sees_the_close_when_the_last_one_leaves(gateway: Gateway, fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        leader, followers = leader_and_followers(gateway, fleet, stack, 12)
+        leader.reset()
+        for follower in followers[:-1]:
+            follower.reset()
+        wait_until(lambda: clients_of(gateway) == 1)
+        assert asked(fleet) == ["running"]
+        followers[-1].reset()
+        wait_until(lambda: asked(fleet) == ["aborted"])
+    wait_until(gateway.idle)
+
+
+def test_one_that_leads_for_itself_alone_ends_with_its_client(gateway: Gateway, fleet: Fleet) -> None:
+    fleet["embed"].stop_engine()
+    with RawClient(gateway.port) as client:
+        client.post(PATH, body())
+        wait_until(lambda: asked(fleet) == ["running"])
+        client.reset()
+        wait_until(lambda: asked(fleet) == ["aborted"])
+    wait_until(gateway.idle)
+
+
+def test_a_follower_takes_over_from_a_leader_whose_worker_is_killed(gateway: Gateway, fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        leader, followers = leader_and_followers(gateway, fleet, stack, 12)
+        victim = serving(gateway, leader)
+        surviving = [follower for follower in followers if serving(gateway, follower) != victim]
+        assert surviving
+        os.kill(victim, signal.SIGKILL)  # a worker of this test's own gateway
+        wait_until(lambda: asked(fleet) == ["aborted", "running"])
+        fleet["embed"].resume_engine()
+        answers = [follower.until(b'"total_tokens"') for follower in surviving]
+    states = [state(answer) for answer in answers]
+    assert states.count("miss") == 1
+    assert states.count("coalesced") == len(surviving) - 1
+    assert asked(fleet) == ["aborted", "finished"]
+    wait_until(gateway.idle)
+
+
+@pytest.mark.parametrize("count", [1, 0], ids=["once", "always"])
+def test_a_waiter_tries_once_more_when_the_backend_fails(gateway: Gateway, fleet: Fleet, count: int) -> None:
+    """One that fails for good is asked twice, not once for each who waits: they share the second failure."""
+    with ExitStack() as stack:
+        fleet["embed"].stop_engine()
+        times = {"count": count} if count else {}
+        fleet["embed"].set_fault("status", status=500, message="the engine has a cold", **times)
+        fleet["embed"].set_pace(ttft_ms=0)
+        clients = [stack.enter_context(RawClient(gateway.port)).post(PATH, body()) for _ in range(12)]
+        fleet["embed"].resume_engine()
+        answers = [client.until(b"}") for client in clients]
+    print(answers[:2], asked(fleet))
