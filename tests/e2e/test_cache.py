@@ -248,15 +248,34 @@ def test_a_follower_takes_over_from_a_leader_whose_worker_is_killed(gateway: Gat
     wait_until(gateway.idle)
 
 
-@pytest.mark.parametrize("count", [1, 0], ids=["once", "always"])
-def test_a_waiter_tries_once_more_when_the_backend_fails(gateway: Gateway, fleet: Fleet, count: int) -> None:
-    """One that fails for good is asked twice, not once for each who waits: they share the second failure."""
+@pytest.mark.parametrize("failures", [1, 2])
+def test_one_waiter_tries_again_where_the_backend_fails_and_a_second_failure_is_everybodys(
+    gateway: Gateway, fleet: Fleet, failures: int
+) -> None:
     with ExitStack() as stack:
-        fleet["embed"].stop_engine()
-        times = {"count": count} if count else {}
-        fleet["embed"].set_fault("status", status=500, message="the engine has a cold", **times)
-        fleet["embed"].set_pace(ttft_ms=0)
-        clients = [stack.enter_context(RawClient(gateway.port)).post(PATH, body()) for _ in range(12)]
+        fleet["embed"].set_fault("truncated_body", count=failures)
+        leader, followers = leader_and_followers(gateway, fleet, stack, 12)
         fleet["embed"].resume_engine()
+        answers = [client.until(b"}") for client in (leader, *followers)]
+    codes = [answer[9:12] for answer in answers]
+    if failures == 1:
+        assert codes == [b"502"] + [b"200"] * 12
+        assert [state(answer) for answer in answers[1:]].count("coalesced") == 11
+    else:
+        assert codes == [b"502"] * 13
+        assert all(b'"code":"bad_gateway"' in answer for answer in answers)
+    assert len(asked(fleet)) == 2
+    fleet.clear()
+    with gateway.client() as client:  # no failure is kept
+        assert client.post(PATH, json=body()).status_code == 200
+
+
+def test_a_refusal_of_the_request_itself_is_everybodys_at_once(gateway: Gateway, fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        fleet["embed"].set_fault("delay", seconds=1.0, count=1)
+        wrong = {**body(), "dimensions": -1}
+        clients = [stack.enter_context(RawClient(gateway.port)).post(PATH, wrong) for _ in range(8)]
         answers = [client.until(b"}") for client in clients]
-    print(answers[:2], asked(fleet))
+    assert {answer[9:12] for answer in answers} == {b"400"}
+    assert len({answer.partition(b"\r\n\r\n")[2] for answer in answers}) == 1
+    assert len(asked(fleet)) == 1
