@@ -149,6 +149,18 @@ async def test_a_full_queue_is_told_at_once_and_when_to_come_back(store: MemoryS
     await asyncio.gather(waiting, return_exceptions=True)
 
 
+async def test_the_queue_has_room_for_each_backend_of_the_group_however_few_may_be_asked(store: MemoryStore) -> None:
+    house = House(store, backends=2, max_queued=1, chat0=[whole(b"{}")] * 3)
+    house.usable(0)
+    first = await house.open()
+    waiting = [await house.wait("b"), await house.wait("c")]
+    with pytest.raises(SeatsTakenError, match="waiting already"):
+        await house.open(house.request("d"))
+    house.close(first)
+    for done in asyncio.as_completed(waiting):
+        house.close(await done)
+
+
 async def test_the_emptier_replica_is_taken_whatever_the_policy_says(store: MemoryStore) -> None:
     house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
     await house.open()

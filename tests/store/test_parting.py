@@ -108,6 +108,23 @@ def test_a_place_of_a_gone_worker_that_is_given_a_seat_between_two_steps_is_give
     assert not list(records_between(tree, BACKLOG, AFTER_SEATS))
 
 
+def test_what_was_given_to_the_living_stays_theirs(tree: Tree) -> None:
+    for token in range(4):
+        sit(tree, DEAD, token)
+    place = sit(tree, LIVING, 4)
+    assert seating.leave(tree, b"chat", b"0", DEAD) == [Claimant(LIVING, 4)]
+    clear(tree, DEAD, 1000)
+    assert seating.accept(tree, place) == b"0"
+
+
+def test_a_worker_that_has_left_all_its_seats_leaves_none_of_anothers(tree: Tree) -> None:
+    for token, worker in enumerate((DEAD, DEAD, LIVING, LIVING)):
+        sit(tree, worker, token)
+    for _ in range(2):
+        seating.leave(tree, b"chat", b"0", DEAD)
+    assert seating.count_seats(tree) == (GroupCounts("chat", 0, {"0": 1, "1": 2}),)
+
+
 def test_nobody_leaves_a_seat_that_its_worker_has_not(tree: Tree) -> None:
     sit(tree, LIVING, 1)
     assert seating.leave(tree, b"chat", b"0", DEAD) == []
