@@ -103,7 +103,7 @@ async def test_a_body_whose_end_has_come_is_read_no_further() -> None:
 async def test_a_tail_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "TAIL_SECS", 0.01)
     relay = Relay(events(DONE, hangs=True))
-    await asyncio.wait_for(relay.run(), 5)
+    await asyncio.wait_for(relay.run(), 30)
     assert relay.told.complete
     task = asyncio.current_task()
     assert task is not None

@@ -180,7 +180,7 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
         assert store.counts().in_flight == 300
         store._desk._bury(99)
         assert store.counts().in_flight + store.counts().queued == 800
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while store.counts().in_flight:
                 await checkpoint()
         assert store.counts().queued == 0
@@ -201,13 +201,13 @@ async def waiting_behind(store: LmdbStore, worker: int) -> AsyncIterator["asynci
 
 
 async def test_whoever_gets_a_dead_workers_slot_is_told_at_once(directory: Path) -> None:
-    async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(5):
+    async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(30):
         store._desk._bury(99)
         store.release(await waiting)
 
 
 async def test_a_tick_makes_up_for_a_lost_wake_up(directory: Path) -> None:
-    async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(5):
+    async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(30):
         assert store._decide(ledger.leave, b"a", 99)  # those whom it names are told nothing
         await checkpoint()
         assert not waiting.done()

@@ -327,7 +327,7 @@ async def play(directory: Path, moves: list[Move]) -> None:
                 await visits.pop(gone).go()
                 model.go(key, gone)
             expected = {visit for running in model.running.values() for visit in running}
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while {visit for visit, at in visits.items() if at.runs} != expected:
                     await checkpoint()
         for visit in visits.values():
