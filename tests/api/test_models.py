@@ -4,7 +4,8 @@ import httpx
 import openai
 import pytest
 
-from tests.api.served import FleetByHand
+from gateway.core.principal import Principal
+from tests.api.served import FleetByHand, own_of, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -65,3 +66,17 @@ async def test_openais_own_client_reads_list_and_model(client: httpx.AsyncClient
         assert (await sdk.models.retrieve("BAAI/bge-reranker-v2-m3")).owned_by == "BAAI"
         with pytest.raises(openai.NotFoundError, match="gpt-4"):
             await sdk.models.retrieve("gpt-4")
+
+
+async def test_a_key_sees_the_models_that_it_allows_and_no_others(fleet: FleetByHand) -> None:
+    principal = Principal("org:acme", "key1", models=frozenset({"qwen", "BAAI/bge-reranker-v2-m3"}))
+    allowed = {"qwen", "Qwen/Qwen2.5-7B-Instruct", "bge-reranker-v2-m3", "BAAI/bge-reranker-v2-m3"}
+    async with serving(own_of(fleet, principal)) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        assert {card["id"] for card in (await client.get("/v1/models")).json()["data"]} == allowed
+        for name in NAMES:
+            answer = await client.get(f"/v1/models/{name}")
+            assert answer.status_code == (200 if name in allowed else 404)
+            if name not in allowed:  # as if there were none: neither this one nor others that it may not use
+                assert answer.json()["error"]["code"] == "model_not_found"
+                known = answer.json()["error"]["message"].partition("Known models:")[2]
+                assert not any(f"`{other}`" in known for other in NAMES.keys() - allowed)

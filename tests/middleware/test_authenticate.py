@@ -3,17 +3,21 @@
 import pytest
 
 from gateway.auth.address import AddressBook
+from gateway.auth.key_directory import KeyDirectory, KeysUnavailableError
 from gateway.auth.keyring import Keyring
 from gateway.core.asgi import Headers, Scope, fields_of
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError, RateLimitedError
+from gateway.core.principal import MASTER, Principal
 from gateway.limits.settings import LimitsSettings
 from gateway.limits.token_bucket import FailedAuthLimiter
 from gateway.middleware.authenticate import Authenticate
 from gateway.middleware.request_scope import UNKNOWN
 from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreSettings
+from tests.auth.catalog_by_hand import ACME, SECRET, CatalogByHand
+from tests.auth.catalog_by_hand import KEY as API_KEY
 from tests.core.hand_time import HandTime
 from tests.core.requests import CHAT, HEALTH, MESSAGES, Told, context, nothing_to_receive, scope_of
 
@@ -31,7 +35,9 @@ class Door:
         settings = LimitsSettings(failed_auth_per_sec=1 / 30, failed_auth_burst=2)
         failures = FailedAuthLimiter(settings, MemoryStore(StoreSettings(), HandTime()))
         book = AddressBook(["10.0.0.0/8"])
-        self._layer = Authenticate(self._app, book, Keyring(["sk-right"]), failures)
+        self.catalog = CatalogByHand()
+        keyring = Keyring(["sk-right"], KeyDirectory(self.catalog, SECRET, HandTime()))
+        self._layer = Authenticate(self._app, book, keyring, failures)
 
     async def _app(self, scope: Scope, *_: object) -> None:
         self.passed.append(scope[CONTEXT_KEY])
@@ -102,3 +108,49 @@ async def test_wrong_keys_get_429_at_last_and_lock_nobody_else_out() -> None:
         await door.visit(CHAT, WRONG, peer="203.0.113.8")
     await door.visit(CHAT, KEY)
     assert len(door.passed) == 1
+
+
+async def test_the_gateways_own_key_counts_for_the_address() -> None:
+    ctx = await Door().visit(CHAT, KEY)
+    assert ctx.principal is MASTER
+    assert ctx.organization == "ip:203.0.113.7"
+
+
+async def test_an_api_key_counts_for_its_organization_wherever_it_comes_from() -> None:
+    door = Door()
+    door.catalog.add(API_KEY)
+    for peer in ("203.0.113.7", "203.0.113.8"):
+        ctx = await door.visit(CHAT, [(b"authorization", b"Bearer " + API_KEY)], peer=peer)
+        assert (ctx.organization, ctx.client_ip, ctx.principal) == ("org:acme", peer, ACME)
+
+
+async def test_an_api_key_without_an_organization_counts_for_the_address() -> None:
+    door = Door()
+    door.catalog.add(API_KEY, Principal("", "key2"))
+    ctx = await door.visit(MESSAGES, [(b"x-api-key", API_KEY)])
+    assert (ctx.organization, ctx.principal.key_id) == ("ip:203.0.113.7", "key2")
+
+
+async def test_a_revoked_key_drains_the_bucket_of_the_address_and_not_of_its_organization() -> None:
+    door = Door()
+    door.catalog.add(API_KEY)
+    shown: Headers = [(b"authorization", b"Bearer " + API_KEY)]
+    await door.visit(CHAT, shown)
+    door.catalog.revoke(API_KEY)
+    for _ in range(2):
+        with pytest.raises(InvalidApiKeyError):
+            await door.visit(CHAT, shown)
+    with pytest.raises(RateLimitedError):
+        await door.visit(CHAT, shown)
+    with pytest.raises(InvalidApiKeyError):
+        await door.visit(CHAT, shown, peer="203.0.113.8")
+
+
+async def test_a_key_that_cannot_be_judged_counts_as_no_failure() -> None:
+    door = Door()
+    door.catalog.fresh = False
+    for _ in range(5):
+        with pytest.raises(KeysUnavailableError):
+            await door.visit(CHAT, [(b"authorization", b"Bearer " + API_KEY)])
+    with pytest.raises(InvalidApiKeyError):
+        await door.visit(CHAT, WRONG)

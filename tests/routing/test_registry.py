@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.core.endpoint import Endpoint, ModelKind
-from gateway.core.errors import ModelNotFoundError, WrongModelKindError
+from gateway.core.errors import ModelNotAllowedError, ModelNotFoundError, WrongModelKindError
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.routing.registry import Registry, Route
 
@@ -65,3 +65,49 @@ def test_a_path_without_any_configured_model_is_404() -> None:
 def test_a_name_cannot_belong_to_two_groups() -> None:
     with pytest.raises(ValueError, match="belongs to two groups"):
         Registry([CHAT, BackendGroup("other", ModelKind.CHAT, "m", ("qwen",), CHAT.backends)])
+
+
+def test_a_key_that_allows_one_name_of_a_group_allows_them_all() -> None:
+    for allowed in ("qwen", "Qwen/Qwen2.5-7B-Instruct"):
+        for asked in ("qwen", "Qwen/Qwen2.5-7B-Instruct", None):
+            assert REGISTRY.resolve(CHAT_PATH, asked, frozenset({allowed, "unheard-of"})).group is CHAT
+
+
+@pytest.mark.parametrize("asked", ["qwen", "Qwen/Qwen2.5-7B-Instruct", None])
+@pytest.mark.parametrize("registry", [REGISTRY, Registry([CHAT, SQL, EMBED])], ids=["asked before", "new"])
+def test_a_model_that_the_key_does_not_allow_is_403_and_names_those_it_does(
+    asked: str | None, registry: Registry
+) -> None:
+    with pytest.raises(
+        ModelNotAllowedError, match=r"may not use the model `[Qq]wen.*It may use: `Snow/embed`, `arctic`"
+    ) as refusal:
+        registry.resolve(CHAT_PATH, asked, frozenset({"arctic"}))
+    error = refusal.value
+    assert (error.status, error.type, error.code, error.param) == (
+        403,
+        "permission_error",
+        "model_not_allowed",
+        "model",
+    )
+    assert error.should_retry is False
+
+
+def test_a_key_that_allows_nothing_may_use_nothing() -> None:
+    with pytest.raises(ModelNotAllowedError, match="It may use: none"):
+        REGISTRY.resolve(CHAT_PATH, "qwen", frozenset())
+
+
+def test_what_a_key_does_not_allow_is_named_in_no_refusal() -> None:
+    allowed = frozenset({"arctic"})
+    with pytest.raises(ModelNotFoundError) as unknown:
+        REGISTRY.resolve(CHAT_PATH, "nope", allowed)
+    with pytest.raises(WrongModelKindError) as misplaced:
+        REGISTRY.resolve(CHAT_PATH, "arctic", allowed)
+    for refusal in (unknown, misplaced):
+        assert "qwen" not in refusal.value.message
+        assert "text2sql" not in refusal.value.message
+
+
+def test_what_a_key_may_not_use_is_forbidden_before_it_is_misplaced() -> None:
+    with pytest.raises(ModelNotAllowedError):
+        REGISTRY.resolve(SQL_PATH, "qwen", frozenset({"text2sql"}))
