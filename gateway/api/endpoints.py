@@ -2,7 +2,7 @@
 
 import re
 
-from gateway.core.endpoint import Access, Dialect, Endpoint, ModelKind, Sharing
+from gateway.core.endpoint import ALWAYS_SHARED, SHARED_IF_EXACT, Access, Dialect, Endpoint, ModelKind
 
 _POST = frozenset({"POST"})
 _GET = frozenset({"GET", "HEAD"})
@@ -21,7 +21,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         upstream_path=b"/v1/chat/completions",
         kinds=_TEXT,
         streams=True,
-        sharing=Sharing.EXACT,
+        shared_at=SHARED_IF_EXACT,
     ),
     Endpoint("/v1/completions", _POST, upstream_path=b"/v1/completions", kinds=_TEXT, streams=True),
     Endpoint(
@@ -49,18 +49,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         uses_engine=False,
     ),
     Endpoint(
-        "/v1/embeddings", _POST, upstream_path=b"/v1/embeddings", kinds=(ModelKind.EMBEDDING,), sharing=Sharing.ALWAYS
+        "/v1/embeddings", _POST, upstream_path=b"/v1/embeddings", kinds=(ModelKind.EMBEDDING,), shared_at=ALWAYS_SHARED
     ),
-    Endpoint("/v1/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING, sharing=Sharing.ALWAYS),
-    Endpoint("/v2/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING, sharing=Sharing.ALWAYS),
-    Endpoint("/v1/score", _POST, upstream_path=b"/score", kinds=_RANKING, sharing=Sharing.ALWAYS),
+    Endpoint("/v1/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING, shared_at=ALWAYS_SHARED),
+    Endpoint("/v2/rerank", _POST, upstream_path=b"/rerank", kinds=_RANKING, shared_at=ALWAYS_SHARED),
+    Endpoint("/v1/score", _POST, upstream_path=b"/score", kinds=_RANKING, shared_at=ALWAYS_SHARED),
     Endpoint(
         "/v1/tokenize",
         _POST,
         upstream_path=b"/tokenize",
         kinds=tuple(ModelKind),
         uses_engine=False,
-        sharing=Sharing.ALWAYS,
+        shared_at=ALWAYS_SHARED,
     ),
     Endpoint(
         "/v1/text2sql",
@@ -69,7 +69,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         kinds=(ModelKind.TEXT2SQL,),
         pinned=True,
         streams=True,
-        sharing=Sharing.EXACT,
+        shared_at=SHARED_IF_EXACT,
     ),
     Endpoint("/v1/models", _GET),
     MODEL,

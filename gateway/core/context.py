@@ -60,7 +60,7 @@ class RequestContext(Struct, eq=False):  # made per request: a dataclass takes s
     body: bytes = b""
     streamed: bool = False
     shareable: bool = False
-    """The same bytes of the same organization may get the same answer: see `middleware.cache`."""
+    """The same bytes of one organization may get the same answer, unless it is a stream: see `middleware.cache`."""
     plan: RequestPlan = None  # type: ignore[assignment]  # set before any room asks: an Optional would cost each a test
     """What the body asks for, and of whom; nobody behind `proxy.planner` runs without it."""
     group: str = ""

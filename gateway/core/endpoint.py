@@ -1,5 +1,6 @@
 """Which path is it? The row that describes one path of the gateway's allow-list."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,14 +25,18 @@ class Access(StrEnum):
     """A valid key and a token of the caller's bucket."""
 
 
-class Sharing(StrEnum):
-    """Whether the same request may get the same answer."""
+class _Everything:
+    """A container of everything there is."""
 
-    NEVER = "never"
-    EXACT = "exact"
-    """Where it is not streamed, and its temperature is 0."""
-    ALWAYS = "always"
-    """It computes, and draws no lots."""
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+NEVER_SHARED: Container[object] = frozenset()
+SHARED_IF_EXACT: Container[object] = frozenset({0})
+"""0 is in it however it is spelled as a number."""
+ALWAYS_SHARED: Container[object] = _Everything()
+"""For what computes and draws no lots."""
 
 
 class ModelKind(StrEnum):
@@ -58,7 +63,8 @@ class Endpoint:
         streams: whether `"stream": true` means anything here.
         uses_engine: whether the model itself works for an answer; tokens are counted too where the engine is dead or
             hangs, so that such an answer says nothing of it.
-        sharing: whether the same request may get the same answer.
+        shared_at: the temperatures at which the same request may get the same answer; None stands for one that is
+            not stated. A container, which chat that is never shared asks in one instruction.
         relayed: whether a backend answers; asked three times in a request, and so no property.
     """
 
@@ -71,7 +77,7 @@ class Endpoint:
     pinned: bool = False
     streams: bool = False
     uses_engine: bool = True
-    sharing: Sharing = Sharing.NEVER
+    shared_at: Container[object] = NEVER_SHARED
     relayed: bool = field(init=False)
 
     def __post_init__(self) -> None:

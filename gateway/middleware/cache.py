@@ -11,7 +11,7 @@ from gateway.cache.response_cache import Flight, Following, ResponseCache
 from gateway.cache.verdict import SharedFailureError, Verdict, verdict_of
 from gateway.core.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, first_of
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
-from gateway.core.endpoint import Sharing
+from gateway.core.endpoint import NEVER_SHARED
 from gateway.core.lifeline import Cut
 from gateway.middleware.request_scope import leave
 from gateway.observability.metrics import CACHE_REQUESTS, Metrics
@@ -23,7 +23,6 @@ KIND: Final = b"application/json"
 # Read once: see core/context.py.
 _WAITING = Phase.WAITING
 _ANSWERING = Phase.ANSWERING
-_NEVER = Sharing.NEVER
 _LIFETIME = Cut.LIFETIME
 _CLIENT_GONE = Cut.CLIENT_GONE
 
@@ -56,8 +55,12 @@ class Cache:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on what is not for sharing: no coroutine of its own around it."""
         if scope[CONTEXT_KEY].shareable:
-            return self._share(scope, receive, send)
+            return self._unless_streamed(scope, receive, send)
         return self._app(scope, receive, send)
+
+    def _unless_streamed(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        ctx: RequestContext = scope[CONTEXT_KEY]
+        return self._app(scope, receive, send) if ctx.streamed else self._share(scope, receive, send)
 
     async def _share(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer from what is kept, or by what another request gets, or else run, for all that are like it.
@@ -99,9 +102,9 @@ class SampledCache(Cache):
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass on what is not for sharing."""
         ctx: RequestContext = scope[CONTEXT_KEY]
-        if ctx.endpoint.sharing is _NEVER or ctx.streamed:
+        if ctx.endpoint.shared_at is NEVER_SHARED:
             return self._app(scope, receive, send)
-        return self._share(scope, receive, send)
+        return self._unless_streamed(scope, receive, send)
 
 
 class _Run:

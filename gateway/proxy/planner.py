@@ -7,7 +7,7 @@ import orjson
 from msgspec import Struct
 
 from gateway.core.context import RequestContext
-from gateway.core.endpoint import Dialect, Sharing
+from gateway.core.endpoint import Dialect
 from gateway.core.fleet import BackendGroup
 from gateway.core.plan import RequestPlan
 from gateway.payload.checks import check_model_fit, check_request
@@ -24,8 +24,6 @@ ALL_USAGE = b'"stream_options":{"include_usage":true,"continuous_usage_stats":tr
 # Read once: see core/context.py.
 _OPENAI = Dialect.OPENAI
 _RESPONSES = Dialect.RESPONSES
-_NEVER = Sharing.NEVER
-_ALWAYS = Sharing.ALWAYS
 
 
 class Plan(Struct, frozen=True):
@@ -73,9 +71,7 @@ class Planner:
         ctx.group = plan.route.group.name
         ctx.streamed = plan.peeked.stream and ctx.endpoint.streams
         ctx.body = b""
-        sharing = ctx.endpoint.sharing
-        if sharing is not _NEVER and (plan.peeked.temperature == 0 or sharing is _ALWAYS):
-            ctx.shareable = not ctx.streamed
+        ctx.shareable = plan.peeked.temperature in ctx.endpoint.shared_at
 
     def replan(self, plan: RequestPlan, group: BackendGroup) -> Plan:
         """The same request for another group, under whose model's name it goes on; its answer bears the name asked for.
