@@ -277,10 +277,10 @@ def test_a_hundred_streams_after_sigterm_finish_or_are_told_why_not(
     chat_fleet: Fleet, make_gateway: MakeGateway, *, finish: bool
 ) -> None:
     gateway = make_gateway(
-        chat_fleet, GATEWAY_WORKERS=2, MAX_INFLIGHT_PER_IP=200, DRAIN_SECS=120 if finish else 3, **LIMITLESS
+        chat_fleet, GATEWAY_WORKERS=2, MAX_INFLIGHT_PER_IP=200, DRAIN_SECS=120 if finish else 8, **LIMITLESS
     )
     with ExitStack() as sockets:
-        clients = hundred(gateway, chat_fleet, tokens=150 if finish else 5000)
+        clients = hundred(gateway, chat_fleet, tokens=400 if finish else 5000)
         for client in (*clients, ready := RawClient(gateway.port)):
             sockets.enter_context(client)
 
