@@ -119,6 +119,15 @@ async def test_seats_are_no_slots(floor: Floor) -> None:
     assert (counts.in_flight, counts.queued, counts.tracked) == (0, 0, 0)
 
 
+async def test_who_waits_for_a_slot_is_no_bucket(floor: Floor) -> None:
+    held = await floor.store.acquire("a", limit=1, max_queued=1, patience=20.0)
+    waiting = asyncio.create_task(floor.store.acquire("a", limit=1, max_queued=1, patience=20.0))
+    await until(lambda: floor.store.counts().queued == 1)
+    assert floor.store.counts().tracked == 0
+    floor.store.release(held)
+    floor.store.release(await waiting)
+
+
 async def test_a_group_that_nobody_uses_is_kept_nowhere(floor: Floor) -> None:
     seat = await floor.seat(candidates=["chat0"])
     waiting = await floor.queue("b", ["chat0"])
@@ -373,6 +382,21 @@ async def test_a_seat_that_was_declined_and_one_that_is_had_instead_are_one(floo
     seat = await waiting
     assert (seat.backend, floor.taken) == ("chat1", {"chat1": 1})
     floor.store.leave_seat(seat)
+    assert floor.store.seat_counts() == ()
+
+
+@pytest.mark.usefixtures("seldom")
+async def test_who_declines_knows_the_newest_limit(floor: Floor) -> None:
+    zero, usable = await floor.seat("a", ["chat0"]), ["chat0"]
+    waiting = await floor.queue("b", usable)
+    floor.store.leave_seat(zero)
+    floor.limit = 2
+    one, usable[:] = await floor.seat("c", ["chat1"]), ["chat1"]
+    async with asyncio.timeout(10):
+        seat = await waiting
+    assert (seat.backend, floor.taken) == ("chat1", {"chat1": 2})
+    floor.store.leave_seat(seat)
+    floor.store.leave_seat(one)
     assert floor.store.seat_counts() == ()
 
 
