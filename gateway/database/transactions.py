@@ -20,6 +20,10 @@ SERVER_BOUNDS = sa.text(
 """For this transaction alone, as pgbouncer needs it: a host that vanishes in the midst of one keeps no lock."""
 
 
+GRACE_SECS = 1.0
+"""So long a driver may ask a server that has not answered in time to drop the statement; psycopg would take 10 s."""
+
+
 class Transactions:
     """The ways to read and to write."""
 
@@ -41,7 +45,7 @@ class Transactions:
             DatabaseUnavailableError: there was no answer in time.
         """
         with translated():
-            async with asyncio.timeout(self._timeout), self._reading.connect() as connection:
+            async with in_time(self._timeout), self._reading.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -53,7 +57,7 @@ class Transactions:
             ConflictError: a unique name is taken.
         """
         with translated():
-            async with asyncio.timeout(self._timeout), self._turn, self._writing.begin() as connection:
+            async with in_time(self._timeout), self._turn, self._writing.begin() as connection:
                 if not self.sqlite:
                     await connection.execute(SERVER_BOUNDS, {"ms": str(int(self._timeout * 1000))})
                 yield connection
@@ -69,6 +73,13 @@ class Transactions:
             raised = sa.update(CHANGES).values(number=CHANGES.c.number + 1).returning(CHANGES.c.number)
             number = (await connection.execute(raised)).scalar_one()
             yield Change(connection, number, actor, self.clock.wall())
+
+
+@asynccontextmanager
+async def in_time(seconds: float) -> AsyncIterator[None]:
+    """Cancel the body after that long, and what it does about it after GRACE_SECS more; raises TimeoutError."""
+    async with asyncio.timeout(seconds + GRACE_SECS), asyncio.timeout(seconds):
+        yield
 
 
 class Change:

@@ -182,7 +182,7 @@ async def test_pages_of_changes_miss_nothing_where_one_change_touched_several_ke
 
 async def test_what_changes_while_pages_are_read_is_not_missed(database: Database, digests: Digests) -> None:
     keys = [await make(database, digests) for _ in range(4)]
-    seen = []
+    seen: list[ApiKey] = []
     async for page in database.keys.changed_since(0, most=2):
         if not seen:
             await database.keys.update(keys[0].id, 1, replace(FULL, name="changed"), actor="ann")
