@@ -46,8 +46,8 @@ class Budgets:
 
 BUDGETS: dict[tuple[int, int], Budgets] = {
     (3, 11): Budgets(
-        whole=Cost(steps=3903, entries=124, calls=116),
-        stream=Cost(steps=5828, entries=200, calls=186),
+        whole=Cost(steps=3738, entries=116, calls=114),
+        stream=Cost(steps=5660, entries=191, calls=184),
         event=Cost(steps=288, entries=7, calls=16),
         held=Memory(blocks=21.1, size=4581),
     ),
