@@ -38,7 +38,7 @@ def run(*arguments: str, cwd: Path, env: dict[str, str]) -> subprocess.Completed
 
 def test_help_names_every_command(tmp_path: Path, environment: dict[str, str]) -> None:
     result = run("--help", cwd=tmp_path, env=environment)
-    for command in ("serve", "demo", "simulate", "init", "check", "healthcheck"):
+    for command in ("serve", "demo", "simulate", "init", "db", "check", "healthcheck"):
         assert f"  {command} " in result.stdout
     assert "..." not in result.stdout.partition("Commands:")[2], "a short help was cut"
 

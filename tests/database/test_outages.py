@@ -1,7 +1,6 @@
 """Tests of a database that is away: it is said in time, and all goes well again by itself when it is back."""
 
 import os
-import re
 import sqlite3
 import subprocess
 import time
@@ -160,10 +159,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["/usr/bin/umount", "--lazy", folder], check=True)  # noqa: S603 -- fixed words
 
 
-async def book(database: Database, first: int) -> int:
-    """Book 100 requests whose numbers begin with `first`."""
-    records = [UsageRecord(f"r{first + number}") for number in range(100)]
+async def book(database: Database, name: str) -> int:
+    """Book 100 requests whose ids begin with the name."""
+    records = [UsageRecord(f"{name}-{number}") for number in range(100)]
     return await database.usage.write(records, "e", lambda _: (1, 1))
+
+
+async def book_for_ever(database: Database, batches: list[int]) -> None:
+    """Book until it fails; what was booked is appended to `batches`."""
+    while True:
+        batches.append(await book(database, str(len(batches))))
 
 
 async def test_a_full_disk_loses_nothing_that_was_booked_and_is_written_to_again_when_there_is_room(
@@ -173,11 +178,11 @@ async def test_a_full_disk_loses_nothing_that_was_booked_and_is_written_to_again
     settings = DatabaseSettings(data_path=small_disk, database_timeout_secs=TIMEOUT)
     async with Database(settings) as database:
         ballast.write_bytes(bytes(DISK_BYTES // 4))
-        booked = 0
+        batches: list[int] = []
         with pytest.raises(DatabaseUnavailableError, match=r"full|disk I/O"):
-            while True:
-                booked += await book(database, booked)
+            await book_for_ever(database, batches)
+        booked = sum(batches)
         assert [line.requests for line in await database.usage.report(by="day", first=0, last=9)] == [booked]
         ballast.unlink()
-        assert await book(database, booked) == 100
+        assert await book(database, "later") == 100
         assert [line.requests for line in await database.usage.report(by="day", first=0, last=9)] == [booked + 100]

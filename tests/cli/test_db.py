@@ -1,0 +1,77 @@
+"""Tests of `gateway db`, run as an operator runs it."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.database.revisions import head
+from gateway.settings import names
+
+ENOUGH_SECS = 50
+KEYS = {"GATEWAY_API_KEY": "sk-first-key", "BACKEND_API_KEY": "backend-key-1", "CHAT_BACKENDS": "http://chat0:8000"}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A valid configuration whose database is a file in a folder of its own."""
+    own = {name: value for name, value in os.environ.items() if name not in {*names(), "GATEWAY_CONFIG"}}  # noqa: TID251 -- handed on
+    return {**own, **KEYS, "DATA_PATH": str(tmp_path / "data")}
+
+
+def run(*arguments: str, env: dict[str, str], typed: str = "") -> subprocess.CompletedProcess[str]:
+    """`gateway db` with these arguments."""
+    return subprocess.run(  # noqa: S603 -- this interpreter, our own module
+        [sys.executable, "-P", "-m", "gateway", "db", *arguments],
+        cwd=env["DATA_PATH"].removesuffix("/data"),
+        env=env,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=ENOUGH_SECS,
+        check=False,
+    )
+
+
+def test_a_schema_goes_up_and_down_and_its_revision_is_told(environment: dict[str, str]) -> None:
+    before = run("current", env=environment)
+    assert (before.returncode, before.stdout) == (1, f"base (this version of the gateway needs {head()})\n")
+    assert run("upgrade", env=environment).stdout == f"{head()}\n"
+    assert run("current", env=environment).returncode == 0
+    down = run("downgrade", "0001", "--yes", env=environment)
+    assert (down.returncode, down.stdout) == (0, f"0001 (this version of the gateway needs {head()})\n")
+    assert run("upgrade", "0002", env=environment).stdout.startswith("0002 ")
+
+
+def test_a_downgrade_asks_first(environment: dict[str, str]) -> None:
+    run("upgrade", env=environment)
+    refused = run("downgrade", "base", env=environment, typed="n\n")
+    assert refused.returncode == 1
+    assert "will be lost" in refused.stdout
+    assert run("current", env=environment).stdout == f"{head()}\n"
+    assert run("downgrade", "base", env=environment, typed="y\n").returncode == 0
+    with sqlite3.connect(Path(environment["DATA_PATH"]) / "gateway.db") as file:
+        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    file.close()
+    assert tables == {"alembic_version"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "arguments", "said"),
+    [
+        ({"DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/n"}, ["upgrade"], "Connection refused"),
+        ({"DATABASE_URL": "mysql://u:hunter2@h/n"}, ["current"], "DATABASE_URL must begin with postgresql://"),
+        ({}, ["upgrade", "9999"], "9999"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_without_a_secret(
+    environment: dict[str, str], changed: dict[str, str], arguments: list[str], said: str
+) -> None:
+    result = run(*arguments, env={**environment, **changed})
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "hunter2" not in result.stderr
