@@ -12,7 +12,12 @@ from gateway.database.revisions import head
 from gateway.settings import names
 
 ENOUGH_SECS = 50
-KEYS = {"GATEWAY_API_KEY": "sk-first-key", "BACKEND_API_KEY": "backend-key-1", "CHAT_BACKENDS": "http://chat0:8000"}
+KEYS = {
+    "GATEWAY_API_KEY": "sk-first-key",
+    "BACKEND_API_KEY": "backend-key-1",
+    "CHAT_BACKENDS": "http://chat0:8000",
+    "KEY_HASH_SECRET": "5f3c0b7e9d1a4e6688b2d4f0a1c3e5975f3c0b7e9d1a4e6688b2d4f0a1c3e597",
+}
 
 
 @pytest.fixture
