@@ -337,7 +337,7 @@ def test_who_waits_for_a_place_for_too_long_is_told_when_to_come_back(
 
     def visit(_: int) -> None:
         with gateway.client() as client:
-            answers.append(client.post(PATH, json=BODY, timeout=3))
+            answers.append(client.post(PATH, json=BODY, timeout=10))
 
     with in_threads(12, visit):
         pass  # two hang at the replicas until they have had enough

