@@ -166,9 +166,10 @@ def build_cache(settings: Settings, metrics: Metrics, clock: Clock) -> ResponseC
 
     def count(change: Kept) -> None:
         metrics.count(CACHE_BYTES_ADDED, amount=change.added)
-        metrics.count(CACHE_BYTES_DROPPED, amount=change.dropped)
-        metrics.count(CACHE_EVICTIONS, "expired", amount=change.expired)
-        metrics.count(CACHE_EVICTIONS, "room", amount=change.evicted)
+        if change.dropped:
+            metrics.count(CACHE_BYTES_DROPPED, amount=change.dropped)
+            metrics.count(CACHE_EVICTIONS, "expired", amount=change.expired)
+            metrics.count(CACHE_EVICTIONS, "room", amount=change.evicted)
 
     return ResponseCache(settings, LoneHost(size) if alone else SharedHost(settings.limiter_path, size), clock, count)
 

@@ -8,6 +8,7 @@ from gateway.cache.records import (
     NUMBER,
     ORDER,
     Entry,
+    Totals,
     read_entry,
     read_totals,
     write_entry,
@@ -89,16 +90,19 @@ def keep(tree: Tree, key: bytes, answer: Answer, bounds: Bounds, now: float) -> 
     size = size_of(answer)
     if size > bounds.size or len(answer.body) > bounds.answer:
         return Kept()
-    before = read_totals(tree)
-    _drop(tree, key, read_entry(tree, key))
-    expired, evicted = _make_room(tree, bounds, size, now)
-    totals = read_totals(tree)
-    number = totals.newest + 1
-    write_totals(tree, totals._replace(entries=totals.entries + 1, size=totals.size + size, newest=number))
-    write_entry(tree, key, Entry(now + bounds.ttl, number, size, used=False))
+    totals = before = read_totals(tree)
+    older = read_entry(tree, key)
+    if older is not None:
+        totals = _drop(tree, key, older, totals)
+    expired = evicted = 0
+    if totals.entries:
+        totals, expired, evicted = _make_room(tree, totals, bounds, size, now)
+    entries, kept, newest = totals
+    write_totals(tree, Totals(entries + 1, kept + size, newest + 1))
+    write_entry(tree, key, Entry(now + bounds.ttl, newest + 1, size, used=False))
     tree.put(ANSWER + key, b"%b\n%b" % answer)
-    tree.put(ORDER + NUMBER.pack(number), key)
-    return Kept(size, before.size - totals.size, expired, evicted)
+    tree.put(ORDER + NUMBER.pack(newest + 1), key)
+    return Kept(size, before.size - kept, expired, evicted)
 
 
 def clear(tree: Tree) -> Kept:
@@ -112,49 +116,49 @@ def clear(tree: Tree) -> Kept:
     return Kept(dropped=totals.size, evicted=totals.entries)
 
 
-def _make_room(tree: Tree, bounds: Bounds, size: int, now: float) -> tuple[int, int]:
-    """Drop the oldest until one of that size fits: how many were expired, and how many not.
+def _make_room(tree: Tree, totals: Totals, bounds: Bounds, size: int, now: float) -> tuple[Totals, int, int]:
+    """Drop the oldest until one of that size fits: what is left, how many were expired, and how many not.
 
     Whoever was used since it was kept has a second turn, as in the clock algorithm.
     """
     expired = evicted = spared = 0
-    while True:
-        totals = read_totals(tree)
-        fits = totals.entries < bounds.entries and totals.size + size <= bounds.size
-        with tree.cursor() as cursor:
-            if not cursor.set_range(ORDER) or not cursor.key().startswith(ORDER):
-                return expired, evicted
-            record, key = cursor.key(), cursor.value()
+    while (first := _first(tree)) is not None:
+        record, key = first
         entry = read_entry(tree, key)
         assert entry is not None  # noqa: S101 -- as in `find`
         if entry.expires <= now:
             expired += 1
-        elif fits:
-            return expired, evicted
+        elif totals.entries < bounds.entries and totals.size + size <= bounds.size:
+            break
         elif entry.used and spared < SPARED:
             spared += 1
-            _spare(tree, record, key, entry)
+            totals = _spare(tree, record, key, entry, totals)
             continue
         else:
             evicted += 1
-        _drop(tree, key, entry)
+        totals = _drop(tree, key, entry, totals)
+    return totals, expired, evicted
 
 
-def _spare(tree: Tree, record: bytes, key: bytes, entry: Entry) -> None:
+def _first(tree: Tree) -> tuple[bytes, bytes] | None:
+    """The first answer in the order: its record there, and its key."""
+    with tree.cursor() as cursor:
+        if cursor.set_range(ORDER) and cursor.key()[:1] == ORDER:
+            return cursor.key(), cursor.value()
+    return None
+
+
+def _spare(tree: Tree, record: bytes, key: bytes, entry: Entry, totals: Totals) -> Totals:
     """Move an answer to the end of the order."""
-    totals = read_totals(tree)
     number = totals.newest + 1
-    write_totals(tree, totals._replace(newest=number))
     tree.delete(record)
     tree.put(ORDER + NUMBER.pack(number), key)
     write_entry(tree, key, entry._replace(number=number, used=False))
+    return totals._replace(newest=number)
 
 
-def _drop(tree: Tree, key: bytes, entry: Entry | None) -> None:
-    if entry is None:
-        return
-    totals = read_totals(tree)
-    write_totals(tree, totals._replace(entries=totals.entries - 1, size=totals.size - entry.size))
+def _drop(tree: Tree, key: bytes, entry: Entry, totals: Totals) -> Totals:
     tree.delete(ORDER + NUMBER.pack(entry.number))
     tree.delete(ENTRY + key)
     tree.delete(ANSWER + key)
+    return totals._replace(entries=totals.entries - 1, size=totals.size - entry.size)

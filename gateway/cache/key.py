@@ -14,9 +14,8 @@ def key_of(ctx: RequestContext, version: int) -> bytes:
     by a splice; then the name differs that the answer bears, which is hashed too.
     """
     plan = ctx.plan
-    digest = blake2b(digest_size=KEY_BYTES)
-    for part in (ctx.organization, ctx.path, str(version), ctx.group, plan.route.asked):
-        encoded = part.encode()
-        digest.update(b"%d:%b" % (len(encoded), encoded))
+    # The text of a tuple of texts is another for every other tuple.
+    asked = repr((ctx.organization, ctx.path, version, ctx.group, plan.route.asked)).encode()
+    digest = blake2b(asked, digest_size=KEY_BYTES)
     digest.update(plan.body)
     return digest.digest()
