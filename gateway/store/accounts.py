@@ -1,0 +1,142 @@
+"""What may be asked of the counters of keys and organizations? Reserve, settle, and hand over what was used."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from gateway.core.principal import AccountLimits
+
+
+class Claim(NamedTuple):
+    """One account that a request counts in, and what that account may use.
+
+    Accounts are named `key:<id>`, `org:acme` or, by the client's address, `ip:192.0.2.7` and `ip:2001:db8::/64`.
+    """
+
+    account: str
+    limits: AccountLimits
+
+
+class Windows(NamedTuple):
+    """The day and the month of now in QUOTA_TIMEZONE, as numbers that grow by one with each."""
+
+    day: int
+    month: int
+
+
+class Standing(Struct, frozen=True, gc=False):  # made per request: a NamedTuple takes five times as long
+    """What one account has used, what is reserved included; see `gateway.limits.quotas` for what is left of limits.
+
+    Attributes:
+        requests_full_after: seconds until the minute's bucket of requests is full again.
+        tokens_full_after: likewise of tokens; more than 60 where answers took more than was reserved for them.
+        day_requests: in the running day, as the next; the calendar's windows are the caller's.
+        day_tokens: prompt and completion together, as `month_tokens`.
+        month_requests: in the running month.
+        month_tokens: in the running month.
+    """
+
+    requests_full_after: float = 0.0
+    tokens_full_after: float = 0.0
+    day_requests: int = 0
+    day_tokens: int = 0
+    month_requests: int = 0
+    month_tokens: int = 0
+
+
+class Will(NamedTuple):
+    """What is booked if the worker dies before it settles: one request, so many tokens, and this record of it."""
+
+    tokens: int
+    record: bytes
+
+
+class Reservation(Struct, eq=False, gc=False):
+    """What a running request has set aside, until it is settled; `token` is unique in its worker.
+
+    `windows` are those that each claim was counted in, which the caller's may differ from for the clock's sake.
+    """
+
+    token: int
+    claims: Sequence[Claim]
+    tokens: int
+    windows: Sequence[Windows]
+    standings: Sequence[Standing]
+    settled: bool = False
+
+
+class OverLimitError(Exception):
+    """One limit would be passed; nothing was counted anywhere.
+
+    Attributes:
+        claim: the index of the claim whose limit it is.
+        field: which of `AccountLimits`.
+        retry_after: seconds until the minute's bucket would grant it; None: a calendar's window, or never.
+        standings: of all claims, as they are.
+    """
+
+    def __init__(self, claim: int, field: str, retry_after: float | None, standings: Sequence[Standing]) -> None:
+        super().__init__(field)
+        self.claim = claim
+        self.field = field
+        self.retry_after = retry_after
+        self.standings = standings
+
+
+class JournalCounts(NamedTuple):
+    """Records that wait to be taken away, their bytes, and how many were lost because there was no room for them."""
+
+    records: int
+    size: int
+    lost: int
+
+
+class Accounts(Protocol):
+    """The counters of keys and organizations, one truth for all workers.
+
+    Methods raise `StoreUnavailableError` when the state cannot be written, except `settle`, which never raises.
+    """
+
+    async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
+        """Count one request and `tokens` tokens in all claims, or in none: one decision over all their limits.
+
+        Claims are of different accounts. Raises OverLimitError for the first limit that would be passed.
+        """
+        ...
+
+    def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
+        """Put what it truly cost in the place of what was reserved, and `record` into the journal.
+
+        `requests` is 1, or 0 when nothing was run or answered. More `tokens` than were reserved are counted, too. It
+        counts in the windows in which it was reserved. Has its effect once, at once in this worker's view and within
+        10 ms in the others'; never raises.
+        """
+        ...
+
+    async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
+        """Key and content of `most` records at the most that nobody took away; for the bookkeeper alone."""
+        ...
+
+    async def forget(self, keys: Sequence[bytes]) -> None:
+        """Remove records from the journal; keys that are not there are passed over."""
+        ...
+
+    async def standing(self, account: str, windows: Windows) -> Standing:
+        """What an account has used; nothing, if it is not known."""
+        ...
+
+    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
+        """Add requests and tokens of an earlier epoch, once for an account and a window, however often it is called.
+
+        A window that is no longer the account's is passed over.
+        """
+        ...
+
+    def journal_counts(self) -> JournalCounts:
+        """How full the journal is."""
+        ...
+
+    def epoch(self) -> str:
+        """The name of this state's life: another one means that all counters began anew."""
+        ...
