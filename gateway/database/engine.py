@@ -38,7 +38,7 @@ def is_sqlite(url: sa.URL) -> bool:
 
 
 def make_async_engine(settings: DatabaseSettings) -> AsyncEngine:
-    """The engine of the control process; opens no connection yet."""
+    """The engine of the control process; opens no connection yet, and makes no file: migrations do."""
     url = url_of(settings)
     if not is_sqlite(url):
         engine = create_async_engine(
@@ -50,7 +50,6 @@ def make_async_engine(settings: DatabaseSettings) -> AsyncEngine:
             **_postgresql(url, settings.database_timeout_secs),
         )
     else:
-        make_file(url)
         engine = create_async_engine(
             url.set(drivername="sqlite+aiosqlite"),
             pool_size=settings.database_pool_size,

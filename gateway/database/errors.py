@@ -1,10 +1,9 @@
 """What can a database refuse? The libraries' exceptions in the gateway's own words."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import aiosqlite
-import psycopg
 from sqlalchemy import exc
 
 from gateway.core.errors import BadRequestError, GatewayError, NotFoundError, UnavailableError
@@ -64,7 +63,7 @@ def translated() -> Iterator[None]:
         raise _of_driver(error) from error
     except (exc.TimeoutError, TimeoutError) as error:
         raise DatabaseUnavailableError("the database did not answer in time") from error
-    except (exc.SQLAlchemyError, OSError, psycopg.Error, aiosqlite.Error) as error:
+    except (exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
         raise DatabaseUnavailableError(f"the database cannot be used: {type(error).__name__}") from error
 
 

@@ -141,7 +141,7 @@ async def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_made_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseUnavailableError, match="cannot be opened"):
-        Database(DatabaseSettings(data_path=tmp_path / "file" / "data"))
+        await Database(DatabaseSettings(data_path=tmp_path / "file" / "data")).open()
 
 
 @pytest.fixture
