@@ -2,10 +2,11 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import lmdb
 import pytest
@@ -17,7 +18,10 @@ from gateway.cache.kept import Answer, Kept
 from gateway.cache.response_cache import Flight, Following, ResponseCache
 from gateway.cache.settings import CacheSettings
 from gateway.cache.verdict import CUT, WORKER_DIED, Verdict
+from gateway.store import environment
+from gateway.store.tree import Environment
 from tests.core.hand_time import HandTime
+from tests.store.host import Shared
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +31,7 @@ SIZE = 1024 * 1024
 FAILURE = Verdict(502, "bad_gateway", "server_error", "It broke off.")
 REFUSAL = Verdict(400, "backend_400", content_type=b"application/json", body=b"{}")
 FOR_EVER = 1e9
+OPENED = environment.opened
 
 
 @dataclass
@@ -61,6 +66,14 @@ class Workers:
     folder: Path
     clock: HandTime
     stack: ExitStack
+    opened: dict[Path, Environment] = field(default_factory=dict)
+
+    def share(self, directory: Path, size: int) -> Shared:
+        """One environment for all workers of a directory: LMDB opens a file once in each process."""
+        if directory not in self.opened:
+            self.opened[directory] = cast("Environment", OPENED(directory, size))
+            self.stack.callback(self.opened[directory].close)
+        return Shared(self.opened[directory])
 
     def make(self, **settings: object) -> Worker:
         chosen = CacheSettings.model_validate({"cache_max_bytes": SIZE, **settings})
@@ -71,16 +84,17 @@ class Workers:
 
 
 @pytest.fixture
-async def workers() -> AsyncIterator[Workers]:
+async def workers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workers]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, ExitStack() as stack:
-        yield Workers(Path(folder), HandTime(), stack)
+        made = Workers(Path(folder), HandTime(), stack)
+        monkeypatch.setattr(environment, "opened", made.share)
+        yield made
 
 
 @pytest.fixture
-def never_ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def never_ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is noticed but by a datagram."""
     monkeypatch.setattr(response_cache, "TICK_SECS", 3600.0)
-    yield
 
 
 async def patiently(task: "asyncio.Task[object]") -> object:
@@ -169,7 +183,7 @@ async def test_a_body_that_kills_two_workers_kills_no_third(workers: Workers) ->
 
 
 async def test_what_a_dead_worker_led_is_forgotten_by_the_next_that_comes(workers: Workers) -> None:
-    one = workers.make()
+    one, _ = workers.make(), workers.make()
     one.lead()
     one.die()
     assert isinstance(workers.make().ask(), Flight)
