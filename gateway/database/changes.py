@@ -18,7 +18,8 @@ class Changes:
     async def number(self) -> int:
         """One row by its key: cheap enough to ask several times a second.
 
-        Compare it for being another, not for being higher: a database that was restored from a copy goes back.
+        Compare it for being another, not for being higher: a database that was restored from a copy goes back, and then
+        everything is to be read anew.
         """
         async with self._transactions.read() as connection:
             number: int = (await connection.execute(sa.select(CHANGES.c.number))).scalar_one()

@@ -10,7 +10,7 @@ from gateway.database.engine import make_async_engine
 from gateway.database.errors import translated
 from gateway.database.keys import Keys
 from gateway.database.named import Backends, Named
-from gateway.database.revisions import ensure
+from gateway.database.revisions import PATIENCE_SECS, ensure
 from gateway.database.rows import Backend, Model, Organization
 from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import BACKENDS, MODELS, ORGANIZATIONS
@@ -50,7 +50,9 @@ class Database:
             DatabaseUnavailableError: there is no database now.
             SchemaError: its schema is not this version's, and DATABASE_AUTO_UPGRADE is off or cannot help.
         """
-        await asyncio.to_thread(ensure, self._settings)
+        with translated():  # a thread that a server keeps waiting longer than migrations may is left to itself
+            async with asyncio.timeout(PATIENCE_SECS + self._settings.database_timeout_secs):
+                await asyncio.to_thread(ensure, self._settings)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -87,7 +87,8 @@ def _run(settings: DatabaseSettings, task: Callable[[Config], None]) -> None:
 @contextmanager
 def _connected(settings: DatabaseSettings, *, writes: bool) -> Iterator[sa.Connection]:
     """A connection in a transaction of its own, which alone changes the schema if it writes."""
-    engine = make_sync_engine(settings, PATIENCE_SECS if writes else settings.database_timeout_secs)
+    with translated():
+        engine = make_sync_engine(settings, PATIENCE_SECS if writes else settings.database_timeout_secs)
     with translated(), engine.execution_options(**{WRITES: writes}).begin() as connection:
         if writes and not is_sqlite(url_of(settings)):
             connection.execute(sa.text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": f"{PATIENCE_SECS:.0f}s"})

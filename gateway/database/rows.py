@@ -207,5 +207,5 @@ def limits_as_json(limits: AccountLimits) -> dict[str, int]:
 
 
 def limits_from_json(values: Mapping[str, int]) -> AccountLimits:
-    """The reverse of `limits_as_json`."""
-    return AccountLimits(**values)
+    """The reverse of `limits_as_json`; a limit that only a later version knows is passed over."""
+    return AccountLimits(**{name: values[name] for name in AccountLimits.__struct_fields__ if name in values})

@@ -1,6 +1,7 @@
 """Where does the gateway keep what must outlive it, and for how long? The database's settings."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -56,7 +57,25 @@ class DatabaseSettings(RoomSettings):
     @field_validator("database_url")
     @classmethod
     def _one_of_ours(cls, value: SecretStr) -> SecretStr:
-        scheme, found, _ = value.get_secret_value().partition("://")
-        if value.get_secret_value() and (not found or scheme not in SCHEMES):
-            raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:/// (it is not shown here)")
+        if url := value.get_secret_value():
+            refuse_unfit(url)
         return value
+
+
+def refuse_unfit(url: str) -> None:
+    """Raise ValueError, with one sentence that shows nothing of it, unless the URL may name a database of ours."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme not in SCHEMES:
+        raise ValueError("DATABASE_URL must begin with postgresql:// or sqlite:// (it is not shown here)")
+    if scheme.startswith("sqlite"):
+        if not rest.startswith("//") or rest.endswith("/"):
+            raise ValueError(
+                "DATABASE_URL must name an absolute path behind sqlite://, as in sqlite:////srv/gateway.db"
+            )
+        return
+    try:
+        fit = urlsplit(url).port != 0
+    except ValueError:
+        fit = False
+    if not fit:
+        raise ValueError("DATABASE_URL has no port that is one; `@`, `/` and `:` in a password are %40, %2F and %3A")

@@ -32,7 +32,8 @@ class Transactions:
         self._timeout = timeout
         self.clock = clock
         self.sqlite = is_sqlite(engine.url)
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # SQLite's connections are that already (engine.listen), and saying so would cost a statement on their way back.
+        self._reading = engine if self.sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writing = engine.execution_options(**{WRITES: True})
         # SQLite's writers wait for each other by looking again and again: those of one process stand in line instead.
         self._turn = asyncio.Lock() if self.sqlite else nullcontext()

@@ -40,6 +40,22 @@ def test_another_kind_of_database_is_refused_and_not_shown(stated: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("sqlite://", "absolute path"),
+        ("sqlite:///gateway.db", "absolute path"),
+        ("sqlite:////srv/", "absolute path"),
+        ("postgresql://u:hunter2/x@h:1/n", "%2F"),
+        ("postgresql://u:p@h:hunter2/n", "no port"),
+    ],
+)
+def test_a_url_that_would_fail_later_is_refused_at_once(stated: str, said: str) -> None:
+    with pytest.raises(ValidationError, match=said) as caught:
+        DatabaseSettings(database_url=SecretStr(stated))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_file_and_its_folder_are_this_users_alone(tmp_path: Path) -> None:
     path = tmp_path / "a" / "gateway.db"
     make_file(sa.make_url(f"sqlite:///{path}"))

@@ -1,6 +1,7 @@
 """Tests of organizations, models and backends, which are kept alike, on both databases."""
 
 import pytest
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from gateway.core.principal import AccountLimits
@@ -30,6 +31,14 @@ async def test_the_defaults_of_the_settings_are_not_no_limits(database: Database
     for number, limits in enumerate((None, AccountLimits())):
         await database.organizations.create(Organization(name=f"org:{number}", limits=limits), actor="ann")
         assert (await database.organizations.get(f"org:{number}")).limits == limits
+
+
+async def test_a_limit_that_only_a_later_version_knows_is_passed_over(database: Database) -> None:
+    await database.organizations.create(ACME, actor="ann")
+    async with database._engine.begin() as connection:
+        later = """UPDATE organizations SET limits = '{"tokens_per_day": 5, "images_per_day": 7}'"""
+        await connection.execute(sa.text(later.replace(": ", r"\: ")))
+    assert (await database.organizations.get("org:acme")).limits == AccountLimits(tokens_per_day=5)
 
 
 async def test_a_name_is_taken_once(database: Database) -> None:
