@@ -9,6 +9,7 @@ from gateway.cache.records import (
     CLAIMANT,
     FLIGHT,
     KEY_BYTES,
+    NEWEST,
     NUMBER,
     WAITER,
     WORKER,
@@ -113,7 +114,9 @@ def waits(tree: Tree, record: bytes) -> bool:
 
 def join(tree: Tree) -> int:
     """The number of a new worker."""
-    worker = next_number(tree)
+    value = tree.get(NEWEST)
+    worker = 1 if value is None else int(NUMBER.unpack(value)[0]) + 1
+    tree.put(NEWEST, NUMBER.pack(worker))
     tree.put(WORKER + NUMBER.pack(worker), b"")
     return worker
 

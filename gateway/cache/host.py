@@ -101,7 +101,7 @@ class SharedHost(_Mapped):
 
     def __init__(self, parent: Path, size: int) -> None:
         self._parent = parent
-        self._directory = parent / f"{PREFIX}{LAYOUT}-{size}"
+        self._directory = parent / f"{PREFIX}{LAYOUT}-{size:x}"
         self._size = map_bytes(size)
         self.worker = 0
 

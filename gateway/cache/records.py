@@ -24,6 +24,8 @@ FLIGHT: Final = b"F"
 WAITER: Final = b"W"
 """Before a key and a number: the `Claimant` who waits, and behind it, in a moment, what it is told."""
 TOTALS: Final = b"T"
+NEWEST: Final = b"N"
+"""The newest worker's number. Numbers stand in the names of sockets, whose paths may not be long."""
 WORKER: Final = b"P"
 """Before a worker's number: it has joined and not left."""
 

@@ -268,7 +268,7 @@ async def test_gateways_with_other_bounds_share_nothing_and_the_last_of_them_lea
     workers.make(cache_max_bytes=3 * SIZE)
     assert sorted(path.parent.name for path in workers.folder.glob(f"{PREFIX}*/data.mdb")) == [
         other.host._directory.name,
-        f"{PREFIX}1-{3 * SIZE}",
+        f"{PREFIX}1-{3 * SIZE:x}",
     ]
 
 
