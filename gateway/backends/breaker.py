@@ -123,7 +123,9 @@ class Breaker:
             if trial and self._words.until[index] and not self._decides(index, trial):
                 return None
             if now >= self._words.until[index]:
-                return self._open(index, now, why)
+                again = self.why(index) is why
+                change = self._open(index, now, why)
+                return None if again else change  # one that drains is asked each second whether it still does
             if self.why(index) is not why:  # a pause is not made longer by each request that meets it
                 with self._board.changing():
                     self._words.why[index] = WHYS.index(why)

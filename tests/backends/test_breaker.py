@@ -266,6 +266,15 @@ def test_a_backend_that_drains_is_left_at_once(fleet: Fleet) -> None:
     assert (fleet.paused(), fleet.board.epoch(), len(fleet.changes)) == (PAUSE / 2, epoch, 1)
 
 
+def test_who_says_again_that_it_drains_says_nothing_new(fleet: Fleet) -> None:
+    fleet.workers[0].trip(0)
+    for again in (2, 4):
+        fleet.clock.advance(again * PAUSE)
+        fleet.workers[1].trip(0, trial=fleet.take_trial())
+        assert fleet.paused() == again * PAUSE
+    assert len(fleet.changes) == 1
+
+
 def test_a_backend_that_drains_in_its_trial_is_open_for_longer(fleet: Fleet) -> None:
     fleet.fail()
     fleet.clock.advance(PAUSE)
