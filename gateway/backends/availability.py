@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from gateway.backends.board import Board
-from gateway.backends.board_layout import fence
 from gateway.backends.breaker import Breaker
 from gateway.backends.health import IN_ROTATION, State
 from gateway.backends.reasons import Reason
 from gateway.core.clock import Clock
+from gateway.core.fence import fence
 from gateway.core.fleet import Backend, BackendGroup
 
 MISSED_BEATS = 3

@@ -18,10 +18,10 @@ from gateway.backends.board_layout import (
     Half,
     HeadWord,
     Regions,
-    fence,
 )
 from gateway.backends.health import BackendHealth
 from gateway.backends.verdicts import Verdicts
+from gateway.core.fence import fence
 from gateway.core.fleet import Backend
 from gateway.core.sealed_memory import sealed_memory
 

@@ -1,6 +1,5 @@
 """What stands where on the board? Words of eight bytes that are written whole, then room for the verdicts."""
 
-import threading
 from typing import NamedTuple, Self
 
 ROWS = 128
@@ -124,15 +123,3 @@ class Regions(NamedTuple):
 
 
 BOARD_BYTES = (HEAD_WORDS + 8 * BACKENDS + 2 * ROWS * BACKENDS) * WORD_BYTES + COPIES * BACKENDS * VERDICT_BYTES
-
-
-def fence() -> None:
-    """Let no load or store of this thread pass from one side of the call to the other.
-
-    x86-64 keeps all but a store before a load in order, arm64 keeps none. On both the release of a lock waits for all
-    that stands before it, the taking of one holds back all that stands after it, and no taking overtakes a release.
-    """
-    lock = threading.Lock()
-    for _ in range(2):
-        lock.acquire()
-        lock.release()

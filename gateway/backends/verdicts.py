@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import msgspec
 
-from gateway.backends.board_layout import COPIES, VERDICT_BYTES, Regions, fence
+from gateway.backends.board_layout import COPIES, VERDICT_BYTES, Regions
 from gateway.backends.health import BackendHealth
+from gateway.core.fence import fence
 
 CHECKSUM_BYTES = 4
 LENGTH_BYTES = 4

@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.records import LAYOUT
+from gateway.core.fence import fence
 
 HEAD_BYTES = 4096
 DIRECTORY_MODE = 0o700
@@ -30,7 +31,8 @@ class Head:
 
     Attributes:
         identity: which file it is, however that is called by now.
-        version: gives a number that is another one after any publication; 0 while there was none. One load.
+        version: gives a number that is another one after any publication; 0 while there was none. One load; who
+            acts on a new one calls `fence` before reading what was published.
         edition: gives the number of the environment that holds what was published; 0 while there is none.
         contact: gives when the database last answered the publisher, in seconds on the monotonic clock; 0.0: never.
     """
@@ -61,7 +63,9 @@ class Head:
 
     def announce(self, edition: int, version: int) -> None:
         """What stands in that environment is what was published; after the transaction that wrote it."""
+        fence()
         self._words[_EDITION] = edition
+        fence()
         self._words[_VERSION] = version
 
     def beat(self, now: float) -> None:
