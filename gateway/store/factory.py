@@ -16,4 +16,10 @@ STORES: dict[StoreKind, Callable[[StoreSettings, Clock], LimiterStore]] = {
 
 def open_store(settings: StoreSettings, clock: Clock | None = None) -> LimiterStore:
     """The store that the settings name; `await store.open()` before its first use."""
-    return STORES[settings.limiter_store](settings, clock or SystemClock())
+    clock = clock or SystemClock()
+    local = STORES[settings.limiter_store](settings, clock)
+    if not settings.redis_url.get_secret_value():
+        return local
+    from gateway.store.valkey.store import ValkeyStore  # noqa: PLC0415 -- who has one host does not load the client
+
+    return ValkeyStore(settings, clock, local)

@@ -5,7 +5,9 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+from gateway.store.valkey.address import parse
 
 EVICTION_SAMPLE = 32
 """Buckets looked at when one must go: enough that a drained one is rarely the fullest of them."""
@@ -50,6 +52,25 @@ class StoreSettings(BaseModel):
         le=10_000_000,
         description="Buckets kept at the most, about 260 bytes each; beyond it the fullest ones are forgotten.",
     )
+
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Valkey or Redis server whose hosts share one limit, e.g. redis://:password@10.0.0.5:6379/0, "
+        "rediss:// or unix://; LIMITER_STORE then counts for this host alone while that is away. Empty: one host.",
+    )
+    redis_timeout_ms: float = Field(
+        50.0,
+        ge=5,
+        le=1000,
+        description="Milliseconds after which a silent server is given up and each host keeps to its share of a limit.",
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse(value.get_secret_value())
+        return value
 
     @field_validator("limiter_path")
     @classmethod

@@ -1,0 +1,61 @@
+"""Where is the server, and who are we to it? REDIS_URL taken apart, so that the password is shown nowhere."""
+
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+PORT = 6379
+TLS = {"redis": False, "valkey": False, "unix": False, "rediss": True, "valkeys": True}
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server by its socket's path, or by host and port; `database` is 0 in a cluster."""
+
+    path: str = ""
+    host: str = "localhost"
+    port: int = PORT
+    tls: bool = False
+    user: str = "default"
+    password: str = field(default="", repr=False)
+    database: int = 0
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What checks the server's certificate, by the system's authorities or SSL_CERT_FILE."""
+        return ssl.create_default_context() if self.tls else None
+
+
+def parse(url: str) -> Address:
+    """The address in a `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://` URL.
+
+    Raises ValueError with a sentence that does not repeat the URL, which may hold a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in TLS:
+        raise ValueError(f"REDIS_URL must begin with one of {', '.join(f'{scheme}://' for scheme in TLS)}")
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("REDIS_URL has a port that is no number below 65,536") from None
+    if parts.scheme == "unix" and not parts.path:
+        raise ValueError("REDIS_URL names no socket: unix:///path/of/the/socket")
+    return Address(
+        path=unquote(parts.path) if parts.scheme == "unix" else "",
+        host=parts.hostname or "localhost",
+        port=port or PORT,
+        tls=TLS[parts.scheme],
+        user=unquote(parts.username or "default"),
+        password=unquote(parts.password or ""),
+        database=database(parts),
+    )
+
+
+def database(parts: SplitResult) -> int:
+    """`/3` at the end, or `?db=3`."""
+    stated = parse_qs(parts.query).get("db", [""])[0] or ("" if parts.scheme == "unix" else parts.path.strip("/"))
+    if stated and not stated.isdecimal():
+        raise ValueError("REDIS_URL names a database that is no number")
+    return int(stated or 0)

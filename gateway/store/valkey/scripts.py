@@ -1,0 +1,69 @@
+"""Which scripts decide, and which keys does each name? All keys of one script stand in one slot of a cluster."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parent
+
+CLOCK = (FOLDER / "clock.lua").read_text("utf-8")
+"""How scripts tell the time: by the server's clock, never by a host's."""
+
+LAYOUT = b"gw1:"
+"""What all keys begin with; it changes with any change of what they hold."""
+
+WORKERS = (LAYOUT + b"{workers}",)
+BUCKET, LINE, SEATS, TURN = b"b:", b"o:", b"g:", b"t:"
+
+LINE_PARTS = (b":holders", b":queue", b":limit")
+SEATS_PARTS = (b":holders", b":taken", b":wanted", b":places", b":details", b":rota", b":given", b":meta")
+
+
+class Script(NamedTuple):
+    """A script by its text, and by the digest that the server knows it under once it was loaded."""
+
+    text: str
+    sha: str
+
+
+def script(name: str, prelude: str = "") -> Script:
+    """The script of that file. Its digest is its version: gateways of two versions have one server side by side."""
+    text = prelude + (FOLDER / f"{name}.lua").read_text("utf-8")
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class Scripts:
+    """All scripts, read when a store is made."""
+
+    def __init__(self) -> None:
+        self.bucket = script("bucket", CLOCK)
+        self.line = script("line")
+        self.seats = script("seats")
+        self.workers = script("workers")
+
+    @property
+    def all(self) -> tuple[Script, ...]:
+        """What a new connection loads."""
+        return self.bucket, self.line, self.seats, self.workers
+
+
+def bucket_keys(name: bytes) -> tuple[bytes, ...]:
+    """Of one organization's bucket; it shares the slot of its line."""
+    return (LAYOUT + b"{" + LINE + name + b"}:bucket",)
+
+
+def turn_key(name: bytes) -> bytes:
+    """The number of turns given out under a name."""
+    return LAYOUT + b"{" + TURN + name + b"}"
+
+
+def tags_key(worker: str) -> bytes:
+    """The tags under which a worker may have something: where to look when it is dead."""
+    return LAYOUT + b"{worker:" + worker.encode() + b"}:tags"
+
+
+def keys_of(tag: bytes) -> tuple[bytes, ...]:
+    """The keys of a line or a group of seats, which its tag keeps together."""
+    parts = LINE_PARTS if tag.startswith(LINE) else SEATS_PARTS
+    begins = LAYOUT + b"{" + tag + b"}"
+    return tuple(begins + part for part in parts)

@@ -1,0 +1,307 @@
+"""The limits' memory of several hosts: `LimiterStore` on a Valkey or Redis server, and what happens without it."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterable
+
+from gateway.core.clock import Clock
+from gateway.store.errors import StoreUnavailableError
+from gateway.store.protocol import (
+    Bucket,
+    BucketState,
+    Candidates,
+    Grant,
+    GroupCounts,
+    KeyCounts,
+    LimiterStore,
+    Seat,
+    StoreCounts,
+)
+from gateway.store.records import record_name
+from gateway.store.settings import BUSIEST, StoreSettings
+from gateway.store.valkey.address import parse
+from gateway.store.valkey.book import Book, Folder, Held
+from gateway.store.valkey.connection import LostError
+from gateway.store.valkey.fleet import BEAT_SECS, Fleet, Home, new_name
+from gateway.store.valkey.hostwide import Hostwide, MovedError
+from gateway.store.valkey.requests import Requests
+from gateway.store.valkey.scripts import LINE, SEATS, bucket_keys, keys_of, turn_key
+from gateway.store.valkey.session import Session
+from gateway.store.waiters import Waiters
+
+CONNECT_SECS = 1.0
+"""For a connection and its scripts; nobody waits for it but the worker's own start."""
+
+RETRY_SECS = 0.25
+SETTLE_SECS = 1.0
+"""From the moment when a worker has the server again to the one when it lets the server decide: every other worker has
+tried again by then, and said what it holds. Until then each host keeps to its share."""
+
+AGREED_PER_BEAT = 4
+"""A quarter of what a worker holds is compared with the server's record at each beat, so all of it within a second."""
+
+AT_ONCE = 50
+"""Tags that are asked about in one write, so that no answer takes the patience of a request's."""
+
+log = logging.getLogger(__name__)
+
+
+class ValkeyStore:
+    """One worker of one of several hosts.
+
+    `degraded` says that the server does not decide now; `outages` counts how often that began.
+    """
+
+    def __init__(self, settings: StoreSettings, clock: Clock, local: LimiterStore) -> None:
+        self._clock = clock
+        self._waiters = Waiters(clock)
+        self._book = Book(self._waiters)
+        self._address = parse(settings.redis_url.get_secret_value())
+        worker = new_name()
+        patience = settings.redis_timeout_ms / 1e3
+        self._session = Session(self._address, worker, patience, self._book.heard, self._lost)
+        self._home = Home(settings.limiter_path, worker)
+        self._fleet = Fleet(self._session, self._home)
+        self._requests = Requests(self._session, self._book)
+        self._host = Hostwide(local, self._book)
+        self._scripts = self._session.scripts
+        self._tokens = itertools.count(1)
+        self._round = 0
+        self._counted = StoreCounts(0, 0, 0, ())
+        self._seats_counted: tuple[GroupCounts, ...] = ()
+        self._closed = False
+        self.degraded = True
+        self.outages = 0
+
+    async def open(self) -> None:
+        """Join the workers of all hosts; without the server, those of this host."""
+        await self._host.store.open()
+        try:
+            self._home.open()
+        except OSError as error:
+            raise StoreUnavailableError(f"LIMITER_PATH cannot be used: {error}") from error
+        try:
+            await self._join(settle=False)
+        except LostError as error:
+            self._degrade(str(error))
+        self._living = asyncio.get_running_loop().create_task(self._live())
+
+    async def close(self) -> None:
+        """See `LimiterStore.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._living.cancel()
+        await asyncio.wait([self._living])
+        try:
+            await self._fleet.part()
+        except LostError as error:
+            log.warning("limits_not_left", extra={"why": str(error)})
+        self._session.close()
+        self._book.folders.clear()
+        self._waiters.wake_all()
+        self._home.close()
+        await self._host.store.close()
+
+    async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
+        """See `LimiterStore.take`."""
+        if not self.degraded:
+            try:
+                granted, *figures = await self._session.run(
+                    self._scripts.bucket, bucket_keys(record_name(key)), bucket.rate, bucket.capacity, cost
+                )
+                return BucketState(bool(granted), *map(float, figures))
+            except LostError:
+                pass
+        return await self._host.take(key, bucket, cost)
+
+    async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
+        """See `LimiterStore.acquire`."""
+        grant = Grant(key, next(self._tokens))
+        held = Held(key, limit)
+        since = asyncio.get_running_loop().time()
+        left = patience
+        while True:
+            self._refuse_if_closed()
+            try:
+                if self.degraded:
+                    grant.waited += await self._host.slot(held, max_queued, left)
+                    self._enter(LINE + record_name(key), grant.token, held)
+                else:
+                    grant.waited += await self._requests.slot(grant.token, held, max_queued, left)
+            except (LostError, MovedError):
+                left = max(0.0, since + patience - asyncio.get_running_loop().time())
+            else:
+                return grant
+
+    def release(self, grant: Grant) -> None:
+        """See `LimiterStore.release`."""
+        if not grant.released:
+            grant.released = True
+            self._leave(LINE + record_name(grant.key), grant.token)
+
+    async def seat(
+        self, group: str, organization: str, *, candidates: Candidates, limit: int, max_queued: int, patience: float
+    ) -> Seat:
+        """See `LimiterStore.seat`."""
+        seat = Seat(group, "", next(self._tokens))
+        held = Held(group, limit, organization)
+        since = asyncio.get_running_loop().time()
+        left = patience
+
+        def usable() -> dict[bytes, str]:
+            return {record_name(backend): backend for backend in candidates()}
+
+        while True:
+            self._refuse_if_closed()
+            try:
+                if self.degraded:
+                    seat.backend, waited = await self._host.seat(held, candidates, max_queued, left)
+                    held.backend = record_name(seat.backend)
+                    self._enter(SEATS + record_name(group), seat.token, held)
+                else:
+                    seat.backend, waited = await self._requests.seat(seat.token, held, usable, max_queued, left)
+            except (LostError, MovedError):
+                left = max(0.0, since + patience - asyncio.get_running_loop().time())
+            else:
+                seat.waited = waited
+                return seat
+
+    def leave_seat(self, seat: Seat) -> None:
+        """See `LimiterStore.leave_seat`."""
+        if not seat.released:
+            seat.released = True
+            self._leave(SEATS + record_name(seat.group), seat.token)
+
+    async def next_turn(self, name: str) -> int:
+        """See `LimiterStore.next_turn`."""
+        if not self.degraded:
+            try:
+                return int(await self._session.ask("INCR", turn_key(record_name(name)))) - 1
+            except LostError:
+                pass
+        return await self._host.store.next_turn(name)
+
+    def counts(self) -> StoreCounts:
+        """The state over all workers as of the last `refresh`; buckets end by themselves and are not counted."""
+        return self._host.store.counts() if self.degraded else self._counted
+
+    def seat_counts(self) -> tuple[GroupCounts, ...]:
+        """See `LimiterStore.seat_counts`; of groups that this worker uses, as of the last beat or `refresh`."""
+        return self._host.store.seat_counts() if self.degraded else self._seats_counted
+
+    async def refresh(self) -> None:
+        """Ask the server for what `counts` and `seat_counts` say, after all that was told it before."""
+        if self.degraded:
+            return
+        try:
+            tags = sorted(await self._fleet.tags() | set(self._book.folders))
+            await self._count_seats(tag for tag in tags if tag.startswith(SEATS))
+            lines = [tag for tag in tags if tag.startswith(LINE)]
+            figures = await asyncio.gather(
+                *(self._session.run(self._scripts.line, keys_of(tag), "count") for tag in lines)
+            )
+        except LostError:
+            return
+        each = [
+            KeyCounts(tag[len(LINE) :].decode("utf-8", "replace"), *counted)
+            for tag, counted in zip(lines, figures, strict=True)
+            if any(counted)
+        ]
+        each.sort(key=lambda count: count.in_flight + count.queued, reverse=True)
+        in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
+        self._counted = StoreCounts(in_flight, queued, 0, tuple(each[:BUSIEST]))
+
+    async def _live(self) -> None:
+        """Beat while there is a server, and look for one while there is none."""
+        while True:
+            try:
+                if not self._session.connected:
+                    await self._join(settle=True)
+                await self._clock.sleep(BEAT_SECS)
+                await self._beat()
+            except LostError as error:
+                self._session.close(str(error))
+                await self._clock.sleep(RETRY_SECS)
+
+    async def _join(self, *, settle: bool) -> None:
+        await self._session.open(CONNECT_SECS)
+        await self._fleet.join()
+        await self._agree(self._book.folders.values())
+        for _ in range(int(SETTLE_SECS / BEAT_SECS) if settle else 0):
+            await self._clock.sleep(BEAT_SECS)
+            await self._fleet.beat()
+            await self._agree(self._book.folders.values())
+        await self._agree([self._requests.enter(tag) for tag in await self._fleet.tags_of_ours()])
+        self.degraded = False
+        self._host.end()
+        if self.outages:
+            log.warning("limits_shared_again", extra={"server": str(self._address), "hosts": self._fleet.hosts})
+
+    async def _beat(self) -> None:
+        if not await self._fleet.beat():
+            log.warning("limits_entered_anew", extra={"server": str(self._address)})
+            await self._fleet.join()
+            await self._agree(self._book.folders.values())
+        empty = self._book.remove_empty()
+        self._requests.forget(empty)
+        self._round += 1
+        folders = list(self._book.folders.values())
+        await self._agree(
+            folder
+            for number, folder in enumerate(folders)
+            if folder.waiting or (number + self._round) % AGREED_PER_BEAT == 0
+        )
+        await self._count_seats(tag for tag in list(self._book.folders) if tag.startswith(SEATS))
+
+    async def _agree(self, folders: Iterable[Folder]) -> None:
+        for some in chunks(folders):
+            await asyncio.gather(*(self._requests.agree(folder) for folder in some))
+
+    async def _count_seats(self, tags: Iterable[bytes]) -> None:
+        found = []
+        for tag in tags:
+            queued, pairs = await self._session.run(self._scripts.seats, keys_of(tag), "count")
+            taken = {
+                backend.decode("utf-8", "replace"): int(number)
+                for backend, number in zip(pairs[::2], pairs[1::2], strict=True)
+            }
+            if queued or taken:
+                found.append(GroupCounts(tag[len(SEATS) :].decode("utf-8", "replace"), queued, taken))
+        self._seats_counted = tuple(found)
+
+    def _enter(self, tag: bytes, token: int, held: Held) -> None:
+        """What the host's own store gave is in the book, from which the server learns of it."""
+        self._requests.enter(tag).held[token] = held
+
+    def _leave(self, tag: bytes, token: int) -> None:
+        folder = self._book.folder(tag)
+        if folder is None or token not in folder.held:
+            return  # closed meanwhile
+        held = self._requests.withdraw(folder, token)
+        if held is not None and held.shadow is not None:
+            self._host.release(held)
+
+    def _lost(self, why: str) -> None:
+        if self._closed:
+            return
+        if not self.degraded:
+            self._degrade(why)
+        self._waiters.wake_all()
+
+    def _degrade(self, why: str) -> None:
+        self.degraded = True
+        self.outages += 1
+        self._host.begin(self._fleet.hosts)
+        log.error("limits_not_shared", extra={"server": str(self._address), "why": why, "hosts": self._fleet.hosts})
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError("The gateway is going away.")
+
+
+def chunks(folders: Iterable[Folder]) -> Iterable[list[Folder]]:
+    """The folders in lots of at most AT_ONCE."""
+    rest = iter(folders if isinstance(folders, list) else list(folders))
+    return iter(lambda: list(itertools.islice(rest, AT_ONCE)), [])

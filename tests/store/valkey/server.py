@@ -1,0 +1,94 @@
+"""What do tests of several hosts share? A real server of their own, as a child process on a unix socket."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hiredis
+import pytest
+
+from gateway.store.settings import default_path
+from gateway.store.valkey.connection import packed
+
+PROMPTLY = 20.0
+
+
+def program() -> str:
+    """The server's program. Without one the tests are skipped on a laptop and fail in CI."""
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        reason = "neither valkey-server nor redis-server is installed: `apt-get install redis-server`"
+        if os.environ.get("CI") == "true":  # noqa: TID251 -- as in tests/support
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+class Server:
+    """A server without persistence, in a folder of its own; a restart begins with nothing."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.socket = folder / "server.sock"
+        self._options = options
+        self._folder = folder
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        listening = ("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700")
+        kept = ("--save", "", "--appendonly", "no", "--dir", str(self._folder), "--logfile", str(self._folder / "log"))
+        self._process = subprocess.Popen(  # noqa: S603 -- the system's server
+            [program(), *listening, *kept, *self._options], stdout=subprocess.DEVNULL
+        )
+        ends = time.monotonic() + PROMPTLY
+        while True:
+            try:
+                assert self.ask("PING") == b"PONG"
+            except OSError:
+                assert time.monotonic() < ends, (self._folder / "log").read_text()
+                assert self._process.poll() is None, (self._folder / "log").read_text()
+            else:
+                return
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+        self._process.kill()
+        self._process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def send(self, what: signal.Signals) -> None:
+        self._process.send_signal(what)
+
+    def ask(self, *words: str | bytes) -> Any:
+        """One command on a connection of its own, which blocks."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PROMPTLY)
+            client.connect(str(self.socket))
+            client.sendall(packed(words))
+            reader = hiredis.Reader()
+            while (reply := reader.gets()) is False:
+                reader.feed(client.recv(2**16))
+            return reply
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Server]:
+    """A server until the end of the block."""
+    folder = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
+    server = Server(folder, *options)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
