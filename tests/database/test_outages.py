@@ -83,6 +83,13 @@ async def test_a_server_that_was_stopped_is_away_and_comes_back_by_itself(
     assert [row.name for row in await remote.organizations.list()] == ["org:after", "org:before"]
 
 
+async def test_a_restart_that_nobody_noticed_fails_nothing(remote: Database, postgres: PostgresServer) -> None:
+    await use(remote, "org:before")
+    with stopped(postgres):
+        pass
+    await use(remote, "org:after")
+
+
 async def test_a_server_that_is_away_at_the_start_may_be_tried_again(
     postgres_settings: DatabaseSettings, postgres: PostgresServer
 ) -> None:
