@@ -42,6 +42,11 @@ def lead_or_wait(tree: Tree, key: bytes, claimant: Claimant) -> bytes | None:
     return record
 
 
+def number_of(record: bytes) -> int:
+    """The number under which a waiter came; what was kept later has a higher one."""
+    return int(NUMBER.unpack_from(record, len(WAITER) + KEY_BYTES)[0])
+
+
 def leads(tree: Tree, key: bytes, claimant: Claimant) -> bool:
     """Whether the key's flight is led by this one."""
     flight = read_flight(tree, key)

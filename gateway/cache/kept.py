@@ -25,6 +25,10 @@ SPARED: Final = 16
 """Used answers that are spared, at the most, while room is made for one: so long one transaction takes."""
 
 
+NEVER: Final = 2**64 - 1
+"""Above every number."""
+
+
 class Answer(NamedTuple):
     """A whole answer with status 200, as clients get it."""
 
@@ -72,10 +76,13 @@ def size_of(answer: Answer) -> int:
     return length + OVERHEAD_BYTES
 
 
-def find(tree: Tree, key: bytes, now: float) -> Answer | None:
-    """The kept answer, marked as used; one that has outlived its time is not found."""
+def find(tree: Tree, key: bytes, now: float, since: int = NEVER) -> Answer | None:
+    """The kept answer, marked as used; one that has outlived its time is not found.
+
+    Whoever has waited for it finds it all the same: it was kept since they came, under a number above `since`.
+    """
     entry = read_entry(tree, key)
-    if entry is None or entry.expires <= now:
+    if entry is None or (entry.expires <= now and entry.number <= since):
         return None
     if not entry.used:
         write_entry(tree, key, entry._replace(used=True))

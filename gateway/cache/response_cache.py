@@ -337,7 +337,9 @@ def _look(tree: Tree, key: bytes, record: bytes, claimant: Claimant, now: float)
     """The same for one that waits, or what it is told."""
     words = flights.told(tree, record)
     if words is None:
-        return _LEADS if flights.leads(tree, key, claimant) else _ask(tree, key, claimant, now)
+        if flights.leads(tree, key, claimant):
+            return _LEADS
+        return kept.find(tree, key, now, flights.number_of(record)) or _ask(tree, key, claimant, now)
     return words or _Place(record)
 
 

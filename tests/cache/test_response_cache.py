@@ -253,6 +253,15 @@ async def test_an_answer_is_forgotten_when_its_time_is_over(workers: Workers) ->
     assert isinstance(one.ask(), Flight)
 
 
+async def test_those_who_waited_get_the_answer_however_short_it_is_kept(workers: Workers) -> None:
+    one, other = workers.make(cache_ttl_secs=0.001), workers.make(cache_ttl_secs=0.001)
+    flight, task = one.lead(), other.follow()
+    flight.land(ANSWER)
+    workers.clock.advance(1)
+    assert await patiently(task) == ANSWER
+    assert isinstance(other.ask(), Flight)
+
+
 async def test_all_workers_forget_at_once(workers: Workers) -> None:
     one, other = workers.make(), workers.make()
     one.lead().land(ANSWER)
