@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -17,6 +19,7 @@ from gateway.database.errors import DatabaseUnavailableError, SchemaError
 from gateway.database.rows import KeyProperties, Organization
 from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import METADATA
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +96,21 @@ def test_hosts_that_upgrade_at_once_wait_for_each_other(empty: DatabaseSettings)
     ends = [host.communicate(b"\n") for host in hosts]
     assert [host.returncode for host in hosts] == [0] * 3, ends
     assert revisions.current(empty) == revisions.head()
+
+
+def test_an_upgrade_waits_for_the_one_that_runs_on_another_host(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    settings = DatabaseSettings(database_url=SecretStr(url))
+    with psycopg.connect(url, autocommit=True) as other, ThreadPoolExecutor() as threads:
+        other.execute("SELECT pg_advisory_lock(%s)", [revisions.LOCK])
+        upgrade = threads.submit(revisions.upgrade, settings)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while other.execute(waiting).fetchone() == (0,):
+            assert not upgrade.done()
+        assert tables(settings) == set()
+        other.execute("SELECT pg_advisory_unlock(%s)", [revisions.LOCK])
+        upgrade.result()
+    assert revisions.current(settings) == revisions.head()
 
 
 def test_a_migration_that_fails_leaves_the_schema_as_it_was(empty: DatabaseSettings) -> None:
