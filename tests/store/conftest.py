@@ -1,30 +1,44 @@
-"""What do the store's tests share? Directories on tmpfs, a clock moved by hand, and both stores."""
+"""What do the store's tests share? Directories on tmpfs, a clock moved by hand, and all stores."""
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import lmdb
 import pytest
+from pydantic import SecretStr
 
 from gateway.core.clock import SystemClock
 from gateway.store.factory import open_store
-from gateway.store.protocol import LimiterStore
+from gateway.store.protocol import LimiterStore, StoreCounts
 from gateway.store.settings import StoreKind, StoreSettings, default_path
 from gateway.store.tree import Environment, Tree
+from gateway.store.valkey import scripts
+from gateway.store.valkey.store import ValkeyStore
+from tests.store.valkey.server import Server, running
 
 
 class HandClock(SystemClock):
     """A monotonic clock that stands still until it is moved; its wall clock is anything."""
 
     def __init__(self) -> None:
-        self.now = 1_000_000.0
+        self._now = 1_000_000.0
         self.wall_now = 0.0
+        self.on_moved: Callable[[float], object] = float
+
+    @property
+    def now(self) -> float:
+        return self._now
+
+    @now.setter
+    def now(self, seconds: float) -> None:
+        self._now = seconds
+        self.on_moved(seconds)
 
     def monotonic(self) -> float:
-        return self.now
+        return self._now
 
     def wall(self) -> float:
         return self.wall_now
@@ -52,9 +66,45 @@ def tree(directory: Path) -> Iterator[Tree]:
         tree.abort()
 
 
-@pytest.fixture(params=list(StoreKind))
-def settings(request: pytest.FixtureRequest, directory: Path) -> StoreSettings:
-    return StoreSettings(limiter_store=request.param, limiter_path=directory, max_tracked_organizations=1000)
+VALKEY = "valkey"
+"""The store of several hosts, beside those of one."""
+
+
+@pytest.fixture(scope="session")
+def one_server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=[*StoreKind, VALKEY])
+def settings(
+    request: pytest.FixtureRequest, directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> StoreSettings:
+    if request.param != VALKEY:
+        return StoreSettings(limiter_store=request.param, limiter_path=directory, max_tracked_organizations=1000)
+    server: Server = request.getfixturevalue("one_server")
+    tell_time_by(clock, server, monkeypatch)
+    return StoreSettings(
+        limiter_store=StoreKind.MEMORY,
+        limiter_path=directory,
+        redis_url=SecretStr(server.url),
+        redis_timeout_ms=1000,  # what a busy machine holds up is no outage
+    )
+
+
+def tell_time_by(clock: HandClock, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a server without any records tell its scripts what the clock says."""
+    server.ask("FLUSHALL")
+    monkeypatch.setattr(scripts, "CLOCK", "local function now() return tonumber(redis.call('GET', 'now')) end\n")
+    clock.on_moved = lambda now: server.ask("SET", "now", repr(now))
+    clock.on_moved(clock.now)
+
+
+async def counted(store: LimiterStore) -> StoreCounts:
+    """What is taken and waited for now, after all that the store was told before."""
+    if isinstance(store, ValkeyStore):
+        await store.refresh()
+    return store.counts()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -10,7 +9,7 @@ from anyio.lowlevel import checkpoint
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.protocol import Bucket, Grant, KeyCounts, LimiterStore
 from gateway.store.settings import StoreSettings
-from tests.store.conftest import HandClock
+from tests.store.conftest import HandClock, counted
 
 pytestmark = pytest.mark.anyio
 
@@ -18,9 +17,9 @@ ORGANIZATION = "203.0.113.7"
 PATIENCE = 20.0
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until_figures(store: LimiterStore, *expected: int) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while await figures(store) != expected:
             await checkpoint()
 
 
@@ -30,14 +29,14 @@ async def acquire(store: LimiterStore, limit: int = 1, *, max_queued: int = 1000
 
 async def queue(store: LimiterStore, limit: int = 1) -> "asyncio.Task[Grant]":
     """A task that waits for a slot and is known to stand in the queue."""
-    before = store.counts().queued
+    running, before = await figures(store)
     task = asyncio.create_task(acquire(store, limit))
-    await until(lambda: store.counts().queued == before + 1)
+    await until_figures(store, running, before + 1)
     return task
 
 
-def figures(store: LimiterStore) -> tuple[int, int]:
-    counts = store.counts()
+async def figures(store: LimiterStore) -> tuple[int, int]:
+    counts = await counted(store)
     return counts.in_flight, counts.queued
 
 
@@ -80,7 +79,7 @@ async def test_a_bucket_states_when_to_come_back(store: LimiterStore) -> None:
 async def test_a_cost_of_nothing_only_looks(store: LimiterStore) -> None:
     bucket = Bucket(rate=1, capacity=2)
     assert (await store.take(ORGANIZATION, bucket, cost=0)).remaining == 2
-    assert store.counts().tracked == 0
+    assert (await counted(store)).tracked == 0
     await store.take(ORGANIZATION, bucket, cost=2)
     state = await store.take(ORGANIZATION, bucket, cost=0)
     assert state.retry_after == pytest.approx(1.0, abs=1e-4)
@@ -108,16 +107,16 @@ async def test_a_jump_of_the_wall_clock_changes_no_limit(store: LimiterStore, cl
 async def test_a_free_slot_is_granted_without_waiting(store: LimiterStore) -> None:
     grant = await acquire(store)
     assert grant.waited == 0.0
-    assert figures(store) == (1, 0)
+    assert await figures(store) == (1, 0)
     store.release(grant)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_the_limit_counts_for_each_key_alone(store: LimiterStore) -> None:
     await acquire(store)
     other = await store.acquire("other", limit=1, max_queued=0, patience=0)
     assert other.waited == 0.0
-    assert store.counts().busiest == (KeyCounts(ORGANIZATION, 1, 0), KeyCounts("other", 1, 0))
+    assert (await counted(store)).busiest == (KeyCounts(ORGANIZATION, 1, 0), KeyCounts("other", 1, 0))
 
 
 async def test_a_full_queue_refuses_at_once(store: LimiterStore) -> None:
@@ -125,19 +124,19 @@ async def test_a_full_queue_refuses_at_once(store: LimiterStore) -> None:
     waiting = await queue(store)
     with pytest.raises(NoPlaceError):
         await acquire(store, max_queued=1)
-    assert figures(store) == (1, 1)
+    assert await figures(store) == (1, 1)
     store.release(held)
     store.release(await waiting)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_a_wait_ends_with_its_patience_and_leaves_no_trace(store: LimiterStore) -> None:
     held = await acquire(store)
     with pytest.raises(NoSlotError):
         await acquire(store, patience=0.02)
-    assert figures(store) == (1, 0)
+    assert await figures(store) == (1, 0)
     store.release(held)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_who_waits_is_served_in_order(store: LimiterStore) -> None:
@@ -152,11 +151,11 @@ async def test_who_waits_is_served_in_order(store: LimiterStore) -> None:
     tasks = []
     for number in range(20):
         tasks.append(asyncio.create_task(wait(number)))
-        await until(lambda: store.counts().queued == number + 1)  # noqa: B023 -- awaited within this very turn
+        await until_figures(store, 1, number + 1)
     store.release(held)
     await asyncio.gather(*tasks)
     assert served == list(range(20))
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_a_newcomer_does_not_overtake_who_was_just_called(store: LimiterStore, clock: HandClock) -> None:
@@ -177,9 +176,9 @@ async def test_a_slot_is_released_once_however_often_it_is_given_back(store: Lim
     first, second = await acquire(store, 2), await acquire(store, 2)
     for _ in range(3):
         store.release(first)
-    assert figures(store) == (1, 0)
+    assert await figures(store) == (1, 0)
     store.release(second)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_a_cancelled_wait_gives_up_its_place(store: LimiterStore) -> None:
@@ -187,10 +186,10 @@ async def test_a_cancelled_wait_gives_up_its_place(store: LimiterStore) -> None:
     waiting, behind = await queue(store), await queue(store)
     waiting.cancel()
     await asyncio.wait([waiting])
-    assert figures(store) == (1, 1)
+    assert await figures(store) == (1, 1)
     store.release(held)
     store.release(await behind)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_a_slot_granted_to_one_who_is_leaving_goes_to_the_next(store: LimiterStore) -> None:
@@ -201,7 +200,7 @@ async def test_a_slot_granted_to_one_who_is_leaving_goes_to_the_next(store: Limi
     await asyncio.wait([leaving])
     assert leaving.cancelled()
     store.release(await behind)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_a_raised_limit_lets_those_who_wait_go_first(store: LimiterStore) -> None:
@@ -209,10 +208,10 @@ async def test_a_raised_limit_lets_those_who_wait_go_first(store: LimiterStore) 
     first, second = await queue(store), await queue(store)
     newcomer = asyncio.create_task(acquire(store, 3))
     await asyncio.gather(first, second)
-    await until(lambda: figures(store) == (3, 1))
+    await until_figures(store, 3, 1)
     store.release(await first)
     await newcomer
-    assert figures(store) == (3, 0)
+    assert await figures(store) == (3, 0)
 
 
 async def test_a_lowered_limit_lets_nobody_start_above_it(store: LimiterStore) -> None:
@@ -220,10 +219,10 @@ async def test_a_lowered_limit_lets_nobody_start_above_it(store: LimiterStore) -
     waiting = await queue(store, 1)
     store.release(held[0])
     store.release(held[1])
-    assert figures(store) == (1, 1)
+    assert await figures(store) == (1, 1)
     store.release(held[2])
     store.release(await waiting)
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
 
 
 async def test_ten_thousand_cancellations_leave_nothing_behind(store: LimiterStore) -> None:
@@ -252,7 +251,7 @@ async def test_ten_thousand_cancellations_leave_nothing_behind(store: LimiterSto
             assert task.cancelled() or task.exception() is None or isinstance(task.exception(), NoSlotError)
     assert started > 50
     assert most == 3
-    assert figures(store) == (0, 0)
+    assert await figures(store) == (0, 0)
     waiters = getattr(store, "_desk", store)._waiters  # type: ignore[union-attr]  # both have them, out of sight
     assert len(waiters) == 0
 
@@ -272,7 +271,7 @@ async def test_idle_organizations_are_bounded_in_number(store: LimiterStore, set
     bucket = Bucket(rate=50, capacity=100)
     for number in range(5000):
         assert (await store.take(f"made-up-{number}", bucket)).granted
-    assert store.counts().tracked <= settings.max_tracked_organizations
+    assert (await counted(store)).tracked <= settings.max_tracked_organizations
 
 
 async def test_a_drained_bucket_is_not_had_again_by_flooding(store: LimiterStore, clock: HandClock) -> None:
@@ -290,7 +289,7 @@ async def test_whoever_holds_a_slot_is_never_forgotten(store: LimiterStore) -> N
     await store.take(ORGANIZATION, bucket)  # misses the least of all: the first to be forgotten, but for its slot
     for number in range(3000):
         await store.take(f"made-up-{number}", bucket, cost=50)
-    assert figures(store) == (1, 0)
+    assert await figures(store) == (1, 0)
     assert (await store.take(ORGANIZATION, bucket, cost=0)).remaining == pytest.approx(99)
     store.release(grant)
 
