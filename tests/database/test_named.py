@@ -68,6 +68,7 @@ async def test_what_is_deleted_is_gone_and_may_come_back(database: Database) -> 
     with pytest.raises(NoSuchRecordError):
         await database.organizations.delete("org:acme", 1, actor="ann")
     assert [page async for page in database.organizations.changed_since(seen)] == [([], ["org:acme"])]
+    assert [page async for page in database.organizations.changed_since(await database.changes.number())] == []
     back = await database.organizations.create(ACME, actor="ann")
     assert [page async for page in database.organizations.changed_since(seen)] == [([back], [])]
 

@@ -8,6 +8,7 @@ from msgspec.structs import asdict, replace
 
 from gateway.core.usage_record import UsageRecord
 from gateway.database.database import Database
+from gateway.database.errors import UnfitValueError
 from gateway.database.rows import AccountUse, Usage
 from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import USAGE_RECORDS
@@ -91,8 +92,9 @@ async def test_hosts_that_write_the_same_batches_at_once_count_each_record_once(
 
 
 async def test_a_batch_that_fails_leaves_nothing(database: Database) -> None:
-    with pytest.raises(Exception, match="cannot hold"):
-        await database.usage.write([record("r1"), record("r2", prompt_tokens=2**80)], "e", windows)
+    """The records fit, and are written first; their sum does not."""
+    with pytest.raises(UnfitValueError):
+        await database.usage.write([record(name, prompt_tokens=2**62) for name in ("r1", "r2")], "e", windows)
     assert await kept(database) == []
     assert await days(database) == []
 
