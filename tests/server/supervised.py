@@ -115,7 +115,7 @@ def serving(tmp_path: Path, app: str = "build", *, cwd: Path = ROOT, **settings:
         subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
             command(app),
             cwd=cwd,
-            env=environment(**{"LIMITER_PATH": state, **settings}),
+            env=environment(**{"LIMITER_PATH": state, "DATA_PATH": f"{state}/data", **settings}),
             stderr=stderr,
             start_new_session=True,  # a process group of its own, as a terminal gives to a command
         ) as process,

@@ -214,7 +214,7 @@ def test_the_end_of_its_terminal_ends_the_gateway_as_ever(tmp_path: Path) -> Non
         subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
             command("build"),
             cwd=ROOT,
-            env=environment(LIMITER_PATH=str(tmp_path)[:80]),
+            env=environment(LIMITER_PATH=str(tmp_path)[:80], DATA_PATH=str(tmp_path / "data")),
             stdin=theirs,
             stderr=stderr,
             start_new_session=True,
