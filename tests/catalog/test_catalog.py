@@ -223,6 +223,20 @@ def test_a_reader_that_is_stopped_keeps_no_old_pages(folder: Path, publisher: Ch
     assert pinned > 5 * stopped  # what it would be if a look-up left its transaction open
 
 
+def test_a_reader_that_died_over_a_look_up_keeps_no_old_pages(folder: Path, publisher: Child) -> None:
+    publisher("replace_all", keys=[entry(number) for number in range(1000)], organizations={}, models=b"")
+    with child("reader", folder) as reader:
+        reader("open")
+        reader("pin")
+        reader.kill()
+    assert grown(folder, publisher, 1000) < 200_000
+
+
+def test_a_key_takes_less_than_200_bytes(folder: Path, publisher: Child) -> None:
+    publisher("replace_all", keys=[entry(number) for number in range(10_000)], organizations={}, models=b"")
+    assert blocks(folder) < 10_000 * 200
+
+
 def test_pages_that_somebody_keeps_cost_a_new_edition_at_last_and_no_publication(folder: Path) -> None:
     with child("publisher", folder) as publisher, child("reader", folder) as reader:
         publisher("open")
