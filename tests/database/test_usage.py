@@ -81,14 +81,14 @@ async def test_nothing_to_write_is_no_transaction(database: Database) -> None:
 
 
 async def test_hosts_that_write_the_same_batches_at_once_count_each_record_once(settings: DatabaseSettings) -> None:
-    batches = [[record(f"r{batch}-{number}") for number in range(40)] for batch in range(5)]
+    batches = [[record(f"r{batch}-{number}") for number in range(200)] for batch in range(5)]
     async with Database(settings) as one, Database(settings) as other:
         new = await asyncio.gather(
             *[one.usage.write(batch, "e", windows) for batch in batches],
             *[other.usage.write(batch[::-1], "e", windows) for batch in batches[::-1]],
         )
-        assert sum(new) == 200
-        assert await days(one) == [Usage("0", 200, 2000, 600)]
+        assert sum(new) == 1000
+        assert await days(one) == [Usage("0", 1000, 10_000, 3000)]
 
 
 async def test_a_batch_that_fails_leaves_nothing(database: Database) -> None:
