@@ -36,9 +36,9 @@ T = TypeVar("T")
 class Desk:
     """One worker among those on a directory: its decisions, those of its requests that wait, and what it owes."""
 
-    def __init__(self, directory: Path, size: int, clock: Clock) -> None:
+    def __init__(self, directory: Path, room: environment.Room, clock: Clock) -> None:
         self._directory = directory
-        self._size = size
+        self._room = room
         self._waiters = Waiters(clock)
         self._tickets: dict[int, bytes] = {}  # of those who wait here, by token
         self._debts: list[Callable[[Tree], Called]] = []  # what could not be given up yet
@@ -55,7 +55,7 @@ class Desk:
         """
         with environment.entered(self._directory) as alone:
             try:
-                self._env = cast("Environment", environment.open_environment(self._directory, self._size, alone=alone))
+                self._env = cast("Environment", environment.open_environment(self._directory, self._room, alone=alone))
                 self.worker = self.decide(parting.join)
                 self._doorbell = Doorbell(self._directory, self.worker, self._rung)
             except (lmdb.Error, OSError) as error:

@@ -7,31 +7,44 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import lmdb
 
+from gateway.store import booking
 from gateway.store.doorbell import anybody_alive
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import LAYOUT
 from gateway.store.salvage import Record, SpoiltError, salvage
+from gateway.store.tree import Tree
 
 log = logging.getLogger(__name__)
 
-RECORDS_BESIDE_BUCKETS = 40_000
-"""Room for what runs or waits, over all organizations: two or three records for each request."""
+RECORDS_BESIDE_BUCKETS = 80_000
+"""Room for what runs or waits, over all organizations: two or three records for each request, and its reservation."""
 
 BYTES_PER_RECORD = 300
 """The longest record of a slot (98 bytes with its node) in pages that are a third full; those who wait for seats, whose
 records may be longer, are few."""
+
+PAGES_PER_RECORD_BYTE = 2
+"""Records are written in the order of their keys, in several places: LMDB leaves pages half full."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PAGES_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
 
-def map_bytes(max_tracked: int) -> int:
-    """The size of the file for that many buckets, in whole pages of any size."""
-    size = (max_tracked + RECORDS_BESIDE_BUCKETS) * BYTES_PER_RECORD
+class Room(NamedTuple):
+    """How large the file is, and how many bytes of it the journal may take."""
+
+    size: int
+    journal: int
+
+
+def map_bytes(max_tracked: int, journal: int) -> int:
+    """The size of the file for that many buckets and accounts and such a journal, in whole pages of any size."""
+    size = (2 * max_tracked + RECORDS_BESIDE_BUCKETS) * BYTES_PER_RECORD + journal * PAGES_PER_RECORD_BYTE
     return -(-size // PAGES_BYTES) * PAGES_BYTES
 
 
@@ -56,7 +69,7 @@ def entered(directory: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def open_environment(directory: Path, size: int, *, alone: bool) -> lmdb.Environment:
+def open_environment(directory: Path, room: Room, *, alone: bool) -> lmdb.Environment:
     """The LMDB environment in an `entered` directory.
 
     Where nobody lives it is a new one, with what can be kept of the old; a file that somebody has mapped is never
@@ -65,6 +78,7 @@ def open_environment(directory: Path, size: int, *, alone: bool) -> lmdb.Environ
     Nothing is synced to a disk: the state need not outlive the host, and what a killed process had written stays in
     the page cache. The whole file is allocated now, because a write to a map without memory behind it is a SIGBUS.
     """
+    size = room.size
     expected = f"layout {LAYOUT}, {size} bytes, boot {boot_id()}\n".encode()
     marker = directory / "layout"
     found = marker.read_bytes() if marker.is_file() else b""
@@ -78,6 +92,7 @@ def open_environment(directory: Path, size: int, *, alone: bool) -> lmdb.Environ
     with environment.begin(write=True) as tree:
         for key, value in kept:
             tree.put(key, value, append=True)
+        booking.begin(cast("Tree", tree), room.journal)
     marker.write_bytes(expected)  # last: what is left by a start that is broken off here is not kept
     return environment
 

@@ -1,6 +1,7 @@
 """Which buckets may be forgotten? Idle ones in passing, and the fullest ones when there are too many."""
 
 from gateway.store import bucket as buckets
+from gateway.store.booking import entries_of_books
 from gateway.store.protocol import Bucket, BucketState
 from gateway.store.records import AFTER_BUCKETS, BUCKET, FULL_AT, LINE
 from gateway.store.settings import EVICTION_SAMPLE
@@ -68,7 +69,8 @@ class BucketShelf:
 
     def _is_full(self, tree: Tree) -> bool:
         stat = tree.stat()
-        return stat["entries"] >= self._max_records or used_bytes(stat) > self._max_bytes
+        entries = stat["entries"] - entries_of_books(tree)
+        return entries >= self._max_records or used_bytes(stat) > self._max_bytes
 
     @staticmethod
     def _in_use(tree: Tree, key: bytes) -> bool:

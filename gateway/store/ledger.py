@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gateway.store.line import ROOM, heads_due, may_start
 from gateway.store.records import (
     AFTER_LINES,
+    AFTER_TICKETS,
     LINE,
     LINE_HEAD,
     LINE_SHAPES,
@@ -154,7 +155,7 @@ def call_heads(tree: Tree, name: bytes, line: LineRecord) -> Called:
 
 def somebody_waits(tree: Tree) -> bool:
     """Is there any ticket?"""
-    return any(True for _ in records_between(tree, TICKET, LINE, 1))
+    return any(True for _ in records_between(tree, TICKET, AFTER_TICKETS, 1))
 
 
 def next_turn(tree: Tree, name: bytes) -> int:

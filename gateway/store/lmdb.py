@@ -6,10 +6,12 @@ from functools import partial
 
 from gateway.core.clock import Clock
 from gateway.store import environment, ledger, seating
+from gateway.store.accounts import Accounts
 from gateway.store.counting import count
 from gateway.store.desk import TICK_SECS, Desk, unavailable
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.eviction import BucketShelf, used_bytes
+from gateway.store.lmdb_accounts import LmdbAccounts
 from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, Seat, StoreCounts
 from gateway.store.records import Claimant, record_name, ticket_key
 from gateway.store.settings import StoreSettings
@@ -34,9 +36,11 @@ class LmdbStore:
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._clock = clock
-        self._size = environment.map_bytes(settings.max_tracked_organizations)
+        self._size = environment.map_bytes(settings.max_tracked_organizations, settings.journal_bytes)
         self._shelf = BucketShelf(settings.max_tracked_organizations, self._size, settings.limiter_idle_secs)
-        self._desk = Desk(settings.limiter_path, self._size, clock)
+        self._desk = Desk(settings.limiter_path, environment.Room(self._size, settings.journal_bytes), clock)
+        self._accounts = LmdbAccounts(self._desk, clock, settings.max_tracked_organizations)
+        self.accounts: Accounts = self._accounts
         self._decide = self._desk.decide
         self._spares = Spares(self._desk)
         self._tokens = itertools.count(1)
@@ -45,6 +49,7 @@ class LmdbStore:
     async def open(self) -> None:
         """Join the workers on LIMITER_PATH. Raises StoreUnavailableError with a sentence for the operator."""
         self._desk.open(self._spares.called_for)
+        self._accounts.open()
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_soon(self._tick)
 
@@ -53,6 +58,7 @@ class LmdbStore:
         if self._desk.closed:
             return
         self._timer.cancel()
+        self._accounts.close()
         self._spares.close()
         self._desk.close()
 

@@ -8,9 +8,11 @@ from functools import partial
 
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
+from gateway.store.accounts import Accounts
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.group_seats import GroupSeats
 from gateway.store.line import heads_due, may_start
+from gateway.store.memory_accounts import MemoryAccounts
 from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
 from gateway.store.waiters import Waiters, wait_looking
@@ -43,6 +45,7 @@ class MemoryStore:
         self._tokens = itertools.count(1)
         self._waiters = Waiters(clock)
         self._closed = False
+        self.accounts: Accounts = MemoryAccounts(clock, settings.max_tracked_organizations, settings.journal_bytes)
 
     async def open(self) -> None:
         """Nothing to join."""

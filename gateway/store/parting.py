@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 
+from gateway.store.booking import book
 from gateway.store.ledger import call_heads, settle
 from gateway.store.records import (
     AFTER_LINES,
@@ -11,6 +12,7 @@ from gateway.store.records import (
     NEWEST_WORKER,
     NUMBER,
     PAIR,
+    RESERVATION,
     TICKET,
     WORKER,
     Claimant,
@@ -83,6 +85,13 @@ def strike_ticket(tree: Tree, key: bytes, value: bytes, worker: int) -> list[Cla
     return []
 
 
+def strike_reservation(tree: Tree, key: bytes, value: bytes, worker: int) -> list[Claimant]:
+    """Book what a gone worker's request is charged, and refund the rest."""
+    if PAIR.unpack_from(key, len(RESERVATION))[0] == worker:
+        book(tree, key, value)
+    return []
+
+
 def strike_line(tree: Tree, key: bytes, _value: bytes, worker: int) -> list[Claimant]:
     """Give up a gone worker's slots in a line: whoever may start now."""
     line = read_line(tree, key)
@@ -98,6 +107,7 @@ STRIKES: dict[bytes, Callable[[Tree, bytes, bytes, int], list[Claimant]]] = {
     GIVEN: strike_given,
     SEATS: lambda tree, key, _value, worker: strike_seats(tree, key, worker),
     TICKET: strike_ticket,
+    RESERVATION: strike_reservation,
     LINE: strike_line,
 }
 """What is done with a record that may be a gone worker's."""

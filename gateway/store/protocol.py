@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from gateway.store.accounts import Accounts
+
 
 class Bucket(NamedTuple):
     """The shape of a token bucket: `rate` tokens flow in per second, at most `capacity` stay (both above 0)."""
@@ -82,7 +84,12 @@ class LimiterStore(Protocol):
 
     Every method but `open` and `close` is one atomic decision; a Redis store makes it one script call. Methods raise
     `StoreUnavailableError` when the state cannot be written, except `release` and `leave_seat`, which never raise.
+
+    Attributes:
+        accounts: the counters of keys and organizations, opened and closed with the store.
     """
+
+    accounts: Accounts
 
     async def open(self) -> None:
         """Join the other workers; call once, on the event loop that will use the store."""

@@ -8,6 +8,11 @@ One tree holds everything, told apart by the first byte:
     t turn name                 turn: how many were given out
     w worker                    a worker that has joined
     n                           number of the newest worker
+    a name                      account: see `account.py`
+    r worker token              reservation of a running request: see `booking.py`
+    j worker token              journal: a usage record that nobody took away, under the number of its reservation
+    k                           books: accounts, records in the journal, their bytes, as many as may be, records lost
+    e                           epoch: the name of this state's life
     G, O, P, Q, R, S            seats: see `seat_records.py`
 """
 
@@ -16,7 +21,7 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "4"
+LAYOUT = "5"
 """Changes with any change of this module or of `seat_records.py`: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64
@@ -26,13 +31,16 @@ REMEMBERED_NAMES = 4096
 """A request asks for its organization's name three times, and nearly always it was asked for a moment ago."""
 
 BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER = b"b", b"q", b"s", b"t", b"w", b"n"
-AFTER_BUCKETS = b"c"
+ACCOUNT, RESERVATION, JOURNAL, BOOKS, EPOCH = b"a", b"r", b"j", b"k", b"e"
+AFTER_BUCKETS, AFTER_ACCOUNTS, AFTER_JOURNAL = b"c", b"b", b"k"
+AFTER_TICKETS, AFTER_RESERVATIONS = b"r", b"s"
 AFTER_LINES, AFTER_WORKERS = b"t", b"x"
 """Tickets stand before lines: whoever walks over both has seen the last ticket before the first slot."""
 
 FULL_AT = struct.Struct("=d")
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">QQ")
+COUNTS = struct.Struct(">5Q")
 
 
 class Claimant(NamedTuple):

@@ -14,7 +14,23 @@ from typing import TYPE_CHECKING, cast
 
 import lmdb
 
-from gateway.store.records import BUCKET, FULL_AT, LINE, NEWEST_WORKER, NUMBER, TICKET, TURN, WORKER
+from gateway.store import account
+from gateway.store.records import (
+    ACCOUNT,
+    BOOKS,
+    BUCKET,
+    EPOCH,
+    FULL_AT,
+    JOURNAL,
+    LINE,
+    NEWEST_WORKER,
+    NUMBER,
+    RESERVATION,
+    TICKET,
+    TURN,
+    WORKER,
+)
+from gateway.store.records import COUNTS as BOOKS_SHAPE
 from gateway.store.seat_records import SEAT_KINDS
 
 if TYPE_CHECKING:
@@ -25,9 +41,17 @@ Record = tuple[bytes, bytes]
 PATIENCE_SECS = 10.0
 """For a file of any size: 100,000 buckets take 0.3 s."""
 
-KINDS = SEAT_KINDS | {BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER}
-KEPT = {BUCKET: FULL_AT.size, TURN: NUMBER.size, NEWEST_WORKER: NUMBER.size}
-"""Bytes of the values that outlive all workers; slots, seats and places in queues end with those who had them."""
+SIZES = {
+    BUCKET: FULL_AT.size,
+    TURN: NUMBER.size,
+    NEWEST_WORKER: NUMBER.size,
+    ACCOUNT: account.RECORD.size,
+    BOOKS: BOOKS_SHAPE.size,
+}
+"""Bytes of the values that have always as many."""
+KEPT = SIZES.keys() | {RESERVATION, JOURNAL, EPOCH}
+"""What outlives all workers; slots, seats and places in queues end with those who had them."""
+KINDS = SEAT_KINDS | KEPT | {TICKET, LINE, WORKER}
 
 COUNTS = (TURN, NEWEST_WORKER)
 HALF = 0x7F
@@ -81,7 +105,7 @@ def sound_records(tree: "Tree") -> Iterator[Record]:
                 raise SpoiltError("keys out of order")
             before, count = key, count + 1
             kind = key[:1]
-            if kind not in KINDS or len(value) != KEPT.get(kind, len(value)):
+            if kind not in KINDS or len(value) != SIZES.get(kind, len(value)):
                 raise SpoiltError("a record of no known form")
             if kind == BUCKET and math.isnan(FULL_AT.unpack(value)[0]):
                 raise SpoiltError("a bucket that is filled at no time")

@@ -72,6 +72,13 @@ class StoreSettings(BaseModel):
             parse(value.get_secret_value())
         return value
 
+    journal_bytes: int = Field(
+        16 * 2**20,
+        ge=64 * 2**10,
+        le=2**30,
+        description="Bytes of usage records that may wait for the database; beyond it they are lost, and counted.",
+    )
+
     @field_validator("limiter_path")
     @classmethod
     def _fits_a_socket(cls, value: Path) -> Path:

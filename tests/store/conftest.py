@@ -81,7 +81,9 @@ def settings(
     request: pytest.FixtureRequest, directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> StoreSettings:
     if request.param != VALKEY:
-        return StoreSettings(limiter_store=request.param, limiter_path=directory, max_tracked_organizations=1000)
+        return StoreSettings(
+            limiter_store=request.param, limiter_path=directory, max_tracked_organizations=1000, journal_bytes=2**16
+        )
     server: Server = request.getfixturevalue("one_server")
     tell_time_by(clock, server, monkeypatch)
     return StoreSettings(

@@ -30,7 +30,7 @@ class Host:
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         self._settings = StoreSettings(
-            limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=100
+            limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=100, journal_bytes=2**18
         )
         self._clock = clock
         self._opened: list[Environment] = []
@@ -65,7 +65,7 @@ class Host:
             await worker.close()
         self._opened[0].close()
 
-    def _share(self, directory: Path, size: int, *, alone: bool) -> Shared:
+    def _share(self, directory: Path, room: environment.Room, *, alone: bool) -> Shared:
         if not self._opened:
-            self._opened.append(cast("Environment", self._open_environment(directory, size, alone=alone)))
+            self._opened.append(cast("Environment", self._open_environment(directory, room, alone=alone)))
         return Shared(self._opened[0])

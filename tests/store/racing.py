@@ -43,7 +43,9 @@ PROCESSES.set_forkserver_preload(["uvloop", "anyio", "gateway.store.lmdb"])
 
 
 def settings(directory: Path) -> StoreSettings:
-    return StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=1000)
+    return StoreSettings(
+        limiter_store=StoreKind.LMDB, limiter_path=directory, max_tracked_organizations=1000, journal_bytes=2**20
+    )
 
 
 class Runner:

@@ -46,7 +46,7 @@ async def opened(directory: Path, clock: Clock | None = None, *, tracked: int = 
 
 @pytest.fixture
 def small_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "map_bytes", lambda _tracked: 512 * 1024)
+    monkeypatch.setattr(environment, "map_bytes", lambda *_: 512 * 1024)
 
 
 async def crowd(store: LmdbStore, held: list[Grant]) -> NoReturn:

@@ -1,0 +1,260 @@
+"""What do accounts change in the shared state? Each function here is one LMDB transaction, or a part of one."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.principal import AccountLimits
+from gateway.store import account
+from gateway.store.account import DAY, MONTH, NOTHING, RECORD, State
+from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
+from gateway.store.records import (
+    ACCOUNT,
+    AFTER_ACCOUNTS,
+    AFTER_JOURNAL,
+    AFTER_RESERVATIONS,
+    BOOKS,
+    COUNTS,
+    EPOCH,
+    JOURNAL,
+    PAIR,
+    RESERVATION,
+    record_name,
+)
+from gateway.store.settings import EVICTION_SAMPLE
+from gateway.store.tree import Tree, records_between
+
+EPOCH_BYTES = 8
+"""Random ones: no two lives of a state share a name."""
+
+
+class Held(Struct, frozen=True, array_like=True, gc=False):
+    """A reservation as it stands in the tree, for whoever finds it there when its worker is gone.
+
+    `accounts` are their records' keys, the windows in which it counts, and the limits, for the minute's buckets.
+    """
+
+    accounts: list[tuple[bytes, Windows, AccountLimits]]
+    tokens: int
+    will: Will
+
+
+class Asked(NamedTuple):
+    """What a request wants to set aside; `now` is in nanoseconds of the monotonic clock."""
+
+    token: int
+    claims: Sequence[Claim]
+    tokens: int
+    windows: Windows
+    will: Will
+    now: int
+
+
+class Closing(NamedTuple):
+    """A request that has ended and is still to be written down: see `Accounts.settle`."""
+
+    reservation: Reservation
+    requests: int
+    tokens: int
+    record: bytes | None
+
+
+Closings = Sequence[Closing]
+
+NO_BOOKS = bytes(COUNTS.size)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Held).decode
+
+
+def reserve(
+    tree: Tree, worker: int, closings: Closings, asked: Asked, shelf: "AccountShelf"
+) -> Reservation | OverLimitError:
+    """Settle what has ended, then count in all accounts that are asked for, or say why not: that leaves no trace."""
+    token, claims, tokens, windows, will, now = asked
+    if closings:
+        settle(tree, worker, closings, now)
+    accounts = []
+    standings = []
+    for name, limits in claims:
+        key = ACCOUNT + record_name(name)
+        value = tree.get(key)
+        state = list(RECORD.unpack(value) if value else NOTHING)
+        if not account.charge(state, limits, tokens, windows, now):
+            return refused(tree, asked)
+        accounts.append((key, state, limits, value is None))
+        standings.append(account.standing(state, now))
+    held = []
+    counted = []
+    for key, state, limits, new in accounts:
+        if new:
+            shelf.make_room(tree, windows, now)
+        tree.put(key, RECORD.pack(*state))
+        counts_in = Windows(state[DAY], state[MONTH])
+        counted.append(counts_in)
+        held.append((key, counts_in, limits))
+    tree.put(RESERVATION + PAIR.pack(worker, token), _encode(Held(held, tokens, will)))
+    return Reservation(token, claims, tokens, counted, standings)
+
+
+def refused(tree: Tree, asked: Asked) -> OverLimitError:
+    """Which limit stands in the way, and how all the accounts stand."""
+    states = [list(read(tree, ACCOUNT + record_name(name)) or NOTHING) for name, _ in asked.claims]
+    return account.over_limit(states, asked.claims, asked.tokens, asked.windows, asked.now)
+
+
+def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
+    """Write down what requests of a worker cost; one that was booked without it, as a dead worker's, stays so."""
+    written = []
+    for reservation, requests, tokens, record in closings:
+        pair = PAIR.pack(worker, reservation.token)
+        if not tree.delete(RESERVATION + pair):
+            continue
+        reserved = reservation.tokens
+        if tokens != reserved or not requests:
+            for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
+                key = ACCOUNT + record_name(name)
+                state = read(tree, key) or opened(tree, windows, reserved)
+                account.settle(state, windows, limits, tokens - reserved, requests, now)
+                tree.put(key, RECORD.pack(*state))
+        if record is not None:
+            written.append((JOURNAL + pair, record))
+    if written:
+        write(tree, written)
+
+
+def book(tree: Tree, key: bytes, value: bytes) -> None:
+    """Settle a reservation whose worker is gone, as its will says."""
+    held = _decode(value)
+    will = held.will
+    tree.delete(key)
+    for name, windows, limits in held.accounts:
+        state = read(tree, name) or opened(tree, windows, held.tokens)
+        account.settle(state, windows, limits, will.tokens - held.tokens, 1, 0)
+        tree.put(name, RECORD.pack(*state))
+    write(tree, [(JOURNAL + key[len(RESERVATION) :], will.record)])
+
+
+def write(tree: Tree, records: Sequence[tuple[bytes, bytes]]) -> None:
+    """Put records into the journal; where it is full they are lost, and counted."""
+    accounts, entries, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    for key, value in records:
+        if size + len(key) + len(value) > most:
+            lost += 1
+        else:
+            entries += 1
+            size += len(key) + len(value)
+            tree.put(key, value)
+    tree.put(BOOKS, COUNTS.pack(accounts, entries, size, most, lost))
+
+
+def journal(tree: Tree, most: int) -> list[tuple[bytes, bytes]]:
+    """The records that stand first in the journal."""
+    return list(records_between(tree, JOURNAL, AFTER_JOURNAL, most))
+
+
+def forget(tree: Tree, keys: Iterable[bytes]) -> None:
+    """Remove records that somebody has taken away."""
+    accounts, entries, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    for key in keys:
+        value = tree.get(key) if key[:1] == JOURNAL else None
+        if value is not None:
+            tree.delete(key)
+            entries -= 1
+            size -= len(key) + len(value)
+    tree.put(BOOKS, COUNTS.pack(accounts, entries, size, most, lost))
+
+
+def restore(tree: Tree, name: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
+    """See `Accounts.restore`."""
+    key = ACCOUNT + record_name(name)
+    state = read(tree, key)
+    if state is None:
+        add_account(tree, 1)
+        state = list(NOTHING)
+    account.restore(state, windows, day, month)
+    tree.put(key, RECORD.pack(*state))
+
+
+def standing(tree: Tree, name: str, windows: Windows, now: int) -> Standing:
+    """See `Accounts.standing`."""
+    state = read(tree, ACCOUNT + record_name(name)) or list(NOTHING)
+    account.turn(state, windows)
+    return account.standing(state, now)
+
+
+def read(tree: Tree, key: bytes) -> State | None:
+    """The account there."""
+    value = tree.get(key)
+    return list(RECORD.unpack(value)) if value else None
+
+
+def opened(tree: Tree, windows: Windows, reserved: int) -> State:
+    """An account that was forgotten while a request ran in it, counted among the others again."""
+    add_account(tree, 1)
+    return account.forgotten(windows, reserved)
+
+
+def add_account(tree: Tree, change: int) -> int:
+    """Count accounts that come or go: how many there are now."""
+    accounts, *rest = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    tree.put(BOOKS, COUNTS.pack(accounts + change, *rest))
+    return int(accounts) + change
+
+
+def journal_counts(tree: Tree) -> JournalCounts:
+    """How full the journal is."""
+    _, entries, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    return JournalCounts(entries, size, lost)
+
+
+def entries_of_books(tree: Tree) -> int:
+    """How many of the tree's records are accounts and what belongs to them, reservations aside."""
+    value = tree.get(BOOKS)
+    if value is None:
+        return 0
+    accounts, entries, *_ = COUNTS.unpack(value)
+    return int(accounts) + int(entries) + 2
+
+
+def begin(tree: Tree, journal_bytes: int) -> None:
+    """Make books of a tree in which nobody lives; what earlier workers left reserved is booked as their will says."""
+    accounts, entries, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    tree.put(BOOKS, COUNTS.pack(accounts, entries, size, journal_bytes, lost))
+    if tree.get(EPOCH) is None:
+        tree.put(EPOCH, os.urandom(EPOCH_BYTES).hex().encode())
+    for key, value in list(records_between(tree, RESERVATION, AFTER_RESERVATIONS)):
+        book(tree, key, value)
+
+
+def epoch(tree: Tree) -> str:
+    """The name of this state's life."""
+    return (tree.get(EPOCH) or b"").decode()
+
+
+class AccountShelf:
+    """How a new account finds room: there are no more than `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._hand = ACCOUNT
+
+    def make_room(self, tree: Tree, windows: Windows, now: int) -> None:
+        """Count one more; where that is one too many, others of a sample are forgotten.
+
+        The hand goes round the keys in order, so that nobody can choose among whom.
+        """
+        if add_account(tree, 1) <= self._most:
+            return
+        sample = list(records_between(tree, self._hand, AFTER_ACCOUNTS, EVICTION_SAMPLE))
+        if len(sample) < EVICTION_SAMPLE:
+            sample += records_between(tree, ACCOUNT, min(self._hand, AFTER_ACCOUNTS), EVICTION_SAMPLE - len(sample))
+        self._hand = sample[-1][0] + b"\0" if sample else ACCOUNT
+        states = [(key, list(RECORD.unpack(value))) for key, value in sample]
+        victims = account.choose_victims(states, windows, now)
+        for key in victims:
+            tree.delete(key)
+        add_account(tree, -len(victims))

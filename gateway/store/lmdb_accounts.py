@@ -1,0 +1,104 @@
+"""What if there are several workers on one host? Their accounts, in the tree where the limits' other state stands."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+from gateway.core.clock import Clock
+from gateway.store import booking
+from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
+from gateway.store.booking import Asked, Closing
+from gateway.store.desk import TICK_SECS, Desk
+from gateway.store.errors import StoreUnavailableError
+
+SETTLE_SECS = 0.01
+"""How long what has ended may wait for the worker's next request, in whose transaction it is written down for a fifth
+of what one of its own costs."""
+
+NS = 1e9
+
+
+class LmdbAccounts:
+    """`Accounts` of one worker among those on a directory."""
+
+    def __init__(self, desk: Desk, clock: Clock, most: int) -> None:
+        self._desk = desk
+        self._decide = desk.decide
+        self._clock = clock
+        self._shelf = booking.AccountShelf(most)
+        self._tokens = itertools.count(1)
+        self._closings: list[Closing] = []
+        self._awaited = False
+        self._epoch = ""
+
+    def open(self) -> None:
+        """Begin, on the event loop that will use it; the desk is open."""
+        self._loop = asyncio.get_running_loop()
+        self._epoch = self._decide(booking.epoch)
+
+    def close(self) -> None:
+        """Write down what has ended; what is still reserved is booked as its will says when the worker parts."""
+        self._write()
+
+    async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
+        """See `Accounts.reserve`."""
+        closings = self._closings
+        asked = Asked(next(self._tokens), claims, tokens, windows, will, int(self._clock.monotonic() * NS))
+        answer = self._decide(booking.reserve, self._desk.worker, closings, asked, self._shelf)
+        if closings:
+            self._closings = []
+        if isinstance(answer, OverLimitError):
+            raise answer
+        return answer
+
+    def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
+        """See `Accounts.settle`."""
+        if reservation.settled:
+            return
+        reservation.settled = True
+        self._closings.append(Closing(reservation, requests, tokens, record))
+        if not self._awaited:
+            self._awaited = True
+            self._loop.call_later(SETTLE_SECS, self._write)
+
+    async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
+        """See `Accounts.journal`."""
+        return self._decide(booking.journal, most)
+
+    async def forget(self, keys: Sequence[bytes]) -> None:
+        """See `Accounts.forget`."""
+        self._decide(booking.forget, keys)
+
+    async def standing(self, account: str, windows: Windows) -> Standing:
+        """See `Accounts.standing`."""
+        self._write()
+        return self._decide(booking.standing, account, windows, self._now())
+
+    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
+        """See `Accounts.restore`."""
+        self._decide(booking.restore, account, windows, day, month)
+
+    def journal_counts(self) -> JournalCounts:
+        """See `Accounts.journal_counts`."""
+        return self._decide(booking.journal_counts)
+
+    def epoch(self) -> str:
+        """See `Accounts.epoch`."""
+        return self._epoch
+
+    def _now(self) -> int:
+        return int(self._clock.monotonic() * NS)
+
+    def _write(self) -> None:
+        """Write down what has ended, unless a request has done so; what cannot be written is tried again."""
+        self._awaited = False
+        if not self._closings or self._desk.closed:
+            return
+        try:
+            self._decide(booking.settle, self._desk.worker, self._closings, self._now())
+        except StoreUnavailableError as error:
+            self._desk.complain("usage_not_booked", error)
+            self._awaited = True
+            self._loop.call_later(TICK_SECS, self._write)
+        else:
+            self._closings = []
