@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import openai
 import pytest
 
 from gateway.auth.api_key import digest, mint, prefix_of
+from gateway.auth.key_secret import find_or_make
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.records import KeyEntry
 from gateway.catalog.settings import FOLDER
@@ -36,7 +38,8 @@ SETTINGS: dict[str, object] = {
 class Control:
     """What a control process does for the workers: it publishes, and says that the database answers."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, secret: str = SECRET) -> None:
+        self._secret = secret.encode()
         self.publisher = Publisher(Path(gateway._limiter.name) / FOLDER, SystemClock())
         assert self.publisher.open()
         self.publisher.replace_all(keys=[], organizations={}, models=b"")
@@ -46,9 +49,13 @@ class Control:
         """A new key in force."""
         key = mint()
         principal = Principal(**{"organization": "org:acme", "key_id": "key1", "key_prefix": prefix_of(key), **known})
-        self.publisher.publish(keys=[KeyEntry(digest_of(key), principal)])
+        self.publisher.publish(keys=[KeyEntry(self.digest_of(key), principal)])
         self.publisher.beat()
         return key
+
+    def digest_of(self, key: str) -> bytes:
+        """What stands for it in the catalog."""
+        return digest(key.encode(), self._secret)
 
     def beat(self) -> bool:
         """The database answers; said in one breath with what is asked then."""
@@ -57,12 +64,8 @@ class Control:
 
     def revoke(self, key: str) -> None:
         """It is no key any more."""
-        self.publisher.publish(removed=[digest_of(key)])
+        self.publisher.publish(removed=[self.digest_of(key)])
         self.publisher.beat()
-
-
-def digest_of(key: str) -> bytes:
-    return digest(key.encode(), SECRET.encode())
 
 
 @pytest.fixture
@@ -218,6 +221,34 @@ def test_a_silent_database_ends_no_known_key_until_it_was_silent_for_long(
     control.publisher.close()
 
 
+def test_workers_of_all_generations_hash_with_the_secret_that_the_first_start_made(
+    chat_fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(chat_fleet, **{**SETTINGS, "KEY_HASH_SECRET": ""}, KEYS_FRESH_SECS=3600)
+    control = Control(gateway, find_or_make(gateway.folder / "data"))
+    key = control.add(organization="")
+    with RawClient(gateway.port) as client:
+        assert ask(client, key) == 200
+        before = gateway.worker_pids()
+        gateway.signal(signal.SIGHUP)
+        wait_until(lambda: gateway.events("reloaded"))
+    wait_until(lambda: not set(before) & set(gateway.worker_pids()))
+    with RawClient(gateway.port) as client:
+        assert ask(client, key) == 200
+    assert gateway.events("api_keys_unavailable") == []
+    control.publisher.close()
+
+
+def test_without_a_place_for_the_secret_the_gateways_own_key_works_and_others_are_503(
+    chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    gateway = make_gateway(chat_fleet, **{**SETTINGS, "KEY_HASH_SECRET": ""}, DATA_PATH=tmp_path / "file" / "data")
+    with RawClient(gateway.port) as client:
+        assert [ask(client, key) for key in (KEY, mint(), "gw-malformed")] == [200, 503, 401]
+    assert "set KEY_HASH_SECRET" in gateway.events("api_keys_unavailable")[0]["why"]
+
+
 def test_no_key_stands_in_a_log_a_metric_or_an_answer(gateway: Gateway, control: Control) -> None:
     canaries = [control.add(models=frozenset({"text2sql"})), control.add(), mint()]
     control.revoke(canaries[1])
@@ -231,5 +262,5 @@ def test_no_key_stands_in_a_log_a_metric_or_an_answer(gateway: Gateway, control:
     assert "model_not_allowed" in said
     for key in canaries:
         assert key[12:] not in said
-        assert digest_of(key).hex() not in said
+        assert control.digest_of(key).hex() not in said
     assert SECRET not in said
