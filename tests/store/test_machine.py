@@ -12,13 +12,15 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import pytest
 import uvloop
 from anyio.lowlevel import checkpoint
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from pydantic import SecretStr
 
 from gateway.store.errors import NoSlotError
 from gateway.store.memory import MemoryStore
@@ -26,10 +28,12 @@ from gateway.store.protocol import Bucket, Grant, LimiterStore, Seat
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import StoreKind, StoreSettings, default_path
 from gateway.store.tree import records_between
+from gateway.store.valkey.store import ValkeyStore
 from gateway.store.waiters import Waiters
-from tests.store.conftest import HandClock
+from tests.store.conftest import HandClock, tell_time_by
 from tests.store.host import Host
 from tests.store.model import Model, Wish, summary
+from tests.store.valkey.server import Server, running
 
 BUCKET = Bucket(rate=2, capacity=8)
 WORKERS = 3
@@ -183,7 +187,7 @@ class StoreMachine(RuleBasedStateMachine):
         async def came() -> Request:
             before = set(waiters_of(store))
             request = Request(store, asking)
-            await checkpoint()
+            await self.until_entered(store, request, before)
             (request.token,) = set(waiters_of(store)) - before or {0}
             return request
 
@@ -202,8 +206,9 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in range(TURNS):
             if self.running == self.model.running:
                 break
-            await checkpoint()
+            await self.look_on()
         assert self.running == self.model.running
+        await self.refresh()
         for worker in self.workers:
             assert summary(worker.seat_counts()) == self.model.seat_counts
 
@@ -211,6 +216,17 @@ class StoreMachine(RuleBasedStateMachine):
     def running(self) -> dict[int, str]:
         held = ((visit, request.held) for visit, request in self.requests.items())
         return {visit: getattr(had, "backend", "") for visit, had in held if had}
+
+    async def until_entered(self, _store: Any, _request: Request, _before: set[int]) -> None:
+        """Until a request that has just come runs or waits."""
+        await checkpoint()
+
+    async def look_on(self) -> None:
+        """Let those who were called look."""
+        await checkpoint()
+
+    async def refresh(self) -> None:
+        """Have the workers know what they are asked for."""
 
     @abstractmethod
     async def replace(self, store: Any, tasks: list["asyncio.Task[Held]"]) -> None:
@@ -226,6 +242,7 @@ class StoreMachine(RuleBasedStateMachine):
                 self.end(0, 1)
             for worker in self.workers:
                 worker.counts()  # which has each give back what it keeps
+            self.do(self.refresh())
             for worker in self.workers:
                 counts = worker.counts()
                 assert (counts.in_flight, counts.queued, worker.seat_counts()) == (0, 0, ())
@@ -301,9 +318,98 @@ class LmdbMachine(StoreMachine):
             shutil.rmtree(self.directory)
 
 
+class ValkeyMachine(StoreMachine):
+    """Three workers on a host, whoever of them dies; they beat when they are told to."""
+
+    server: ClassVar[Server]
+
+    @initialize()
+    def open(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
+        self.patch = pytest.MonkeyPatch()
+        tell_time_by(self.clock, self.server, self.patch)
+        self.workers = []
+        for _ in range(WORKERS):
+            self.do(self.open_worker())
+
+    async def open_worker(self) -> None:
+        local = MemoryStore(StoreSettings(limiter_store=StoreKind.MEMORY), self.clock)
+        settings = StoreSettings(
+            limiter_path=self.directory, redis_url=SecretStr(self.server.url), redis_timeout_ms=1000
+        )
+        worker = ValkeyStore(settings, self.clock, local)
+        await worker.open()
+        worker._living.cancel()
+        self.workers.append(worker)
+
+    @precondition(lambda self: self.workers)
+    @rule(number=numbers)
+    def beat(self, number: int) -> None:
+        """A quarter of a second passes for one of them."""
+        self.do(self.worker(number)._beat())
+        self.do(self.as_in_the_model())
+
+    @precondition(lambda self: self.workers)
+    @rule()
+    def flush(self) -> None:
+        """The server loses all but the buckets, and each worker beats."""
+        if len(self.running) == len(self.requests):  # of those who wait nobody knows whose turn it was
+            for key in self.server.ask("KEYS", "gw1:*"):
+                if not key.endswith(b":bucket"):
+                    self.server.ask("DEL", key)
+            for worker in self.workers:
+                self.do(worker._beat())
+            self.do(self.as_in_the_model())
+
+    async def until_entered(self, store: Any, request: Request, before: set[int]) -> None:
+        while not request.task.done() and not set(waiters_of(store)) - before:
+            await checkpoint()
+
+    async def look_on(self) -> None:
+        """Whatever the server has published before it answers is heard."""
+        await self.refresh()
+        await checkpoint()
+
+    async def refresh(self) -> None:
+        for worker in self.workers:
+            await worker.refresh()
+
+    async def replace(self, store: Any, tasks: list["asyncio.Task[Held]"]) -> None:
+        self.workers.remove(store)
+        store._closed = True
+        store._session.close()
+        await forget(tasks)
+        store._home._socket.close()
+        store._home._probe.close()
+        await self.workers[0]._beat()
+        await self.open_worker()
+
+    async def close(self) -> None:
+        for worker in self.workers:
+            await worker.close()
+        self.patch.undo()
+        shutil.rmtree(self.directory)
+        left = [key for key in self.server.ask("KEYS", "gw1:*") if not key.endswith((b":bucket", b"{t:turn}"))]
+        assert not left
+
+
 STEPS = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 TestMemoryStore = MemoryMachine.TestCase
 TestMemoryStore.settings = STEPS
 TestLmdbStore = LmdbMachine.TestCase
 TestLmdbStore.settings = STEPS
+
+
+class TestValkeyStore(ValkeyMachine.TestCase):  # type: ignore[valid-type, misc]  # Hypothesis makes it of the machine
+    settings = STEPS
+    stack: contextlib.ExitStack
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.stack = contextlib.ExitStack()
+        ValkeyMachine.server = cls.stack.enter_context(running())
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.stack.close()

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from gateway.store import waiters
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.protocol import GroupCounts, LimiterStore, Seat
-from tests.store.conftest import HandClock
+from tests.store.conftest import HandClock, counted
 
 pytestmark = pytest.mark.anyio
 
@@ -50,18 +50,25 @@ class Floor:
 
     async def queue(self, organization: str, candidates: Sequence[str] = BOTH) -> "asyncio.Task[Seat]":
         """A task that is known to wait."""
-        before = self.queued
+        before = await self.queued()
         task = asyncio.create_task(self.seat(organization, candidates))
-        await until(lambda: self.queued == before + 1)
+        await self.until_queued(before + 1)
         return task
 
-    @property
-    def queued(self) -> int:
-        return sum(group.queued for group in self.store.seat_counts())
+    async def counts(self) -> tuple[GroupCounts, ...]:
+        await counted(self.store)
+        return self.store.seat_counts()
 
-    @property
-    def taken(self) -> dict[str, int]:
-        return {backend: taken for group in self.store.seat_counts() for backend, taken in group.taken.items()}
+    async def until_queued(self, queued: int) -> None:
+        async with asyncio.timeout(10):
+            while await self.queued() != queued:
+                await checkpoint()
+
+    async def queued(self) -> int:
+        return sum(group.queued for group in await self.counts())
+
+    async def taken(self) -> dict[str, int]:
+        return {backend: taken for group in await self.counts() for backend, taken in group.taken.items()}
 
     async def order(self, seat: Seat, waiting: Sequence["asyncio.Task[Seat]"]) -> list[int]:
         """Leave the seat, and then each that is given, until nobody waits: whose seat each was, by its place."""
@@ -91,7 +98,7 @@ async def test_a_free_seat_is_had_without_waiting_where_the_fewest_are_taken(flo
     assert [seat.backend for seat in seats] == ["chat0", "chat1", "chat0"]
     assert (await floor.seat(candidates=("chat1", "chat0"))).backend == "chat1"
     assert [seat.waited for seat in seats] == [0.0] * 3
-    assert floor.store.seat_counts() == (GroupCounts(CHAT, 0, {"chat0": 2, "chat1": 2}),)
+    assert await floor.counts() == (GroupCounts(CHAT, 0, {"chat0": 2, "chat1": 2}),)
 
 
 async def test_among_equals_the_first_candidate_is_taken(floor: Floor) -> None:
@@ -108,9 +115,9 @@ async def test_only_candidates_are_taken(floor: Floor) -> None:
 async def test_groups_are_strangers(floor: Floor) -> None:
     await floor.seat(candidates=["chat0"])
     other = await floor.store.seat("chat0", "a", candidates=lambda: ["chat0"], limit=1, max_queued=0, patience=0)
-    assert sorted(floor.store.seat_counts()) == [GroupCounts("chat", 0, {"chat0": 1}), ("chat0", 0, {"chat0": 1})]
+    assert sorted(await floor.counts()) == [GroupCounts("chat", 0, {"chat0": 1}), ("chat0", 0, {"chat0": 1})]
     floor.store.leave_seat(other)
-    assert floor.store.seat_counts() == (GroupCounts("chat", 0, {"chat0": 1}),)
+    assert await floor.counts() == (GroupCounts("chat", 0, {"chat0": 1}),)
 
 
 async def test_seats_are_no_slots(floor: Floor) -> None:
@@ -122,7 +129,9 @@ async def test_seats_are_no_slots(floor: Floor) -> None:
 async def test_who_waits_for_a_slot_is_no_bucket(floor: Floor) -> None:
     held = await floor.store.acquire("a", limit=1, max_queued=1, patience=20.0)
     waiting = asyncio.create_task(floor.store.acquire("a", limit=1, max_queued=1, patience=20.0))
-    await until(lambda: floor.store.counts().queued == 1)
+    async with asyncio.timeout(10):
+        while (await counted(floor.store)).queued != 1:
+            await checkpoint()
     assert floor.store.counts().tracked == 0
     floor.store.release(held)
     floor.store.release(await waiting)
@@ -136,7 +145,7 @@ async def test_a_group_that_nobody_uses_is_kept_nowhere(floor: Floor) -> None:
     with pytest.raises(NoPlaceError):
         await floor.store.seat("empty", "a", candidates=lambda: ["chat0"], limit=0, max_queued=0, patience=0)
     floor.store.leave_seat(seat)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 async def test_a_seat_is_left_once_however_often_it_is_given_back(floor: Floor) -> None:
@@ -144,9 +153,9 @@ async def test_a_seat_is_left_once_however_often_it_is_given_back(floor: Floor) 
     first, second = [await floor.seat(candidates=["chat0"]) for _ in range(2)]
     for _ in range(3):
         floor.store.leave_seat(first)
-    assert floor.taken == {"chat0": 1}
+    assert await floor.taken() == {"chat0": 1}
     floor.store.leave_seat(second)
-    assert floor.taken == {}
+    assert await floor.taken() == {}
 
 
 # The queue
@@ -158,16 +167,16 @@ async def test_a_full_queue_refuses_at_once(floor: Floor) -> None:
     with pytest.raises(NoPlaceError):
         await floor.seat("b", ["chat0"], max_queued=1)
     assert (await floor.order(held, [waiting])) == [0]
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 async def test_a_wait_ends_with_its_patience_and_leaves_no_trace(floor: Floor) -> None:
     held = await floor.seat(candidates=["chat0"])
     with pytest.raises(NoSlotError):
         await floor.seat("b", ["chat0"], patience=0.02)
-    assert (floor.queued, floor.taken) == (0, {"chat0": 1})
+    assert (await floor.queued(), await floor.taken()) == (0, {"chat0": 1})
     floor.store.leave_seat(held)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 async def test_who_waited_is_told_how_long(floor: Floor, clock: HandClock) -> None:
@@ -192,7 +201,7 @@ async def test_a_cancelled_wait_gives_up_its_place(floor: Floor) -> None:
     waiting, behind = await floor.queue("b", ["chat0"]), await floor.queue("b", ["chat0"])
     waiting.cancel()
     await asyncio.wait([waiting])
-    assert (floor.queued, floor.taken) == (1, {"chat0": 1})
+    assert (await floor.queued(), await floor.taken()) == (1, {"chat0": 1})
     assert await floor.order(held, [behind]) == [0]
 
 
@@ -204,7 +213,7 @@ async def test_a_seat_given_to_one_who_is_leaving_goes_to_the_next(floor: Floor)
     await asyncio.wait([leaving])
     assert leaving.cancelled()
     floor.store.leave_seat(await behind)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 # Turns
@@ -248,7 +257,7 @@ async def test_one_who_cannot_use_a_seat_is_passed_by_and_loses_no_turn(floor: F
     floor.store.leave_seat(await later)
     floor.store.leave_seat(await last)
     floor.store.leave_seat(await picky)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 async def test_within_an_organization_a_later_request_may_use_what_the_first_cannot(floor: Floor) -> None:
@@ -293,10 +302,10 @@ async def test_who_waits_sees_that_another_backend_may_be_asked(floor: Floor) ->
     usable.append("chat1")
     async with asyncio.timeout(10):
         seat = await waiting
-    assert (seat.backend, floor.queued, floor.taken) == ("chat1", 0, {"chat0": 1, "chat1": 1})
+    assert (seat.backend, await floor.queued(), await floor.taken()) == ("chat1", 0, {"chat0": 1, "chat1": 1})
     floor.store.leave_seat(seat)
     floor.store.leave_seat(held)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("often")
@@ -310,13 +319,13 @@ async def test_other_candidates_cost_no_place(floor: Floor) -> None:
         return usable
 
     first = asyncio.create_task(floor.store.seat(CHAT, "b", candidates=look, limit=1, max_queued=1000, patience=20.0))
-    await until(lambda: floor.queued == 1)
+    await floor.until_queued(1)
     waiting = [first, await floor.queue("b", ["chat1"]), await floor.queue("c", ["chat1"])]
     usable, looks = ["chat1"], 0
     await until(lambda: looks > 0)
     assert await floor.order(one, waiting) == [0, 2, 1]
     floor.store.leave_seat(zero)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("often")
@@ -327,7 +336,7 @@ async def test_a_wait_without_any_candidate_left_ends_at_once(floor: Floor) -> N
     with pytest.raises(NoSlotError):
         await waiting
     floor.store.leave_seat(held)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("seldom")
@@ -338,12 +347,12 @@ async def test_a_seat_that_is_of_no_use_any_more_goes_to_the_next_and_costs_no_t
     floor.store.leave_seat(zero)
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=10)
     assert done == {waiting[3]}, "its organization is still the first, and this one can use it"
-    assert (floor.queued, floor.taken) == (3, {"chat0": 1, "chat1": 1})
+    assert (await floor.queued(), await floor.taken()) == (3, {"chat0": 1, "chat1": 1})
     floor.store.leave_seat(await waiting.pop())
     zero = await waiting.pop(1)
     assert await floor.order(one, waiting) == [1, 0]
     floor.store.leave_seat(zero)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("seldom")
@@ -355,7 +364,7 @@ async def test_who_declines_a_seat_is_still_the_first_of_those_who_wait(floor: F
     zero = await waiting.pop(1)
     assert await floor.order(one, waiting) == [0, 1]
     floor.store.leave_seat(zero)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("seldom")
@@ -368,7 +377,7 @@ async def test_who_declines_while_nobody_else_waits_keeps_its_place_before_newco
     waiting.append(await floor.queue("d", BOTH))
     assert await floor.order(one, waiting) == [0, 1]
     floor.store.leave_seat(zero)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("seldom")
@@ -380,9 +389,9 @@ async def test_a_seat_that_was_declined_and_one_that_is_had_instead_are_one(floo
     assert not waiting.done()
     floor.store.leave_seat(zero)
     seat = await waiting
-    assert (seat.backend, floor.taken) == ("chat1", {"chat1": 1})
+    assert (seat.backend, await floor.taken()) == ("chat1", {"chat1": 1})
     floor.store.leave_seat(seat)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 @pytest.mark.usefixtures("seldom")
@@ -391,13 +400,14 @@ async def test_who_declines_knows_the_newest_limit(floor: Floor) -> None:
     waiting = await floor.queue("b", usable)
     floor.store.leave_seat(zero)
     floor.limit = 2
-    one, usable[:] = await floor.seat("c", ["chat1"]), ["chat1"]
+    usable[:] = ["chat1"]
+    one = await floor.seat("c", ["chat1"])
     async with asyncio.timeout(10):
         seat = await waiting
-    assert (seat.backend, floor.taken) == ("chat1", {"chat1": 2})
+    assert (seat.backend, await floor.taken()) == ("chat1", {"chat1": 2})
     floor.store.leave_seat(seat)
     floor.store.leave_seat(one)
-    assert floor.store.seat_counts() == ()
+    assert await floor.counts() == ()
 
 
 # Limits that change
@@ -409,7 +419,8 @@ async def test_a_raised_limit_lets_those_who_wait_go_first(floor: Floor) -> None
     floor.limit = 3
     newcomer = asyncio.create_task(floor.seat("c", ["chat0"]))
     await asyncio.gather(*waiting)
-    await until(lambda: (floor.queued, floor.taken) == (1, {"chat0": 3}))
+    await floor.until_queued(1)
+    assert await floor.taken() == {"chat0": 3}
     floor.store.leave_seat(await waiting[0])
     await newcomer
 
@@ -421,7 +432,7 @@ async def test_a_lowered_limit_lets_nobody_start_above_it(floor: Floor) -> None:
     waiting = await floor.queue("b", ["chat0"])
     floor.store.leave_seat(held[0])
     floor.store.leave_seat(held[1])
-    assert (floor.queued, floor.taken) == (1, {"chat0": 1})
+    assert (await floor.queued(), await floor.taken()) == (1, {"chat0": 1})
     assert await floor.order(held[2], [waiting]) == [0]
 
 
