@@ -35,6 +35,7 @@ def gateway(fleet: Fleet, make_gateway: MakeGateway) -> Gateway:
     return make_gateway(
         fleet,
         GATEWAY_WORKERS=4,
+        CACHE_TTL_SECS=60,
         MAX_RPS_PER_IP=10_000,
         RPS_BURST=10_000,
         MAX_INFLIGHT_PER_IP=4,
