@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from gateway.admin.settings import AdminSettings
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
 from gateway.backends.breaker_settings import BreakerSettings
@@ -41,6 +42,7 @@ from gateway.upstream.settings import UpstreamSettings
 ROOMS = (
     ServerSettings,
     AuthSettings,
+    AdminSettings,
     BackendSettings,
     BreakerSettings,
     RoutingSettings,
@@ -101,6 +103,7 @@ class ConfigurationError(Exception):
 class Settings(
     ServerSettings,
     AuthSettings,
+    AdminSettings,
     BackendSettings,
     BreakerSettings,
     RoutingSettings,
@@ -168,6 +171,15 @@ class Settings(
                 "KEY_HASH_SECRET must be set where DATABASE_URL names PostgreSQL, the same on all hosts: "
                 "`openssl rand -hex 32` makes one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _clients_are_no_administrators(self) -> Self:
+        """Whoever may chat could make keys and read everybody's usage."""
+        if {key.get_secret_value() for key in self.admin_api_key} & {
+            key.get_secret_value() for key in self.gateway_api_key
+        }:
+            raise ValueError("ADMIN_API_KEY holds a key of GATEWAY_API_KEY, which clients have: give it another")
         return self
 
     @model_validator(mode="after")

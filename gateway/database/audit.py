@@ -1,4 +1,7 @@
-"""Who changed what? The audit trail, to read; rows are written by the changes themselves, in their transactions."""
+"""Who changed what? The audit trail, to read; changes write their rows themselves, in their own transactions."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,3 +25,8 @@ class Audit:
             statement = statement.where(AUDIT.c.id < before)
         async with self._transactions.read() as connection:
             return [AuditEntry(**row) for row in (await connection.execute(statement)).mappings()]
+
+    async def note(self, action: str, target: str, after: Mapping[str, Any], *, actor: str) -> None:
+        """Keep that somebody did what changes no row: dropped a cache, for example."""
+        async with self._transactions.change(actor) as change:
+            await change.record(action, target, None, after)

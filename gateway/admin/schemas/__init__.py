@@ -1,0 +1,1 @@
+"""What does the admin API take and give? Its bodies, a file for each kind of thing."""
