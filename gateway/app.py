@@ -12,6 +12,7 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from gateway.admission.turnstile import Turnstile
+from gateway.api.control import ControlRelay
 from gateway.api.endpoints import find
 from gateway.api.fleet import DrainAware
 from gateway.api.openai import Handler
@@ -37,12 +38,15 @@ from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.worker import WorkerIdentity
+from gateway.limits.allowances import Allowances
+from gateway.limits.quotas import Quotas
 from gateway.limits.token_bucket import FailedAuthLimiter, RateLimiter
 from gateway.middleware.admission import Admission
 from gateway.middleware.authenticate import Authenticate
 from gateway.middleware.cache import Cache, SampledCache
 from gateway.middleware.chain import Layer, build_chain
 from gateway.middleware.error_boundary import ErrorBoundary
+from gateway.middleware.quota import Quota
 from gateway.middleware.rate_limit import RateLimit
 from gateway.middleware.read_body import ReadBody
 from gateway.middleware.refused import recording
@@ -116,6 +120,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     store = open_store(settings)
     catalog = build_catalog(settings, worker, clock)
     directory = KeyDirectory(catalog, settings.key_hash_secret.get_secret_value().encode(), clock) if catalog else None
+    quotas = build_quotas(settings, store, catalog, clock)
     keyring = Keyring((key.get_secret_value() for key in settings.gateway_api_key), directory)
     book = AddressBook(settings.trusted_proxies)
     failures = FailedAuthLimiter(settings, store)
@@ -129,7 +134,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     cache = build_cache(settings, metrics, clock)
     rooms = Rooms(roster, board, breaker, store, client, metrics, gauges, clock)
     forwarder = build_forwarder(settings, rooms, planner)
-    own = build_own(roster, DrainAware(fleet, worker.drain), clock, version(DISTRIBUTION))
+    control = ControlRelay(worker.control, failures.drain)
+    own = build_own(roster, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION))
 
     # A request's way through the door, from the outside in.
     chain = build_chain(
@@ -139,6 +145,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
             lambda app: Authenticate(app, book, keyring, failures),
             lambda app: RateLimit(app, RateLimiter(settings, store)),
             lambda app: ReadBody(app, settings, planner.plan),
+            lambda app: Quota(app, quotas),
             *cache_layer(settings, cache, metrics),
             lambda app: Admission(app, Turnstile(settings, store), gauges),
         ],
@@ -148,6 +155,11 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
     shared = Shared(store, catalog or nullcontext(), cache or nullcontext())
     return Application(chain, lambda: opened(shared, gauges, watch(), client, writer))
+
+
+def build_quotas(settings: Settings, store: LimiterStore, catalog: Catalog | None, clock: Clock) -> Quotas:
+    """What organizations and keys may use; what they have used is recorded where a control process takes it away."""
+    return Quotas(settings, store.accounts, Allowances(settings, catalog), clock, journaled=catalog is not None)
 
 
 def build_planner(settings: Settings, registry: Registry, fleet: BoardView) -> Planner:

@@ -12,7 +12,13 @@ _RANKING = (ModelKind.RERANK, ModelKind.EMBEDDING)
 """An embedding model ranks and scores too, by cosine similarity (seen on vLLM 0.32.0); the reranker is the default."""
 
 MODEL = Endpoint("/v1/models/{id}", _GET)
-"""The one row that stands for many paths; see `find`."""
+ADMIN = Endpoint(
+    "/admin/{path}",
+    frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
+    access=Access.ADMIN,
+    control=True,
+)
+"""The two rows that stand for many paths; see `find`."""
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
@@ -73,6 +79,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("/v1/models", _GET),
     MODEL,
+    Endpoint("/v1/usage", _GET, control=True),
+    ADMIN,
     Endpoint("/health", _GET, access=Access.OPEN),
     Endpoint("/health/detailed", _GET),
     Endpoint("/ready", _GET, access=Access.OPEN),
@@ -84,17 +92,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("/openapi.json", _GET, access=Access.OPEN),
 )
 
-_EXACT = {row.path.encode("ascii"): row for row in ENDPOINTS if row is not MODEL}
+_EXACT = {row.path.encode("ascii"): row for row in ENDPOINTS if "{" not in row.path}
 _MODEL_PATH = re.compile(rb"/v1/models(?:(?:/|%2[Ff])[A-Za-z0-9][A-Za-z0-9._~:@+=,-]*)+")
 _MODEL_PREFIX = "/v1/models/"
+_ADMIN_PATH = re.compile(rb"/admin(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~:@+=,-]|%[0-9A-Fa-f]{2})+)+")
 
 
 def find(path: str, raw_path: bytes) -> Endpoint | None:
     """The row of one request target, None when there is none.
 
     The bytes of the wire decide, so that a doubled slash, a dot segment or an escape never means one path here and
-    another at a backend. One exception reaches no backend: a model id holds slashes, which curl users write plainly
-    and the OpenAI SDKs as `%2F`.
+    another at a backend. Two exceptions reach no backend: a model id holds slashes, which curl users write plainly
+    and the OpenAI SDKs as `%2F`; and the admin API's paths hold names with anything in them, escaped.
 
     Args:
         path: the decoded path (`scope["path"]`).
@@ -103,4 +112,6 @@ def find(path: str, raw_path: bytes) -> Endpoint | None:
     row = _EXACT.get(raw_path)
     if row is None and path.startswith(_MODEL_PREFIX) and _MODEL_PATH.fullmatch(raw_path):
         return MODEL
+    if row is None and _ADMIN_PATH.fullmatch(raw_path):
+        return ADMIN
     return row

@@ -22,13 +22,15 @@ class Own:
 
     Args:
         rows: the paths that are answered here.
+        control: answers what the control process knows.
         document: makes the application that answers any other; called once, in a thread, at the first request for it.
             A worker that nobody asks for documentation then never loads what writes it: 14 MiB and 0.3 s.
     """
 
-    def __init__(self, rows: Sequence[OwnPath], document: Callable[[], ASGIApp]) -> None:
+    def __init__(self, rows: Sequence[OwnPath], control: ASGIApp, document: Callable[[], ASGIApp]) -> None:
         self._exact = {row.path: row for row in rows if "{" not in row.path}
         self._beginnings = [(row.path.partition("{")[0], row) for row in rows if "{" in row.path]
+        self._control = control
         self._document = document
         self._documentation: asyncio.Task[ASGIApp] | None = None
 
@@ -43,18 +45,22 @@ class Own:
             if path.startswith(beginning):
                 await _reply(one, (path.removeprefix(beginning),), scope, send)
                 return
+        if scope[CONTEXT_KEY].endpoint.control:
+            await self._control(scope, receive, send)
+            return
         if self._documentation is None:
             self._documentation = asyncio.create_task(asyncio.to_thread(self._document))
         documentation = await asyncio.shield(self._documentation)  # whoever asked first may leave meanwhile
         await documentation(scope, receive, send)
 
 
-def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> ASGIApp:
+def build_own(roster: Roster, fleet: FleetView, control: ASGIApp, clock: Clock, version: str) -> ASGIApp:
     """The own paths of one worker.
 
     Args:
         roster: the configured models.
         fleet: the backends' state; whoever drains wraps it and says so in `ready()`.
+        control: answers what the control process knows.
         clock: the wall clock dates the models, the monotonic one the states.
         version: the gateway's, for the OpenAPI document.
     """
@@ -67,7 +73,7 @@ def build_own(roster: Roster, fleet: FleetView, clock: Clock, version: str) -> A
         gc.freeze()  # as the worker does at its start: what was loaded never becomes garbage
         return application
 
-    return Own(rows, document)
+    return Own(rows, control, document)
 
 
 async def _reply(row: OwnPath, arguments: tuple[str, ...], scope: Scope, send: Send) -> None:

@@ -31,8 +31,11 @@ FIXED = (
     "limiter_store",
     "limiter_path",
     "max_tracked_organizations",
+    "data_path",
 )
-"""What the listening sockets and the store that old and new workers share are made from."""
+"""What the listening sockets, and the state that old and new processes share, are made from."""
+DEFAULT_FACTORY = "gateway.app:build"
+CONTROL = "gateway.control"
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -70,11 +73,11 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
             raise NotRenewedError(error.reasons, Outcome.REFUSED) from error
         if changed := fixed(settings, fresh):
             raise NotRenewedError(changed, Outcome.REFUSED)
-        return edition_of(with_key_secret(fresh, logger), build_logger(fresh, writer))
+        return edition_of(with_key_secret(fresh, logger), build_logger(fresh, writer), app)
 
     async def serve() -> None:
         supervisor = Supervisor(
-            edition_of(settings, logger),
+            edition_of(settings, logger, app),
             factory=app,
             renew=renew,
             directory=settings.limiter_path,
@@ -91,9 +94,17 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
         writer.close()
 
 
-def edition_of(settings: Settings, log: FilteringBoundLogger) -> Edition:
-    """What workers with these settings are made from; `log` is told of the backends."""
-    return Edition(settings, longest_request=settings.max_request_secs, companion=companions(settings, log))
+def edition_of(settings: Settings, log: FilteringBoundLogger, app: str) -> Edition:
+    """What workers with these settings are made from; `log` is told of the backends.
+
+    A control process stands beside the gateway itself alone, and only where workers share what it could reach.
+    """
+    return Edition(
+        settings,
+        longest_request=settings.max_request_secs,
+        companion=companions(settings, log),
+        control=CONTROL if app == DEFAULT_FACTORY and settings.limiter_store is not StoreKind.MEMORY else "",
+    )
 
 
 def with_key_secret(settings: Settings, log: FilteringBoundLogger) -> Settings:

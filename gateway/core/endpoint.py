@@ -23,6 +23,8 @@ class Access(StrEnum):
     """No key, no bucket: probes and the documentation."""
     KEY = "key"
     """A valid key and a token of the caller's bucket."""
+    ADMIN = "admin"
+    """A token of the address's bucket here; the control process judges the administrator's key."""
 
 
 class _Everything:
@@ -65,6 +67,7 @@ class Endpoint:
             hangs, so that such an answer says nothing of it.
         shared_at: the temperatures at which the same request may get the same answer; None stands for one that is
             not stated. A container, which chat that is never shared asks in one instruction.
+        control: whether the control process answers.
         relayed: whether a backend answers; asked three times in a request, and so no property.
     """
 
@@ -78,6 +81,7 @@ class Endpoint:
     streams: bool = False
     uses_engine: bool = True
     shared_at: Container[object] = NEVER_SHARED
+    control: bool = False
     relayed: bool = field(init=False)
 
     def __post_init__(self) -> None:

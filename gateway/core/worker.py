@@ -85,6 +85,7 @@ class WorkerIdentity:
         board: the inherited descriptor of the page on which all processes of the host say what they know of the
             backends; None: there is no supervisor, and the application keeps a board of its own.
         row: this worker's row of that board.
+        control: path of the socket on which the control process answers; empty: there is none.
     """
 
     index: int = 0
@@ -95,3 +96,4 @@ class WorkerIdentity:
     request_ids: str = field(default_factory=new_request_ids)
     board: int | None = None
     row: int = 0
+    control: str = ""

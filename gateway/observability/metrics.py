@@ -193,6 +193,43 @@ CIRCUIT_CHANGES = Family(
     "Changes of the backend's circuit, by the standing that it came to; the log's `circuit_changed` has the reason.",
     ("backend", "to"),
 )
+CONTROL_DEATHS = Family(
+    Kind.COUNTER,
+    "gateway_control_deaths",
+    "Times that the control process ended unasked; workers go on meanwhile, and another one is started.",
+)
+DATABASE_UP = Family(
+    Kind.GAUGE,
+    "gateway_database_up",
+    "1 while the database answers the control process, which asks several times a second; 0: keys and usage wait.",
+)
+KEYS_PUBLISHED = Family(
+    Kind.COUNTER, "gateway_keys_published", "Times that changes of keys or organizations were handed to all workers."
+)
+USAGE_RECORDS = Family(
+    Kind.COUNTER,
+    "gateway_usage_records",
+    "Usage records taken from the journal: `written` into the database; `spooled` into a file of DATA_PATH while it "
+    "was away, to be written later; `lost`, as they could not be read or no database takes them.",
+    ("fate",),
+)
+USAGE_LAG = Family(
+    Kind.GAUGE,
+    "gateway_usage_lag_seconds",
+    "Age of the oldest usage record that is not in the database yet; 0 when all are.",
+)
+USAGE_SPOOL = Family(Kind.GAUGE, "gateway_usage_spool_bytes", "Bytes of usage records that wait for the database.")
+USAGE_JOURNAL = Family(
+    Kind.GAUGE, "gateway_usage_journal_records", "Usage records that workers have handed over and nobody took away yet."
+)
+HOSTS = Family(
+    Kind.GAUGE, "gateway_hosts", "Gateway hosts that share this database, this one among them; 0: not known."
+)
+LIMITS_SPLIT = Family(
+    Kind.GAUGE,
+    "gateway_limits_split",
+    "1 while several hosts share the database and no REDIS_URL: each of them then grants whole limits and quotas.",
+)
 LOST_SLOT = 0
 """Where every page counts UPDATES_LOST."""
 
@@ -225,6 +262,15 @@ CATALOGUE = (
     BACKEND_CIRCUIT,
     BACKEND_IN_FLIGHT,
     CIRCUIT_CHANGES,
+    CONTROL_DEATHS,
+    DATABASE_UP,
+    KEYS_PUBLISHED,
+    USAGE_RECORDS,
+    USAGE_LAG,
+    USAGE_SPOOL,
+    USAGE_JOURNAL,
+    HOSTS,
+    LIMITS_SPLIT,
 )
 
 

@@ -1,4 +1,4 @@
-"""What do supervisor and worker say to each other? One socket pair per worker, a few lines each way."""
+"""What do supervisor and children say to each other? One socket pair per child, a few lines each way."""
 
 import contextlib
 import pickle
@@ -11,6 +11,8 @@ LENGTH = struct.Struct("!I")
 MAX_DESCRIPTORS = 4
 READY = b"ready\n"
 FAILED = b"failed "
+CONTROL_FOLDER = "control"
+"""Of LIMITER_PATH: where control processes have their socket, and the lock of the one that is on duty."""
 RETIRE = b"retire\n"
 """The one word that a worker hears after its assignment."""
 FAREWELL_SECS = 3.0
@@ -33,6 +35,7 @@ class Assignment:
         page: the descriptor of the page that the worker's metrics are counted in, in whichever process holds this.
         pulse: likewise, of the memory where its loop says that it turns.
         board: likewise, of the page on which all say what they know of the backends; None: there is none.
+        control: path of the control process's socket; empty: there is none.
     """
 
     factory: str
@@ -44,6 +47,24 @@ class Assignment:
     page: int
     pulse: int
     board: int | None = None
+    control: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlAssignment:
+    """What a control process is told at its birth.
+
+    Attributes:
+        settings: its generation's.
+        socket: path of the unix socket that it answers on.
+        page: the descriptor of the page for its figures, in whichever process holds this.
+        board: likewise, of its generation's board; None: there is none.
+    """
+
+    settings: Any
+    socket: str
+    page: int
+    board: int | None = None
 
 
 def farewell_secs(drain_secs: float) -> float:
@@ -53,11 +74,13 @@ def farewell_secs(drain_secs: float) -> float:
 
 def send_assignment(channel: socket.socket, assignment: Assignment, listener: socket.socket) -> None:
     """Write an assignment with its descriptors; a few kilobytes, which the socket's buffer takes at once."""
-    data = pickle.dumps(assignment)
     board = [] if assignment.board is None else [assignment.board]
-    descriptors = [listener.fileno(), assignment.page, assignment.pulse, *board]
-    socket.send_fds(channel, [LENGTH.pack(len(data))], descriptors)
-    channel.sendall(data)
+    _send(channel, assignment, [listener.fileno(), assignment.page, assignment.pulse, *board])
+
+
+def send_control_assignment(channel: socket.socket, assignment: ControlAssignment) -> None:
+    """Write a control process's assignment, likewise."""
+    _send(channel, assignment, [assignment.page, *([] if assignment.board is None else [assignment.board])])
 
 
 def receive_assignment(channel: socket.socket) -> tuple[Assignment, socket.socket]:
@@ -66,15 +89,23 @@ def receive_assignment(channel: socket.socket) -> tuple[Assignment, socket.socke
     Raises:
         EOFError: the supervisor has gone, or needs no worker after all.
     """
-    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-    if not descriptors:
-        raise EOFError("the supervisor has gone")
-    (length,) = LENGTH.unpack(head + _read_exactly(channel, LENGTH.size - len(head)))
-    assignment = pickle.loads(_read_exactly(channel, length))  # noqa: S301 -- our parent wrote it on a private socket
+    assignment, descriptors = _receive(channel)
     assert isinstance(assignment, Assignment)  # noqa: S101 -- for mypy
     listener, page, pulse, *board = descriptors
     mine = replace(assignment, page=page, pulse=pulse, board=board[0] if board else None)
     return mine, socket.socket(fileno=listener)
+
+
+def receive_control_assignment(channel: socket.socket) -> ControlAssignment:
+    """Read a control process's assignment, blocking.
+
+    Raises:
+        EOFError: the supervisor has gone.
+    """
+    assignment, descriptors = _receive(channel)
+    assert isinstance(assignment, ControlAssignment)  # noqa: S101 -- for mypy
+    page, *board = descriptors
+    return replace(assignment, page=page, board=board[0] if board else None)
 
 
 def report_ready(channel: socket.socket) -> None:
@@ -85,6 +116,21 @@ def report_ready(channel: socket.socket) -> None:
 def report_failure(channel: socket.socket, message: str) -> None:
     """The worker cannot start; `message` is for the operator."""
     _say(channel, FAILED + " ".join(message.splitlines()).encode() + b"\n")
+
+
+def _send(channel: socket.socket, assignment: object, descriptors: list[int]) -> None:
+    data = pickle.dumps(assignment)
+    socket.send_fds(channel, [LENGTH.pack(len(data))], descriptors)
+    channel.sendall(data)
+
+
+def _receive(channel: socket.socket) -> tuple[object, list[int]]:
+    head, descriptors, _, _ = socket.recv_fds(channel, LENGTH.size, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    if not descriptors:
+        raise EOFError("the supervisor has gone")
+    (length,) = LENGTH.unpack(head + _read_exactly(channel, LENGTH.size - len(head)))
+    assignment = pickle.loads(_read_exactly(channel, length))  # noqa: S301 -- our parent wrote it on a private socket
+    return assignment, descriptors
 
 
 def _say(channel: socket.socket, words: bytes) -> None:

@@ -57,11 +57,13 @@ class Edition:
         settings: for the supervisor and all workers of the generation.
         longest_request: seconds that a request may take however well it goes; a retiring worker is waited for so long.
         companion: makes the generation's companion.
+        control: the module that its control process runs, see `server.control`; empty: there is none.
     """
 
     settings: ServerSettings
     longest_request: float = 0.0
     companion: CompanionMaker = lambda _page, _before: Alone()
+    control: str = ""
 
 
 Renew = Callable[[], Awaitable[Edition]]

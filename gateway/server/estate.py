@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from gateway.observability.metrics import Metrics
 from gateway.server.channel import Assignment, send_assignment
-from gateway.server.edition import Companion
+from gateway.server.edition import Companion, Edition
 from gateway.server.life import Worker
 from gateway.server.metrics import MetricsExporter
 from gateway.server.process import WorkerProcess
 from gateway.server.pulse import Pulse
-from gateway.server.settings import ServerSettings
 
 
 @dataclass(slots=True)
@@ -29,6 +28,8 @@ class Estate:
         born: worker processes that have no assignment yet.
         workers: those that have one and have not ended.
         stopping: set when all is to end.
+        control_socket: path at which control processes answer, each over its predecessor.
+        relieve: ends the control process that serves, when another one does.
     """
 
     factory: str
@@ -38,14 +39,17 @@ class Estate:
     born: list[WorkerProcess]
     workers: set[Worker]
     stopping: asyncio.Event
+    control_socket: str = ""
+    relieve: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
-    def worker(self, index: int, settings: ServerSettings, companion: Companion) -> Iterator[Worker]:
+    def worker(self, index: int, edition: Edition, companion: Companion) -> Iterator[Worker]:
         """A worker with its assignment; leaving the scope leaves no process, and nothing that was its own.
 
         Raises:
             OSError: there is no process, memory or descriptor for it.
         """
+        settings = edition.settings
         with ExitStack() as scope:
             page = scope.enter_context(self.exporter.page())
             row = scope.enter_context(companion.row())
@@ -68,6 +72,7 @@ class Estate:
                 page=page,
                 pulse=pulse.descriptor,
                 board=companion.descriptor,
+                control=self.control_socket if edition.control else "",
             )
             with contextlib.suppress(ConnectionError):
                 send_assignment(process.channel, assignment, self.listener)

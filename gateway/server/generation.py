@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gateway.server.control import ControlKeeper
 from gateway.server.edition import Companion, Edition
 from gateway.server.estate import Estate
 from gateway.server.keeper import Keeper, WorkerFailedError
@@ -38,7 +39,7 @@ class Generation:
     async def run(self) -> None:
         """Start the workers, and be there until the last one has ended; the companion lives as long."""
         try:
-            async with self._accompanied() as companion, asyncio.TaskGroup() as lives:
+            async with self._accompanied() as companion, self._controlled(companion), asyncio.TaskGroup() as lives:
                 try:
                     await self._grow(companion, lives)
                 except WorkerFailedError as error:
@@ -70,6 +71,20 @@ class Generation:
                 finally:
                     self.companion = None
                     self._keepers.clear()
+
+    @asynccontextmanager
+    async def _controlled(self, companion: Companion) -> AsyncIterator[None]:
+        """With a control process from the moment when all workers serve until the last one has ended."""
+        if not self.edition.control:
+            yield
+            return
+        keeper = ControlKeeper(self._estate, self.edition, companion)
+        life = asyncio.create_task(keeper.run(self.serving))
+        try:
+            yield
+        finally:
+            keeper.end()
+            await life
 
     async def _grow(self, companion: Companion, lives: asyncio.TaskGroup) -> None:
         """Start all workers: at once, or one by one beside others that need the processors for their clients.

@@ -113,7 +113,7 @@ class Keeper:
 
     async def _live(self) -> Worker:
         """Start a worker, and be there until it has ended."""
-        with self._estate.worker(self._index, self._edition.settings, self._companion) as worker:
+        with self._estate.worker(self._index, self._edition, self._companion) as worker:
             self._worker = worker
             try:
                 if await worker.serves():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from enum import StrEnum
 
 from gateway.core.worker import new_request_ids
@@ -69,17 +70,9 @@ class Worker:
 
     async def serves(self) -> bool:
         """Wait for its word; False: it cannot start, and `failure` may say why."""
-        channel = self._process.channel
-        channel.settimeout(0)
-        words = b""
-        while not words.endswith(b"\n") and len(words) < MAX_WORDS:
-            try:
-                part = await asyncio.get_running_loop().sock_recv(channel, 4096)
-            except ConnectionError:  # it was ended before it had read its assignment
-                return False
-            if not part:
-                return False
-            words += part
+        words = await first_words(self._process.channel)
+        if not words:
+            return False
         if words != READY:
             self.failure = words.removeprefix(FAILED).decode(errors="replace").strip()
             return False
@@ -111,3 +104,18 @@ class Worker:
         self.leave()
         self.state = state
         self.join()
+
+
+async def first_words(channel: socket.socket) -> bytes:
+    """The line that a child says first; empty when it has ended without a whole one."""
+    channel.settimeout(0)
+    words = b""
+    while not words.endswith(b"\n") and len(words) < MAX_WORDS:
+        try:
+            part = await asyncio.get_running_loop().sock_recv(channel, 4096)
+        except ConnectionError:  # it was ended before it had read its assignment
+            return b""
+        if not part:
+            return b""
+        words += part
+    return words

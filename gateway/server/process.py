@@ -1,4 +1,4 @@
-"""How does a worker process begin and end? A fresh interpreter that loads the application before it has its work."""
+"""How does a child of the supervisor begin and end? As a fresh interpreter, with a channel, that is told its work."""
 
 import asyncio
 import contextlib
@@ -9,26 +9,26 @@ import sys
 from typing import Self
 
 
-class WorkerProcess:
-    """One worker process from its birth on, and our end of the channel to it; a scope that leaves nothing running.
+class ChildProcess:
+    """One process from its birth on, and our end of the channel to it; a scope that leaves nothing running.
 
-    It loads the application at once and then waits for its assignment: the first one does so while its supervisor
-    still reads the settings. No event loop is needed until somebody waits for its end.
+    No event loop is needed until somebody waits for its end.
 
     Args:
-        factory: `module:callable`, whose module the worker loads.
+        module: what it runs; its arguments are the inherited descriptor of the channel, and `arguments`.
+        arguments: further ones.
 
     Raises:
         OSError: there is no process, memory or descriptor for it.
     """
 
-    def __init__(self, factory: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         with contextlib.ExitStack() as undo:
             ours, theirs = socket.socketpair()
             self.channel = undo.enter_context(ours)
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
-                    [sys.executable, "-m", "gateway.server.worker", str(theirs.fileno()), factory],
+                    [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,  # a terminal's Ctrl-C is the supervisor's to answer
                 )
@@ -62,3 +62,16 @@ class WorkerProcess:
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
+
+
+class WorkerProcess(ChildProcess):
+    """A worker. It loads the application at once and then waits for its assignment.
+
+    The first one does so while its supervisor still reads the settings.
+
+    Args:
+        factory: `module:callable`, whose module the worker loads.
+    """
+
+    def __init__(self, factory: str) -> None:
+        super().__init__("gateway.server.worker", factory)

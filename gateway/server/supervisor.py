@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.observability import metrics as m
 from gateway.observability.metrics import Metrics
-from gateway.server.channel import farewell_secs
+from gateway.server.channel import CONTROL_FOLDER, farewell_secs
 from gateway.server.edition import Edition, NotRenewedError, Renew
 from gateway.server.estate import Estate
 from gateway.server.generation import Generation
@@ -99,6 +99,7 @@ class Supervisor:
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
                     figures.figure(m.RELOADS, outcome)
                 estate = Estate(self._factory, listener, exporter, figures, self._born, self._workers, self._stopping)
+                estate.control_socket = str(self._directory / CONTROL_FOLDER / f"{port}.sock")
                 self._hear_signals()
                 await self._supervise(estate, Endpoints(settings.gateway_host, port, metrics))
 

@@ -241,6 +241,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         request_ids=assignment.request_ids,
         board=assignment.board,
         row=assignment.row,
+        control=assignment.control,
     )
     app = load_factory(assignment.factory)(settings, identity)
     startup = Startup(app)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import uvicorn
 
+from gateway.api.control import ControlRelay
 from gateway.api.endpoints import find
 from gateway.api.own import build_own
 from gateway.backends.health import BackendHealth, Readiness, State
@@ -108,4 +109,8 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
 
 def own_of(fleet: FleetByHand, principal: Principal = MASTER) -> ASGIApp:
     """The own paths for `fleet`, guarded, as `principal` sees them."""
-    return guarded(build_own(fleet.roster, fleet, SystemClock(), "1.2.3"), principal)
+    return guarded(build_own(fleet.roster, fleet, ControlRelay("", _uncounted), SystemClock(), "1.2.3"), principal)
+
+
+async def _uncounted(_: str) -> None:
+    """No address is counted."""

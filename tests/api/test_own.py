@@ -33,7 +33,7 @@ async def ask(fleet: FleetByHand, path: str, method: str = "GET") -> list[Messag
     }
 
     try:
-        await build_own(fleet.roster, fleet, SystemClock(), "1.2.3")(scope, _nothing, _keep(sent))
+        await build_own(fleet.roster, fleet, _nowhere, SystemClock(), "1.2.3")(scope, _nothing, _keep(sent))
     finally:
         assert not sent or sent[0]["type"] == "http.response.start"
     return sent
@@ -54,16 +54,20 @@ async def test_whoever_asks_first_for_the_documentation_and_leaves_keeps_nobody_
 
     begun, go_on = threading.Event(), threading.Event()
     sent: list[Message] = []
-    own = Own([], document)
-    first = asyncio.create_task(own({"path": "/docs"}, _nothing, _keep(sent)))
+    own = Own([], _nowhere, document)
+    first = asyncio.create_task(own({"path": "/docs", CONTEXT_KEY: context(MODELS)}, _nothing, _keep(sent)))
     await asyncio.to_thread(begun.wait, 30)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    second = asyncio.create_task(own({"path": "/docs"}, _nothing, _keep(sent)))
+    second = asyncio.create_task(own({"path": "/docs", CONTEXT_KEY: context(MODELS)}, _nothing, _keep(sent)))
     go_on.set()
     await second
     assert (loads, len(sent)) == (1, 1)
+
+
+async def _nowhere(_: Scope, __: Receive, ___: Send) -> None:
+    raise AssertionError("no such path is the control process's")
 
 
 async def _nothing() -> Message:

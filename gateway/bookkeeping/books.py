@@ -1,0 +1,245 @@
+"""How does usage reach the ledger? From the journal, in batches; by way of a file while the database is away."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from gateway.bookkeeping.figure import Gauge
+from gateway.bookkeeping.spool import Batch, Spool
+from gateway.core.clock import Clock
+from gateway.core.usage_record import UsageRecord
+from gateway.database.errors import ConflictError, DatabaseUnavailableError, UnfitValueError
+from gateway.database.usage import Ledger
+from gateway.observability.metrics import USAGE_JOURNAL, USAGE_LAG, USAGE_RECORDS, USAGE_SPOOL, Metrics
+from gateway.store.accounts import Accounts, Windows
+from gateway.store.errors import StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+COLLECT_SECS = 0.5
+"""Between two looks into the journal, which is memory: so much is lost with the host's power, and `PATIENCE_SECS`."""
+PATIENCE_SECS = 0.4
+"""So long the database may take for a batch before it goes into the file; it may arrive all the same, and once."""
+REPLAY_SECS = 1.0
+"""Between two tries to empty the file."""
+AGAIN_SECS = 2.0
+"""After a fault of ours."""
+PRUNE_SECS = 3600.0
+BATCH = 500
+"""Records of one transaction."""
+
+Calendar = Callable[[float], tuple[int, int]]
+"""The day and the month that a time in seconds since 1970 belongs to, as ordinals in QUOTA_TIMEZONE."""
+
+Step = Callable[[], Awaitable[bool]]
+"""Says whether it is to be taken again at once; `restore`, whether it is done."""
+
+_decode = msgspec.msgpack.Decoder(UsageRecord).decode
+
+
+class Bookkeeper:
+    """Takes records from the journal and books each of them once; its life is `run`.
+
+    A batch is forgotten in the journal when it is in the database or on the disk, and whatever breaks off in between
+    books it again, which the ledger passes over.
+
+    Args:
+        accounts: the journal, and the counters that are restored from the ledger.
+        ledger: where it is booked.
+        spool: where it waits.
+        calendar: the operator's days and months.
+        metrics: where it is shown what became of records.
+        clock: all times.
+    """
+
+    def __init__(
+        self, accounts: Accounts, ledger: Ledger, spool: Spool, calendar: Calendar, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._accounts = accounts
+        self._ledger = ledger
+        self._spool = spool
+        self._calendar = calendar
+        self._metrics = metrics
+        self._clock = clock
+        self._lag = Gauge(metrics, USAGE_LAG)
+        self._waiting = Gauge(metrics, USAGE_SPOOL)
+        self._journal = Gauge(metrics, USAGE_JOURNAL)
+        self._full = False
+        self._late: set[asyncio.Task[None]] = set()
+        for fate in ("written", "spooled", "lost"):
+            metrics.figure(USAGE_RECORDS, fate)
+
+    async def run(self) -> None:
+        """Keep the books until cancelled; what goes wrong is logged, and tried again."""
+        self._begin()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for step, secs in ((self.collect, COLLECT_SECS), (self.replay, REPLAY_SECS), (self.prune, PRUNE_SECS)):
+                    tasks.create_task(self._repeat(step, secs))
+                tasks.create_task(self._restore())
+        finally:
+            for gauge in (self._lag, self._waiting, self._journal):
+                gauge.set(0)
+
+    async def drain(self) -> None:
+        """Take what is left in the journal, after the last worker has ended."""
+        while await self.collect():
+            pass
+
+    async def collect(self) -> bool:
+        """Take a batch from the journal; whether there may be another one at once.
+
+        Raises:
+            StoreUnavailableError: the journal cannot be read or written.
+        """
+        self._journal.set(self._accounts.journal_counts().records)
+        entries = await self._accounts.journal(BATCH)
+        if not entries:
+            if self._spool.empty:
+                self._lag.set(0)
+            return False
+        batch = Batch(self._accounts.epoch(), self._clock.wall(), [content for _, content in entries])
+        booked = self._spool.empty and await self._book_in_time(batch)
+        if not booked and not await self._put_aside(batch):
+            return False
+        await self._accounts.forget([key for key, _ in entries])
+        return len(entries) == BATCH
+
+    async def replay(self) -> bool:
+        """Book the batch that has waited longest; whether there may be another one at once."""
+        frame = await asyncio.to_thread(self._spool.first)
+        self._waiting.set(self._spool.size)
+        if frame is None:
+            return False
+        self._lag.set(max(0.0, self._clock.wall() - frame.batch.at))
+        try:
+            await self._book(frame.batch)
+        except DatabaseUnavailableError:
+            return False
+        await asyncio.to_thread(self._spool.drop, frame)
+        self._waiting.set(self._spool.size)
+        return True
+
+    async def prune(self) -> bool:
+        """Forget a few of the records whose time is over; whether there may be more."""
+        today, _ = self._calendar(self._clock.wall())
+        try:
+            return bool(await self._ledger.prune(today))
+        except DatabaseUnavailableError:
+            return False
+
+    async def restore(self) -> bool:
+        """Count what earlier lives of the counters have used of the running day and month; whether that was done."""
+        if not self._spool.empty:
+            return False  # what waits there is part of it
+        windows = Windows(*self._calendar(self._clock.wall()))
+        try:
+            uses = await self._ledger.sums(*windows, except_epoch=self._accounts.epoch())
+        except DatabaseUnavailableError:
+            return False
+        for use in uses:
+            day, month = (use.day_requests, use.day_tokens), (use.month_requests, use.month_tokens)
+            await self._accounts.restore(use.account, windows, day, month)
+        if uses:
+            logger.info("quotas_restored", extra={"accounts": len(uses)})
+        return True
+
+    def _begin(self) -> None:
+        try:
+            self._spool.open()
+        except OSError as error:
+            logger.error("usage_spool_unavailable", extra={"why": str(error)})  # noqa: TRY400 -- the line is enough
+        if self._spool.cut:
+            logger.warning("usage_spool_cut", extra={"bytes": self._spool.cut})
+
+    async def _repeat(self, step: Step, secs: float) -> None:
+        """Take a step again and again: at once while it says so, else after that time."""
+        while True:
+            await self._clock.sleep(0 if await self._tried(step) else secs)
+
+    async def _restore(self) -> None:
+        while not await self._tried(self.restore):
+            await self._clock.sleep(REPLAY_SECS)
+
+    async def _tried(self, step: Step) -> bool:
+        """What a step says; False where it fails, which ends nothing."""
+        try:
+            return await step()
+        except StoreUnavailableError as error:
+            logger.warning("journal_unavailable", extra={"why": str(error)})
+        except Exception:
+            logger.exception("bookkeeping_failed", extra={"step": step.__name__, "again_in_secs": AGAIN_SECS})
+            await self._clock.sleep(AGAIN_SECS)
+        return False
+
+    async def _book_in_time(self, batch: Batch) -> bool:
+        """Book a batch; False when the database is away or slow. It may come through behind our back."""
+        booking = asyncio.create_task(self._book(batch))
+        done, _ = await asyncio.wait({booking}, timeout=PATIENCE_SECS)
+        if not done:
+            booking.cancel()
+            self._late.add(booking)
+            booking.add_done_callback(self._gone)
+            return False
+        try:
+            booking.result()
+        except DatabaseUnavailableError:
+            return False
+        return True
+
+    def _gone(self, booking: asyncio.Task[None]) -> None:
+        self._late.discard(booking)
+        if not booking.cancelled():
+            booking.exception()  # seen: what was not booked is in the file
+
+    async def _put_aside(self, batch: Batch) -> bool:
+        """Write a batch into the file; False when the disk does not take it, and it stays where it is."""
+        try:
+            await asyncio.to_thread(self._spool.append, batch)
+        except OSError as error:
+            if not self._full:
+                logger.error("usage_not_spooled", extra={"why": str(error)})  # noqa: TRY400 -- the line is enough
+            self._full = True
+            return False
+        self._full = False
+        self._metrics.count(USAGE_RECORDS, "spooled", amount=len(batch.records))
+        self._waiting.set(self._spool.size)
+        return True
+
+    async def _book(self, batch: Batch) -> None:
+        """Book a batch.
+
+        Raises:
+            DatabaseUnavailableError: not now.
+        """
+        records = self._readable(batch.records)
+        try:
+            written = await self._ledger.write(records, batch.epoch, self._calendar)
+        except (ConflictError, UnfitValueError):
+            written = await self._book_each(records, batch.epoch)
+        self._metrics.count(USAGE_RECORDS, "written", amount=written)
+        if records:
+            self._lag.set(max(0.0, self._clock.wall() - min(record.ended_at for record in records)))
+
+    async def _book_each(self, records: Sequence[UsageRecord], epoch: str) -> int:
+        """Book records one by one, as the database takes one of them not at all; how many were new."""
+        written = 0
+        for record in records:
+            try:
+                written += await self._ledger.write([record], epoch, self._calendar)
+            except (ConflictError, UnfitValueError) as error:
+                self._metrics.count(USAGE_RECORDS, "lost")
+                logger.error("usage_lost", extra={"request_id": record.request_id, "why": str(error)})  # noqa: TRY400 -- the line is enough
+        return written
+
+    def _readable(self, contents: Sequence[bytes]) -> list[UsageRecord]:
+        records = []
+        for content in contents:
+            try:
+                records.append(_decode(content))
+            except msgspec.MsgspecError as error:
+                self._metrics.count(USAGE_RECORDS, "lost")
+                logger.error("usage_lost", extra={"bytes": len(content), "why": str(error)})  # noqa: TRY400 -- the line is enough
+        return records

@@ -1,0 +1,171 @@
+"""Where does usage wait for a database that is away? In one file, each batch with its checksum, on the disk at once."""
+
+import fcntl
+import os
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+FILE = "usage.spool"
+MAGIC = b"GWU1"
+HEAD = struct.Struct("<4sII")
+"""The magic, the length of what follows, and its CRC-32."""
+MAX_BATCH_BYTES = 16 * 2**20
+"""A longer one is none of ours."""
+
+
+class Batch(Struct, frozen=True, array_like=True):
+    """Usage records as the journal had them.
+
+    Attributes:
+        epoch: of the counters in which they were made.
+        at: when they were taken from the journal, in seconds since 1970.
+        records: `UsageRecord`s in MessagePack.
+    """
+
+    epoch: str
+    at: float
+    records: list[bytes]
+
+
+class Frame(Struct, frozen=True):
+    """A batch in the file, and where the next one begins."""
+
+    batch: Batch
+    end: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Batch).decode
+
+
+class Spool:
+    """Batches in the order in which they were appended; its methods may be called from any thread, and block.
+
+    What an earlier process left is found again, but for a batch that it was about to write. One that the disk has
+    spoilt is passed over; those behind it count.
+
+    Args:
+        folder: DATA_PATH; made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = -1
+        self._head = 0
+        self._end = 0
+        self._turn = threading.Lock()
+        self.cut = 0
+        """Bytes that were found to be no batch, and cut off."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._head == self._end
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._end - self._head
+
+    def open(self) -> None:
+        """Find what an earlier process left; once it is open, nothing happens.
+
+        Raises:
+            OSError: the file cannot be had, or another process has it.
+        """
+        with self._turn:
+            self._open()
+
+    def _open(self) -> None:
+        if self._file >= 0:
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(self._folder / FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file, self._head, self._end = file, 0, os.fstat(file).st_size
+            position = 0
+            while (frame := self._valid_from(position)) is not None:
+                position = frame.end
+            self.cut = self._end - position
+            os.ftruncate(file, position)
+            self._end = position
+        except BaseException:
+            self._file = -1
+            self._head = self._end = 0
+            os.close(file)
+            raise
+
+    def close(self) -> None:
+        """Let go of the file; what waits, stays."""
+        with self._turn:
+            if self._file >= 0:
+                os.close(self._file)
+            self._file = -1
+
+    def append(self, batch: Batch) -> None:
+        """Add a batch; when this returns it is on the disk.
+
+        Raises:
+            OSError: it is not; the file is as it was.
+        """
+        content = _encode(batch)
+        data = HEAD.pack(MAGIC, len(content), zlib.crc32(content)) + content
+        with self._turn:
+            self._open()
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.pwrite(self._file, data[written:], self._end + written)
+                os.fdatasync(self._file)
+            except OSError:
+                os.ftruncate(self._file, self._end)
+                raise
+            self._end += len(data)
+
+    def first(self) -> Frame | None:
+        """The batch that has waited longest; None when nothing waits."""
+        with self._turn:
+            frame = self._valid_from(self._head)
+            if frame is None:
+                self._empty()
+            return frame
+
+    def drop(self, frame: Frame) -> None:
+        """Forget the batch that `first` gave."""
+        with self._turn:
+            self._head = frame.end
+            if self._head >= self._end:
+                self._empty()
+
+    def _empty(self) -> None:
+        self._head = self._end = 0
+        if self._file >= 0:
+            os.ftruncate(self._file, 0)
+
+    def _valid_from(self, position: int) -> Frame | None:
+        """The first whole batch at or behind a position."""
+        while 0 <= position < self._end:
+            magic, length, checksum = HEAD.unpack(os.pread(self._file, HEAD.size, position).ljust(HEAD.size, b"\0"))
+            if magic == MAGIC and length <= MAX_BATCH_BYTES:
+                content = os.pread(self._file, length, position + HEAD.size)
+                if len(content) == length and zlib.crc32(content) == checksum:
+                    return Frame(_decode(content), position + HEAD.size + length)
+            position = self._next_magic(position + 1)
+        return None
+
+    def _next_magic(self, position: int) -> int:
+        """Where the next batch may begin; -1: nowhere."""
+        while position < self._end:
+            part = os.pread(self._file, 2**20, position)
+            if (found := part.find(MAGIC)) >= 0:
+                return position + found
+            if len(part) < len(MAGIC):
+                return -1
+            position += len(part) - len(MAGIC) + 1
+        return -1

@@ -1,0 +1,194 @@
+"""What does the control process do? It publishes keys, keeps the books, answers operators; workers go on without it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import uvloop
+
+from gateway.bookkeeping.books import Bookkeeper
+from gateway.bookkeeping.duty import Duty
+from gateway.bookkeeping.publishing import Publishing
+from gateway.bookkeeping.spool import Spool
+from gateway.catalog.publisher import Publisher
+from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.clock import SystemClock
+from gateway.core.endpoint import Dialect
+from gateway.core.envelope import error_body
+from gateway.core.errors import NotFoundError
+from gateway.database.database import Database
+from gateway.database.errors import DatabaseUnavailableError
+from gateway.observability.log_writer import LogWriter
+from gateway.observability.logs import build_logger
+from gateway.observability.metrics import LOG_LINES_DROPPED, Metrics
+from gateway.server.channel import (
+    CONTROL_FOLDER,
+    ControlAssignment,
+    receive_control_assignment,
+    report_failure,
+    report_ready,
+)
+from gateway.server.control import END_SECS
+from gateway.server.orphan import end_if_orphaned
+from gateway.server.unix import UnixServer
+from gateway.settings import Settings
+from gateway.store.factory import open_store
+
+logger = logging.getLogger("gateway.control")  # by name: this module runs as `__main__`
+
+DRAIN_SECS = 5.0
+"""How long the last records may take on their way; after it they stay in the journal, for the next control process."""
+
+
+class Control:
+    """One control process, wired.
+
+    Args:
+        settings: its generation's.
+        metrics: its page of figures.
+
+    Attributes:
+        application: answers operators, and clients who ask what they used.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._clock = clock = SystemClock()
+        self._folder = settings.limiter_path / CONTROL_FOLDER
+        self._store = open_store(settings, clock)
+        self._database = Database(settings, clock)
+        self._publisher = Publisher(settings.limiter_path / CATALOG_FOLDER, clock)
+        self._publishing = Publishing(self._database, self._publisher, clock, metrics)
+        self._spool = Spool(settings.data_path)
+        self._bookkeeper = Bookkeeper(self._store.accounts, self._database.usage, self._spool, calendar, metrics, clock)
+        self.application: ASGIApp = refuse_all
+
+    async def __aenter__(self) -> Self:
+        await self._store.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
+        with contextlib.suppress(DatabaseUnavailableError):
+            await self._database.close()
+
+    async def on_duty(self, stop: asyncio.Event) -> None:
+        """What one control process of the host does at a time: from the moment when it is its turn until `stop`."""
+        with Duty(self._folder) as duty:
+            if not await done_before(stop, duty.wait(self._clock)):
+                return
+            logger.info("control_on_duty", extra={"pid": os.getpid()})
+            loops = [asyncio.create_task(loop) for loop in (self._publishing.run(), self._bookkeeper.run())]
+            over = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait((*loops, over), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await ended(*loops)
+                over.cancel()
+                self._publisher.close()
+            for loop in loops:
+                if not loop.cancelled():
+                    loop.result()  # a fault of ours: the next process begins anew
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECS):
+                    await self._bookkeeper.drain()
+            self._spool.close()
+
+
+async def done_before(stop: asyncio.Event, task: Coroutine[object, object, None]) -> bool:
+    """Whether the task was done before it was all over; it is cancelled if not."""
+    doing, over = asyncio.create_task(task), asyncio.create_task(stop.wait())
+    await asyncio.wait((doing, over), return_when=asyncio.FIRST_COMPLETED)
+    done = doing.done()
+    await ended(doing, over)
+    if done:
+        doing.result()
+    return done
+
+
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them, and wait for their ends."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def refuse_all(scope: Scope, receive: Receive, send: Send) -> None:
+    """There is no admin API: 404, in OpenAI's envelope."""
+    del scope, receive
+    error = NotFoundError("This gateway has no such path.")
+    body = error_body(error, Dialect.OPENAI, "")
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def calendar(at: float) -> tuple[int, int]:
+    """The day and the month of a time in seconds since 1970."""
+    day = datetime.fromtimestamp(at, UTC)
+    return day.toordinal(), day.year * 12 + day.month - 1
+
+
+def listen_to(channel: socket.socket, stop: asyncio.Event) -> None:
+    """End upon SIGTERM, and when the supervisor has gone."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def hear() -> None:
+        word = b""
+        with contextlib.suppress(ConnectionError):  # it has gone without having read all that we told it
+            word = channel.recv(1)
+        if not word:
+            loop.remove_reader(channel)  # the end of a stream stays readable: without this the loop would spin
+            logger.error("supervisor_died", extra={"pid": os.getpid()})
+            stop.set()
+
+    loop.add_reader(channel, hear)
+
+
+async def serve(assignment: ControlAssignment, channel: socket.socket) -> None:
+    """Do all that a control process does until SIGTERM, or the supervisor's death."""
+    settings: Settings = assignment.settings
+    metrics = Metrics(assignment.page)
+    writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))
+    build_logger(settings, writer)
+    stop = asyncio.Event()
+    listen_to(channel, stop)
+    end_if_orphaned(channel, END_SECS)
+    try:
+        async with Control(settings, metrics) as control:
+            server = UnixServer(control.application, Path(assignment.socket), lambda: report_ready(channel))
+            duty = asyncio.create_task(control.on_duty(stop))
+            serving = asyncio.create_task(server.serve())
+            await asyncio.wait((duty, serving), return_when=asyncio.FIRST_COMPLETED)
+            stop.set()
+            server.should_exit = True
+            await asyncio.gather(duty, serving)
+    finally:
+        writer.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Be the control process: the argument is the inherited descriptor of the channel."""
+    channel = socket.socket(fileno=int(arguments[0]))
+    try:
+        uvloop.run(serve(receive_control_assignment(channel), channel))
+    except EOFError:  # nobody is there to be told
+        return 1
+    except Exception as error:
+        logger.exception("control_failed")
+        report_failure(channel, f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""Who keeps the control process alive? It starts one when the workers serve, and another whenever that dies."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+from gateway.observability import metrics as m
+from gateway.server.channel import FAILED, READY, ControlAssignment, send_control_assignment
+from gateway.server.edition import Companion, Edition
+from gateway.server.estate import Estate
+from gateway.server.keeper import AS_TOLD, BACKOFF_SECS, NOT_STARTED_SECS, STEADY_SECS
+from gateway.server.life import first_words
+from gateway.server.process import ChildProcess
+
+logger = logging.getLogger(__name__)
+
+END_SECS = 10.0
+"""How long a control process may take to write down what it has; then it is killed, and the next one goes on there."""
+
+
+class ControlKeeper:
+    """Keeps the control process of one generation; its life is `run`.
+
+    Workers never wait for it and go on without it: whatever becomes of it is logged and counted, and nothing else.
+
+    Args:
+        estate: what generations share; the control process of the one before is ended when ours serves.
+        edition: what it is made from.
+        companion: of the generation.
+    """
+
+    def __init__(self, estate: Estate, edition: Edition, companion: Companion) -> None:
+        self._estate = estate
+        self._edition = edition
+        self._companion = companion
+        self._over = asyncio.Event()
+        self._process: ChildProcess | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def run(self, serving: asyncio.Future[None]) -> None:
+        """Wait until the workers serve; then keep a control process until `end`."""
+        loop = asyncio.get_running_loop()
+        over = asyncio.ensure_future(self._over.wait())
+        await asyncio.wait((serving, over), return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        quick_deaths = 0
+        while not self._over.is_set() and serving.exception() is None:
+            born = loop.time()
+            how = await self._live()
+            if self._over.is_set() and not how:
+                return
+            quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
+            delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
+            self._estate.figures.count(m.CONTROL_DEATHS)
+            next_one = {} if self._over.is_set() else {"next_in_secs": delay}
+            logger.error("control_died", extra={"how": how or "ended unasked", **next_one})
+            await self._pause(delay)
+
+    def end(self) -> None:
+        """Have it write down what it has and end, and replace it no more."""
+        self._over.set()
+        if self._process is not None and self._deadline is None:
+            self._process.terminate()
+            self._deadline = asyncio.get_running_loop().call_later(END_SECS, self._process.kill)
+
+    async def _live(self) -> str:
+        """Start one, and be there until it has ended; how it did, empty where it was told to."""
+        try:
+            with self._estate.exporter.page() as page, ChildProcess(self._edition.control) as process:
+                self._process = process
+                assignment = ControlAssignment(
+                    self._edition.settings, self._estate.control_socket, page, self._companion.descriptor
+                )
+                with contextlib.suppress(ConnectionError):
+                    send_control_assignment(process.channel, assignment)
+                words = await first_words(process.channel)
+                if words == READY:
+                    self._relieve(process.pid)
+                code = await process.wait()
+        except OSError as error:  # no descriptor, process or memory for it
+            await self._pause(NOT_STARTED_SECS)
+            return f"cannot be started: {error}"
+        finally:
+            self._process = None
+            if self._deadline is not None:
+                self._deadline.cancel()
+        if code in AS_TOLD:
+            return ""
+        if words.startswith(FAILED):
+            return words.removeprefix(FAILED).decode(errors="replace").strip()
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    async def _pause(self, secs: float) -> None:
+        """Wait, or until there is nothing more to do."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(secs):
+                await self._over.wait()
+
+    def _relieve(self, pid: int) -> None:
+        """It serves: the one of the generation before hands over by ending."""
+        logger.info("control_serving", extra={"pid": pid})
+        relieve, self._estate.relieve = self._estate.relieve, self.end
+        if relieve != self.end:
+            relieve()
