@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from gateway.api.endpoints import ENDPOINTS, find
+from gateway.api.endpoints import ADMIN, ENDPOINTS, find
 from gateway.core.endpoint import Access, Dialect, Endpoint, ModelKind
 
 RELAYED = {
@@ -52,13 +52,13 @@ def test_only_probes_and_documentation_are_open() -> None:
     assert {row.path for row in ENDPOINTS if row.access is Access.OPEN} == OPEN
 
 
-def test_own_paths_are_read_only() -> None:
-    assert {row.methods for row in ENDPOINTS if not row.relayed} == {frozenset({"GET", "HEAD"})}
+def test_own_paths_are_read_only_but_for_the_administrators() -> None:
+    assert {row.methods for row in ENDPOINTS if not row.relayed and row is not ADMIN} == {frozenset({"GET", "HEAD"})}
 
 
 @pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: row.path)
 def test_every_row_is_found_by_its_path(row: Endpoint) -> None:
-    assert at(row.path.replace("{id}", "qwen")) is row
+    assert at(row.path.replace("{id}", "qwen").replace("{path}", "v1/keys")) is row
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,18 @@ def test_the_allow_field_lists_the_methods_of_a_path() -> None:
     health = at("/health")
     assert health is not None
     assert health.allow() == (b"allow", b"GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/admin/v1/keys", "/admin/quota/ip:2001:db8::%2F64", "/admin/v1/organizations/org%3Aa%20b", "/admin/openapi.json"],
+)
+def test_names_in_the_administrators_paths_may_hold_anything_escaped(path: str) -> None:
+    assert find("/" + path, path.encode()) is ADMIN
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin", "/admin/", "/admin//v1", "/admin/../v1/models", "/admin/v1/.", "/admin/v1/a b", "/admin/%zz"]
+)
+def test_crooked_paths_are_no_administrators(path: str) -> None:
+    assert find(path, path.encode()) is None
