@@ -17,7 +17,9 @@ RUN /opt/gateway/bin/pip install --no-deps . && /opt/gateway/bin/pip uninstall -
 FROM ${PYTHON_IMAGE}
 # A fixed number, so that the host and Compose can name it; no home and no shell, as nobody logs in.
 RUN groupadd --gid 1001 gateway \
-    && useradd --uid 1001 --gid 1001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway
+    && useradd --uid 1001 --gid 1001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway \
+    # A volume that is mounted here begins as what it covers: the gateway's own, and nobody else's to read.
+    && install --directory --owner=gateway --group=gateway --mode=0700 /data
 COPY --from=build /opt/gateway /opt/gateway
 # Unbuffered, or the last lines before a crash are lost; no bytecode, as the file system is read-only and pip has compiled everything.
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

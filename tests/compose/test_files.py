@@ -81,7 +81,9 @@ def test_without_gpus_nothing_asks_for_one_or_for_models(simulated: dict[str, An
     assert not any("deploy" in service for service in simulated["services"].values())
     assert not any("vllm/" in service["image"] for service in simulated["services"].values())
     assert simulated["services"]["models"]["entrypoint"] == ["true"]
-    assert not any(service.get("volumes") for name, service in simulated["services"].items() if name != "nginx")
+    mounts = {name: service["volumes"] for name, service in simulated["services"].items() if service.get("volumes")}
+    assert mounts.keys() == {"gateway", "nginx"}
+    assert [(mount["type"], mount["target"]) for mount in mounts["gateway"]] == [("volume", "/data")]
     assert "download" not in simulated["networks"]
 
 
