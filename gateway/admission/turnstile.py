@@ -1,5 +1,7 @@
 """When may it start? A bounded, strictly FIFO queue in front of an organization's bounded number of slots."""
 
+from collections.abc import Awaitable
+
 from gateway.admission.settings import AdmissionSettings
 from gateway.core.errors import QueueFullError, QueueTimeoutError
 from gateway.store.errors import NoPlaceError, NoSlotError
@@ -9,8 +11,12 @@ MIN_RETRY_AFTER_SECS = 1.0
 """A slot is held for as long as an answer takes: a sooner retry would mostly meet the same queue."""
 
 
+KEY_PREFIX = "key:"
+"""Keeps a key's slots apart from those of organizations."""
+
+
 class Turnstile:
-    """Hands out the slots of organizations."""
+    """Hands out the slots of organizations and of keys."""
 
     def __init__(self, settings: AdmissionSettings, store: LimiterStore) -> None:
         self._store = store
@@ -20,7 +26,7 @@ class Turnstile:
         self.leave = store.release
         """Gives a grant's slot to whoever waits first: call it in a `finally`, once or more often; it never raises."""
 
-    async def enter(self, organization: str) -> Grant:
+    def enter(self, organization: str) -> Awaitable[Grant]:
         """One slot of the organization, when its turn has come; a cancelled call holds nothing.
 
         Raises:
@@ -28,17 +34,22 @@ class Turnstile:
             QueueTimeoutError: no slot became free in time.
             StoreUnavailableError: it cannot be counted.
         """
+        return self._enter(organization, self._limit)
+
+    def enter_by_key(self, key_id: str, limit: int) -> Awaitable[Grant]:
+        """One of `limit` slots of an API key, as `enter` of an organization's."""
+        return self._enter(KEY_PREFIX + key_id, limit)
+
+    async def _enter(self, name: str, limit: int) -> Grant:
         try:
-            return await self._store.acquire(
-                organization, limit=self._limit, max_queued=self._max_queued, patience=self._patience
-            )
+            return await self._store.acquire(name, limit=limit, max_queued=self._max_queued, patience=self._patience)
         except NoPlaceError:
             raise QueueFullError(
-                f"{self._limit} requests are running and {self._max_queued} are waiting already.",
+                f"{limit} requests are running and {self._max_queued} are waiting already.",
                 retry_after=max(self._patience, MIN_RETRY_AFTER_SECS),
             ) from None
         except NoSlotError:
             raise QueueTimeoutError(
-                f"{self._limit} requests are running and no slot came free for this one within {self._patience:g} s.",
+                f"{limit} requests are running and no slot came free for this one within {self._patience:g} s.",
                 retry_after=max(self._patience, MIN_RETRY_AFTER_SECS),
             ) from None

@@ -38,8 +38,18 @@ class Wishes(Protocol):
         ...
 
     @property
+    def max_tokens(self) -> int | None:
+        """The largest bound stated on each choice's length; None when none is."""
+        ...
+
+    @property
     def n(self) -> int:
         """Choices per prompt."""
+        ...
+
+    @property
+    def prompts(self) -> int:
+        """How many prompts."""
         ...
 
 

@@ -1,6 +1,6 @@
 """What did one request use? The record that is handed from the worker to the ledger, exactly once."""
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
 
 
 class UsageRecord(Struct, frozen=True, array_like=True):
@@ -35,3 +35,10 @@ class UsageRecord(Struct, frozen=True, array_like=True):
     estimated: bool = False
     backend: str = ""
     cached: bool = False
+
+
+encode_usage = msgpack.Encoder().encode
+"""A record's bytes, as the journal holds them."""
+
+decode_usage = msgpack.Decoder(UsageRecord).decode
+"""The record of such bytes. Raises msgspec.MsgspecError."""

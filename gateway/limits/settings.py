@@ -4,7 +4,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from gateway.core.principal import AccountLimits
 from gateway.core.room_settings import RoomSettings
+from gateway.limits.calendar import zone_of
 from gateway.store.protocol import Bucket
 
 LEAST_RATE = 1e-5
@@ -15,6 +17,18 @@ MOST = 1_000_000.0
 """Requests a second, or at once: twenty times what a host can take."""
 
 MOST_WINDOW_SECS = 86_400.0
+
+
+MOST_COUNTED = 10**15
+"""Requests or tokens of a window: what the counters hold with room to spare."""
+
+
+def _known_zone(name: str) -> str:
+    zone_of(name)
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
 
 
 def _slow_or_off(rate: float) -> float:
@@ -59,6 +73,40 @@ class LimitsSettings(RoomSettings):
         le=MOST,
         description="Failed authentications at once from one address before it is answered 429.",
     )
+
+    org_daily_token_limit: int = Field(
+        10_000_000,
+        ge=0,
+        le=MOST_COUNTED,
+        description="Tokens, of prompts and answers, that an organization may use in a day; 0 is no limit.",
+    )
+    org_daily_request_limit: int = Field(
+        100_000, ge=0, le=MOST_COUNTED, description="Requests that an organization may make in a day; 0 is no limit."
+    )
+    org_monthly_token_limit: int = Field(
+        300_000_000, ge=0, le=MOST_COUNTED, description="Tokens that it may use in a calendar month; 0 is no limit."
+    )
+    org_monthly_request_limit: int = Field(
+        0, ge=0, le=MOST_COUNTED, description="Requests that it may make in a calendar month; 0 is no limit."
+    )
+    quota_timezone: Zone = Field(
+        "UTC", description="Time zone whose midnights renew the quotas, such as Europe/Berlin."
+    )
+    max_estimated_tokens: int = Field(
+        1024,
+        ge=1,
+        le=1_000_000,
+        description="Tokens set aside for each choice of an answer whose request states no max_tokens.",
+    )
+
+    def organization_limits(self) -> AccountLimits:
+        """What an organization may use that has no limits of its own."""
+        return AccountLimits(
+            requests_per_day=self.org_daily_request_limit,
+            tokens_per_day=self.org_daily_token_limit,
+            requests_per_month=self.org_monthly_request_limit,
+            tokens_per_month=self.org_monthly_token_limit,
+        )
 
     def request_bucket(self) -> Bucket | None:
         """An organization's bucket: max(RPS_BURST, rate x window) tokens, one at least; None when there is no limit."""

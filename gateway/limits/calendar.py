@@ -1,0 +1,60 @@
+"""Which day and month is it where quotas are counted, and when do they end?"""
+
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway.store.accounts import Windows
+
+MONTHS = 12
+
+
+class Period(NamedTuple):
+    """A day: its windows, and when it and its month end, in seconds since 1970."""
+
+    windows: Windows
+    day_ends: float
+    month_ends: float
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name. Raises ValueError when there is none."""
+    if name == "UTC":
+        return UTC  # which needs no data of the system's
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(f"{name!r} is no time zone that this system knows, as Europe/Berlin is") from None
+
+
+class Calendar:
+    """Days from midnight to midnight, of 23 and of 25 hours where clocks are changed, and calendar months.
+
+    Days are numbered as `date.toordinal` does, months from that of year 0 on.
+    """
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._since = self._until = 0.0
+        self._period = Period(Windows(0, 0), 0.0, 0.0)
+
+    def at(self, wall: float) -> Period:
+        """The day in which that second since 1970 lies."""
+        if not self._since <= wall < self._until:
+            self._look(wall)
+        return self._period
+
+    def say(self, wall: float) -> str:
+        """A moment, as people there read it."""
+        return datetime.fromtimestamp(wall, self._zone).isoformat(sep=" ", timespec="minutes")
+
+    def _look(self, wall: float) -> None:
+        today = datetime.fromtimestamp(wall, self._zone).date()
+        next_month = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
+        self._since = self._midnight(today)
+        self._until = self._midnight(today + timedelta(days=1))
+        windows = Windows(today.toordinal(), today.year * MONTHS + today.month)
+        self._period = Period(windows, self._until, self._midnight(next_month))
+
+    def _midnight(self, day: date) -> float:
+        return datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()

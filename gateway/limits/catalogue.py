@@ -1,0 +1,59 @@
+"""Which limits has an account? A row for each: what it counts, for how long, and what a client is told of it."""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One limit.
+
+    Attributes:
+        field: of `AccountLimits`.
+        unit: what is counted.
+        window: for how long: `minute`, refilled all the time, or the calendar's `day` or `month`.
+    """
+
+    field: str
+    unit: str
+    window: str
+
+
+ROWS = {
+    row.field: row
+    for row in (
+        Row("requests_per_minute", "requests", "minute"),
+        Row("tokens_per_minute", "tokens", "minute"),
+        Row("requests_per_day", "requests", "day"),
+        Row("tokens_per_day", "tokens", "day"),
+        Row("requests_per_month", "requests", "month"),
+        Row("tokens_per_month", "tokens", "month"),
+    )
+}
+
+KEY_ACCOUNT = "key:"
+"""What the accounts of API keys begin with; all others are organizations'."""
+
+
+def owner(account: str) -> str:
+    """Whose limit it is, as the beginning of a sentence."""
+    return "This API key" if account.startswith(KEY_ACCOUNT) else f"The organization {account}"
+
+
+def rate_reached(account: str, row: Row, limit: int) -> str:
+    """Said to who may try again within the minute."""
+    return f"Rate limit reached: {owner(account)} may use {limit} {row.unit} per minute."
+
+
+def too_large(account: str, row: Row, limit: int, tokens: int) -> str:
+    """Said to who asks for more than a whole minute has."""
+    return (
+        f"This request may take {tokens} tokens, and {owner(account)} may use {limit} {row.unit} per minute: "
+        "ask for fewer in max_tokens, or send less."
+    )
+
+
+def quota_used_up(account: str, row: Row, left: int, limit: int, renews: str) -> str:
+    """Said to who must wait for the calendar."""
+    return (
+        f"Quota exceeded: {owner(account)} may use {limit} {row.unit} per {row.window}, of which {left} are left, "
+        f"too few for this request. The quota renews at {renews}."
+    )

@@ -1,0 +1,170 @@
+"""May it use so much? What a request may take is set aside in its accounts, and settled when it has ended."""
+
+from collections.abc import Sequence
+
+from gateway.core.clock import Clock
+from gateway.core.context import RequestContext
+from gateway.core.errors import RateLimitedError
+from gateway.core.usage_record import UsageRecord, encode_usage
+from gateway.limits import catalogue, settlement
+from gateway.limits.allowances import Allowances
+from gateway.limits.calendar import Calendar, Period, zone_of
+from gateway.limits.settings import LimitsSettings
+from gateway.limits.tightest import requests_left, show_requests, show_tokens, tokens_left
+from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Standing, Will
+
+BYTES_PER_TOKEN = 4
+"""Of a body as it comes, JSON included: English text has some four, and what is estimated is settled later."""
+
+MOST_TOKENS = 2**40
+"""No request takes more, whatever it asks for."""
+
+WORKER_DIED = "worker_died"
+
+
+def prompt_estimate(ctx: RequestContext) -> int:
+    """The prompt's tokens, as long as no backend has stated them."""
+    return len(ctx.plan.body) // BYTES_PER_TOKEN if ctx.endpoint.uses_engine else 0
+
+
+class QuotaExceededError(RateLimitedError):
+    """A calendar quota has too little left: no retry helps before it renews."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
+class Quotas:
+    """The limits of keys and organizations.
+
+    Args:
+        settings: what an organization may use by default, and how answers are estimated.
+        accounts: where it is counted.
+        allowances: what who asks may use.
+        clock: for the calendar.
+        journaled: whether usage is recorded for a ledger; where nobody would take the records away, it is not.
+    """
+
+    def __init__(
+        self, settings: LimitsSettings, accounts: Accounts, allowances: Allowances, clock: Clock, *, journaled: bool
+    ) -> None:
+        self._accounts = accounts
+        self._allowances = allowances
+        self._clock = clock
+        self._calendar = Calendar(zone_of(settings.quota_timezone))
+        self._per_choice = settings.max_estimated_tokens
+        self._journaled = journaled
+        bucket = settings.request_bucket()
+        self._bucket_requests = bucket.capacity if bucket is not None else 0.0
+
+    async def reserve(self, ctx: RequestContext) -> Reservation:
+        """Set aside what a planned request may take, and add what is left to its answer's fields.
+
+        Raises:
+            QuotaExceededError: a quota of the calendar has too little left.
+            RateLimitedError: a limit per minute has too little left now.
+            StoreUnavailableError: it cannot be counted.
+        """
+        tokens = prompt = prompt_estimate(ctx)
+        if ctx.endpoint.streams:
+            peeked = ctx.plan.peeked
+            stated = peeked.max_tokens
+            tokens += (self._per_choice if stated is None else stated) * peeked.n * peeked.prompts
+            if not 0 <= tokens <= MOST_TOKENS:
+                tokens = MOST_TOKENS
+        wall = self._clock.wall()
+        period = self._calendar.at(wall)
+        principal = ctx.principal
+        claims = self._allowances.claims(ctx.organization, principal)
+        record = b""
+        if self._journaled:
+            record = encode_usage(
+                UsageRecord(
+                    ctx.request_id,
+                    wall,
+                    ctx.organization,
+                    principal.key_id,
+                    ctx.group,
+                    ctx.endpoint.path,
+                    0,
+                    WORKER_DIED,
+                    prompt,
+                    0,
+                    True,  # noqa: FBT003 -- `estimated`: by its place, at half the cost
+                )
+            )
+        try:
+            reservation = await self._accounts.reserve(
+                claims, tokens=tokens, windows=period.windows, will=Will(prompt, record)
+            )
+        except OverLimitError as over:
+            self._show(ctx, claims, over.standings, period, wall)
+            raise self._refusal(over, claims, tokens, period) from None
+        self._show(ctx, claims, reservation.standings, period, wall)
+        return reservation
+
+    def settle(self, ctx: RequestContext, reservation: Reservation, failure: BaseException | None) -> None:
+        """Put what a request cost in the place of what was reserved for it; never raises.
+
+        Args:
+            ctx: the request, which has ended but for what the error boundary may say of it.
+            reservation: of what was set aside for it.
+            failure: what it has ended with.
+        """
+        usage = ctx.usage
+        if usage is not None and not ctx.cached:
+            requests, prompt, completion, estimated = 1, usage.prompt_tokens, usage.completion_tokens, False
+        else:
+            requests, prompt, completion, estimated = settlement.cost_without_usage(ctx, prompt_estimate(ctx), failure)
+        record = None
+        if requests and self._journaled:
+            status, outcome = settlement.words(ctx, failure)
+            record = encode_usage(
+                UsageRecord(
+                    ctx.request_id,
+                    self._clock.wall(),
+                    ctx.organization,
+                    ctx.principal.key_id,
+                    ctx.group,
+                    ctx.endpoint.path,
+                    status,
+                    outcome,
+                    prompt,
+                    completion,
+                    estimated,
+                    ctx.backend or "",
+                    ctx.cached,
+                )
+            )
+        self._accounts.settle(reservation, requests=requests, tokens=prompt + completion, record=record)
+
+    def _show(
+        self,
+        ctx: RequestContext,
+        claims: Sequence[Claim],
+        standings: Sequence[Standing],
+        period: Period,
+        wall: float,
+    ) -> None:
+        tokens = tokens_left(claims, standings, period, wall)
+        if tokens is not None:
+            show_tokens(tokens, ctx.answer_headers)
+        requests = requests_left(claims, standings, period, wall)
+        if requests is not None and (requests.remaining < self._bucket_requests or not self._bucket_requests):
+            show_requests(requests, ctx.answer_headers)
+
+    def _refusal(
+        self, over: OverLimitError, claims: tuple[Claim, ...], tokens: int, period: Period
+    ) -> RateLimitedError:
+        account, limits = claims[over.claim]
+        row = catalogue.ROWS[over.field]
+        limit: int = getattr(limits, over.field)
+        if row.window == "minute":
+            if over.retry_after is None:
+                return RateLimitedError(catalogue.too_large(account, row, limit, tokens), should_retry=False)
+            return RateLimitedError(catalogue.rate_reached(account, row, limit), retry_after=over.retry_after)
+        used: int = getattr(over.standings[over.claim], f"{row.window}_{row.unit}")
+        renews = self._calendar.say(period.day_ends if row.window == "day" else period.month_ends)
+        return QuotaExceededError(
+            catalogue.quota_used_up(account, row, max(limit - used, 0), limit, renews), should_retry=False
+        )
