@@ -1,4 +1,4 @@
-"""How are worker processes put in a race? Each has a store of its own on one directory, and does what it is told."""
+"""How are worker processes put in a race? Each has a store of its own by its settings, and does what it is told."""
 
 import asyncio
 import itertools
@@ -8,7 +8,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,11 +21,13 @@ from gateway.core.fleet import Backend
 from gateway.routing.policies.round_robin import RoundRobin
 from gateway.store import waiters
 from gateway.store.errors import NoPlaceError, NoSlotError
+from gateway.store.factory import open_store
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, GroupCounts, Seat
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import StoreKind, StoreSettings
 from gateway.store.tree import records_between
+from gateway.store.valkey.store import ValkeyStore
 
 ORGANIZATION = "203.0.113.7"
 PROMPTLY = 30.0
@@ -51,12 +53,22 @@ def settings(directory: Path) -> StoreSettings:
 class Runner:
     """What runs in a worker process: one method per command, its result sent back under the command's number."""
 
-    def __init__(self, pipe: "Connection[Any, Any]", directory: Path) -> None:
+    def __init__(self, pipe: "Connection[Any, Any]", chosen: StoreSettings) -> None:
         self.pipe = pipe
         self.clock = SystemClock()
-        self.store = LmdbStore(settings(directory), self.clock)
+        self.store = open_store(chosen, self.clock)
         self.held: dict[int, Grant] = {}
         self.seats: dict[int, Seat] = {}
+
+    @property
+    def one_host(self) -> LmdbStore:
+        assert isinstance(self.store, LmdbStore)
+        return self.store
+
+    @property
+    def several_hosts(self) -> ValkeyStore:
+        assert isinstance(self.store, ValkeyStore)
+        return self.store
 
     async def run(self) -> None:
         await self.store.open()
@@ -196,6 +208,8 @@ class Runner:
         raise AssertionError
 
     async def figures(self) -> tuple[int, int]:
+        if isinstance(self.store, ValkeyStore):
+            await self.store.refresh()
         counts = self.store.counts()
         return counts.in_flight, counts.queued
 
@@ -206,28 +220,59 @@ class Runner:
 
     async def seat_records(self) -> int:
         """How many records of seats there are, of whatever kind."""
-        return self.store._decide(lambda tree: sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS)))
+        return self.one_host._decide(lambda tree: sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS)))
 
     async def look_no_more(self) -> None:
         """From now on only datagrams wake who waits in this worker."""
-        self.store._timer.cancel()
+        self.one_host._timer.cancel()
         waiters.LOOK_SECS = 3600.0
+
+    async def stay(self, times: int, limit: int, secs: float) -> list[tuple[int, int]]:
+        """That many requests at once, each of which holds its slot for so long; from when to when, in nanoseconds."""
+
+        async def visit() -> tuple[int, int]:
+            grant = await self.store.acquire(ORGANIZATION, limit=limit, max_queued=1000, patience=PROMPTLY)
+            since = self.clock.monotonic()
+            await self.clock.sleep(secs)
+            until = self.clock.monotonic()
+            self.store.release(grant)
+            return int(since * 1e9), int(until * 1e9)
+
+        return await asyncio.gather(*(visit() for _ in range(times)))
+
+    async def known_hosts(self) -> int:
+        return self.several_hosts._fleet.hosts
+
+    async def degraded(self) -> bool:
+        return self.several_hosts.degraded
+
+    async def longest_call(self, secs: float) -> float:
+        """Ask for buckets and slots for so long: the longest time in seconds that one of them took."""
+        longest, ends = 0.0, self.clock.monotonic() + secs
+        while (since := self.clock.monotonic()) < ends:
+            await self.store.take("bucket", Bucket(1000, 1000))
+            taken = self.clock.monotonic()
+            grant = await self.store.acquire("slot", limit=100, max_queued=0, patience=0)
+            self.store.release(grant)
+            longest = max(longest, taken - since, self.clock.monotonic() - taken)
+            await self.clock.sleep(0.001)
+        return longest
 
     async def deafen(self) -> None:
         """From now on no datagram reaches this worker."""
-        self.store._desk._doorbell._path.unlink()
+        self.one_host._desk._doorbell._path.unlink()
 
 
-def live(pipe: "Connection[Any, Any]", directory: Path) -> None:
-    uvloop.run(Runner(pipe, directory).run())
+def live(pipe: "Connection[Any, Any]", chosen: StoreSettings) -> None:
+    uvloop.run(Runner(pipe, chosen).run())
 
 
 class Worker:
     """A worker process as the test sees it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, chosen: StoreSettings) -> None:
         self.pipe, theirs = PROCESSES.Pipe()
-        self.process = PROCESSES.Process(target=live, args=(theirs, directory), daemon=True)
+        self.process = PROCESSES.Process(target=live, args=(theirs, chosen), daemon=True)
         self.process.start()
         theirs.close()
         self.numbers = itertools.count(1)
@@ -257,10 +302,15 @@ class Worker:
         self.process.join()
 
 
+def crew(directory: Path, size: int) -> AbstractContextManager[list[Worker]]:
+    """That many workers on one directory."""
+    return hired([settings(directory)] * size)
+
+
 @contextmanager
-def crew(directory: Path, size: int) -> Iterator[list[Worker]]:
-    """That many workers that have joined; those still alive are killed at the end."""
-    workers = [Worker(directory) for _ in range(size)]
+def hired(chosen: Sequence[StoreSettings]) -> Iterator[list[Worker]]:
+    """Workers with those settings that have joined; those still alive are killed at the end."""
+    workers = [Worker(each) for each in chosen]
     try:
         for worker in workers:
             worker.result(READY)

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.racing import BUSY_SECS, PROMPTLY, STORMING, Worker, crew, most_at_once, until_figures, until_seats
+from tests.store.racing import (
+    BUSY_SECS,
+    PROMPTLY,
+    STORMING,
+    Worker,
+    crew,
+    most_at_once,
+    settings,
+    until_figures,
+    until_seats,
+)
 
 WORKERS = 4
 
@@ -168,7 +178,7 @@ def test_fifty_kills_in_the_midst_of_writing_neither_wedge_nor_corrupt(directory
     with crew(directory, 2) as (witness, other):
         granted = 0
         for _ in range(50):
-            stormer = Worker(directory)
+            stormer = Worker(settings(directory))
             stormer.start("storm")
             stormer.result(STORMING)
             granted += witness.do("take", times=20, capacity=500) + other.do("take", times=20, capacity=500)

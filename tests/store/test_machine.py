@@ -328,6 +328,7 @@ class ValkeyMachine(StoreMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
         self.patch = pytest.MonkeyPatch()
         tell_time_by(self.clock, self.server, self.patch)
+        self.patch.setattr("gateway.store.valkey.store.SETTLE_SECS", 0)  # one after the other joins again at once
         self.workers = []
         for _ in range(WORKERS):
             self.do(self.open_worker())

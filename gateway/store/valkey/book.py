@@ -75,6 +75,8 @@ class Book:
     def __init__(self, waiters: Waiters) -> None:
         self.waiters = waiters
         self.folders: dict[bytes, Folder] = {}
+        self.interruptions = 0
+        """How often places at the server ceased to count: a request that waits compares it."""
         self._wishing: dict[int, Folder] = {}
 
     def folder(self, tag: bytes) -> Folder | None:
@@ -104,6 +106,11 @@ class Book:
         folder.pending.discard(token)
         self._wishing.pop(token, None)
         return folder.held.pop(token, None)
+
+    def interrupt(self) -> None:
+        """Nobody waits at the server any more."""
+        self.interruptions += 1
+        self.waiters.wake_all()
 
     def remove_empty(self) -> list[bytes]:
         """Folders with nothing in them are no more: their tags."""

@@ -106,8 +106,8 @@ class Fleet:
     async def tags(self) -> set[bytes]:
         """Under which tags anybody may have anything."""
         found: set[bytes] = set()
-        for worker in (*self._unchanged, self._session.worker):
-            found.update(await self._session.ask("SMEMBERS", tags_key(worker)))
+        for worker in await self._session.ask("HKEYS", WORKERS[0]):
+            found.update(await self._session.ask("SMEMBERS", tags_key(worker.decode())))
         return found
 
     async def tags_of_ours(self) -> set[bytes]:
@@ -129,7 +129,8 @@ class Fleet:
 
     async def _ask(self, operation: str, worker: str, *words: str | bytes) -> int:
         done, pairs = await self._session.run(self._session.scripts.workers, WORKERS, operation, worker, *words)
-        self._note(zip(pairs[::2], pairs[1::2], strict=True), beaten=operation == "beat")
+        if done:  # a server that does not know us may have forgotten others, too: they are there all the same
+            self._note(zip(pairs[::2], pairs[1::2], strict=True), beaten=operation == "beat")
         return int(done)
 
     def _note(self, workers: Iterable[tuple[bytes, bytes]], *, beaten: bool) -> None:

@@ -128,9 +128,9 @@ class Requests:
             folder.pending.discard(token)
 
     async def _wait(self, folder: Folder, token: int, patience: float) -> float:
-        times = self._session.times
+        interruptions = self._book.interruptions
         waited = await self._waiters.wait(token, patience)
-        if token not in folder.held and self._session.times != times:
+        if token not in folder.held and self._book.interruptions != interruptions:
             raise LostError("lost while it waited")
         return waited
 

@@ -30,8 +30,6 @@ class Session:
     ) -> None:
         self.worker = worker
         self.scripts = Scripts()
-        self.times = 0
-        """How often a connection was lost: a request that waits compares it to tell whether its place still counts."""
         self._address = address
         self._patience = patience
         self._on_heard = on_heard
@@ -121,7 +119,6 @@ class Session:
     def _lost(self, why: str) -> None:
         if self._connection is not None:
             self._connection = None
-            self.times += 1
             self._on_lost(why)
 
 

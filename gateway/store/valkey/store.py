@@ -127,7 +127,7 @@ class ValkeyStore:
             try:
                 if self.degraded:
                     grant.waited += await self._host.slot(held, max_queued, left)
-                    self._enter(LINE + record_name(key), grant.token, held)
+                    self._note(LINE + record_name(key), grant.token, held)
                 else:
                     grant.waited += await self._requests.slot(grant.token, held, max_queued, left)
             except (LostError, MovedError):
@@ -159,7 +159,7 @@ class ValkeyStore:
                 if self.degraded:
                     seat.backend, waited = await self._host.seat(held, candidates, max_queued, left)
                     held.backend = record_name(seat.backend)
-                    self._enter(SEATS + record_name(group), seat.token, held)
+                    self._note(SEATS + record_name(group), seat.token, held)
                 else:
                     seat.backend, waited = await self._requests.seat(seat.token, held, usable, max_queued, left)
             except (LostError, MovedError):
@@ -227,6 +227,10 @@ class ValkeyStore:
 
     async def _join(self, *, settle: bool) -> None:
         await self._session.open(CONNECT_SECS)
+        await self._enter(settle=settle)
+
+    async def _enter(self, *, settle: bool) -> None:
+        """Be one of the workers, say what runs here, and let the server decide when the others have done so, too."""
         await self._fleet.join()
         await self._agree(self._book.folders.values())
         for _ in range(int(SETTLE_SECS / BEAT_SECS) if settle else 0):
@@ -241,9 +245,8 @@ class ValkeyStore:
 
     async def _beat(self) -> None:
         if not await self._fleet.beat():
-            log.warning("limits_entered_anew", extra={"server": str(self._address)})
-            await self._fleet.join()
-            await self._agree(self._book.folders.values())
+            self._degrade("it does not know this worker any more")
+            await self._enter(settle=True)
         empty = self._book.remove_empty()
         self._requests.forget(empty)
         self._round += 1
@@ -271,7 +274,7 @@ class ValkeyStore:
                 found.append(GroupCounts(tag[len(SEATS) :].decode("utf-8", "replace"), queued, taken))
         self._seats_counted = tuple(found)
 
-    def _enter(self, tag: bytes, token: int, held: Held) -> None:
+    def _note(self, tag: bytes, token: int, held: Held) -> None:
         """What the host's own store gave is in the book, from which the server learns of it."""
         self._requests.enter(tag).held[token] = held
 
@@ -288,12 +291,12 @@ class ValkeyStore:
             return
         if not self.degraded:
             self._degrade(why)
-        self._waiters.wake_all()
 
     def _degrade(self, why: str) -> None:
         self.degraded = True
         self.outages += 1
         self._host.begin(self._fleet.hosts)
+        self._book.interrupt()
         log.error("limits_not_shared", extra={"server": str(self._address), "why": why, "hosts": self._fleet.hosts})
 
     def _refuse_if_closed(self) -> None:
