@@ -134,7 +134,7 @@ async def refuse_all(scope: Scope, receive: Receive, send: Send) -> None:
 def calendar(at: float) -> tuple[int, int]:
     """The day and the month of a time in seconds since 1970."""
     day = datetime.fromtimestamp(at, UTC)
-    return day.toordinal(), day.year * 12 + day.month - 1
+    return day.toordinal(), day.year * 12 + day.month
 
 
 def listen_to(channel: socket.socket, stop: asyncio.Event) -> None:

@@ -1,0 +1,167 @@
+"""Each record is booked once, whatever is away or breaks off in between."""
+
+import asyncio
+import resource
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.bookkeeping import books as module
+from gateway.bookkeeping.spool import Batch
+from gateway.core.clock import SystemClock
+from gateway.core.usage_record import UsageRecord
+from tests.bookkeeping.conftest import MONTH, ORGANIZATION, TODAY, WINDOWS, Books, calendar
+
+pytestmark = pytest.mark.anyio
+
+
+class Locked:
+    """Somebody else writes into the SQLite file, and does not end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = sqlite3.connect(folder / "data" / "gateway.db", isolation_level=None)
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.execute("ROLLBACK")
+        self._connection.close()
+
+
+async def left(books: Books) -> None:
+    """Bookings that were given up have ended."""
+    if books.keeper._late:
+        await asyncio.wait(books.keeper._late)
+
+
+async def test_what_was_used_stands_in_the_ledger_and_no_longer_in_the_journal(books: Books) -> None:
+    await books.use(7, tokens=3)
+    assert not await books.keeper.collect()
+    assert (await books.booked(), await books.waiting()) == (7, 0)
+    assert books.figure("written") == 7
+    [line] = await books.database.usage.report(by="key", first=TODAY, last=TODAY)
+    assert line.prompt_tokens == 21
+
+
+async def test_a_full_batch_is_followed_by_another_one_at_once(books: Books) -> None:
+    await books.use(module.BATCH + 1)
+    assert await books.keeper.collect()
+    assert await books.booked() == module.BATCH
+    await books.keeper.drain()
+    assert await books.booked() == module.BATCH + 1
+
+
+async def test_what_was_booked_and_not_forgotten_is_booked_once(books: Books) -> None:
+    await books.use(3)
+    entries = await books.accounts.journal(10)
+    await books.keeper._book(Batch(books.accounts.epoch(), 0.0, [content for _, content in entries]))
+    await books.keeper.collect()
+    assert (await books.booked(), await books.waiting()) == (3, 0)
+    assert books.figure("written") == 3
+
+
+async def test_while_the_database_is_busy_records_wait_on_the_disk_and_arrive_once(
+    books: Books, tmp_path: Path
+) -> None:
+    with Locked(tmp_path):
+        await books.use(4)
+        await books.keeper.collect()
+        assert await books.waiting() == 0
+        assert not books.spool.empty
+        await books.use(2)
+        await books.keeper.collect()
+        assert await books.waiting() == 0
+        assert await books.booked() == 0
+    await left(books)
+    while await books.keeper.replay():
+        pass
+    assert books.spool.empty
+    assert await books.booked() == 6
+    assert (books.figure("spooled"), books.figure("written")) == (6, 6)
+
+
+async def test_while_something_waits_nothing_overtakes_it(books: Books) -> None:
+    books.spool.append(Batch(books.accounts.epoch(), 0.0, []))
+    await books.use(1)
+    await books.keeper.collect()
+    assert (await books.waiting(), await books.booked()) == (0, 0)
+    assert await books.keeper.replay()
+    assert await books.keeper.replay()
+    assert await books.booked() == 1
+
+
+async def test_with_neither_database_nor_disk_records_stay_in_the_journal(books: Books, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    await books.use(5)
+    with Locked(tmp_path):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            assert not await books.keeper.collect()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert await books.waiting() == 5
+    await left(books)
+    await books.keeper.collect()
+    assert (await books.waiting(), await books.booked()) == (0, 5)
+
+
+async def test_a_record_that_no_database_takes_holds_up_no_other(books: Books) -> None:
+    await books.use(1)
+    beyond = UsageRecord("beyond", 1e9, ORGANIZATION, "key1", "chat", prompt_tokens=2**63)
+    await books.use(content=msgspec.msgpack.encode(beyond))
+    await books.use(content=b"no record at all")
+    await books.use(1)
+    await books.keeper.collect()
+    assert (await books.booked(), await books.waiting()) == (2, 0)
+    assert (books.figure("written"), books.figure("lost")) == (2, 2)
+
+
+async def test_what_an_earlier_life_of_the_counters_has_used_counts_again(books: Books) -> None:
+    records = [UsageRecord(f"before-{n}", 1e9, ORGANIZATION, "key1", "chat", prompt_tokens=10) for n in range(4)]
+    await books.database.usage.write(records, "an earlier epoch", calendar)
+    assert await books.keeper.restore()
+    await books.use(1, tokens=5)
+    for account in (ORGANIZATION, "key:key1"):
+        standing = await books.accounts.standing(account, WINDOWS)
+        ours = account == ORGANIZATION
+        assert (standing.day_requests, standing.month_requests) == (4 + ours, 4 + ours)
+        assert standing.day_tokens == 40 + 5 * ours
+
+
+async def test_what_this_life_has_used_counts_once(books: Books) -> None:
+    await books.use(3, tokens=2)
+    await books.keeper.collect()
+    assert await books.keeper.restore()
+    standing = await books.accounts.standing(ORGANIZATION, WINDOWS)
+    assert (standing.day_requests, standing.month_tokens) == (3, 6)
+
+
+async def test_nothing_is_restored_before_what_waits_on_the_disk_is_booked(books: Books) -> None:
+    record = UsageRecord("before", 1e9, ORGANIZATION, "", "chat", prompt_tokens=10)
+    books.spool.append(Batch("an earlier epoch", 0.0, [msgspec.msgpack.encode(record)]))
+    assert not await books.keeper.restore()
+    assert await books.keeper.replay()
+    assert await books.keeper.restore()
+    assert (await books.accounts.standing(ORGANIZATION, WINDOWS)).month_tokens == 10
+
+
+async def test_what_is_over_its_time_is_forgotten(books: Books) -> None:
+    await books.database.usage.write([UsageRecord("old", 1e9, ORGANIZATION)], "epoch", lambda _: (1, 1))
+    assert await books.keeper.prune()
+    assert not await books.keeper.prune()
+    assert not await books.database.usage.report(by="day", first=0, last=TODAY)
+    assert MONTH
+
+
+async def test_it_runs_until_it_is_ended(books: Books) -> None:
+    running = asyncio.create_task(books.keeper.run())
+    await books.use(3)
+    async with asyncio.timeout(30):
+        while await books.booked() < 3:
+            await SystemClock().sleep(0.01)
+    running.cancel()
+    await asyncio.wait({running})
+    assert running.cancelled()
