@@ -37,8 +37,8 @@ FOREIGN = (
         "NGINX_OPERATORS",
         "127.0.0.1 ::1",
         "Addresses or networks, separated by blanks, to which nginx shows /metrics, as nginx sees them: its own "
-        "container by default; the Docker host is EDGE_SUBNET's first address (10.199.0.1). /admin is reserved for "
-        "them too: there is nothing yet.",
+        "container by default; the Docker host is EDGE_SUBNET's first address (10.199.0.1). /admin, the admin "
+        "API, is for them alone too.",
     ),
     Foreign(
         "NGINX_CONNECTIONS_PER_ADDRESS", "1000", "Requests in flight per client address (IPv6: per /64); over it 429."

@@ -221,6 +221,13 @@ def load(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:  #
     return settings
 
 
+def stated(*wanted: str, env_file: Path = Path(".env")) -> dict[str, str]:
+    """What the environment, else `env_file`, says of some settings, unchecked: for commands that need no others."""
+    file_values, _ = _read_env_file(env_file)
+    above = {name: value for name, value in _environment().items() if not is_link(name, value)}
+    return {name: value for name, value in {**file_values, **above}.items() if name in wanted}
+
+
 def _place(details: ErrorDetails) -> int:
     """Where the setting at fault stands in the list; what concerns several comes last."""
     return names().index(str(details["loc"][0]).upper()) if details["loc"] else len(names())

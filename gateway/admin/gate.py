@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,7 +10,6 @@ from typing import Any
 
 import msgspec
 import orjson
-import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -36,7 +36,7 @@ PRINCIPAL_HEADER = b"x-gateway-principal"
 BEARER = "bearer "
 CLIENTS_PATH = "/v1/usage"
 
-log = structlog.get_logger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class Gate:
             if begun:
                 raise
             if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                log.exception("admin_failed", path=scope["path"])
+                logger.exception("admin_failed", extra={"path": scope["path"]})
             await refuse(failure, send)
 
     def _admit(self, path: str, fields: Fields) -> dict[str, Any]:

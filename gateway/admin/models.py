@@ -41,7 +41,7 @@ class ModelRoutes:
 
     async def create_model(self, wishes: NewModel, actor: Actor, response: Response) -> Model:
         """Offer a model beside those of the settings; it is asked for as soon as it has a backend."""
-        for name in (wishes.id, wishes.model, *wishes.settings.aliases):
+        for name in (wishes.id, *wishes.settings.aliases):
             if taken := self._fixed_by_name(name):
                 raise StaticError(
                     f"`{name}` is a name of {taken.group.name}, which is set by {taken.source}.", param="id"
@@ -50,7 +50,7 @@ class ModelRoutes:
             alias=wishes.id,
             kind=wishes.kind.value,
             model=wishes.model,
-            settings=wishes.settings.model_dump(mode="json", exclude_unset=True),
+            settings=wishes.settings.kept(),
         )
         made = await self._models.create(row, actor=actor)
         response.headers["location"] = f"{PREFIX}/{made.alias}"

@@ -8,7 +8,7 @@ from gateway.admin.names import BackendName, ModelName
 from gateway.admin.schemas.common import Moment, Taken
 from gateway.upstream.address import Address
 
-MOST_WEIGHT = 1_000
+MOST_WEIGHT = 100
 
 
 def _address(url: str) -> str:

@@ -27,9 +27,15 @@ class ModelOptions(Taken):
     )
     system_prompt_prefix: str = Field(default="", max_length=MAX_PREFIX, description="Before the first message.")
     reasoning: dict[str, JsonValue] = Field(default={}, max_length=50, description="How the model is to think.")
-    tool_call_parser: Text | None = Field(default=None, description="vLLM's name of it; null: the family's own.")
+    tool_call_parser: Text | None = Field(
+        default=None, description="vLLM's name of it; null: that of the model's family; empty: it calls no tools."
+    )
     fallback: ModelName | None = Field(default=None, description="The model that answers while this one cannot.")
     policy: Balancing | None = Field(default=None, description="How its backends take turns.")
+
+    def kept(self) -> dict[str, Any]:
+        """What was stated, as the fields of a `core.model_card.ModelCard`, which have these names."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 class ModelWishes(Taken):
@@ -44,7 +50,7 @@ class ModelWishes(Taken):
         if "model" in self.model_fields_set:
             fields["model"] = self.model
         if "settings" in self.model_fields_set:
-            fields["settings"] = self.settings.model_dump(mode="json", exclude_unset=True)
+            fields["settings"] = self.settings.kept()
         return fields
 
 
