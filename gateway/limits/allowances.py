@@ -25,10 +25,10 @@ class Organizations(Protocol):
 
 
 class Allowances:
-    """Who may use what: the settings' limits for every organization that the catalog says nothing else of."""
+    """Who may use what: the settings' limits (`default`) for every organization that the catalog says nothing of."""
 
     def __init__(self, settings: LimitsSettings, catalog: Organizations | None) -> None:
-        self._default = settings.organization_limits()
+        self.default = settings.organization_limits()
         self._catalog = catalog
         self._version = 0
         self._claims: dict[tuple[str, str], tuple[Claim, ...]] = {}
@@ -52,7 +52,7 @@ class Allowances:
                 own = self._catalog.organization(organization)
             except CatalogUnavailableError:
                 known = False
-        claims: tuple[Claim, ...] = (Claim(organization, self._default if own is None else own),)
+        claims: tuple[Claim, ...] = (Claim(organization, self.default if own is None else own),)
         if principal.key_id:
             claims += (Claim(KEY_ACCOUNT + principal.key_id, principal.limits),)
         if known:

@@ -10,8 +10,8 @@ from gateway.limits import catalogue, settlement
 from gateway.limits.allowances import Allowances
 from gateway.limits.calendar import Calendar, Period, zone_of
 from gateway.limits.settings import LimitsSettings
-from gateway.limits.tightest import requests_left, show_requests, show_tokens, tokens_left
-from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Standing, Will
+from gateway.limits.tightest import Display
+from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Will
 
 BYTES_PER_TOKEN = 4
 """Of a body as it comes, JSON included: English text has some four, and what is estimated is settled later."""
@@ -55,7 +55,7 @@ class Quotas:
         self._per_choice = settings.max_estimated_tokens
         self._journaled = journaled
         bucket = settings.request_bucket()
-        self._bucket_requests = bucket.capacity if bucket is not None else 0.0
+        self._display = Display(allowances.default, 0.0 if bucket is None else bucket.capacity)
 
     async def reserve(self, ctx: RequestContext) -> Reservation:
         """Set aside what a planned request may take, and add what is left to its answer's fields.
@@ -98,9 +98,9 @@ class Quotas:
                 claims, tokens=tokens, windows=period.windows, will=Will(prompt, record)
             )
         except OverLimitError as over:
-            self._show(ctx, claims, over.standings, period, wall)
+            self._display.show(ctx.answer_headers, claims, over.standings, (wall, period))
             raise self._refusal(over, claims, tokens, period) from None
-        self._show(ctx, claims, reservation.standings, period, wall)
+        self._display.show(ctx.answer_headers, claims, reservation.standings, (wall, period))
         return reservation
 
     def settle(self, ctx: RequestContext, reservation: Reservation, failure: BaseException | None) -> None:
@@ -138,24 +138,7 @@ class Quotas:
             )
         self._accounts.settle(reservation, requests=requests, tokens=prompt + completion, record=record)
 
-    def _show(
-        self,
-        ctx: RequestContext,
-        claims: Sequence[Claim],
-        standings: Sequence[Standing],
-        period: Period,
-        wall: float,
-    ) -> None:
-        tokens = tokens_left(claims, standings, period, wall)
-        if tokens is not None:
-            show_tokens(tokens, ctx.answer_headers)
-        requests = requests_left(claims, standings, period, wall)
-        if requests is not None and (requests.remaining < self._bucket_requests or not self._bucket_requests):
-            show_requests(requests, ctx.answer_headers)
-
-    def _refusal(
-        self, over: OverLimitError, claims: tuple[Claim, ...], tokens: int, period: Period
-    ) -> RateLimitedError:
+    def _refusal(self, over: OverLimitError, claims: Sequence[Claim], tokens: int, period: Period) -> RateLimitedError:
         account, limits = claims[over.claim]
         row = catalogue.ROWS[over.field]
         limit: int = getattr(limits, over.field)

@@ -1,9 +1,11 @@
 """What is left of the limits, in the fields of an answer? Of several limits the one that will be reached first."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.core.asgi import Headers
+from gateway.core.principal import AccountLimits
 from gateway.limits.calendar import Period
 from gateway.limits.token_bucket import duration
 from gateway.store.accounts import Claim, Standing
@@ -11,7 +13,11 @@ from gateway.store.accounts import Claim, Standing
 MINUTE_SECS = 60.0
 
 REMAINING_REQUESTS = b"x-ratelimit-remaining-requests"
-"""Of the organization's bucket, which is taken from before: see `token_bucket.RateLimiter`."""
+"""Of the organization's bucket it is there already, between its limit and its reset: see `token_bucket.RateLimiter`."""
+
+
+When = tuple[float, Period]
+"""Now, in seconds since 1970, and the day in which that is."""
 
 
 class Left(NamedTuple):
@@ -20,6 +26,56 @@ class Left(NamedTuple):
     remaining: int
     limit: int
     reset: float
+
+
+class Display:
+    """Puts what is left of the limits into the fields of answers.
+
+    Args:
+        default: the limits of organizations that have none of their own.
+        bucket: how many requests the organization's bucket can have left, which the fields show already; 0: none.
+    """
+
+    def __init__(self, default: AccountLimits, bucket: float) -> None:
+        self._bucket = bucket
+        limits_of_days = AccountLimits(
+            0, 0, default.requests_per_day, default.tokens_per_day, 0, default.tokens_per_month
+        )
+        usual = default == limits_of_days and default.tokens_per_day > 0 and default.tokens_per_month > 0
+        self._usual = default if usual else None
+        self._requests = default.requests_per_day or math.inf
+        self._limit = (b"x-ratelimit-limit-tokens", b"%d" % default.tokens_per_day)
+        self._reset = (b"", b"")
+        self._second = 0.0
+
+    def show(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
+        """Add the tightest limit of tokens, and that of requests where it is tighter than the bucket's.
+
+        Nearly all who ask have the default limits, and nearly always the day's are the tightest.
+        """
+        limits = claims[0][1]
+        if limits is self._usual and len(claims) == 1:
+            standing = standings[0]
+            left = limits.tokens_per_day - standing.day_tokens
+            requests = self._requests - standing.day_requests
+            if 0 <= left <= limits.tokens_per_month - standing.month_tokens and requests >= self._bucket > 0:
+                second = when[0] // 1
+                if second != self._second:
+                    self._second = second
+                    self._reset = (b"x-ratelimit-reset-tokens", duration(when[1].day_ends - second))
+                headers += (self._limit, (b"x-ratelimit-remaining-tokens", b"%d" % left), self._reset)
+                return
+        self._show_all(headers, claims, standings, when)
+
+    def _show_all(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
+        """The same for any limits."""
+        wall, period = when
+        tokens = tokens_left(claims, standings, period, wall // 1)
+        if tokens is not None:
+            show_tokens(tokens, headers)
+        requests = requests_left(claims, standings, period, wall // 1)
+        if requests is not None and not 0 < self._bucket <= requests.remaining:
+            show_requests(requests, headers)
 
 
 def tokens_left(claims: Sequence[Claim], standings: Sequence[Standing], period: Period, wall: float) -> Left | None:
@@ -71,12 +127,12 @@ def show_tokens(left: Left, headers: Headers) -> None:
 
 def show_requests(left: Left, headers: Headers) -> None:
     """Show what is left of requests, where it is less than what an answer's fields say already."""
-    for name, value in headers:
-        if name == REMAINING_REQUESTS and int(value) <= left.remaining:
-            return
-    headers[:] = [
-        field for field in headers if not (field[0].startswith(b"x-ratelimit-") and field[0].endswith(b"-requests"))
-    ]
+    for place, (name, value) in enumerate(headers):
+        if name == REMAINING_REQUESTS:
+            if int(value) <= left.remaining:
+                return
+            del headers[place - 1 : place + 2]
+            break
     headers += (
         (b"x-ratelimit-limit-requests", b"%d" % left.limit),
         (REMAINING_REQUESTS, b"%d" % left.remaining),

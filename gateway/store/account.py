@@ -28,6 +28,10 @@ nanoseconds of the monotonic clock. `RESTORED_...`: the window to which an earli
 RECORD = struct.Struct("=10q")
 NOTHING = (0,) * 10
 """Of an account that is not known: full buckets, and any window is its first."""
+NO_RECORD = RECORD.pack(*NOTHING)
+
+_unpack = RECORD.unpack
+_pack = RECORD.pack
 
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
@@ -39,43 +43,91 @@ MOST = 2**62
 Key = TypeVar("Key")
 
 
-def turn(state: State, windows: Windows) -> None:
-    """Bring an account into the windows of now, which are others than it counted in.
+def turn(state: State, windows: Windows) -> bool:
+    """Bring an account into the windows of now, if it counted in others; whether that changed it.
 
     What counts in one that has ended is forgotten. One that lies ahead by no more than one is held: another worker
     saw midnight a moment ago, or the clock was set back over it, and that fills no quota again. If it lies further
     ahead, the clock was wrong; what was used then counts in the window of now.
     """
+    changed = False
     for place, window in ((DAY, windows.day), (MONTH, windows.month)):
         if window > state[place]:
             state[place : place + 3] = window, 0, 0
+            changed = True
         elif window < state[place] - 1:
             state[place] = window
+            changed = True
+    return changed
 
 
-def charge(state: State, limits: AccountLimits, tokens: int, windows: Windows, now: int) -> bool:
-    """Count one request and `tokens` tokens; False when that passes a limit, and then `state` is to be dropped."""
-    if state[DAY] != windows[0] or state[MONTH] != windows[1]:
-        turn(state, windows)
-    state[DAY_REQUESTS] += 1
-    state[MONTH_REQUESTS] += 1
-    state[DAY_TOKENS] += tokens
-    state[MONTH_TOKENS] += tokens
+Charged = tuple[bytes, Windows, Standing]
+"""The record of an account in which one more request counts, the windows in which it does, and what others may know."""
+
+
+def charge(record: bytes | None, limits: AccountLimits, tokens: int, windows: Windows, now: int) -> Charged | None:
+    """Count one request and `tokens` tokens in the account of that record; None when that passes a limit."""
+    if record is None:
+        record = NO_RECORD
+    (
+        requests_full,
+        tokens_full,
+        day,
+        day_requests,
+        day_tokens,
+        month,
+        month_requests,
+        month_tokens,
+        restored_day,
+        restored_month,
+    ) = _unpack(record)
+    if day != windows[0] or month != windows[1]:
+        state = list(_unpack(record))
+        if turn(state, windows):
+            return charge(_pack(*state), limits, tokens, windows, now)
+        windows = Windows(day, month)  # they lie ahead
+    day_requests += 1
+    month_requests += 1
+    day_tokens += tokens
+    month_tokens += tokens
     if (
-        (state[DAY_TOKENS] > limits.tokens_per_day > 0)
-        or (state[DAY_REQUESTS] > limits.requests_per_day > 0)
-        or (state[MONTH_TOKENS] > limits.tokens_per_month > 0)
-        or (state[MONTH_REQUESTS] > limits.requests_per_month > 0)
+        (day_tokens > limits.tokens_per_day > 0)
+        or (day_requests > limits.requests_per_day > 0)
+        or (month_tokens > limits.tokens_per_month > 0)
+        or (month_requests > limits.requests_per_month > 0)
     ):
-        return False
+        return None
     if limits.requests_per_minute:
-        state[REQUESTS_FULL] = max(state[REQUESTS_FULL], now) + MINUTE_NS // limits.requests_per_minute
-        if state[REQUESTS_FULL] - now > MINUTE_NS:
-            return False
+        requests_full = max(requests_full, now) + MINUTE_NS // limits.requests_per_minute
+        if requests_full - now > MINUTE_NS:
+            return None
     if limits.tokens_per_minute:
-        state[TOKENS_FULL] = max(state[TOKENS_FULL], now) + tokens * MINUTE_NS // limits.tokens_per_minute
-        return state[TOKENS_FULL] - now <= MINUTE_NS
-    return True
+        tokens_full = max(tokens_full, now) + tokens * MINUTE_NS // limits.tokens_per_minute
+        if tokens_full - now > MINUTE_NS:
+            return None
+    return (
+        _pack(
+            requests_full,
+            tokens_full,
+            day,
+            day_requests,
+            day_tokens,
+            month,
+            month_requests,
+            month_tokens,
+            restored_day,
+            restored_month,
+        ),
+        windows,
+        Standing(
+            (requests_full - now) / SECOND_NS if requests_full > now else 0.0,
+            (tokens_full - now) / SECOND_NS if tokens_full > now else 0.0,
+            day_requests,
+            day_tokens,
+            month_requests,
+            month_tokens,
+        ),
+    )
 
 
 def refusal(

@@ -45,7 +45,7 @@ class Standing(Struct, frozen=True, gc=False):  # made per request: a NamedTuple
     month_tokens: int = 0
 
 
-class Will(NamedTuple):
+class Will(Struct, frozen=True, array_like=True, gc=False):
     """What is booked if the worker dies before it settles: one request, so many tokens, and this record of it."""
 
     tokens: int
@@ -55,7 +55,8 @@ class Will(NamedTuple):
 class Reservation(Struct, eq=False, gc=False):
     """What a running request has set aside, until it is settled; `token` is unique in its worker.
 
-    `windows` are those that each claim was counted in, which the caller's may differ from for the clock's sake.
+    `windows` are those that each claim was counted in, which the caller's may differ from for the clock's sake. The
+    last three are what it cost, as `Accounts.settle` was told, until that is written down.
     """
 
     token: int
@@ -64,6 +65,9 @@ class Reservation(Struct, eq=False, gc=False):
     windows: Sequence[Windows]
     standings: Sequence[Standing]
     settled: bool = False
+    requests: int = 0
+    spent: int = 0
+    record: bytes | None = None
 
 
 class OverLimitError(Exception):

@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from gateway.core.principal import AccountLimits
 from gateway.store import account
-from gateway.store.account import DAY, MONTH, NOTHING, RECORD, State
+from gateway.store.account import NOTHING, RECORD, State
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
 from gateway.store.records import (
     ACCOUNT,
@@ -32,17 +30,15 @@ EPOCH_BYTES = 8
 
 
 class Held(Struct, frozen=True, array_like=True, gc=False):
-    """A reservation as it stands in the tree, for whoever finds it there when its worker is gone.
+    """A reservation as it stands in the tree, for whoever finds it there when its worker is gone."""
 
-    `accounts` are their records' keys, the windows in which it counts, and the limits, for the minute's buckets.
-    """
-
-    accounts: list[tuple[bytes, Windows, AccountLimits]]
+    claims: Sequence[Claim]
+    windows: Sequence[Windows]
     tokens: int
     will: Will
 
 
-class Asked(NamedTuple):
+class Asked(Struct, frozen=True, gc=False):
     """What a request wants to set aside; `now` is in nanoseconds of the monotonic clock."""
 
     token: int
@@ -53,16 +49,8 @@ class Asked(NamedTuple):
     now: int
 
 
-class Closing(NamedTuple):
-    """A request that has ended and is still to be written down: see `Accounts.settle`."""
-
-    reservation: Reservation
-    requests: int
-    tokens: int
-    record: bytes | None
-
-
-Closings = Sequence[Closing]
+Closings = Sequence[Reservation]
+"""Of requests that have ended, with what they cost."""
 
 NO_BOOKS = bytes(COUNTS.size)
 
@@ -74,54 +62,64 @@ def reserve(
     tree: Tree, worker: int, closings: Closings, asked: Asked, shelf: "AccountShelf"
 ) -> Reservation | OverLimitError:
     """Settle what has ended, then count in all accounts that are asked for, or say why not: that leaves no trace."""
-    token, claims, tokens, windows, will, now = asked
+    now, tokens, claims = asked.now, asked.tokens, asked.claims
     if closings:
         settle(tree, worker, closings, now)
-    accounts = []
+    counted = []
     standings = []
+    before: list[tuple[bytes, bytes | None]] = []
     for name, limits in claims:
         key = ACCOUNT + record_name(name)
         value = tree.get(key)
-        state = list(RECORD.unpack(value) if value else NOTHING)
-        if not account.charge(state, limits, tokens, windows, now):
+        charged = account.charge(value, limits, tokens, asked.windows, now)
+        if charged is None:
+            undo(tree, before)
             return refused(tree, asked)
-        accounts.append((key, state, limits, value is None))
-        standings.append(account.standing(state, now))
-    held = []
-    counted = []
-    for key, state, limits, new in accounts:
-        if new:
-            shelf.make_room(tree, windows, now)
-        tree.put(key, RECORD.pack(*state))
-        counts_in = Windows(state[DAY], state[MONTH])
-        counted.append(counts_in)
-        held.append((key, counts_in, limits))
-    tree.put(RESERVATION + PAIR.pack(worker, token), _encode(Held(held, tokens, will)))
-    return Reservation(token, claims, tokens, counted, standings)
+        if value is None:
+            shelf.make_room(tree, asked.windows, now)
+        record, windows, standing = charged
+        tree.put(key, record)
+        before.append((key, value))
+        counted.append(windows)
+        standings.append(standing)
+    tree.put(RESERVATION + PAIR.pack(worker, asked.token), _encode(Held(claims, counted, tokens, asked.will)))
+    return Reservation(asked.token, claims, tokens, counted, standings)
+
+
+def undo(tree: Tree, before: Sequence[tuple[bytes, bytes | None]]) -> None:
+    """Put accounts back as they were."""
+    for key, value in before:
+        if value is not None:
+            tree.put(key, value)
+        else:
+            tree.delete(key)
+            add_account(tree, -1)
 
 
 def refused(tree: Tree, asked: Asked) -> OverLimitError:
     """Which limit stands in the way, and how all the accounts stand."""
-    states = [list(read(tree, ACCOUNT + record_name(name)) or NOTHING) for name, _ in asked.claims]
+    states = [read(tree, ACCOUNT + record_name(name)) or list(NOTHING) for name, _ in asked.claims]
     return account.over_limit(states, asked.claims, asked.tokens, asked.windows, asked.now)
 
 
 def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
     """Write down what requests of a worker cost; one that was booked without it, as a dead worker's, stays so."""
     written = []
-    for reservation, requests, tokens, record in closings:
+    for reservation in closings:
         pair = PAIR.pack(worker, reservation.token)
         if not tree.delete(RESERVATION + pair):
             continue
-        reserved = reservation.tokens
-        if tokens != reserved or not requests:
+        reserved, requests = reservation.tokens, reservation.requests
+        more = reservation.spent - reserved
+        if more or not requests:
             for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
                 key = ACCOUNT + record_name(name)
-                state = read(tree, key) or opened(tree, windows, reserved)
-                account.settle(state, windows, limits, tokens - reserved, requests, now)
+                value = tree.get(key)
+                state = list(RECORD.unpack(value)) if value else opened(tree, windows, reserved)
+                account.settle(state, windows, limits, more, requests, now)
                 tree.put(key, RECORD.pack(*state))
-        if record is not None:
-            written.append((JOURNAL + pair, record))
+        if reservation.record is not None:
+            written.append((JOURNAL + pair, reservation.record))
     if written:
         write(tree, written)
 
@@ -131,10 +129,11 @@ def book(tree: Tree, key: bytes, value: bytes) -> None:
     held = _decode(value)
     will = held.will
     tree.delete(key)
-    for name, windows, limits in held.accounts:
-        state = read(tree, name) or opened(tree, windows, held.tokens)
+    for (name, limits), windows in zip(held.claims, held.windows, strict=True):
+        account_key = ACCOUNT + record_name(name)
+        state = read(tree, account_key) or opened(tree, windows, held.tokens)
         account.settle(state, windows, limits, will.tokens - held.tokens, 1, 0)
-        tree.put(name, RECORD.pack(*state))
+        tree.put(account_key, RECORD.pack(*state))
     write(tree, [(JOURNAL + key[len(RESERVATION) :], will.record)])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.core.clock import Clock
 from gateway.store import booking
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
-from gateway.store.booking import Asked, Closing
+from gateway.store.booking import Asked
 from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 
@@ -23,11 +23,12 @@ class LmdbAccounts:
 
     def __init__(self, desk: Desk, clock: Clock, most: int) -> None:
         self._desk = desk
+        self._reserve = booking.reserve
         self._decide = desk.decide
         self._clock = clock
         self._shelf = booking.AccountShelf(most)
         self._tokens = itertools.count(1)
-        self._closings: list[Closing] = []
+        self._closings: list[Reservation] = []
         self._awaited = False
         self._epoch = ""
 
@@ -56,7 +57,8 @@ class LmdbAccounts:
         if reservation.settled:
             return
         reservation.settled = True
-        self._closings.append(Closing(reservation, requests, tokens, record))
+        reservation.requests, reservation.spent, reservation.record = requests, tokens, record
+        self._closings.append(reservation)
         if not self._awaited:
             self._awaited = True
             self._loop.call_later(SETTLE_SECS, self._write)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.core.clock import Clock
 from gateway.store import account as arithmetic
-from gateway.store.account import DAY, MONTH, NOTHING, State
+from gateway.store.account import NO_RECORD, RECORD, State
 from gateway.store.accounts import Claim, JournalCounts, Reservation, Standing, Will, Windows
 from gateway.store.records import JOURNAL, NUMBER
 from gateway.store.settings import EVICTION_SAMPLE
@@ -21,7 +21,7 @@ class MemoryAccounts:
     def __init__(self, clock: Clock, most: int, journal_bytes: int) -> None:
         self._clock = clock
         self._most = most
-        self._accounts: OrderedDict[str, State] = OrderedDict()  # least recently used first
+        self._accounts: OrderedDict[str, bytes] = OrderedDict()  # least recently used first
         self._journal: dict[bytes, bytes] = {}
         self._most_bytes = journal_bytes
         self._size = self._lost = 0
@@ -32,17 +32,18 @@ class MemoryAccounts:
         """See `Accounts.reserve`; nobody reads a will here."""
         del will
         now = self._now()
-        states = [list(self._accounts.get(name, NOTHING)) for name, _ in claims]
-        for (_, limits), state in zip(claims, states, strict=True):
-            if not arithmetic.charge(state, limits, tokens, windows, now):
-                known = [list(self._accounts.get(name, NOTHING)) for name, _ in claims]
-                raise arithmetic.over_limit(known, claims, tokens, windows, now)
-        for (name, _), state in zip(claims, states, strict=True):
-            self._accounts[name] = state
+        charged = []
+        for name, limits in claims:
+            one = arithmetic.charge(self._accounts.get(name), limits, tokens, windows, now)
+            if one is None:
+                states = [self._state(name) for name, _ in claims]
+                raise arithmetic.over_limit(states, claims, tokens, windows, now)
+            charged.append(one)
+        for (name, _), (record, _, _) in zip(claims, charged, strict=True):
+            self._accounts[name] = record
             self._accounts.move_to_end(name)
         self._evict(windows, now)
-        counted = [Windows(state[DAY], state[MONTH]) for state in states]
-        standings = [arithmetic.standing(state, now) for state in states]
+        counted, standings = [one[1] for one in charged], [one[2] for one in charged]
         return Reservation(next(self._tokens), claims, tokens, counted, standings)
 
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
@@ -52,8 +53,9 @@ class MemoryAccounts:
         reservation.settled = True
         reserved = reservation.tokens
         for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
-            state = self._accounts.setdefault(name, arithmetic.forgotten(windows, reserved))
+            state = self._state(name) if name in self._accounts else arithmetic.forgotten(windows, reserved)
             arithmetic.settle(state, windows, limits, tokens - reserved, requests, self._now())
+            self._accounts[name] = RECORD.pack(*state)
         if record is None:
             return
         key = JOURNAL + NUMBER.pack(reservation.token)
@@ -77,13 +79,15 @@ class MemoryAccounts:
 
     async def standing(self, account: str, windows: Windows) -> Standing:
         """See `Accounts.standing`."""
-        state = list(self._accounts.get(account, NOTHING))
+        state = self._state(account)
         arithmetic.turn(state, windows)
         return arithmetic.standing(state, self._now())
 
     async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
         """See `Accounts.restore`."""
-        arithmetic.restore(self._accounts.setdefault(account, list(NOTHING)), windows, day, month)
+        state = self._state(account)
+        arithmetic.restore(state, windows, day, month)
+        self._accounts[account] = RECORD.pack(*state)
 
     def journal_counts(self) -> JournalCounts:
         """See `Accounts.journal_counts`."""
@@ -93,12 +97,15 @@ class MemoryAccounts:
         """See `Accounts.epoch`."""
         return self._epoch
 
+    def _state(self, name: str) -> State:
+        return list(RECORD.unpack(self._accounts.get(name, NO_RECORD)))
+
     def _now(self) -> int:
         return int(self._clock.monotonic() * NS)
 
     def _evict(self, windows: Windows, now: int) -> None:
         """Forget others where there are too many; the least recently used are looked at."""
         if len(self._accounts) > self._most:
-            sample = itertools.islice(self._accounts.items(), EVICTION_SAMPLE)
+            sample = [(name, self._state(name)) for name in itertools.islice(self._accounts, EVICTION_SAMPLE)]
             for name in arithmetic.choose_victims(sample, windows, now):
                 del self._accounts[name]
