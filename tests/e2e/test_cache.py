@@ -175,7 +175,9 @@ def test_a_client_may_ask_for_an_answer_of_its_own(gateway: Gateway, fleet: Flee
     with gateway.client() as client:
 
         def ask(control: str) -> str | None:
-            return client.post(PATH, json=body(), headers={"cache-control": control}).headers.get("x-gateway-cache")
+            answer = client.post(PATH, json=body(), headers={"cache-control": control})
+            found: str | None = answer.headers.get("x-gateway-cache")
+            return found
 
         assert [ask("no-store"), ask("no-store"), ask("")] == [None, None, "miss"]
         assert [ask("no-cache"), ask("no-store"), ask("max-age=0")] == ["miss", None, "hit"]
