@@ -28,14 +28,14 @@ class AdminSettings(RoomSettings):
 
     @field_validator("admin_api_key", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
+    def _split_administrators(cls, value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
     @field_validator("admin_api_key")
     @classmethod
-    def _keys(cls, keys: list[SecretStr]) -> list[SecretStr]:
+    def _administrators(cls, keys: list[SecretStr]) -> list[SecretStr]:
         for key in keys:
             refuse_unfit(key.get_secret_value(), "ADMIN_API_KEY")
             if len(key.get_secret_value()) < MIN_LENGTH:
@@ -46,7 +46,7 @@ class AdminSettings(RoomSettings):
 
     @field_validator("gateway_url")
     @classmethod
-    def _url(cls, value: str) -> str:
+    def _where(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("GATEWAY_URL must begin with http:// or https://")
         return value.rstrip("/")
