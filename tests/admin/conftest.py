@@ -20,7 +20,7 @@ __all__ = ["migrated_postgres", "migrated_sqlite", "postgres", "postgres_setting
 
 
 @pytest.fixture
-def server(settings: DatabaseSettings) -> Iterator[AdminServer]:  # noqa: F811 -- a fixture of that name
+def server(settings: DatabaseSettings) -> Iterator[AdminServer]:
     with AdminServer(settings) as running:
         yield running
 

@@ -90,7 +90,7 @@ class Ruling:
     """The settings that the admin API reads."""
 
     admin_api_key: list[SecretStr] = field(default_factory=lambda: [SecretStr(ADMIN_KEY), SecretStr(OTHER_ADMIN_KEY)])
-    key_hash_secret: SecretStr = SecretStr("5f3c0b7e9d1a4e6688b2d4f0a1c3e5975f3c0b7e9d1a4e66")
+    key_hash_secret: SecretStr = field(default_factory=lambda: SecretStr("5f3c0b7e9d1a4e6688b2d4f0a1c3e5975f3c0b7e"))
     max_rps_per_ip: float = 50.0
     rps_burst: float = 100.0
     max_inflight_per_ip: int = 120
