@@ -54,7 +54,7 @@ class Server:
         ends = time.monotonic() + PROMPTLY
         while True:
             try:
-                assert self.ask("PING") == b"PONG"
+                self.ask("PING")  # whatever it answers
             except OSError:
                 assert time.monotonic() < ends, (self._folder / "log").read_text()
                 assert self._process.poll() is None, (self._folder / "log").read_text()
