@@ -8,28 +8,27 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import uvloop
 
+from gateway.admin.app import build_admin
 from gateway.bookkeeping.books import Bookkeeper
 from gateway.bookkeeping.duty import Duty
 from gateway.bookkeeping.publishing import Publishing
 from gateway.bookkeeping.spool import Spool
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
-from gateway.core.asgi import ASGIApp, Receive, Scope, Send
+from gateway.core.asgi import ASGIApp
 from gateway.core.clock import SystemClock
-from gateway.core.endpoint import Dialect
-from gateway.core.envelope import error_body
-from gateway.core.errors import NotFoundError
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
+from gateway.limits.calendar import Calendar, zone_of
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
 from gateway.observability.metrics import LOG_LINES_DROPPED, Metrics
+from gateway.oversight import Oversight
 from gateway.server.channel import (
     CONTROL_FOLDER,
     ControlAssignment,
@@ -55,12 +54,13 @@ class Control:
     Args:
         settings: its generation's.
         metrics: its page of figures.
+        board: the descriptor of its generation's board; None: there is none.
 
     Attributes:
         application: answers operators, and clients who ask what they used.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, board: int | None) -> None:
         self._clock = clock = SystemClock()
         self._folder = settings.limiter_path / CONTROL_FOLDER
         self._store = open_store(settings, clock)
@@ -68,8 +68,17 @@ class Control:
         self._publisher = Publisher(settings.limiter_path / CATALOG_FOLDER, clock)
         self._publishing = Publishing(self._database, self._publisher, clock, metrics)
         self._spool = Spool(settings.data_path)
-        self._bookkeeper = Bookkeeper(self._store.accounts, self._database.usage, self._spool, calendar, metrics, clock)
-        self.application: ASGIApp = refuse_all
+        calendar = Calendar(zone_of(settings.quota_timezone))
+        self._bookkeeper = Bookkeeper(
+            self._store.accounts,
+            self._database.usage,
+            self._spool,
+            lambda at: calendar.at(at).windows,
+            metrics,
+            clock,
+        )
+        live = Oversight(settings, self._store, board, calendar, metrics, clock)
+        self.application: ASGIApp = build_admin(self._database, settings, live, clock)
 
     async def __aenter__(self) -> Self:
         await self._store.open()
@@ -121,22 +130,6 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.wait(tasks)
 
 
-async def refuse_all(scope: Scope, receive: Receive, send: Send) -> None:
-    """There is no admin API: 404, in OpenAI's envelope."""
-    del scope, receive
-    error = NotFoundError("This gateway has no such path.")
-    body = error_body(error, Dialect.OPENAI, "")
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def calendar(at: float) -> tuple[int, int]:
-    """The day and the month of a time in seconds since 1970."""
-    day = datetime.fromtimestamp(at, UTC)
-    return day.toordinal(), day.year * 12 + day.month
-
-
 def listen_to(channel: socket.socket, stop: asyncio.Event) -> None:
     """End upon SIGTERM, and when the supervisor has gone."""
     loop = asyncio.get_running_loop()
@@ -164,7 +157,7 @@ async def serve(assignment: ControlAssignment, channel: socket.socket) -> None:
     listen_to(channel, stop)
     end_if_orphaned(channel, END_SECS)
     try:
-        async with Control(settings, metrics) as control:
+        async with Control(settings, metrics, assignment.board) as control:
             server = UnixServer(control.application, Path(assignment.socket), lambda: report_ready(channel))
             duty = asyncio.create_task(control.on_duty(stop))
             serving = asyncio.create_task(server.serve())
