@@ -86,8 +86,7 @@ def test_who_has_no_key_or_a_wrong_one_is_told_so(gateway: Run) -> None:
     assert without.stderr == "gateway: ADMIN_API_KEY holds a placeholder, in the environment or in .env here\n"
     wrong = gateway("keys", "list", ADMIN_API_KEY="wrong-0123456789abcdef")
     assert wrong.returncode == 1
-    assert wrong.stderr == "gateway: The admin key is missing or wrong: send it as X-Admin-Key.
-"
+    assert wrong.stderr == "gateway: The admin key is missing or wrong: send it as X-Admin-Key.\n"
 
 
 def test_a_gateway_that_does_not_answer_is_3(gateway: Run) -> None:
