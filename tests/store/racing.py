@@ -243,6 +243,14 @@ class Runner:
     async def known_hosts(self) -> int:
         return self.several_hosts._fleet.hosts
 
+    async def beat_no_more(self) -> None:
+        """From now on only messages wake who waits in this worker, and it is dead for other hosts in a while."""
+        self.several_hosts._living.cancel()
+
+    async def hear_no_more(self) -> None:
+        """From now on no message reaches this worker."""
+        self.several_hosts._session._on_heard = lambda _token, _backend: None
+
     async def degraded(self) -> bool:
         return self.several_hosts.degraded
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -81,9 +82,18 @@ async def test_a_server_that_stands_still_is_given_up_once(server: Server, heard
 
 async def test_a_loop_that_was_held_up_finds_its_replies_before_it_misses_them(server: Server, heard: Heard) -> None:
     connection = await connected(server, heard, patience=0.02)
+    loop = asyncio.get_running_loop()
     asked = connection.ask("PING")
-    asyncio.get_running_loop().call_soon(partial(subprocess.run, ["sleep", "0.1"], check=True))
-    assert await asked == b"PONG"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def hold_up() -> None:  # as another connection's bytes do: timers are due before the loop reads again
+            loop.remove_reader(ours)
+            subprocess.run(["sleep", "0.1"], check=True)
+
+        loop.add_reader(ours, hold_up)
+        theirs.send(b"x")
+        assert await asked == b"PONG"
     connection.close()
 
 

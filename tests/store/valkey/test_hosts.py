@@ -76,6 +76,27 @@ def test_slots_go_to_whoever_came_first_on_whichever_host(server: Server, direct
         assert [worker.result(number) for worker, number in waiting] == list(range(12))
 
 
+def test_a_message_wakes_whoever_got_the_slot(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 1, 1) as ((holder,), (waiter,)):
+        (held,) = hold(holder, 1, 1)
+        waiter.do("beat_no_more")
+        waiting = waiter.start("hold", limit=1, patience=10 * PROMPTLY)
+        until_figures(holder, (1, 1))
+        holder.do("free", token=held)
+        assert isinstance(waiter.result(waiting), int)
+
+
+def test_a_lost_message_delays_a_slot_and_does_not_lose_it(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 1, 1) as ((holder,), (waiter,)):
+        (held,) = hold(holder, 1, 1)
+        waiter.do("hear_no_more")
+        waiting = waiter.start("hold", limit=1, patience=10 * PROMPTLY)
+        until_figures(holder, (1, 1))
+        holder.do("free", token=held)
+        waiter.do("free", token=waiter.result(waiting))
+        until_figures(holder, (0, 0))
+
+
 def test_the_slots_of_a_killed_worker_are_free_within_two_seconds(server: Server, directory: Path) -> None:
     with hosts(server, directory, 2, 1) as ((killed, _), (other,)):
         hold(killed, 3, 3)
