@@ -1,8 +1,11 @@
 """Which scripts decide, and which keys does each name? All keys of one script stand in one slot of a cluster."""
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
+
+from gateway.store.records import REMEMBERED_NAMES
 
 FOLDER = Path(__file__).parent
 
@@ -47,6 +50,7 @@ class Scripts:
         return self.bucket, self.line, self.seats, self.workers
 
 
+@functools.lru_cache(maxsize=REMEMBERED_NAMES)
 def bucket_keys(name: bytes) -> tuple[bytes, ...]:
     """Of one organization's bucket; it shares the slot of its line."""
     return (LAYOUT + b"{" + LINE + name + b"}:bucket",)
@@ -62,6 +66,7 @@ def tags_key(worker: str) -> bytes:
     return LAYOUT + b"{worker:" + worker.encode() + b"}:tags"
 
 
+@functools.lru_cache(maxsize=REMEMBERED_NAMES)
 def keys_of(tag: bytes) -> tuple[bytes, ...]:
     """The keys of a line or a group of seats, which its tag keeps together."""
     parts = LINE_PARTS if tag.startswith(LINE) else SEATS_PARTS
