@@ -273,6 +273,7 @@ def _settings(url: str, folder: Path, *, access_log: bool) -> Settings:
         "log_format": "json",
         "max_rps_per_ip": 100_000,
         "rps_burst": 100_000,
+        "org_daily_request_limit": 1_000_000,  # further away than the bucket's, as by default
         "backend_probe_interval_secs": NEVER_SECS,
     }
     return load(None, **given)

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -275,12 +275,16 @@ def live(pipe: "Connection[Any, Any]", chosen: StoreSettings) -> None:
     uvloop.run(Runner(pipe, chosen).run())
 
 
+Life = Callable[["Connection[Any, Any]", StoreSettings], None]
+"""What a worker process does, from its start to its end."""
+
+
 class Worker:
     """A worker process as the test sees it."""
 
-    def __init__(self, chosen: StoreSettings) -> None:
+    def __init__(self, chosen: StoreSettings, life: "Life" = live) -> None:
         self.pipe, theirs = PROCESSES.Pipe()
-        self.process = PROCESSES.Process(target=live, args=(theirs, chosen), daemon=True)
+        self.process = PROCESSES.Process(target=life, args=(theirs, chosen), daemon=True)
         self.process.start()
         theirs.close()
         self.numbers = itertools.count(1)

@@ -1,0 +1,42 @@
+"""Four processes, one quota: exactly as many run as it has room for, and no kill leaks or books anything twice."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.store.racing import STORMING
+from tests.store.spending import COST, WILL, spenders
+
+WORKERS = 4
+KILLED = 2
+
+
+def test_of_a_hundred_requests_for_the_last_seven_of_a_quota_seven_run(directory: Path) -> None:
+    with spenders(directory, WORKERS) as workers:
+        assert workers[0].do("ask", times=93, limit=100) == 93
+        races = [(worker, worker.start("ask", times=25, limit=100)) for worker in workers]
+        assert sum(worker.result(race) for worker, race in races) == 7
+        for worker in workers:
+            worker.do("figures")  # which writes down what has ended
+        assert workers[0].do("figures") == (100, 100 * COST, 100, 100)
+
+
+@pytest.mark.parametrize("chance", range(3))
+def test_what_killed_processes_ran_is_booked_once_and_nothing_leaks(directory: Path, chance: int) -> None:
+    del chance
+    with spenders(directory, WORKERS) as workers:
+        for worker in workers[:KILLED]:
+            worker.start("storm")
+            worker.result(STORMING)
+        ran = workers[-1].do("ask", times=200, limit=0)
+        for worker in workers[:KILLED]:
+            worker.kill()
+        survivor = workers[-1]
+        while True:  # until the dead are buried: pytest's time-out ends it
+            requests, tokens, records, different = survivor.do("figures")
+            if not survivor.do("reservations"):
+                break
+        requests, tokens, records, different = survivor.do("figures")
+        assert requests == records == different > ran
+        died = survivor.do("died")
+        assert tokens == (requests - died) * COST + died * WILL
