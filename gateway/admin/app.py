@@ -1,6 +1,7 @@
 """What answers `/admin/...` and `/v1/usage`? A FastAPI application behind a gate, for the control process."""
 
 import hashlib
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Response
@@ -8,6 +9,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from gateway.admin.asking import House, Ruled
 from gateway.admin.audit import AuditRoutes
@@ -51,13 +53,6 @@ def build_admin(database: Database, settings: Ruled, live: Live, clock: Clock) -
         live: the running gateway.
         clock: its wall clock dates what expires.
     """
-    app = build_routes(House(database, settings, live, clock))
-    keys = [hashlib.sha256(key.get_secret_value().encode()).digest() for key in settings.admin_api_key]
-    return Gate(private(app), keys)
-
-
-def build_routes(house: House) -> FastAPI:
-    """All paths; failures are raised."""
     app = _Bare(
         title=TITLE,
         docs_url=None,
@@ -67,6 +62,15 @@ def build_routes(house: House) -> FastAPI:
         generate_unique_id_function=_operation_id,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
+    routers = [*routers_of(House(database, settings, live, clock)), _document_router(app)]
+    for router in routers:
+        app.include_router(router)
+    keys = [hashlib.sha256(key.get_secret_value().encode()).digest() for key in settings.admin_api_key]
+    return Gate(private(app, [route for router in routers for route in router.routes]), keys)
+
+
+def routers_of(house: House) -> list[APIRouter]:
+    """All paths but the document's; failures are raised."""
     quotas, fleet = Quotas(house), Fleet(house.live, house.database.backends)
     rooms = (
         KeyRoutes(house),
@@ -78,13 +82,10 @@ def build_routes(house: House) -> FastAPI:
         RunningRoutes(house, fleet),
         AuditRoutes(house),
     )
-    for room in rooms:
-        app.include_router(room.router())
-    app.include_router(_document_router(app))
-    return app
+    return [room.router() for room in rooms]
 
 
-def private(app: FastAPI) -> ASGIApp:
+def private(app: FastAPI, routes: Sequence[BaseRoute]) -> ASGIApp:
     """The application, whose answers nobody may keep, and whose 405 names all methods of the path."""
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,17 +98,17 @@ def private(app: FastAPI) -> ASGIApp:
             await app(scope, receive, sealed)
         except HTTPException as error:
             if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-                error.headers = {"Allow": ", ".join(methods_of(app, scope["path"]))}
+                error.headers = {"Allow": ", ".join(methods_of(routes, scope["path"]))}
             raise
 
     return answered
 
 
-def methods_of(app: FastAPI, path: str) -> list[str]:
+def methods_of(routes: Sequence[BaseRoute], path: str) -> list[str]:
     """The methods of a path; FastAPI itself knows those of the first route alone."""
     found = {
         method
-        for route in app.routes
+        for route in routes
         if isinstance(route, APIRoute) and route.path_regex.match(path)
         for method in route.methods or ()
     }

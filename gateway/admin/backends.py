@@ -9,7 +9,7 @@ from gateway.admin.asking import Actor, House
 from gateway.admin.errors import StaticError
 from gateway.admin.fleet import Fleet
 from gateway.admin.names import BackendName
-from gateway.admin.paging import After, Limit, Page, merged, page_of
+from gateway.admin.paging import After, Limit, Page, behind, page_of
 from gateway.admin.schemas.backends import Backend, BackendWishes, NewBackend
 from gateway.admin.versions import IfMatch, state_version, unchanged
 from gateway.core.errors import BadRequestError
@@ -55,10 +55,10 @@ class BackendRoutes:
         return await self._shown(made, response)
 
     async def list_backends(self, limit: Limit = 100, after: After = "") -> Page[Backend]:
-        """All backends, by name: the settings' own, and those that were made here."""
-        kept = await self._fleet.kept(await self._backends.list(after=after, most=limit + 1))
-        fixed = await self._fleet.fixed()
-        return page_of(merged(fixed, kept, after, _id), limit, _itself, _id)
+        """All backends: the settings' own, then those that were made here, by name."""
+        fixed, last = behind(await self._fleet.fixed(), after, _id)
+        kept = await self._fleet.kept(await self._backends.list(after=last, most=limit + 1))
+        return page_of([*fixed, *kept], limit, _itself, _id)
 
     async def read_backend(self, backend_id: BackendName, response: Response) -> Backend:
         """One backend."""

@@ -9,7 +9,7 @@ from gateway.admin.asking import Actor, House
 from gateway.admin.errors import StaticError
 from gateway.admin.live import Fixed
 from gateway.admin.names import ModelName
-from gateway.admin.paging import After, Limit, Page, merged, page_of
+from gateway.admin.paging import After, Limit, Page, behind, page_of
 from gateway.admin.schemas.models import Model, ModelWishes, NewModel, shown, shown_fixed
 from gateway.admin.versions import IfMatch, state_version, unchanged
 from gateway.database.errors import ConflictError
@@ -57,10 +57,10 @@ class ModelRoutes:
         return self._shown(made, response)
 
     async def list_models(self, limit: Limit = 100, after: After = "") -> Page[Model]:
-        """All models, by name: the settings' groups, and those that were made here."""
-        kept = [shown(row) for row in await self._models.list(after=after, most=limit + 1)]
-        fixed = [shown_fixed(*one) for one in self._live.fixed()]
-        return page_of(merged(fixed, kept, after, _id), limit, _itself, _id)
+        """All models: the settings' groups, then those that were made here, by name."""
+        fixed, last = behind([shown_fixed(*one) for one in self._live.fixed()], after, _id)
+        kept = [shown(row) for row in await self._models.list(after=last, most=limit + 1)]
+        return page_of([*fixed, *kept], limit, _itself, _id)
 
     async def read_model(self, model_id: ModelName, response: Response) -> Model:
         """One model, by the name under which it is listed."""

@@ -1,6 +1,6 @@
 """How are long lists given? In pages as OpenAI's are: the last id of one is where the next begins."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, Literal, TypeVar
 
 from fastapi import Query
@@ -39,6 +39,13 @@ def page_of(found: Sequence[Item], limit: int, show: Callable[[Item], Shown], na
     return Page(data=[show(one) for one in kept], has_more=len(found) > limit, last_id=name(kept[-1]) if kept else None)
 
 
-def merged(fixed: Iterable[Item], kept: Sequence[Item], after: str, name: Name[Item]) -> list[Item]:
-    """What stands in the settings and what the database has, in the order of names, behind `after`."""
-    return sorted([*(one for one in fixed if name(one) > after), *kept], key=name)
+def behind(fixed: Sequence[Item], after: str, name: Name[Item]) -> tuple[list[Item], str]:
+    """What of the settings' own a page has, and behind which name it goes on with what the database has.
+
+    The settings' own come first, in their order: two lists cannot be merged by name, as each database sorts by its own
+    rules.
+    """
+    names = [name(one) for one in fixed]
+    if after in names:
+        return list(fixed[names.index(after) + 1 :]), ""
+    return ([], after) if after else (list(fixed), "")

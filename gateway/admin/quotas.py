@@ -1,18 +1,19 @@
 """What is left of each organization's limits?"""
 
-from datetime import date
-
 from fastapi import APIRouter
 
 from gateway.admin.asking import House
 from gateway.admin.live import Window
 from gateway.admin.names import OrganizationId
-from gateway.admin.paging import After, Limit, Page, page_of
-from gateway.admin.reports import Reports, Span
+from gateway.admin.paging import After, Limit, Page
+from gateway.admin.reports import UNNAMED, Reports, Span
 from gateway.admin.schemas.common import limits_of, moment
 from gateway.admin.schemas.usage import Quota, Standing
 from gateway.database.errors import NoSuchRecordError
 from gateway.database.rows import Organization
+
+OWN, USED = "own", "used"
+"""What a page ended with: organizations that have an entry, or those that do not."""
 
 
 class Quotas:
@@ -24,16 +25,23 @@ class Quotas:
 
     async def of(self, name: str) -> Quota:
         """How one stands."""
+        return await self.as_in(await self.entry(name) or Organization(name=name))
+
+    async def entry(self, name: str) -> Organization | None:
+        """What an organization has of its own; None: nothing."""
         try:
-            row = await self._organizations.get(name)
+            return await self._organizations.get(name)
         except NoSuchRecordError:
-            row = Organization(name=name)
+            return None
+
+    async def as_in(self, row: Organization) -> Quota:
+        """How one stands whose entry is known."""
         limits = row.limits or self._live.defaults()
         return Quota(
-            organization=name,
+            organization=row.name,
             source="defaults" if row.limits is None else "own",
             limits=limits_of(limits),
-            standings=[standing_of(window) for window in await self._live.standing(name, limits)],
+            standings=[standing_of(window) for window in await self._live.standing(row.name, limits)],
         )
 
 
@@ -54,14 +62,21 @@ class QuotaRoutes:
         return router
 
     async def list_quotas(self, limit: Limit = 100, after: After = "") -> Page[Quota]:
-        """Organizations that have limits of their own, or have used anything this month, by name."""
-        today: date = self._live.today()
+        """Organizations with an entry of their own, then the others that have used anything this month, by name."""
+        kind, _, name = after.partition("/")
+        rows = [] if kind == USED else await self._organizations.list(after=name, most=limit)
+        found = [await self._quotas.as_in(row) for row in rows]
+        if len(rows) == limit:
+            return Page(data=found, has_more=True, last_id=f"{OWN}/{rows[-1].name}")
+        room = limit - len(rows)
+        today = self._live.today()
         month = Span(today.replace(day=1), today)
-        used = await self._reports.lines(by="organization", span=month, after=after, most=limit + 1)
-        own = await self._organizations.list(after=after, most=limit + 1)
-        names = sorted({*(line.heading for line in used), *(row.name for row in own)} - {""})[: limit + 1]
-        found = [await self._quotas.of(name) for name in names]
-        return page_of(found, limit, _itself, lambda quota: quota.organization)
+        start = name if kind == USED else UNNAMED
+        used = await self._reports.lines(by="organization", span=month, after=start, most=room + 1)
+        others = [Organization(name=line.heading) for line in used[:room]]
+        found += [await self._quotas.as_in(row) for row in others if await self._quotas.entry(row.name) is None]
+        last = f"{USED}/{used[:room][-1].heading}" if used else f"{OWN}/{rows[-1].name}" if rows else None
+        return Page(data=found, has_more=len(used) > room, last_id=last)
 
     async def read_quota(self, organization: OrganizationId) -> Quota:
         """One organization; `192.0.2.7` means `ip:192.0.2.7`."""
@@ -79,7 +94,3 @@ def standing_of(window: Window) -> Standing:
             "resets_at": moment(window.resets_at),
         }
     )
-
-
-def _itself(quota: Quota) -> Quota:
-    return quota

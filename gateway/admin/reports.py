@@ -1,5 +1,6 @@
 """How is the ledger read? Reports over whole days of the operator's calendar, by page."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Annotated, NamedTuple
@@ -18,11 +19,14 @@ MAX_DAYS = 1100
 """Three years: USAGE_DAILY_RETENTION_DAYS keeps no more by default."""
 EARLIEST = date(2000, 1, 1)
 LATEST = date(9000, 1, 1)
+ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+UNNAMED = " "
+"""Stands for an empty heading where a page begins: sorts behind it, and before any other."""
 
 
 def _iso(value: object) -> object:
     """Dates as `2026-11-21` alone: a number would be taken for seconds since 1970."""
-    if not isinstance(value, str) or len(value) != len("2026-11-21"):
+    if not isinstance(value, str) or not ISO.fullmatch(value):
         raise ValueError("must be a date like 2026-11-21")
     return value
 
@@ -97,7 +101,7 @@ class Reports:
                 yield line
             if len(page) < MAX_PAGE:
                 return
-            after = page[-1].heading
+            after = cursor_of(page[-1])
 
     def _cursor(self, by: By, after: str) -> str:
         if by != "day" or not after:
@@ -116,3 +120,8 @@ class Reports:
             completion_tokens=usage.completion_tokens,
             total_tokens=usage.prompt_tokens + usage.completion_tokens,
         )
+
+
+def cursor_of(line: UsageLine) -> str:
+    """Where the page behind this line begins."""
+    return line.heading or UNNAMED

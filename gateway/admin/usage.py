@@ -12,7 +12,7 @@ from gateway.admin.gate import CALLER, CLIENTS_PATH, Caller
 from gateway.admin.names import OrganizationId
 from gateway.admin.paging import After, Limit, page_of
 from gateway.admin.quotas import Quotas, standing_of
-from gateway.admin.reports import From, Reports, To, span_of
+from gateway.admin.reports import From, Reports, To, cursor_of, span_of
 from gateway.admin.schemas.usage import OwnUsage, Usage, UsageLine
 from gateway.core.principal import AccountLimits
 from gateway.database.errors import NoSuchRecordError
@@ -82,7 +82,7 @@ class UsageRoutes:
                 headers={"content-disposition": f'attachment; filename="{name}"'},
             )
         found = await self._reports.lines(**which, after=after, most=limit + 1)
-        page = page_of(found, limit, _itself, lambda line: line.heading)
+        page = page_of(found, limit, _itself, cursor_of)
         return Usage(by=by, first_day=span.first, last_day=span.last, **dict(page) | {"object": "usage"})
 
     async def own_usage(
