@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
@@ -26,7 +27,7 @@ from gateway.backends.breaker import Breaker
 from gateway.backends.circuit import tell_circuit
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import tell_change
-from gateway.backends.roster import Roster, build_roster
+from gateway.backends.roster import Roster
 from gateway.backends.view import BoardView
 from gateway.cache.host import LoneHost, SharedHost
 from gateway.cache.kept import Kept
@@ -38,6 +39,7 @@ from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.worker import WorkerIdentity
+from gateway.fleet.live import LiveFleet, live_fleet
 from gateway.limits.allowances import Allowances
 from gateway.limits.quotas import Quotas
 from gateway.limits.token_bucket import FailedAuthLimiter, RateLimiter
@@ -63,7 +65,7 @@ from gateway.observability.metrics import (
 )
 from gateway.observability.recorder import Recorder
 from gateway.proxy.attempts import Attempts
-from gateway.proxy.dispatcher import Dispatcher, Wire
+from gateway.proxy.dispatcher import Addresses, Dispatcher, Wire
 from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder
 from gateway.proxy.planner import Planner
@@ -71,13 +73,12 @@ from gateway.proxy.retry import RetryBudget
 from gateway.proxy.salting import SaltingPlanner
 from gateway.proxy.search import Searcher
 from gateway.proxy.seats import SeatLimits, Seats
-from gateway.routing.policies import POLICIES, Means
+from gateway.routing.policies import Means, Policies
 from gateway.routing.registry import Registry
 from gateway.settings import Settings
 from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore
 from gateway.store.settings import StoreKind
-from gateway.upstream.address import Address
 from gateway.upstream.http11 import Http11Client
 
 DISTRIBUTION = "inference-gateway"
@@ -125,17 +126,20 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     book = AddressBook(settings.trusted_proxies)
     failures = FailedAuthLimiter(settings, store)
 
-    roster = build_roster(settings)
-    board = Board([backend for _, backend in roster.backends()], worker.board, worker.row)
+    live = live_fleet(settings, catalog)
+    board = Board([backend for _, backend in live.static.backends()], worker.board, worker.row)
     breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
-    fleet = BoardView(board, breaker, roster, clock, settings.backend_probe_interval_secs)
+    fleet = BoardView(board, breaker, live.roster, clock, settings.backend_probe_interval_secs)
     client = Http11Client(settings)
-    planner = build_planner(settings, Registry(roster.groups), fleet)
+    planner = build_planner(settings, Registry(live.groups), fleet)
     cache = build_cache(settings, metrics, clock)
-    rooms = Rooms(roster, board, breaker, store, client, metrics, gauges, clock)
+    rooms = Rooms(live, board, breaker, store, client, metrics, gauges, clock)
+    live.listen(lambda roster: board.follow(roster.placed()))  # before anybody sends anything there
+    live.listen(fleet.follow)
     forwarder = build_forwarder(settings, rooms, planner)
+    live.listen(lambda roster: planner.follow(Registry(roster.groups)))
     control = ControlRelay(worker.control, failures.drain)
-    own = build_own(roster, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION))
+    own = build_own(live, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION))
 
     # A request's way through the door, from the outside in.
     chain = build_chain(
@@ -146,14 +150,14 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
             lambda app: RateLimit(app, RateLimiter(settings, store)),
             lambda app: ReadBody(app, settings, planner.plan),
             lambda app: Quota(app, quotas),
-            *cache_layer(settings, cache, metrics),
+            *cache_layer(settings, cache, metrics, live),
             lambda app: Admission(app, Turnstile(settings, store), gauges),
         ],
         Handler(forwarder.forward, own),
     )
     alone = worker.board is None
     watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
-    shared = Shared(store, catalog or nullcontext(), cache or nullcontext())
+    shared = Shared(store, catalog or nullcontext(), cache or nullcontext(), following(live, clock))
     return Application(chain, lambda: opened(shared, gauges, watch(), client, writer))
 
 
@@ -186,12 +190,12 @@ def build_cache(settings: Settings, metrics: Metrics, clock: Clock) -> ResponseC
     return ResponseCache(settings, LoneHost(size) if alone else SharedHost(settings.limiter_path, size), clock, count)
 
 
-def cache_layer(settings: Settings, cache: ResponseCache | None, metrics: Metrics) -> list[Layer]:
+def cache_layer(settings: Settings, cache: ResponseCache | None, metrics: Metrics, live: LiveFleet) -> list[Layer]:
     """The layer before the slot, if anything is kept."""
     if cache is None:
         return []
     layer = SampledCache if settings.cache_sampled else Cache
-    return [lambda app: layer(app, cache, settings.max_request_secs, metrics, lambda: 0)]
+    return [lambda app: layer(app, cache, settings.max_request_secs, metrics, lambda: live.version)]
 
 
 class Shared(NamedTuple):
@@ -200,6 +204,7 @@ class Shared(NamedTuple):
     store: LimiterStore
     catalog: AbstractContextManager[object]
     cache: AbstractContextManager[object]
+    models: AbstractAsyncContextManager[None]
 
 
 def build_catalog(settings: Settings, worker: WorkerIdentity, clock: Clock) -> Catalog | None:
@@ -221,12 +226,24 @@ async def opened(
     await shared.store.open()
     try:
         with shared.catalog, shared.cache, gauges:
-            async with watch:
+            async with shared.models, watch:
                 yield
     finally:
         await client.aclose()
         await shared.store.close()
         writer.close()
+
+
+@asynccontextmanager
+async def following(live: LiveFleet, clock: Clock) -> AsyncIterator[None]:
+    """What is published of models is in force before the first request, and soon after each change."""
+    live.refresh()
+    task = asyncio.create_task(live.run(clock), name="models at run time")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 @asynccontextmanager
@@ -255,7 +272,7 @@ async def watching(
 class Rooms(NamedTuple):
     """What the conductor works with."""
 
-    roster: Roster
+    live: LiveFleet
     board: Board
     breaker: Breaker
     store: LimiterStore
@@ -267,19 +284,18 @@ class Rooms(NamedTuple):
 
 def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner) -> Forwarder:
     """The room that gets a planned request its answer; workers share turns, seats and circuits, not retry budgets."""
-    roster, board, breaker, store, client, metrics, gauges, clock = rooms
-    addresses = {backend.name: Address.parse(backend.url) for _, backend in roster.backends()}
+    live, board, breaker, store, client, metrics, gauges, clock = rooms
+    addresses = Addresses()
     rng = Random()  # noqa: S311 -- for balance, no secret
-    policy = POLICIES[settings.balancing_policy](
-        Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
-    )
+    means = Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
+    policies = Policies(settings.balancing_policy, means)
+    policy = policies.of(live.groups)
     limits = SeatLimits(settings.max_inflight_per_backend, settings.max_queued_per_backend, settings.queue_timeout_secs)
     seats = None
     if limits.limit:
-        gauges.seats.update({group.name: 0 for group in roster.groups})
         seats = Seats(store, limits, clock, gauges.seats)
-    attempts = Attempts(addresses, board, breaker, policy, metrics, clock)
-    budgets = {group.name: RetryBudget(clock, rng) for group in roster.groups}
+    attempts = Attempts(board, breaker, policy, metrics, clock)
+    budgets = defaultdict[str, RetryBudget](lambda: RetryBudget(clock, rng))
     availability = Availability(board, breaker, clock, settings.backend_probe_interval_secs)
     dispatcher = Dispatcher(
         Wire(client, addresses, settings.backend_api_key.get_secret_value()),
@@ -288,9 +304,25 @@ def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner) -> Forwa
         attempts,
         Searcher(attempts, budgets, availability, seats, metrics),
     )
+    fallbacks = Fallbacks(live.groups, planner, dispatcher, metrics)
+
+    def follow(roster: Roster) -> None:
+        """What is kept by a group's or a backend's name or address begins, or ends, with it."""
+        names = {group.name for group in roster.groups}
+        addresses.keep({backend.url for _, backend in roster.backends()})
+        for name in budgets.keys() - names:
+            del budgets[name]
+        if seats is not None:
+            gauges.seats.update(dict.fromkeys(names, 0))
+        availability.forget()
+        dispatcher.follow(policies.of(roster.groups))
+        fallbacks.follow(roster.groups)
+
+    follow(live.roster)
+    live.listen(follow)
     return Forwarder(
         dispatcher,
-        Fallbacks(roster.groups, planner, dispatcher, metrics),
+        fallbacks,
         settings,
         client_write_secs=settings.client_write_timeout_secs,
         max_event_bytes=settings.max_event_bytes,

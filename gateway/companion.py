@@ -7,6 +7,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
 
@@ -19,14 +20,19 @@ from gateway.backends.circuit import Change, Standing, tell_circuit
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed, tell_change
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster
+from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.fleet import Backend
+from gateway.fleet.live import live_fleet
 from gateway.observability import metrics as m
 from gateway.observability.metrics import Family, Metrics
 from gateway.settings import Settings
+from gateway.store.settings import StoreKind
 
 if TYPE_CHECKING:  # it loads an HTTP client, which the first worker's start must not wait for
     from gateway.backends.prober import Prober
+    from gateway.catalog.reader import Catalog
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +68,13 @@ class Companion:
         self._log = log
         self._clock = clock or SystemClock()
         self._before = None if before is None else weakref.ref(before)
-        self._backends = [backend for _, backend in build_roster(settings).backends()]
+        self._catalog = shared_catalog(settings, self._clock)
+        self._fleet = live_fleet(settings, self._catalog)
         self._free = list(reversed(range(ROWS)))
         self._prober: Prober | None = None
         self._task: asyncio.Task[None] | None = None
         self._looks: asyncio.Task[None] | None = None
+        self._follows: asyncio.Task[None] | None = None
         self._metrics = Metrics(page)
         self._figures = BackendFigures(self._metrics)
         self._scope = contextlib.ExitStack()
@@ -75,7 +83,11 @@ class Companion:
         descriptor = create_board()
         self._scope.callback(os.close, descriptor)
         self._descriptor = descriptor
-        self.board = Board(self._backends, descriptor)
+        self.board = Board([backend for _, backend in self._fleet.static.backends()], descriptor)
+        if self._catalog is not None:
+            self._scope.enter_context(self._catalog)
+            self._fleet.refresh()
+        self.board.follow(self._fleet.roster.placed())
         before = self._replaced()
         stall, now = self._settings.backend_stall_secs, self._clock.monotonic()
         self.heritage: Heritage = Heritage(self.board, stall, now, None if before is None else before.heritage)
@@ -85,10 +97,12 @@ class Companion:
             self.hush(quiet=False)
         self._task = asyncio.create_task(self._watch(), name="companion")
         self._looks = asyncio.create_task(self._look(), name="figures of the backends")
+        self._fleet.listen(self._follow)
+        self._follows = asyncio.create_task(self._fleet.run(self._clock), name="models at run time")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in (self._task, self._looks):
+        for task in (self._task, self._looks, self._follows):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -128,7 +142,7 @@ class Companion:
         """Say no more of the backends, as another companion does; or say from now on what is known."""
         self._figures.quiet = quiet
         self._figures.clear()
-        for backend in () if quiet else self._backends:
+        for backend in () if quiet else self._backends():
             if (known := self.board.verdict(backend.name)) is not None:
                 self._figures.show(Probed(backend, known, known, self.heritage.seen(backend).in_flight))
 
@@ -151,6 +165,7 @@ class Companion:
             ca_file=self._settings.upstream_ca_file,
             on_probe=self._tell,
         )
+        self._prober.follow(self._fleet.roster)
         await self._prober.run()
 
     def _tell(self, probed: Probed) -> None:
@@ -162,11 +177,21 @@ class Companion:
         if not self._figures.quiet:
             tell_circuit(self._log, self._metrics, change)
 
+    def _follow(self, roster: Roster) -> None:
+        """Other backends are to be watched."""
+        self.board.follow(roster.placed())
+        if self._prober is not None:
+            self._prober.follow(roster)
+        self._figures.keep({backend.name for _, backend in roster.backends()})
+
+    def _backends(self) -> list[Backend]:
+        return [backend for _, backend in self._fleet.roster.backends()]
+
     async def _look(self) -> None:
         """Show what is on the board, once a second."""
         breaker = Breaker(self.board, self._settings, self._clock)
         while True:
-            for backend in () if self._figures.quiet else self._backends:
+            for backend in () if self._figures.quiet else self._backends():
                 standing = breaker.standing(self.board.index(backend.name))
                 self._figures.look(backend.name, standing, self.heritage.seen(backend).in_flight)
             await self._clock.sleep(LOOK_SECS)
@@ -206,6 +231,12 @@ class BackendFigures:
             self._metrics.figure(m.CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
         self._set(m.BACKEND_IN_FLIGHT, ours, name)
 
+    def keep(self, names: AbstractSet[str]) -> None:
+        """All zeros for the backends that are not of these names."""
+        for family, labels in list(self._shown):
+            if labels[0] not in names:
+                self._set(family, 0.0, *labels)
+
     def clear(self) -> None:
         """All zeros."""
         for family, labels in list(self._shown):
@@ -214,6 +245,15 @@ class BackendFigures:
     def _set(self, family: Family, value: float, *labels: str) -> None:
         self._metrics.figure(family, *labels).add(value - self._shown.get((family, labels), 0.0))
         self._shown[family, labels] = value
+
+
+def shared_catalog(settings: Settings, clock: Clock) -> "Catalog | None":
+    """What the control process publishes; None where no other process could read it."""
+    if settings.limiter_store is StoreKind.MEMORY:
+        return None
+    from gateway.catalog.reader import Catalog  # noqa: PLC0415 -- LMDB, for which no first worker has to wait
+
+    return Catalog(settings.limiter_path / CATALOG_FOLDER, settings, clock)
 
 
 def companions(settings: Settings, log: FilteringBoundLogger) -> Callable[[int, object], Companion]:

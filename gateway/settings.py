@@ -21,12 +21,12 @@ from gateway.admin.settings import AdminSettings
 from gateway.admission.settings import AdmissionSettings
 from gateway.auth.settings import AuthSettings
 from gateway.backends.breaker_settings import BreakerSettings
-from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
 from gateway.cache.settings import CacheSettings
 from gateway.catalog.settings import CatalogSettings
 from gateway.database.settings import DatabaseSettings
 from gateway.elsewhere import ELSEWHERE, VOCABULARIES, is_link
+from gateway.fleet.merge import static_roster
 from gateway.limits.settings import LimitsSettings
 from gateway.middleware.settings import MiddlewareSettings
 from gateway.observability.settings import ObservabilitySettings
@@ -65,6 +65,8 @@ NEAR = 2
 """So many edits away from a known name, a stranger's name in the environment is taken for a slip."""
 ALIKE = 0.6
 """So much of a known name (difflib's ratio) an unknown one must share for that to be suggested."""
+FILE_NAMES = {"models": "gateway_models"}
+"""What the YAML file calls otherwise: a short name in the environment would be many strangers' too."""
 OURS = "GATEWAY_"
 """Nobody else's names begin with it."""
 MAX_SHOWN = 60
@@ -160,7 +162,7 @@ class Settings(
     @model_validator(mode="after")
     def _groups_are_apart(self) -> Self:
         """A name or a server that two groups claim must not wait for the first worker either."""
-        build_roster(self)
+        static_roster(self)
         return self
 
     @model_validator(mode="after")
@@ -364,7 +366,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     if not isinstance(content, dict):
         return {}, [f"{path} must hold `name: value` lines"]
-    values = {str(name).lower(): value for name, value in content.items()}
+    values = {FILE_NAMES.get(str(name).lower(), str(name).lower()): value for name, value in content.items()}
     unknown = [name for name in values if name not in Settings.model_fields]
     known = ", ".join(sorted(Settings.model_fields))
     mistakes = [f"{path}: {_unknown_in_yaml(name)}" for name in unknown]

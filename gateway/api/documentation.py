@@ -9,9 +9,9 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from gateway.api.docs import docs_router
+from gateway.api.fleet import Models
 from gateway.api.openapi import render_document
 from gateway.api.own_path import OwnPath
-from gateway.backends.roster import Roster
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
 
@@ -24,7 +24,7 @@ class _Bare(FastAPI):
         return AsyncExitStackMiddleware(self.router)
 
 
-def build_documentation(rows: Sequence[OwnPath], roster: Roster, version: str) -> ASGIApp:
+def build_documentation(rows: Sequence[OwnPath], roster: Models, version: str) -> ASGIApp:
     """`/docs`, the files below it, and `/openapi.json`.
 
     Args:

@@ -5,8 +5,22 @@ from typing import Protocol
 
 from gateway.backends.health import Readiness
 from gateway.backends.view import BackendStatus
+from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import BackendGroup
 from gateway.core.worker import Drain
+
+
+class Models(Protocol):
+    """The models that there are now. A `Roster` is one, for as long as it is in force."""
+
+    @property
+    def groups(self) -> tuple[BackendGroup, ...]:
+        """All of them."""
+        ...
+
+    def of_kind(self, kind: ModelKind) -> tuple[BackendGroup, ...]:
+        """Those that can do that."""
+        ...
 
 
 class FleetView(Protocol):

@@ -1,9 +1,8 @@
 """Which models may be asked for? Every configured name and alias that the key allows, the OpenAI way."""
 
-from gateway.api.fleet import FleetView
+from gateway.api.fleet import FleetView, Models
 from gateway.api.own_path import OwnPath
 from gateway.api.schemas.own import Model, ModelList
-from gateway.backends.roster import Roster
 from gateway.core.errors import ModelNotFoundError
 from gateway.core.fleet import BackendGroup
 from gateway.core.principal import MASTER, Principal
@@ -13,9 +12,8 @@ MAX_SHOWN_NAME = 64
 """Characters of a made-up model name that an error message repeats."""
 
 
-def models_paths(roster: Roster, fleet: FleetView, created: int) -> list[OwnPath]:
+def models_paths(models: Models, fleet: FleetView, created: int) -> list[OwnPath]:
     """`/v1/models` and `/v1/models/{id}`; `created` is the gateway's start in seconds since 1970 UTC."""
-    groups = {name: group for group in roster.groups for name in group.model_names}
 
     def card(name: str, group: BackendGroup) -> Model:
         root = hub_name(group)
@@ -29,7 +27,8 @@ def models_paths(roster: Roster, fleet: FleetView, created: int) -> list[OwnPath
         )
 
     def names_for(principal: Principal) -> dict[str, BackendGroup]:
-        return {name: group for name, group in groups.items() if may_use(group, principal.models)}
+        allowed = (group for group in models.groups if may_use(group, principal.models))
+        return {name: group for group in allowed for name in group.model_names}
 
     def list_for(principal: Principal) -> ModelList:
         return ModelList(data=[card(name, group) for name, group in names_for(principal).items()])

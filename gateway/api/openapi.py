@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from gateway.api.endpoints import ENDPOINTS
+from gateway.api.fleet import Models
 from gateway.api.operations import OPERATIONS, Operation
 from gateway.api.schemas.common import AnthropicErrorEnvelope, ErrorEnvelope, JsonObject
-from gateway.backends.roster import Roster
 from gateway.core.endpoint import Access, Dialect, Endpoint
 from gateway.core.envelope import error_body
 from gateway.core.errors import (
@@ -85,7 +85,7 @@ _SECURITY: dict[str, JsonObject] = {
 }
 
 
-def render_document(app: FastAPI, roster: Roster) -> bytes:
+def render_document(app: FastAPI, roster: Models) -> bytes:
     """The document as JSON; `app` has the own paths, `roster` the model names for examples."""
     endpoints = {endpoint.path: endpoint for endpoint in ENDPOINTS}
     document = get_openapi(title=app.title, version=app.version, description=_INTRODUCTION, routes=app.routes)
@@ -119,7 +119,7 @@ def _schemas(operations: Iterable[Operation]) -> JsonObject:
     return schemas
 
 
-def _relayed(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
+def _relayed(row: Operation, endpoint: Endpoint, roster: Models) -> JsonObject:
     answers: JsonObject = {"application/json": {"schema": _schema(row.answer)}}
     if endpoint.streams:
         answers["text/event-stream"] = {"schema": {"type": "string"}, "example": row.stream}
@@ -153,7 +153,7 @@ def _response(error: GatewayError, dialect: Dialect) -> str:
     return f"#/components/responses/{family}Error{error.status}"
 
 
-def _examples(row: Operation, endpoint: Endpoint, roster: Roster) -> JsonObject:
+def _examples(row: Operation, endpoint: Endpoint, roster: Models) -> JsonObject:
     """The row's example with a model of this fleet, whole and (where it means anything) streamed."""
     groups = (group for kind in endpoint.kinds for group in roster.of_kind(kind))
     group = None if endpoint.pinned else next(groups, None)

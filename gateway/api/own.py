@@ -4,11 +4,10 @@ import asyncio
 import gc
 from collections.abc import Callable, Sequence
 
-from gateway.api.fleet import FleetView
+from gateway.api.fleet import FleetView, Models
 from gateway.api.models import models_paths
 from gateway.api.own_path import OwnPath
 from gateway.api.probes import probes_paths
-from gateway.backends.roster import Roster
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, RequestContext
@@ -54,7 +53,7 @@ class Own:
         await documentation(scope, receive, send)
 
 
-def build_own(roster: Roster, fleet: FleetView, control: ASGIApp, clock: Clock, version: str) -> ASGIApp:
+def build_own(roster: Models, fleet: FleetView, control: ASGIApp, clock: Clock, version: str) -> ASGIApp:
     """The own paths of one worker.
 
     Args:

@@ -109,19 +109,24 @@ class Availability:
         self._probed_every = min(PROBED_EVERY_SECS, interval)
         self._epoch = board.epoch
         self._seen = -1
-        self._well: dict[str, Choice] = {}  # by group, for the epoch that was seen
-        self._troubled: dict[str, tuple[float, Choice]] = {}  # the same, with the moment until which it holds
+        self._well: dict[BackendGroup, Choice] = {}  # for the epoch that was seen
+        self._troubled: dict[BackendGroup, tuple[float, Choice]] = {}  # the same, with the moment until which it holds
 
     def of(self, group: BackendGroup) -> Choice:
         """Whom a request to `group` may try now."""
         if self._epoch() == self._seen:
-            choice = self._well.get(group.name)
+            choice = self._well.get(group)
             if choice is not None:
                 return choice
-            kept = self._troubled.get(group.name)
+            kept = self._troubled.get(group)
             if kept is not None and self._clock.monotonic() < kept[0]:
                 return kept[1]
         return self._look(group)
+
+    def forget(self) -> None:
+        """Other groups are in force: what is remembered of those before would never be asked for again."""
+        self._well.clear()
+        self._troubled.clear()
 
     def _look(self, group: BackendGroup) -> Choice:
         epoch = self._epoch()
@@ -132,26 +137,26 @@ class Availability:
             self._troubled.clear()
         settled = not self._board.unsettled()
         if self._all_well(group):
-            choice = Choice(group.backends)
+            choice = Choice(group.in_use)
             if settled:
-                self._well[group.name] = choice
+                self._well[group] = choice
             return choice
         kept = self._choose(group, self._clock.monotonic())
         if settled:
-            self._troubled[group.name] = kept
+            self._troubled[group] = kept
         return kept[1]
 
     def _all_well(self, group: BackendGroup) -> bool:
-        for backend in group.backends:
+        for backend in group.in_use:
             health = self._board.verdict(backend.name)
             if health is None or health.state not in IN_ROTATION or self._breaker.retry_at(self._at(backend)):
                 return False
-        return True
+        return bool(group.in_use)
 
     def _choose(self, group: BackendGroup, now: float) -> tuple[float, Choice]:
         """The choice, and the moment until which it holds if the epoch stays."""
         out_of_date = self._board.last_beat() + self._patience
-        prospects = [self._prospect(backend, silent=now > out_of_date) for backend in group.backends]
+        prospects = [self._prospect(backend, silent=now > out_of_date) for backend in group.in_use]
         usable = _usable(prospects)
         if not any(one.closed for one in prospects):
             prospects = [self._hastened(one, now) for one in prospects]
@@ -194,9 +199,9 @@ class Availability:
 
     def _retry_after(self, prospects: list[Prospect], now: float) -> float:
         """Seconds to the next probe or trial that may find one of them usable; longer, the longer none of them is."""
-        dues = (max(one.retry_at, one.trial_ends) if one.fit else 0.0 for one in prospects)
+        dues = [max(one.retry_at, one.trial_ends) if one.fit else 0.0 for one in prospects]
         lasts = now - max((one.since for one in prospects if one.since is not None), default=now)
-        return max(self._probed_every, min(dues) - now, min(PATIENCE_SHARE * lasts, LONGEST_PATIENCE_SECS))
+        return max(self._probed_every, min(dues, default=0.0) - now, min(PATIENCE_SHARE * lasts, LONGEST_PATIENCE_SECS))
 
     def _at(self, backend: Backend) -> int:
         return self._board.index(backend.name)
@@ -218,10 +223,10 @@ def _trial(prospects: list[Prospect], now: float) -> Backend | None:
 
 
 def _why_none(prospects: list[Prospect]) -> State:
-    """The most hopeful of the reasons."""
+    """The most hopeful of the reasons; where there is nobody, all are drained."""
     if any(one.state is State.LOADING for one in prospects):
         return State.LOADING
-    return State.DRAINING if any(one.fit for one in prospects) else State.DOWN
+    return State.DRAINING if not prospects or any(one.fit for one in prospects) else State.DOWN
 
 
 def _retry_at(prospect: Prospect) -> float:

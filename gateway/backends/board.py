@@ -6,7 +6,7 @@ import functools
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from gateway.backends.board_layout import (
     ANSWER,
@@ -50,13 +50,14 @@ class Board:
     show by halves.
 
     Args:
-        backends: all of the fleet, in the same order in every process of the board.
+        backends: all that the settings describe, in the same order in every process of the board.
         page: the inherited descriptor, which stays open as long as the board is used; None for a board of one
             process.
         row: this worker's row, 0 up to ROWS - 1.
 
     Attributes:
-        backends: as given.
+        backends: by their column, as given and as `follow` has it.
+        indexes: the columns by the backends' names.
         epoch: gives a number that is another one after any change of a verdict or a circuit; one load. Who acts on a
             new one calls `fence` before reading what it is about.
         circuits: the circuits' words, which belong to `Breaker`.
@@ -66,11 +67,11 @@ class Board:
     """
 
     def __init__(self, backends: Sequence[Backend], page: int | None = None, row: int = 0) -> None:
-        self.backends = tuple(backends)
-        self._indexes = {backend.name: index for index, backend in enumerate(self.backends)}
+        self.backends = dict(enumerate(backends))
+        self.indexes = {backend.name: index for index, backend in self.backends.items()}
         if len(self.backends) > BACKENDS:
             raise ValueError(f"{len(self.backends)} backends are configured, and {BACKENDS} are the most there may be")
-        if len(self._indexes) < len(self.backends):
+        if len(self.indexes) < len(self.backends):
             raise ValueError("two backends have one name")
         if not 0 <= row < ROWS:
             raise ValueError(f"row {row} is none of the {ROWS} that a board has")
@@ -82,7 +83,7 @@ class Board:
             self._regions.head[HeadWord.LAYOUT] = LAYOUT
         if self._regions.head[HeadWord.LAYOUT] != LAYOUT:
             raise ValueError("the supervisor's board is of another release: restart it, a reload is not enough")
-        self._verdicts = Verdicts(self._regions, len(self.backends))
+        self._verdicts = Verdicts(self._regions)
         self.circuits = self._regions.circuits
         self.epoch: Callable[[], int] = functools.partial(self._regions.head.__getitem__, HeadWord.CHANGES)
         mine = slice(row * BACKENDS, (row + 1) * BACKENDS)
@@ -96,23 +97,39 @@ class Board:
         Raises:
             KeyError: there is none.
         """
-        return self._indexes[name]
+        return self.indexes[name]
 
     def find(self, backend: Backend) -> int | None:
         """Where the backend of the same name and URL stands; None: there is none."""
-        index = self._indexes.get(backend.name)
+        index = self.indexes.get(backend.name)
         return None if index is None or self.backends[index].url != backend.url else index
+
+    def follow(self, placed: Mapping[int, Backend]) -> None:
+        """Know the backends that stand on these columns from now on.
+
+        Whoever has left is known until another one stands in its column, for the requests that still run there.
+        """
+        left = {index: backend for index, backend in self.backends.items() if index not in placed}
+        self.backends.update(placed)
+        known = {backend.name: index for index, backend in (*left.items(), *placed.items())}
+        self.indexes.update(known)
+        for name in self.indexes.keys() - known.keys():
+            del self.indexes[name]
 
     # What the prober says.
 
     def publish(self, name: str, health: BackendHealth) -> None:
         """The prober's verdict on a backend; only one process may call this. Nothing happens when it stands there."""
-        if self._verdicts.write(self._indexes[name], health):
+        self.publish_at(self.indexes[name], health)
+
+    def publish_at(self, index: int, health: BackendHealth) -> None:
+        """The same for the backend of that column."""
+        if self._verdicts.write(index, health):
             self._raise(Half.VERDICTS)
 
     def verdict(self, name: str) -> BackendHealth | None:
         """What the prober last said of the backend of that name; None while it has said nothing."""
-        return self._verdicts.read(self._indexes[name])
+        return self._verdicts.read(self.indexes[name])
 
     def beat(self, now: float) -> None:
         """The prober lives, says the prober; `now` in seconds on the monotonic clock, as all moments here."""
@@ -212,7 +229,7 @@ class Board:
         A generation's board begins so, before anybody else uses it.
         """
         with self.changing():
-            for index, backend in enumerate(self.backends):
+            for index, backend in self.backends.items():
                 found = other.find(backend)
                 if found is None:
                     continue

@@ -153,6 +153,12 @@ class Breaker:
         """The backend is a new process: what its predecessor did is forgotten, and one request goes first."""
         self._update(index, self._begin_anew)
 
+    def clear(self, index: int) -> None:
+        """Another backend stands in that column: nothing is known of it, and nothing is told."""
+        with self._board.exclusive() as held:
+            if held and (self._words.until[index] or self._words.failures[index]):
+                self._close(index)
+
     def _update(self, index: int, note: Callable[[int, float], Change | None]) -> None:
         """Run `note` under the lock, if it is to be had, and tell of what it changed afterwards."""
         now = self._clock.monotonic()

@@ -58,8 +58,9 @@ class Heritage:
         known = {} if before is None else before.pasts
         if before is not None:
             board.adopt(before.board)
+        self._stall = stall
         self.pasts: dict[tuple[str, str], Past] = {}
-        for key in ((backend.name, backend.url) for backend in board.backends):
+        for key in ((backend.name, backend.url) for backend in board.backends.values()):
             past = known.get(key)
             self.pasts[key] = (
                 Past(now, Progress(stall, now)) if past is None else Past(past.since, past.progress.copy(stall))
@@ -72,6 +73,18 @@ class Heritage:
     def past(self, backend: Backend) -> Past:
         """What is remembered of one of the board's backends."""
         return self.pasts[backend.name, backend.url]
+
+    def begin(self, backend: Backend, now: float) -> bool:
+        """Remember a backend from that moment on; False: it is remembered already."""
+        key = backend.name, backend.url
+        if key in self.pasts:
+            return False
+        self.pasts[key] = Past(now, Progress(self._stall, now))
+        return True
+
+    def forget(self, backend: Backend) -> None:
+        """It has left the fleet: should it come back, it begins anew."""
+        self.pasts.pop((backend.name, backend.url), None)
 
     def seen(self, backend: Backend) -> Seen:
         """What the workers of all generations that live know of a backend."""

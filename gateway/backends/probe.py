@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.backends.health import Finding
 from gateway.backends.reasons import Reason
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
 from gateway.backends.vllm_metrics import MAX_PAGE_BYTES, Figures, read_figures
 from gateway.core.clock import Clock
@@ -43,7 +43,7 @@ class _Cards(msgspec.Struct):
     data: list[_Card]
 
 
-def new_client(settings: BackendSettings, ca_file: Path | None) -> httpx.AsyncClient:
+def new_client(settings: BackendSettings, ca_file: Path | None, roster: Roster | None = None) -> httpx.AsyncClient:
     """The client for probes; the caller closes it.
 
     It keeps no connection: a probe is to find out whether one can be made, and vLLM closes idle ones after 5.0 s.
@@ -52,6 +52,7 @@ def new_client(settings: BackendSettings, ca_file: Path | None) -> httpx.AsyncCl
     Args:
         settings: the key, the bound and the URLs.
         ca_file: the authorities that requests to https backends believe in; None: the system's.
+        roster: who is to be probed; None: whom the settings describe.
     """
     return httpx.AsyncClient(
         headers={
@@ -61,16 +62,21 @@ def new_client(settings: BackendSettings, ca_file: Path | None) -> httpx.AsyncCl
         timeout=settings.backend_probe_timeout_secs,
         limits=httpx.Limits(max_keepalive_connections=0),
         trust_env=False,
-        verify=trusted(settings, ca_file),
+        verify=trusted(build_roster(settings) if roster is None else roster, ca_file),
     )
 
 
-def trusted(settings: BackendSettings, ca_file: Path | None) -> ssl.SSLContext:
+def speaks_tls(roster: Roster) -> bool:
+    """Whether any backend speaks https."""
+    return any(backend.url.lower().startswith("https:") for _, backend in roster.backends())
+
+
+def trusted(roster: Roster, ca_file: Path | None) -> ssl.SSLContext:
     """Whose certificates are believed: the same authorities' as for requests, nobody's where no backend speaks TLS.
 
     To read the authorities is 20 ms.
     """
-    if any(backend.url.lower().startswith("https:") for _, backend in build_roster(settings).backends()):
+    if speaks_tls(roster):
         return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

@@ -5,15 +5,17 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from gateway.backends.breaker import Breaker
 from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import IN_ROTATION, BackendHealth, Circumstances, Finding, Rules, State, judge
 from gateway.backends.heritage import Heritage
-from gateway.backends.probe import new_client, probe
+from gateway.backends.probe import new_client, probe, speaks_tls
 from gateway.backends.probed import OnProbe, Probed
 from gateway.backends.progress import Progress
 from gateway.backends.reasons import Reason
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
 from gateway.core.clock import Clock
 from gateway.core.fleet import Backend, BackendGroup
@@ -52,7 +54,7 @@ class Prober:
     """Probes every backend for as long as it runs, and publishes each verdict on the board.
 
     Args:
-        settings: the fleet; how often, how long, how patient.
+        settings: the fleet, until `follow` has another; how often, how long, how patient.
         heritage: has the board, where verdicts are published, and what workers know; what is known already, this
             prober begins with.
         breaker: is told of a backend that died and came back; knows which one drains.
@@ -77,8 +79,12 @@ class Prober:
         self._breaker = breaker
         self._clock = clock
         self._on_probe = on_probe
-        self._client = new_client(settings, ca_file)
-        self._watched = [self._begin(group, backend) for group, backend in build_roster(settings).backends()]
+        self._ca_file = ca_file
+        roster = build_roster(settings)
+        self._client = new_client(settings, ca_file, roster)
+        self._tls = speaks_tls(roster)
+        self._left: list[httpx.AsyncClient] = []
+        self._watched = [self._begin(group, backend) for group, backend in roster.backends()]
 
     async def run(self) -> None:
         """Probe until cancelled; no task and no connection is left then."""
@@ -93,7 +99,41 @@ class Prober:
             for task in probes:
                 task.cancel()
             await asyncio.gather(*probes, return_exceptions=True)
-            await self._client.aclose()
+            for client in (self._client, *self._left):
+                await client.aclose()
+
+    def follow(self, roster: Roster) -> None:
+        """Probe these backends from now on: who is new at once, who stays as before, who has left no more."""
+        if speaks_tls(roster) and not self._tls:  # whose certificates are believed is read only where it matters
+            self._left.append(self._client)
+            self._client, self._tls = new_client(self._settings, self._ca_file, roster), True
+        known = {(watched.backend.name, watched.backend.url): watched for watched in self._watched}
+        self._watched = []
+        for group, backend in roster.backends():
+            watched = known.pop((backend.name, backend.url), None)
+            if watched is None:
+                watched = self._welcome(group, backend)
+            watched.group, watched.backend = group, backend
+            self._watched.append(watched)
+        for watched in known.values():
+            self._part(watched)
+
+    def _welcome(self, group: BackendGroup, backend: Backend) -> Watched:
+        """Watch one that was not here a moment ago; what another one has left in its column is not its own."""
+        now = self._clock.monotonic()
+        if self._heritage.begin(backend, now):
+            index = self._board.index(backend.name)
+            self._breaker.clear(index)
+            self._board.publish_at(index, BackendHealth(State.LOADING, Reason.NOT_PROBED, since=now))
+        return self._begin(group, backend)
+
+    def _part(self, watched: Watched) -> None:
+        """Watch it no more; who has its column next begins with a verdict that says nothing."""
+        if watched.task is not None:
+            watched.task.cancel()
+        self._heritage.forget(watched.backend)
+        fresh = BackendHealth(State.LOADING, Reason.NOT_PROBED, since=self._clock.monotonic())
+        self._board.publish_at(watched.index, fresh)
 
     @property
     def has_looked(self) -> bool:
@@ -157,7 +197,7 @@ class Prober:
         after = watched.health = judge(before, finding, around, watched.rules, now)
         watched.probed = True
         watched.due = now + self._interval(watched, now)
-        self._board.publish(watched.backend.name, after)
+        self._board.publish_at(watched.index, after)
         if before.state is State.DOWN and before.reached and after.state in IN_ROTATION:
             self._breaker.reset(watched.index)  # one request goes first
         self._on_probe(Probed(watched.backend, before, after, ours))

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     QUEUEING = "queueing"
     STALLED = "stalled"
     DRAINING = "draining"
+    DRAINED = "drained"
     UNREACHABLE = "unreachable"
     UNRESOLVED = "unresolved"
     NO_ROUTE = "no_route"
@@ -46,6 +47,10 @@ EXPLANATIONS = {
     Reason.DRAINING: (
         "The server is shutting down: it finishes what runs and takes nothing new. Wait until it is back, or start it "
         "again when nobody does."
+    ),
+    Reason.DRAINED: (
+        "An operator drains it: it finishes what runs and gets nothing new. Wait until nothing is in flight there, or give "
+        "it its share back (POST /admin/v1/backends/{id}/undrain)."
     ),
     Reason.UNREACHABLE: (
         "The connection is refused: the server is not up, or still loads its model with the port closed. "

@@ -1,21 +1,26 @@
-"""Which backends are there, and which model names does each group answer to? The configured fleet, read once."""
+"""Which backends are there, and which model names does each group answer to? A fleet, as it is in force at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import gcd
 
-from gateway.backends.settings import BackendSettings
+from gateway.backends.settings import MAX_TURNS, BackendSettings
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
+from gateway.core.model_card import FLAT, BackendCard, ModelCard
+from gateway.core.tool_parsers import parser_of
 
 _TEXT = frozenset({ModelKind.CHAT, ModelKind.TEXT2SQL})
 _VECTORS = frozenset({ModelKind.EMBEDDING, ModelKind.RERANK})
 ALIKE = {kind: kinds for kinds in (_TEXT, _VECTORS) for kind in kinds}
 """The kinds that have paths in common with a kind: only their groups may answer in its stead."""
+ITS_PARSERS = {"chat": "hermes", "text2sql": ""}
+"""The tool-call parsers with which the Compose file starts the flat groups' servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """All configured groups, the chat group first.
+    """All groups, the chat group first; never changed: another fleet is another roster.
 
     Raises:
         ValueError: two groups claim one model name, one URL is named in two groups, or a fallback cannot be one.
@@ -29,7 +34,7 @@ class Roster:
             for claim in (*group.model_names, *(backend.url for backend in group.backends)):
                 other = owners.setdefault(claim, group.name)
                 if other != group.name:
-                    names = [f"{name.upper()}_MODEL or {name.upper()}_ALIASES" for name in (other, group.name)]
+                    names = [_named_in(name) for name in (other, group.name)]
                     remedy = (
                         "a server serves one model, so give each group servers of its own"
                         if "://" in claim
@@ -42,7 +47,8 @@ class Roster:
                 self._check_fallback(group)
 
     def _check_fallback(self, group: BackendGroup) -> None:
-        setting, name = f"{group.name.upper()}_FALLBACK", group.fallback
+        name = group.fallback
+        setting = f"{name_of_setting(group.name)}FALLBACK" if group.name in FLAT else f"models.{group.name}.fallback"
         if name == group.name:
             raise ValueError(f"{setting} is {name} itself: name another group, or none")
         known = {other.name: other for other in self.groups}
@@ -60,6 +66,21 @@ class Roster:
     def backends(self) -> Iterator[tuple[BackendGroup, Backend]]:
         """Every server with the group that it belongs to."""
         return ((group, backend) for group in self.groups for backend in group.backends)
+
+    def placed(self) -> dict[int, Backend]:
+        """The backends that have a column of their own on the board, by it."""
+        return {backend.column: backend for _, backend in self.backends() if backend.column is not None}
+
+
+def name_of_setting(group: str) -> str:
+    """How the flat settings of a group begin."""
+    return f"{group.upper()}_"
+
+
+def _named_in(group: str) -> str:
+    """Where the names of a group stand."""
+    prefix = name_of_setting(group)
+    return f"{prefix}MODEL or {prefix}ALIASES" if group in FLAT else f"models.{group}"
 
 
 def build_roster(settings: BackendSettings) -> Roster:
@@ -84,11 +105,61 @@ def build_roster(settings: BackendSettings) -> Roster:
         ("embed", ModelKind.EMBEDDING, settings.embed_backend),
         ("rerank", ModelKind.RERANK, settings.rerank_backend),
     )
-    return Roster(tuple(_group(settings, name, kind, at) for name, kind, at in rows if at))
+    cards = {card.name: card for card in settings.gateway_models}
+    flat = [_group(settings, name, kind, at, cards.get(name)) for name, kind, at in rows if at]
+    known = {group.name for group in flat}
+    for name in FLAT:
+        if name in cards and name not in known:
+            raise ValueError(f"models.{name} describes a group without a backend: set {name.upper()}_BACKEND")
+    return Roster((*flat, *(group_of(card, _backends_of(card)) for card in cards.values() if card.name not in FLAT)))
 
 
-def _group(settings: BackendSettings, name: str, kind: ModelKind, at: str | tuple[Backend, ...]) -> BackendGroup:
+def group_of(card: ModelCard, backends: tuple[Backend, ...]) -> BackendGroup:
+    """The group of a model that its card describes.
+
+    Raises:
+        ValueError: its backends' shares take too many turns to be kept.
+    """
+    turns = sum(backend.weight for backend in backends) // gcd(*(backend.weight for backend in backends))
+    if turns > MAX_TURNS:
+        raise ValueError(f"the weights of {card.name} are kept after {turns} turns, and {MAX_TURNS} are the most")
+    names = (card.name, *card.aliases)
+    return BackendGroup(
+        card.name,
+        card.kind,
+        model=card.model or card.name,
+        aliases=card.aliases,
+        backends=backends,
+        fallback=card.fallback,
+        card=card,
+        tool_parser=_parser(card, (card.model, *names)),
+        policy=card.policy or "",
+        names=tuple(dict.fromkeys(names)),
+    )
+
+
+def backend_of(card: BackendCard, *, column: int | None = None, drained: bool = False) -> Backend:
+    """A backend as its card describes it."""
+    return Backend(card.name, card.url.strip().rstrip("/"), card.weight, column, drained)
+
+
+def _backends_of(card: ModelCard) -> tuple[Backend, ...]:
+    if not card.backends:
+        raise ValueError(f"models.{card.name} has no backends: give them a name and a url each")
+    return tuple(backend_of(backend) for backend in card.backends)
+
+
+def _parser(card: ModelCard, names: tuple[str, ...]) -> str:
+    if card.kind not in _TEXT:
+        return ""
+    return parser_of(names) if card.tool_call_parser is None else card.tool_call_parser
+
+
+def _group(
+    settings: BackendSettings, name: str, kind: ModelKind, at: str | tuple[Backend, ...], card: ModelCard | None
+) -> BackendGroup:
     """A group from the settings that begin with its name; one URL is a backend of the same name."""
+    stated = None if card is None else card.tool_call_parser
     return BackendGroup(
         name,
         kind,
@@ -96,4 +167,7 @@ def _group(settings: BackendSettings, name: str, kind: ModelKind, at: str | tupl
         aliases=getattr(settings, f"{name}_aliases"),
         backends=(Backend(name, at),) if isinstance(at, str) else at,
         fallback=getattr(settings, f"{name}_fallback"),
+        card=card,
+        tool_parser=ITS_PARSERS.get(name, "") if stated is None else stated,
+        policy="" if card is None or card.policy is None else card.policy,
     )

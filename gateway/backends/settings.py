@@ -1,11 +1,13 @@
 """Which backends does the operator name, and how are they asked? The settings of this room."""
 
 from math import gcd
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+import msgspec
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr, field_validator
 
 from gateway.core.keys import refuse_unfit
+from gateway.core.model_card import ModelCard, read_cards
 from gateway.core.room_settings import RoomSettings
 
 
@@ -30,6 +32,21 @@ Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValid
 """Whole numbers, written as `Names` are."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A comma-separated list in the environment, a list or such a string in YAML."""
+
+
+def _cards(value: object) -> tuple[ModelCard, ...]:
+    """Cards as they are, YAML's section, or the same as JSON in the environment."""
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            raise ValueError("GATEWAY_MODELS is no JSON: better give it as `models:` in GATEWAY_CONFIG") from None
+    return read_cards(value)
+
+
+Cards = Annotated[tuple[ModelCard, ...], PlainValidator(_cards), PlainSerializer(msgspec.to_builtins, return_type=Any)]
 
 
 class BackendSettings(RoomSettings):
@@ -121,6 +138,14 @@ class BackendSettings(RoomSettings):
     rerank_fallback: str = Field(
         default="",
         description="The group that ranks and scores when the reranker is down or overloaded, as embed. Empty: none.",
+    )
+    gateway_models: Cards = Field(
+        default=(),
+        description=(
+            "What the settings above cannot say of models (default and forced parameters, system prompts, tool-call "
+            "parsers, policies), and further models with their backends: `models:` in the file of GATEWAY_CONFIG, here "
+            "the same as JSON. See docs/decisions/0075-models-at-run-time.md."
+        ),
     )
     backend_probe_interval_secs: float = Field(
         default=10.0,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
-from gateway.backends.board_layout import COPIES, VERDICT_BYTES, Regions
+from gateway.backends.board_layout import BACKENDS, COPIES, VERDICT_BYTES, Regions
 from gateway.backends.health import BackendHealth
 from gateway.core.fence import fence
 
@@ -26,12 +26,12 @@ class Verdicts:
     too, tells whoever was slower than that, and needs no order of stores, which arm64 would not keep.
     """
 
-    def __init__(self, regions: Regions, count: int) -> None:
+    def __init__(self, regions: Regions) -> None:
         self._versions = regions.versions
         self._memory = regions.verdicts
         self._written: dict[int, bytes] = {}
-        self._known_versions = [0] * count
-        self._known: list[BackendHealth | None] = [None] * count
+        self._known_versions = [0] * BACKENDS
+        self._known: list[BackendHealth | None] = [None] * BACKENDS
         self._encode: Callable[[tuple[int, BackendHealth]], bytes] = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(tuple[int, BackendHealth]).decode
 

@@ -67,7 +67,7 @@ class BoardView:
     Args:
         board: where the prober publishes, in this process or another.
         breaker: reads the circuits.
-        roster: the fleet.
+        roster: the fleet, until `follow` has another.
         clock: its monotonic clock must be the same for all processes.
         interval: seconds between two probes of a backend that is well.
     """
@@ -80,6 +80,12 @@ class BoardView:
         self._patience = patience(interval)
         self._epoch = -1
         self._lengths: dict[str, int] = {}  # each group's, as every request asks for it
+
+    def follow(self, roster: Roster) -> None:
+        """This is the fleet from now on."""
+        self._roster = roster
+        self._lengths = {}
+        self._epoch = -1
 
     def statuses(self) -> tuple[BackendStatus, ...]:
         """The verdicts on all backends, in the roster's order; while the prober is silent, the last ones, marked so."""
@@ -125,6 +131,8 @@ class BoardView:
         health = board.verdict(backend.name) or UNKNOWN
         if not watched:
             health = replace(health, reason=Reason.NOT_WATCHED, latency=None, running=None, waiting=None)
+        if backend.drained:
+            health = replace(health, state=State.DRAINING, reason=Reason.DRAINED)
         return BackendStatus(group, backend, health, board.in_flight(index), self._circuit(index))
 
     def _circuit(self, index: int) -> CircuitStatus:

@@ -67,6 +67,11 @@ class RequestPlan(Protocol):
         ...
 
     @property
+    def unshaped(self) -> bytes:
+        """The same without what the model's card changed; empty where that is nothing."""
+        ...
+
+    @property
     def peeked(self) -> Wishes:
         """What the client's body says."""
         ...

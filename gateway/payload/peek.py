@@ -52,6 +52,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
         previous_response_id: whether an earlier response is to be continued.
         background: whether the answer is to be made while nobody waits.
         store: whether the answer is to be kept.
+        has_tools: whether it states tools, of whatever sort.
     """
 
     model: str | None = None
@@ -68,6 +69,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     previous_response_id: bool = False
     background: bool = False
     store: bool = False
+    has_tools: bool = False
 
 
 class _StreamOptions(msgspec.Struct):
@@ -94,9 +96,10 @@ class _Body(msgspec.Struct):
     text_2: Raw | UnsetType = UNSET
     queries: Raw | UnsetType = UNSET
     messages: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
 
 
-_LISTS: Final = ("prompt", "input", "documents", "text_1", "text_2", "queries", "messages")
+_LISTS: Final = ("prompt", "input", "documents", "text_1", "text_2", "queries", "messages", "tools")
 """The members of a body that are kept as they stand; all others decide by their value."""
 
 _SCALARS: Final = tuple(name for name in _Body.__struct_fields__ if name not in _LISTS)
@@ -171,6 +174,7 @@ def _digest(fields: _Body, body: bytes) -> Peek:
         previous_response_id=fields.previous_response_id is not None and fields.previous_response_id != "",
         background=fields.background is True,
         store=fields.store is True,
+        has_tools=fields.tools is not UNSET and bytes(fields.tools) != b"null",
     )
 
 

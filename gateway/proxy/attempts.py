@@ -1,6 +1,6 @@
 """How did a backend do? Each attempt at one is counted while it lasts, and judged once when it is over."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -55,21 +55,18 @@ class Attempts:
     """Begins and ends attempts: every one that is begun must be closed, once.
 
     Args:
-        names: the backends.
-        board: counts what runs there, and is told of connections that failed.
+        board: knows the backends, counts what runs there, and is told of connections that failed.
         breaker: is told how each attempt went.
         policy: is told of those that failed.
         metrics: counts everything but successes.
         clock: for how long a backend is avoided.
     """
 
-    def __init__(
-        self, names: Iterable[str], board: Board, breaker: Breaker, policy: Policy, metrics: Metrics, clock: Clock
-    ) -> None:
-        self._indexes = {name: board.index(name) for name in names}
+    def __init__(self, board: Board, breaker: Breaker, policy: Policy, metrics: Metrics, clock: Clock) -> None:
+        self._indexes = board.indexes
         self._board = board
         self._breaker = breaker
-        self._policy = policy
+        self.policy = policy
         self._metrics = metrics
         self._clock = clock
         self.aside: dict[str, float] = {}
@@ -149,4 +146,4 @@ class Attempts:
         if signal is Signal.BACK_PRESSURE:
             self.aside[name] = self._clock.monotonic() + ASIDE_SECS
         if signal is not Signal.NEUTRAL:
-            self._policy.failed(name)
+            self.policy.failed(name)

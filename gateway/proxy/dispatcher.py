@@ -1,6 +1,7 @@
 """Which backend takes it? The first replica that accepts; others are asked only while nothing can have run."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from gateway.backends.availability import Availability
@@ -29,12 +30,25 @@ UNREACHABLE_RETRY_SECS = 2.0
 _CONNECTING = Phase.CONNECTING
 
 
+class Addresses(dict[str, Address]):
+    """Where URLs lead, each read once: a request may go to a backend that has left the fleet meanwhile."""
+
+    def __missing__(self, url: str) -> Address:
+        address = self[url] = Address.parse(url)
+        return address
+
+    def keep(self, urls: AbstractSet[str]) -> None:
+        """Forget all others."""
+        for url in self.keys() - urls:
+            del self[url]
+
+
 class Wire(NamedTuple):
     """How backends are reached.
 
     Attributes:
         client: sends requests.
-        addresses: where each backend listens, by its name.
+        addresses: where each backend listens, by its URL.
         key: shown to every backend; the client's own key goes nowhere.
     """
 
@@ -72,6 +86,10 @@ class Dispatcher:
         self._searcher = searcher
         self._budgets = searcher.budgets
         self._limited = searcher.limited
+
+    def follow(self, policy: Policy) -> None:
+        """This one orders backends from now on."""
+        self._policy = self.attempts.policy = policy
 
     async def open(self, ctx: RequestContext, plan: RequestPlan, *, wait: bool | None = None) -> Attempt:
         """The attempt at the first backend that takes the request, its answer's head read; the caller closes it.
@@ -111,7 +129,7 @@ class Dispatcher:
             ctx.backend, ctx.phase = backend.name, _CONNECTING
             ctx.attempts += 1
             try:
-                reply = attempt.reply = await self._client.send(self._addresses[backend.name], request)
+                reply = attempt.reply = await self._client.send(self._addresses[backend.url], request)
             except BaseException as failure:
                 self._fail(ctx, attempt, failure)
                 if not isinstance(failure, NeverSent):

@@ -41,12 +41,15 @@ class Fallbacks:
     def __init__(
         self, groups: Iterable[BackendGroup], planner: Planner, dispatcher: Dispatcher, metrics: Metrics
     ) -> None:
-        groups = tuple(groups)
-        by_name = {group.name: group for group in groups}
-        self._fallbacks = {group.name: by_name[group.fallback] for group in groups if group.fallback}
+        self.follow(groups)
         self._planner = planner
         self._dispatcher = dispatcher
         self._metrics = metrics
+
+    def follow(self, groups: Iterable[BackendGroup]) -> None:
+        """These are all groups from now on."""
+        by_name = {group.name: group for group in groups}
+        self._fallbacks = {group.name: by_name[group.fallback] for group in by_name.values() if group.fallback}
 
     async def open(self, ctx: RequestContext, plan: RequestPlan, refusal: NoBackendError) -> Attempt:
         """The reply of the fallback, whose plan is the request's from here on.
@@ -107,6 +110,6 @@ class Fallbacks:
         if group.kind not in endpoint.kinds and not endpoint.pinned:
             return None
         try:
-            return self._planner.replan(plan, group)
+            return self._planner.replan(ctx, plan, group)
         except GatewayError:
             return None  # it asks for more than this model can: it is not the client's mistake

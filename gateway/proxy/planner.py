@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Dialect
@@ -14,6 +15,7 @@ from gateway.payload.checks import check_model_fit, check_request
 from gateway.payload.peek import Peek, peek
 from gateway.payload.settings import PayloadSettings
 from gateway.payload.splice import splice
+from gateway.payload.tools import check_tools
 from gateway.routing.registry import Registry, Route
 
 THREAD_BYTES = 1024 * 1024
@@ -33,11 +35,14 @@ class Plan(Struct, frozen=True):
         route: the group and the name that was asked for.
         body: what the backend gets: the client's own bytes, with what must differ spliced in.
         peeked: what the body says.
+        unshaped: the body as it was before the model's card changed it, for a fallback whose card says otherwise; empty
+            where no card did, or no fallback might ask.
     """
 
     route: Route
     body: bytes
     peeked: Peek
+    unshaped: bytes = b""
 
 
 class Planner:
@@ -56,6 +61,10 @@ class Planner:
         self._limits = limits
         self.context_of = context_of
 
+    def follow(self, registry: Registry) -> None:
+        """These are the models, from the next request on."""
+        self._registry = registry
+
     def plan(self, ctx: RequestContext) -> Awaitable[None] | None:
         """Set `ctx.plan`, or raise what is wrong with the body as a GatewayError: at once, or where that is awaited."""
         if len(ctx.body) > THREAD_BYTES:
@@ -73,23 +82,44 @@ class Planner:
         ctx.body = b""
         ctx.shareable = plan.peeked.temperature in ctx.endpoint.shared_at
 
-    def replan(self, plan: RequestPlan, group: BackendGroup) -> Plan:
+    def replan(self, ctx: RequestContext, plan: RequestPlan, group: BackendGroup) -> Plan:
         """The same request for another group, under whose model's name it goes on; its answer bears the name asked for.
 
         Raises:
             GatewayError: that model cannot do what is asked.
         """
         assert isinstance(plan, Plan)  # noqa: S101 -- all plans are made here
-        check_model_fit(plan.peeked, context=self.context_of(group))
-        body = splice(plan.body, b'"model":' + orjson.dumps(group.model))
-        return Plan(Route(group, plan.route.asked), body, plan.peeked)
+        base = splice(plan.unshaped or plan.body, b'"model":' + orjson.dumps(group.model))
+        return self._shaped(ctx, Route(group, plan.route.asked), base, plan.peeked)
 
     def _decide(self, ctx: RequestContext) -> Plan:
         peeked = peek(ctx.body)
         route = self._registry.resolve(ctx.endpoint, peeked.model, ctx.principal.models)
         check_request(peeked, ctx.endpoint.dialect, self._limits)
-        check_model_fit(peeked, context=self.context_of(route.group))
+        group = route.group
+        if group.shape is not None or peeked.has_tools:
+            return self._shaped(ctx, route, self._rewrite(ctx, peeked, route), peeked)
+        check_model_fit(peeked, context=self.context_of(group))
         return Plan(route, self._rewrite(ctx, peeked, route), peeked)
+
+    def _shaped(self, ctx: RequestContext, route: Route, base: bytes, peeked: Peek) -> Plan:
+        """The plan of a request that the model's card may change, or that has tools.
+
+        Args:
+            ctx: the request.
+            route: where it goes.
+            base: what the backend would get if there were no card.
+            peeked: what the client's body says; what the card may change of that is read anew.
+        """
+        group, endpoint = route.group, ctx.endpoint
+        members = b"" if group.shape is None else group.shape.members(endpoint, base)
+        body = splice(base, members) if members else base
+        found = peek(body)
+        peeked = replace(peeked, max_tokens=found.max_tokens, temperature=found.temperature)
+        check_model_fit(peeked, context=self.context_of(group))
+        if peeked.has_tools:
+            check_tools(base, endpoint.dialect, parser=group.tool_parser, model=route.asked)
+        return Plan(route, body, peeked, base if members and group.fallback else b"")
 
     def _rewrite(self, ctx: RequestContext, peeked: Peek, route: Route) -> bytes:
         endpoint = ctx.endpoint

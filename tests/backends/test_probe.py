@@ -13,6 +13,7 @@ import respx
 from gateway.backends.health import Finding
 from gateway.backends.probe import MAX_MODELS_BYTES, new_client, probe, trusted, why_not_connected
 from gateway.backends.reasons import EXPLANATIONS, Reason
+from gateway.backends.roster import build_roster
 from gateway.backends.settings import BackendSettings
 from gateway.backends.vllm_metrics import MAX_PAGE_BYTES
 from gateway.core.clock import SystemClock
@@ -93,12 +94,12 @@ async def test_a_list_of_models_is_read_up_to_a_bound(backend: ScriptedBackend) 
 
 def test_authorities_are_read_where_a_backend_speaks_tls_and_nobody_is_believed_otherwise() -> None:
     fields = {"backend_api_key": KEY, "chat_backends": "http://chat0:8000"}
-    nobody = trusted(BackendSettings.model_validate(fields), None)
+    nobody = trusted(build_roster(BackendSettings.model_validate(fields)), None)
     assert nobody.cert_store_stats()["x509"] == 0
     assert nobody.verify_mode is ssl.CERT_REQUIRED
     systems = ssl.create_default_context().cert_store_stats()
     for https in ({"chat_backends": "http://a,HTTPS://b"}, {"embed_backend": "https://embed"}):
-        trusting = trusted(BackendSettings.model_validate({**fields, **https}), None)
+        trusting = trusted(build_roster(BackendSettings.model_validate({**fields, **https})), None)
         assert trusting.cert_store_stats() == systems
         assert (trusting.verify_mode, trusting.check_hostname) == (ssl.CERT_REQUIRED, True)
 

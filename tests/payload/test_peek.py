@@ -22,6 +22,7 @@ def test_the_deciding_fields_are_read() -> None:
         continuous_usage=True,
         max_tokens=7,
         n=2,
+        has_tools=True,
     )
     assert peek(body) == expected
 

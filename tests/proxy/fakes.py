@@ -33,6 +33,7 @@ EVENTS_FIELD = (b"content-type", b"text/event-stream; charset=utf-8")
 BACKENDS = tuple(Backend(f"chat{number}", f"http://chat{number}:8000") for number in range(3))
 GROUP = BackendGroup("chat", ModelKind.CHAT, "qwen", ("Qwen/Qwen2.5-7B-Instruct",), BACKENDS)
 ADDRESSES = {backend.name: Address.parse(backend.url) for backend in BACKENDS}
+BY_URL = {backend.url: ADDRESSES[backend.name] for backend in BACKENDS}
 
 
 class FakeReply:
@@ -290,11 +291,11 @@ class Conductor:
         self.policy = InOrder(first)
         self.budgets = defaultdict[str, RetryBudget](lambda: Budget(self.time))
         self.budgets["chat"] = self.budget = Budget(self.time)
-        self.attempts = Attempts(ADDRESSES, self.board, self.breaker, self.policy, self.metrics, self.time)
+        self.attempts = Attempts(self.board, self.breaker, self.policy, self.metrics, self.time)
         seats = Seats(store, limits, self.time, self.waiting) if store is not None and limits is not None else None
         self.searcher = Searcher(self.attempts, self.budgets, self.availability, seats, self.metrics)
         self.dispatcher = Dispatcher(
-            Wire(self.client, ADDRESSES, "INTERNAL"),
+            Wire(self.client, BY_URL, "INTERNAL"),
             self.policy,
             self.availability,
             self.attempts,
