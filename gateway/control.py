@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,9 +55,6 @@ class Control:
         settings: its generation's.
         metrics: its page of figures.
         board: the descriptor of its generation's board; None: there is none.
-
-    Attributes:
-        application: answers operators, and clients who ask what they used.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, board: int | None) -> None:
@@ -78,7 +75,7 @@ class Control:
             clock,
         )
         live = Oversight(settings, self._store, board, calendar, metrics, clock)
-        self.application: ASGIApp = build_admin(self._database, settings, live, clock)
+        self._application: ASGIApp = build_admin(self._database, settings, live, clock)
 
     async def __aenter__(self) -> Self:
         await self._store.open()
@@ -88,6 +85,18 @@ class Control:
         await self._store.close()
         with contextlib.suppress(DatabaseUnavailableError):
             await self._database.close()
+
+    async def answer(self, path: Path, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
+        """Answer operators at a unix socket until `stop`; not before the database has its tables, if it answers."""
+        with contextlib.suppress(DatabaseUnavailableError):
+            await self._database.open()
+        server = UnixServer(self._application, path, on_started)
+        serving = asyncio.create_task(server.serve())
+        over = asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, over), return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+        await ended(over)
 
     async def on_duty(self, stop: asyncio.Event) -> None:
         """What one control process of the host does at a time: from the moment when it is its turn until `stop`."""
@@ -158,13 +167,12 @@ async def serve(assignment: ControlAssignment, channel: socket.socket) -> None:
     end_if_orphaned(channel, END_SECS)
     try:
         async with Control(settings, metrics, assignment.board) as control:
-            server = UnixServer(control.application, Path(assignment.socket), lambda: report_ready(channel))
             duty = asyncio.create_task(control.on_duty(stop))
-            serving = asyncio.create_task(server.serve())
-            await asyncio.wait((duty, serving), return_when=asyncio.FIRST_COMPLETED)
+            path = Path(assignment.socket)
+            answering = asyncio.create_task(control.answer(path, stop, lambda: report_ready(channel)))
+            await asyncio.wait((duty, answering), return_when=asyncio.FIRST_COMPLETED)
             stop.set()
-            server.should_exit = True
-            await asyncio.gather(duty, serving)
+            await asyncio.gather(duty, answering)
     finally:
         writer.close()
 

@@ -1,0 +1,354 @@
+"""The control process at a real gateway: what it does is done once, whatever dies, and requests never wait for it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.e2e.conftest import Fleet, MakeGateway
+from tests.support.gateway import KEY, Gateway, RawClient, in_threads, wait_until
+from tests.support.postgres import PostgresServer, postgres_server
+
+ADMIN = "admin-0123456789abcdef"
+SECRET = "5f0c6a3e9d21b7845f0c6a3e9d21b784"
+PATH = "/v1/chat/completions"
+BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+SETTINGS: dict[str, object] = {
+    "ADMIN_API_KEY": ADMIN,
+    "KEY_HASH_SECRET": SECRET,
+    "GATEWAY_WORKERS": 4,
+    "MAX_RPS_PER_IP": 10_000,
+    "RPS_BURST": 10_000,
+    "FAILED_AUTH_BURST": 100_000,
+    "CACHE_TTL_SECS": 0,
+    "ORG_DAILY_TOKEN_LIMIT": 0,
+    "ORG_DAILY_REQUEST_LIMIT": 0,
+    "ORG_MONTHLY_TOKEN_LIMIT": 0,
+}
+OUTAGE_SECS = 5.0
+THREADS = 4
+
+
+class Host:
+    """A gateway with its data on a disk of the test's own, and a memory that can be lost."""
+
+    def __init__(self, make: MakeGateway, fleet: Fleet, folder: Path, **settings: object) -> None:
+        self._make = make
+        self._fleet = fleet
+        self.data = folder / "data"
+        self._settings = {**SETTINGS, "DATA_PATH": self.data, **settings}
+        self.memory = Path(tempfile.mkdtemp(prefix="gw-", dir="/dev/shm"))
+        self.gateway = self.start()
+
+    def start(self, **settings: object) -> Gateway:
+        """Start the gateway, and wait for its control process."""
+        self._settings.update(settings)
+        self.gateway = self._make(self._fleet, **self._settings, LIMITER_PATH=self.memory)
+        self.on_duty()
+        return self.gateway
+
+    def on_duty(self, times: int = 1) -> None:
+        """So many control processes have come to their turn."""
+        wait_until(lambda: len(self.gateway.events("control_on_duty")) >= times)
+        wait_until(lambda: len(self.gateway.events("control_serving")) >= times)
+
+    def reboot(self, **settings: object) -> None:
+        """The power fails, and comes back."""
+        children = Path(f"/proc/{self.gateway.pid}/task/{self.gateway.pid}/children").read_text().split()
+        for pid in (self.gateway.pid, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
+        self.gateway.wait(30)
+        shutil.rmtree(self.memory)
+        self.memory = Path(tempfile.mkdtemp(prefix="gw-", dir="/dev/shm"))
+        self.start(**settings)
+
+    def control(self) -> int:
+        """The control process's number."""
+        [pid] = wait_until(lambda: controls(self.gateway))
+        return pid
+
+    def admin(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask the admin API."""
+        headers = {"X-Admin-Key": ADMIN, **options.pop("headers", {})}
+        return httpx.request(method, self.gateway.url + path, headers=headers, timeout=30, trust_env=False, **options)
+
+    def new_key(self, **chosen: Any) -> tuple[str, str]:
+        """A key's id, and the key, made by the admin API."""
+        answer = self.admin("POST", "/admin/v1/keys", json={"organization": "org:acme", **chosen})
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+        return made["id"], made["key"]
+
+    def booked(self) -> Counter[str]:
+        """How often each request stands in the ledger."""
+        with sqlite3.connect(self.data / "gateway.db", timeout=30) as connection:
+            return Counter(row[0] for row in connection.execute("SELECT request_id FROM usage_records"))
+
+    def summed(self) -> int:
+        """The requests of the daily sums."""
+        with sqlite3.connect(self.data / "gateway.db", timeout=30) as connection:
+            return int(connection.execute("SELECT COALESCE(SUM(requests), 0) FROM usage_daily").fetchone()[0])
+
+
+def controls(gateway: Gateway) -> list[int]:
+    """The supervisor's living control processes."""
+    found = []
+    for pid in Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split():
+        try:
+            if b"gateway.control" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+@pytest.fixture
+def host(chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path) -> Iterator[Host]:
+    made = Host(make_gateway, chat_fleet, tmp_path)
+    yield made
+    made.gateway.stop()
+    shutil.rmtree(made.memory, ignore_errors=True)
+
+
+def ask(client: RawClient, key: str = KEY) -> tuple[int, str]:
+    """The status and the id of one answer on a connection that stays open."""
+    client.received = b""
+    client.post(PATH, BODY, key=key)
+    head, _, body = client.until(b"\r\n\r\n").partition(b"\r\n\r\n")
+    fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+    while len(body) < int(fields[b"content-length"]):
+        body += client.socket.recv(65536)
+    return int(head.split(b" ")[1]), fields[b"x-request-id"].decode()
+
+
+class Load:
+    """Clients that ask all the while, and the ids of what they were answered."""
+
+    def __init__(self) -> None:
+        self.answered: list[tuple[float, str]] = []
+
+    def ids(self) -> set[str]:
+        return {name for _, name in self.answered}
+
+
+@contextmanager
+def load(gateway: Gateway, key: str = KEY) -> Iterator[Load]:
+    """Requests all the while; each must be answered with 200."""
+    stop = threading.Event()
+    found = Load()
+
+    def work(_: int) -> None:
+        while not stop.is_set():
+            with RawClient(gateway.port) as client:
+                while not stop.is_set() and b"connection: close" not in client.received.lower():
+                    status, name = ask(client, key)
+                    assert status == 200
+                    found.answered.append((time.monotonic(), name))
+
+    with in_threads(THREADS, work) as failures:
+        try:
+            wait_until(lambda: len(found.answered) > THREADS or failures)
+            yield found
+        finally:
+            stop.set()
+    assert not failures, failures
+
+
+def wait_for_more(found: Load) -> None:
+    """Requests are answered from now on, too."""
+    count = len(found.answered)
+    wait_until(lambda: len(found.answered) > count + 50)
+
+
+def all_get(clients: list[RawClient], key: str, status: int) -> bool:
+    """Whether that is what the key gets on each connection."""
+    return all(ask(client, key)[0] == status for client in clients)
+
+
+def book_is_complete(host: Host, found: Load) -> None:
+    """Each answer stands in the ledger, once."""
+    try:
+        wait_until(lambda: host.booked().keys() >= found.ids())
+    except AssertionError:
+        raise AssertionError(f"{len(found.ids() - host.booked().keys())} of {len(found.ids())} are missing") from None
+    assert host.booked() == Counter(found.ids())
+    assert host.summed() == len(found.ids())
+
+
+def test_a_control_process_that_is_killed_under_load_costs_no_request_and_no_record(host: Host) -> None:
+    workers = host.gateway.worker_pids()
+    with load(host.gateway) as found:
+        for times in range(3):
+            os.kill(host.control(), signal.SIGKILL)
+            host.on_duty(times + 2)
+            wait_for_more(found)
+    book_is_complete(host, found)
+    assert host.gateway.worker_pids() == workers
+    assert host.gateway.metrics()["gateway_control_deaths_total"] == 3
+    assert host.admin("GET", "/admin/v1/keys").status_code == 200
+
+
+def test_without_a_control_process_its_paths_say_so_and_models_are_served(host: Host) -> None:
+    _, key = host.new_key()
+    with RawClient(host.gateway.port) as client:
+        wait_until(lambda: ask(client, key)[0] == 200)
+    os.kill(host.control(), signal.SIGSTOP)
+    os.kill(host.control(), signal.SIGKILL)
+    answer = host.admin("GET", "/admin/v1/keys")
+    if not controls(host.gateway) or len(host.gateway.events("control_on_duty")) < 2:
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "control_plane_unavailable"
+        assert answer.headers["retry-after"] == "1"
+    with RawClient(host.gateway.port) as client:
+        assert ask(client, key)[0] == 200
+    host.on_duty(2)
+    wait_until(lambda: host.admin("GET", "/admin/v1/keys").status_code == 200)
+
+
+def test_a_database_that_is_away_keeps_no_request_waiting_and_all_is_booked_afterwards(host: Host) -> None:
+    connection = sqlite3.connect(host.data / "gateway.db", isolation_level=None)
+    with load(host.gateway) as found:
+        wait_until(host.booked)
+        connection.execute("BEGIN IMMEDIATE")
+        locked, count = time.monotonic(), len(found.answered)
+        wait_until(lambda: host.gateway.metrics()['gateway_usage_records_total{fate="spooled"}'] > 0)
+        wait_until(lambda: time.monotonic() > locked + OUTAGE_SECS)
+        during = len(found.answered) - count
+        connection.execute("ROLLBACK")
+        connection.close()
+    assert during > 100
+    book_is_complete(host, found)
+    wait_until(lambda: host.gateway.metrics()["gateway_usage_spool_bytes"] == 0)
+    assert host.gateway.metrics()['gateway_usage_records_total{fate="lost"}'] == 0
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+def test_a_postgresql_server_that_dies_and_comes_back_misses_nothing(
+    chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    url = postgres.new_database()
+    host = Host(make_gateway, chat_fleet, tmp_path, DATABASE_URL=url)
+    _, key = host.new_key()
+    with RawClient(host.gateway.port) as client:
+        wait_until(lambda: ask(client, key)[0] == 200)
+
+    def booked() -> Counter[str]:
+        with psycopg.connect(url) as connection:
+            return Counter(row[0] for row in connection.execute("SELECT request_id FROM usage_records"))
+
+    before = wait_until(booked)
+    with load(host.gateway, key) as found:
+        wait_until(lambda: len(booked()) > len(before) + 10)
+        postgres.stop()
+        stopped = time.monotonic()
+        wait_until(lambda: host.gateway.metrics()["gateway_database_up"] == 0)
+        wait_until(lambda: time.monotonic() > stopped + OUTAGE_SECS)
+        postgres.start()
+        wait_until(lambda: host.gateway.metrics()["gateway_database_up"] == 1)
+    wait_until(lambda: booked().keys() >= found.ids())
+    assert max(booked().values()) == 1
+    assert booked() - before == Counter(found.ids())
+
+
+def test_quotas_go_on_after_the_host_lost_its_memory(host: Host) -> None:
+    with RawClient(host.gateway.port) as client:
+        for _ in range(10):
+            assert ask(client)[0] == 200
+    wait_until(lambda: len(host.booked()) == 10)
+    host.reboot(ORG_DAILY_REQUEST_LIMIT=14)
+    wait_until(lambda: host.gateway.events("quotas_restored"))
+    with RawClient(host.gateway.port) as client:
+        assert [ask(client)[0] for _ in range(6)] == [200] * 4 + [429] * 2
+
+
+def test_a_power_failure_under_load_loses_a_second_of_use_at_the_most(host: Host) -> None:
+    failed = 0.0
+    with contextlib.suppress(AssertionError), load(host.gateway) as found:  # every client is cut off
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() > begun + 3)
+        failed = time.monotonic()
+        host.reboot()
+    due = {name for at, name in found.answered if at < failed - 1.0}
+    assert len(due) > 100
+    assert due <= host.booked().keys()
+
+
+def test_a_reload_hands_the_duty_over_and_books_everything_once(host: Host) -> None:
+    before = host.control()
+    with load(host.gateway) as found:
+        host.gateway.signal(signal.SIGHUP)
+        wait_until(lambda: host.gateway.events("reloaded"))
+        host.on_duty(2)
+        wait_until(lambda: before not in controls(host.gateway))
+        wait_for_more(found)
+        assert host.admin("GET", "/admin/v1/keys").status_code == 200
+    book_is_complete(host, found)
+    assert host.gateway.metrics()["gateway_control_deaths_total"] == 0
+
+
+def test_what_is_booked_last_is_booked_before_the_gateway_ends(host: Host) -> None:
+    with load(host.gateway) as found:
+        wait_until(lambda: len(found.answered) > 100)
+    assert host.gateway.stop() == 0
+    assert host.booked() == Counter(found.ids())
+    assert not list((host.memory / "control").glob("*.sock"))
+
+
+def test_a_control_process_ends_with_its_supervisor(host: Host) -> None:
+    control = host.control()
+    host.gateway.signal(signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{control}").exists())
+
+
+def test_a_revocation_is_seen_by_all_workers_within_a_second_under_load(host: Host) -> None:
+    with load(host.gateway):
+        for _ in range(5):
+            name, key = host.new_key()
+            clients = [RawClient(host.gateway.port) for _ in range(4 * THREADS)]
+            wait_until(partial(all_get, clients, key, 200))
+            assert host.admin("POST", f"/admin/v1/keys/{name}/revoke").status_code == 200
+            begun = time.monotonic()
+            wait_until(partial(all_get, clients, key, 401))
+            assert time.monotonic() - begun < 1.0
+            for client in clients:
+                client.socket.close()
+
+
+def test_wrong_admin_keys_are_counted_by_address(chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path) -> None:
+    host = Host(make_gateway, chat_fleet, tmp_path, FAILED_AUTH_BURST=3, FAILED_AUTH_PER_SEC=0.001)
+    statuses = [host.admin("GET", "/admin/v1/keys", headers={"X-Admin-Key": "wrong"}).status_code for _ in range(5)]
+    assert statuses == [401, 401, 401, 429, 429]
+    assert host.admin("GET", "/admin/v1/keys").status_code == 200
+
+
+def test_clients_see_their_own_usage_and_cannot_ask_for_anothers(host: Host) -> None:
+    _, key = host.new_key()
+    with RawClient(host.gateway.port) as client:
+        wait_until(lambda: ask(client, key)[0] == 200)
+    wait_until(host.booked)
+    forged = {"x-gateway-principal": '{"organization": "org:acme"}', "authorization": f"Bearer {KEY}"}
+    url = f"{host.gateway.url}/v1/usage"
+    assert httpx.get(url, headers=forged, trust_env=False).json()["organization"] == "ip:127.0.0.1"
+    own = httpx.get(url, headers={"authorization": f"Bearer {key}"}, trust_env=False).json()
+    assert own["organization"] == "org:acme"
+    assert sum(line["requests"] for line in own["data"]) == 1
+    assert httpx.get(url, trust_env=False).status_code == 401
