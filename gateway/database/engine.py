@@ -83,7 +83,11 @@ def make_file(url: sa.URL) -> None:
     path = Path(url.database or ":memory:")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        # Only a new one: to close a descriptor of the file would drop all locks that SQLite's own hold in this process,
+        # and another process would take the database for one that nobody uses, and remove its log.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise DatabaseUnavailableError(f"the database {path} cannot be opened: {error.strerror}") from error
 

@@ -56,3 +56,15 @@ async def test_a_command_and_the_control_process_write_at_once_and_neither_fails
             assert len(await database.keys.list(most=1000)) == KEYS + BATCHES
             (line,) = await database.usage.report(by="day", first=0, last=9)
             assert line.requests == BATCHES * 20
+
+
+async def test_a_database_that_is_opened_twice_is_not_taken_for_one_that_nobody_uses(
+    sqlite_settings: DatabaseSettings,
+) -> None:
+    read = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM api_keys'); c.close()"
+    file = sqlite_settings.data_path / "gateway.db"
+    async with Database(sqlite_settings) as database:
+        assert await database.changes.number() == 0
+        await database.open()
+        subprocess.run([sys.executable, "-c", read, file], check=True)  # noqa: S603, ASYNC221 -- as above
+        assert file.with_name("gateway.db-wal").exists()  # the other one, as the last to leave, would have removed it
