@@ -21,9 +21,9 @@ class State(Taken):
 
     object: Literal["state"] = "state"
     at: Moment
-    in_flight: int = Field(description="Of all organizations together.")
+    in_flight: int = Field(description="Of the organizations below together.")
     queued: int
-    organizations: list[Load] = Field(description="Those that have requests running or waiting, busiest first.")
+    organizations: list[Load] = Field(description="Those of this host that run or wait most, ten at the most.")
     backends: list[Backend]
 
 
