@@ -16,8 +16,10 @@ MAX_REMEMBERED = 8192
 class Organizations(Protocol):
     """What is asked of the catalog."""
 
-    version: Callable[[], int]
-    """Gives another number after any change."""
+    @property
+    def version(self) -> Callable[[], int]:
+        """Gives another number after any change."""
+        ...
 
     def organization(self, name: str) -> AccountLimits | None:
         """Its own limits; None: the settings' hold. Raises CatalogUnavailableError."""

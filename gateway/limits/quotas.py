@@ -70,8 +70,8 @@ class Quotas:
             peeked = ctx.plan.peeked
             stated = peeked.max_tokens
             tokens += (self._per_choice if stated is None else stated) * peeked.n * peeked.prompts
-            if not 0 <= tokens <= MOST_TOKENS:
-                tokens = MOST_TOKENS
+            if not prompt <= tokens <= MOST_TOKENS:  # a bound below 0 is for the backend to refuse
+                tokens = MOST_TOKENS if tokens > prompt else prompt
         wall = self._clock.wall()
         period = self._calendar.at(wall)
         principal = ctx.principal

@@ -1,0 +1,248 @@
+"""Whatever becomes of a request, its accounts count what it took, and the journal says so in the access log's words."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
+from gateway.core.endpoint import Endpoint
+from gateway.core.errors import BadGatewayError, BadRequestError, GatewayError, QueueFullError, RateLimitedError
+from gateway.core.lifeline import Cut
+from gateway.core.principal import AccountLimits, Principal
+from gateway.core.usage import Usage
+from gateway.core.usage_record import UsageRecord, decode_usage
+from gateway.limits.allowances import Allowances
+from gateway.limits.calendar import Calendar, zone_of
+from gateway.limits.quotas import QuotaExceededError, Quotas
+from gateway.limits.settings import LimitsSettings
+from gateway.middleware.quota import Quota
+from gateway.payload.peek import Peek
+from gateway.proxy.planner import Plan
+from gateway.proxy.unavailable import BusyError
+from gateway.store.memory import MemoryStore
+from gateway.store.settings import StoreSettings
+from tests.core.hand_time import HandTime
+from tests.core.requests import CHAT, EMBEDDINGS, HEALTH, Told, context, nothing_to_receive
+
+pytestmark = pytest.mark.anyio
+
+WHO = "ip:203.0.113.7"
+BODY = b"x" * 400
+PROMPT = 100
+TOKENIZE = Endpoint("/v1/tokenize", frozenset({"POST"}), upstream_path=b"/tokenize", uses_engine=False)
+
+End = Callable[[RequestContext], Awaitable[None]]
+
+
+class Door:
+    """The layer, before whatever a test has become of its request."""
+
+    def __init__(self, *, journaled: bool = True, **settings: Any) -> None:
+        self.clock = HandTime()
+        self.store = MemoryStore(StoreSettings(), self.clock)
+        chosen = LimitsSettings(**settings)
+        self.quotas = Quotas(chosen, self.store.accounts, Allowances(chosen, None), self.clock, journaled=journaled)
+        self.windows = Calendar(zone_of("UTC")).at(self.clock.wall()).windows
+
+    async def visit(
+        self, end: End, endpoint: Endpoint = CHAT, principal: Principal | None = None, **peeked: Any
+    ) -> RequestContext:
+        """One request, which ends as `end` makes it; what it raises is raised."""
+        ctx = context(endpoint, organization=WHO)
+        ctx.plan = Plan(None, BODY, Peek(**peeked))  # type: ignore[arg-type]  # no room here asks for the route
+        ctx.group = "chat"
+        ctx.principal = principal or ctx.principal
+
+        async def app(*_: object) -> None:
+            await end(ctx)
+
+        await Quota(app, self.quotas)({CONTEXT_KEY: ctx}, nothing_to_receive, Told())
+        return ctx
+
+    async def used(self, account: str = WHO) -> tuple[int, int]:
+        """Requests and tokens of this day."""
+        standing = await self.store.accounts.standing(account, self.windows)
+        return standing.day_requests, standing.day_tokens
+
+    async def records(self) -> list[UsageRecord]:
+        return [decode_usage(record) for _, record in await self.store.accounts.journal(100)]
+
+
+async def ask(ctx: RequestContext) -> None:
+    """A backend gets it."""
+    ctx.backend = "chat0"
+    ctx.attempts = 1
+    ctx.phase = Phase.WAITING
+
+
+async def answer(ctx: RequestContext) -> None:
+    """A backend answers it."""
+    await ask(ctx)
+    ctx.phase = Phase.ANSWERING
+    ctx.answer_started = ctx.answer_complete = True
+    ctx.status = 200
+    ctx.usage = Usage(20, 5)
+
+
+def cut(reason: Cut, before: End) -> End:
+    async def end(ctx: RequestContext) -> None:
+        await before(ctx)
+        ctx.lifeline.cut(reason)
+        await asyncio.get_running_loop().create_future()
+
+    return end
+
+
+def fail(failure: BaseException, before: End) -> End:
+    async def end(ctx: RequestContext) -> None:
+        await before(ctx)
+        raise failure
+
+    return end
+
+
+async def nothing(ctx: RequestContext) -> None:
+    """Nobody got it yet."""
+    ctx.phase = Phase.QUEUED
+
+
+async def begin_stream(ctx: RequestContext) -> None:
+    """A stream has begun, and has stated its figures so far."""
+    await answer(ctx)
+    ctx.answer_complete = False
+    ctx.usage = Usage(20, 3)
+
+
+async def keep(ctx: RequestContext) -> None:
+    """It is answered from what is kept."""
+    ctx.cached = ctx.answer_started = ctx.answer_complete = True
+    ctx.status = 200
+
+
+async def pass_error(ctx: RequestContext) -> None:
+    """The backend's own error is passed on."""
+    await answer(ctx)
+    ctx.usage = None
+    ctx.status, ctx.outcome = 400, "backend_400"
+
+
+ENDS = {
+    "answered": (answer, (1, 25), (200, "ok", 20, 5, False)),
+    "answered from what is kept": (keep, (1, 0), (200, "ok", 0, 0, False)),
+    "a backend's error": (pass_error, (1, 0), (400, "backend_400", 0, 0, False)),
+    "a stream left in its middle": (cut(Cut.CLIENT_GONE, begin_stream), (1, 23), (200, "client_gone", 20, 3, False)),
+    "left before its answer": (cut(Cut.CLIENT_GONE, ask), (1, PROMPT), (499, "client_gone", PROMPT, 0, True)),
+    "too long before its answer": (cut(Cut.LIFETIME, ask), (1, PROMPT), (504, "lifetime", PROMPT, 0, True)),
+    "broken off": (fail(BadGatewayError("x"), ask), (1, PROMPT), (502, "bad_gateway", PROMPT, 0, True)),
+    "a bug": (fail(KeyError("x"), begin_stream), (1, 23), (200, "internal_error", 20, 3, False)),
+    "refused by the queue": (fail(QueueFullError("x"), nothing), (0, 0), None),
+    "left the queue": (cut(Cut.CLIENT_GONE, nothing), (0, 0), None),
+    "taken by no backend": (fail(BusyError(), ask), (0, 0), None),
+    "a mistake of its own": (fail(BadRequestError("x"), nothing), (0, 0), None),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_what_an_end_costs_and_how_it_is_booked(how: str) -> None:
+    end, used, words = ENDS[how]
+    door = Door()
+    visit = asyncio.ensure_future(door.visit(end))
+    await asyncio.wait([visit])
+    assert await door.used() == used
+    records = await door.records()
+    if words is None:
+        assert records == []
+    else:
+        (record,) = records
+        booked = record.status, record.outcome, record.prompt_tokens, record.completion_tokens, record.estimated
+        assert booked == words
+        assert (record.organization, record.model, record.path) == (WHO, "chat", "/v1/chat/completions")
+
+
+async def test_an_answer_that_needs_no_model_costs_no_tokens() -> None:
+    async def end(ctx: RequestContext) -> None:
+        await answer(ctx)
+        ctx.usage = None
+        assert await door.used() == (1, 0)
+
+    door = Door()
+    await door.visit(end, TOKENIZE)
+    assert await door.used() == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "peeked", "tokens"),
+    [
+        (CHAT, {}, PROMPT + 1024),
+        (CHAT, {"n": 3}, PROMPT + 3 * 1024),
+        (CHAT, {"max_tokens": 7}, PROMPT + 7),
+        (CHAT, {"max_tokens": 7, "n": 2, "prompts": 4}, PROMPT + 56),
+        (CHAT, {"max_tokens": 2**62}, 2**40),
+        (CHAT, {"max_tokens": -5000}, PROMPT),
+        (EMBEDDINGS, {}, PROMPT),
+    ],
+)
+async def test_what_it_may_take_is_set_aside_while_it_runs(
+    endpoint: Endpoint, peeked: dict[str, Any], tokens: int
+) -> None:
+    async def end(ctx: RequestContext) -> None:
+        await answer(ctx)
+        assert await door.used() == (1, tokens)
+
+    door = Door(org_daily_token_limit=0, org_monthly_token_limit=0)
+    await door.visit(end, endpoint, **peeked)
+    assert await door.used() == (1, 25)
+
+
+async def test_a_quota_that_is_used_up_refuses_and_says_when_it_renews() -> None:
+    door = Door(org_daily_token_limit=150, quota_timezone="UTC")
+    await door.visit(answer, max_tokens=10)
+    with pytest.raises(
+        QuotaExceededError, match=r"150 tokens per day, of which 125 are left.*renews at \d{4}-"
+    ) as caught:
+        await door.visit(answer, max_tokens=50)
+    assert caught.value.should_retry is False
+    assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "insufficient_quota", None)
+    assert await door.used() == (1, 25)
+
+
+async def test_a_keys_minute_refuses_and_says_when_to_return() -> None:
+    door = Door()
+    key = Principal("org:acme", "k1", limits=AccountLimits(tokens_per_minute=150))
+    await door.visit(answer, principal=key, max_tokens=10)
+    with pytest.raises(RateLimitedError, match="This API key may use 150 tokens per minute") as caught:
+        await door.visit(answer, principal=key, max_tokens=50)
+    assert caught.value.retry_after == pytest.approx(10.0)
+    with pytest.raises(RateLimitedError, match="may take 300 tokens") as too_large:
+        await door.visit(answer, principal=key, max_tokens=200)
+    assert (too_large.value.retry_after, too_large.value.should_retry) == (None, False)
+    assert await door.used("key:k1") == (1, 25)
+
+
+async def test_a_refusal_shows_what_is_left_too() -> None:
+    door = Door(org_daily_token_limit=150)
+
+    async def never(_: RequestContext) -> None:
+        raise AssertionError
+
+    ctx = context(CHAT, organization=WHO)
+    ctx.plan = Plan(None, BODY, Peek())  # type: ignore[arg-type]  # as above
+    with pytest.raises(GatewayError):
+        await Quota(never, door.quotas)({CONTEXT_KEY: ctx}, nothing_to_receive, Told())  # type: ignore[arg-type]  # never called
+    headers = dict(ctx.answer_headers)
+    assert (headers[b"x-ratelimit-limit-tokens"], headers[b"x-ratelimit-remaining-tokens"]) == (b"150", b"150")
+
+
+async def test_our_own_paths_cost_nothing() -> None:
+    door = Door()
+    await door.visit(nothing, HEALTH)
+    assert await door.used() == (0, 0)
+
+
+async def test_where_nobody_takes_records_away_there_are_none() -> None:
+    door = Door(journaled=False)
+    await door.visit(answer)
+    assert await door.used() == (1, 25)
+    assert await door.records() == []
