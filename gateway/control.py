@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,12 +19,17 @@ from gateway.bookkeeping.books import Bookkeeper
 from gateway.bookkeeping.duty import Duty
 from gateway.bookkeeping.publishing import Publishing
 from gateway.bookkeeping.spool import Spool
+from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.publisher import Publisher
+from gateway.catalog.reader import Catalog
 from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp
-from gateway.core.clock import SystemClock
+from gateway.core.clock import Clock, SystemClock
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
+from gateway.fleet.edition import read_edition
+from gateway.fleet.merge import merge
+from gateway.fleet.register import Register
 from gateway.limits.calendar import Calendar, zone_of
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
@@ -63,7 +69,6 @@ class Control:
         self._store = open_store(settings, clock)
         self._database = Database(settings, clock)
         self._publisher = Publisher(settings.limiter_path / CATALOG_FOLDER, clock)
-        self._publishing = Publishing(self._database, self._publisher, clock, metrics)
         self._spool = Spool(settings.data_path)
         calendar = Calendar(zone_of(settings.quota_timezone))
         self._bookkeeper = Bookkeeper(
@@ -74,8 +79,18 @@ class Control:
             metrics,
             clock,
         )
-        live = Oversight(settings, self._store, board, calendar, metrics, clock)
-        self._application: ASGIApp = build_admin(self._database, settings, live, clock)
+        self._live = Oversight(settings, self._store, board, calendar, metrics, clock)
+        self._blob: bytes | None = None
+        self._register = Register(
+            self._live.static,
+            self._database.models,
+            self._database.backends,
+            clock,
+            rest_secs=settings.max_request_secs,
+            published=partial(earlier_models, settings, clock),
+        )
+        self._publishing = Publishing(self._database, self._publisher, clock, metrics, self._models)
+        self._application: ASGIApp = build_admin(self._database, settings, self._live, clock)
 
     async def __aenter__(self) -> Self:
         await self._store.open()
@@ -85,6 +100,14 @@ class Control:
         await self._store.close()
         with contextlib.suppress(DatabaseUnavailableError):
             await self._database.close()
+
+    async def _models(self) -> bytes:
+        """The models to publish, which operators see from then on."""
+        blob = await self._register()
+        if blob != self._blob:
+            self._blob = blob
+            self._live.follow(merge(self._live.static, read_edition(blob)).roster)
+        return blob
 
     async def answer(self, path: Path, stop: asyncio.Event, on_started: Callable[[], None]) -> None:
         """Answer operators at a unix socket until `stop`; not before the database has its tables, if it answers."""
@@ -119,6 +142,15 @@ class Control:
                 async with asyncio.timeout(DRAIN_SECS):
                     await self._bookkeeper.drain()
             self._spool.close()
+
+
+def earlier_models(settings: Settings, clock: Clock) -> bytes:
+    """What an earlier process has published of models; nothing, where nothing can be read."""
+    with Catalog(settings.limiter_path / CATALOG_FOLDER, settings, clock) as catalog:
+        try:
+            return catalog.models()
+        except CatalogUnavailableError:
+            return b""
 
 
 async def done_before(stop: asyncio.Event, task: Coroutine[object, object, None]) -> bool:

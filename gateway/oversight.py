@@ -9,13 +9,14 @@ from msgspec.structs import asdict
 from gateway.admin.live import Fixed, Load, Window, fixed_by_settings
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster
 from gateway.backends.view import BackendStatus, BoardView
 from gateway.cache import kept
 from gateway.cache.host import CacheUnavailableError, SharedHost
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 from gateway.core.principal import AccountLimits
+from gateway.fleet.merge import static_roster
 from gateway.limits.calendar import Calendar, Period
 from gateway.limits.catalogue import ROWS, Row
 from gateway.observability.metrics import CACHE_BYTES_DROPPED, CACHE_EVICTIONS, Metrics
@@ -36,6 +37,9 @@ class Oversight:
         calendar: days and months of quotas.
         metrics: what is counted of the cache.
         clock: all times.
+
+    Attributes:
+        static: the fleet that the settings describe.
     """
 
     def __init__(
@@ -52,14 +56,19 @@ class Oversight:
         self._calendar = calendar
         self._metrics = metrics
         self._clock = clock
-        self._roster = roster = build_roster(settings)
-        page = Board([backend for _, backend in roster.backends()], board)
-        breaker = Breaker(page, settings, clock)
-        self._fleet = BoardView(page, breaker, roster, clock, settings.backend_probe_interval_secs)
+        self.static = static_roster(settings)
+        self._board = Board([backend for _, backend in self.static.backends()], board)
+        breaker = Breaker(self._board, settings, clock)
+        self._fleet = BoardView(self._board, breaker, self.static, clock, settings.backend_probe_interval_secs)
+
+    def follow(self, roster: Roster) -> None:
+        """This is the fleet from now on."""
+        self._board.follow(roster.placed())
+        self._fleet.follow(roster)
 
     def fixed(self) -> Sequence[Fixed]:
         """See `Live`."""
-        return fixed_by_settings(self._roster)
+        return fixed_by_settings(self.static)
 
     def defaults(self) -> AccountLimits:
         """See `Live`."""

@@ -92,9 +92,10 @@ class Publishing:
     async def turn(self) -> None:
         """Ask for changes, publish them, and say that the database answered."""
         try:
-            if self._publisher.open():
-                await self._look()
-                self._publisher.beat()
+            if not self._publisher.open():
+                return  # another process does it still
+            await self._look()
+            self._publisher.beat()
         except CatalogUnavailableError as error:
             self._seen = None
             logger.error("catalog_not_published", extra={"why": str(error)})  # noqa: TRY400 -- the line is enough
