@@ -15,6 +15,7 @@ from gateway.upstream.address import Address
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:@+=,/-]{0,199}")
 """What `GET /v1/models/{id}` can ask for."""
 BACKEND_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+PARAMETER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MAX_WEIGHT: Final = 100
 MAX_PREFIX: Final = 32_768
 """Characters of a system prompt's beginning, four times as many as tokens fit an 8k context."""
@@ -65,6 +66,8 @@ def _check_parameters(card: ModelCard) -> None:
         values: Mapping[str, Any] = getattr(card, member)
         place = f"models.{card.name}.{member}"
         for key in values:
+            if not PARAMETER.fullmatch(key):
+                raise ValueError(f"{place} has a member {key!r}, which is no field of a request")
             if key in RESERVED:
                 raise ValueError(f"{place}.{key} is the gateway's or the client's own to say")
         if not isinstance(values.get(KWARGS, {}), dict):

@@ -1,0 +1,100 @@
+"""A card's word counts where the client's does not, and where a forced one is all that counts."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.core.endpoint import Endpoint
+from gateway.core.model_card import ModelCard
+from gateway.payload.splice import splice
+from gateway.transforms.shape import Shaper
+from tests.core.requests import CHAT, EMBEDDINGS, MESSAGES, RESPONSES
+
+TOKENIZE = Endpoint("/v1/tokenize", frozenset({"POST"}), upstream_path=b"/tokenize", uses_engine=False)
+
+
+def shaped(body: bytes | dict[str, Any], endpoint: Endpoint = CHAT, **card: Any) -> Any:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    members = Shaper(ModelCard(name="m", **card)).members(endpoint, raw)
+    return orjson.loads(splice(raw, members) if members else raw)
+
+
+def test_null_counts_as_absent_and_the_last_of_two_counts() -> None:
+    card = {"default_parameters": {"temperature": 0.2}}
+    assert shaped(b'{"temperature":null}', **card) == {"temperature": 0.2}
+    assert shaped(b'{"temperature":1,"temperature":null}', **card) == {"temperature": 0.2}
+    assert shaped(b'{"temperature":null,"temperature":1}', **card) == {"temperature": 1}
+    assert shaped(b'{"temper\\u0061ture":1}', **card) == {"temperature": 1}
+
+
+@pytest.mark.parametrize("spelling", ["max_tokens", "max_completion_tokens"])
+def test_a_forced_bound_cannot_be_got_around_by_its_other_name(spelling: str) -> None:
+    body = shaped({"max_completion_tokens": 9000, "max_tokens": 9000}, forced_parameters={spelling: 10})
+    assert body == {"max_completion_tokens": 10, "max_tokens": 10}
+
+
+def test_a_default_bound_gives_way_to_any_that_is_stated() -> None:
+    card = {"default_parameters": {"max_tokens": 10}}
+    assert shaped({"max_completion_tokens": 3}, **card) == {"max_completion_tokens": 3}
+    assert shaped({}, RESPONSES, **card) == {"max_output_tokens": 10}
+    assert shaped({"max_tokens": 5}, MESSAGES, **card) == {"max_tokens": 5}
+
+
+def test_there_is_one_system_message_and_it_is_the_first() -> None:
+    card = {"system_prompt_prefix": "Be brief."}
+    user = {"role": "user", "content": "hi"}
+    assert shaped({"messages": [user]}, **card)["messages"] == [{"role": "system", "content": "Be brief."}, user]
+    own = {"role": "system", "content": "You are Bo."}
+    joined = {"role": "system", "content": "Be brief.\n\nYou are Bo."}
+    assert shaped({"messages": [own, user]}, **card)["messages"] == [joined, user]
+    parts = {"role": "system", "content": [{"type": "text", "text": "You are Bo."}]}
+    (first, *_) = shaped({"messages": [parts]}, **card)["messages"]
+    assert [part["text"] for part in first["content"]] == ["Be brief.\n\n", "You are Bo."]
+
+
+@pytest.mark.parametrize(("endpoint", "member"), [(RESPONSES, "instructions"), (MESSAGES, "system")])
+def test_other_dialects_have_a_member_for_it(endpoint: Endpoint, member: str) -> None:
+    card = {"system_prompt_prefix": "Be brief."}
+    assert shaped({}, endpoint, **card) == {member: "Be brief."}
+    assert shaped({member: "You are Bo."}, endpoint, **card)[member] == "Be brief.\n\nYou are Bo."
+
+
+def test_what_the_backend_is_going_to_refuse_stays_as_it_is() -> None:
+    card = {"system_prompt_prefix": "Be brief.", "reasoning": {"chat_template_kwargs": {"a": 1}}}
+    for body in ({"messages": []}, {"messages": "hi"}, {"messages": [{"role": "system", "content": 3}]}):
+        assert shaped({**body, "chat_template_kwargs": 1}, **card) == {**body, "chat_template_kwargs": 1}
+
+
+def test_text_that_is_none_is_passed_on_untouched() -> None:
+    latin = b'{"messages":[{"role":"system","content":"caf\xe9"}]}'
+    members = Shaper(ModelCard(name="m", system_prompt_prefix="Be brief.")).members(CHAT, latin)
+    assert members == b'"messages":[{"role":"system","content":"Be brief.\\n\\ncaf\xe9"}]'
+
+
+def test_how_to_think_is_the_clients_to_say_member_by_member() -> None:
+    card = {"reasoning": {"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": False, "x": 1}}}
+    body = shaped({"chat_template_kwargs": {"enable_thinking": True}}, **card)
+    assert body == {"chat_template_kwargs": {"enable_thinking": True, "x": 1}, "reasoning_effort": "low"}
+    assert shaped({"reasoning": {"summary": "auto"}}, RESPONSES, **card)["reasoning"] == {
+        "effort": "low",
+        "summary": "auto",
+    }
+
+
+def test_a_count_of_tokens_counts_the_system_prompt_and_generates_nothing() -> None:
+    card = {"system_prompt_prefix": "Be brief.", "forced_parameters": {"temperature": 0}}
+    body = shaped({"messages": [{"role": "user", "content": "hi"}]}, TOKENIZE, **card)
+    assert body["messages"][0]["content"] == "Be brief."
+    assert "temperature" not in body
+
+
+def test_vectors_have_no_system_prompt() -> None:
+    assert shaped({"input": "x"}, EMBEDDINGS, system_prompt_prefix="Be brief.") == {"input": "x"}
+
+
+def test_a_million_messages_are_not_taken_apart() -> None:
+    body = b'{"messages":[{"role":"user","content":"hi"}' + b',""' * 1_000_000 + b"]}"
+    members = Shaper(ModelCard(name="m", system_prompt_prefix="Be brief.")).members(CHAT, body)
+    assert members.startswith(b'"messages":[{"role":"system","content":"Be brief."},{"role":"user"')
+    assert len(members) < len(body) + 100
