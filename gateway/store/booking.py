@@ -1,7 +1,7 @@
 """What do accounts change in the shared state? Each function here is one LMDB transaction, or a part of one."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -63,37 +63,36 @@ def reserve(
 ) -> Reservation | OverLimitError:
     """Settle what has ended, then count in all accounts that are asked for, or say why not: that leaves no trace."""
     now, tokens, claims = asked.now, asked.tokens, asked.claims
-    if closings:
-        settle(tree, worker, closings, now)
+    changed = settle(tree, worker, closings, now) if closings else {}
     counted = []
     standings = []
-    before: list[tuple[bytes, bytes | None]] = []
+    records = []
+    new: list[bytes] = []
     for name, limits in claims:
         key = ACCOUNT + record_name(name)
-        value = tree.get(key)
+        value = changed.get(key) or tree.get(key)
         charged = account.charge(value, limits, tokens, asked.windows, now)
         if charged is None:
-            undo(tree, before)
+            put_all(tree, changed)
             return refused(tree, asked)
-        if value is None:
-            shelf.make_room(tree, asked.windows, now)
         record, windows, standing = charged
-        tree.put(key, record)
-        before.append((key, value))
+        records.append((key, record))
         counted.append(windows)
         standings.append(standing)
-    tree.put(RESERVATION + PAIR.pack(worker, asked.token), _encode(Held(claims, counted, tokens, asked.will)))
+        if value is None:
+            new.append(key)
+    changed.update(records)
+    put_all(tree, changed)
+    if new:
+        shelf.make_room(tree, new, asked.windows, now)
+    tree.put(RESERVATION + PAIR.pack(worker, asked.token), _encode((claims, counted, tokens, asked.will)))
     return Reservation(asked.token, claims, tokens, counted, standings)
 
 
-def undo(tree: Tree, before: Sequence[tuple[bytes, bytes | None]]) -> None:
-    """Put accounts back as they were."""
-    for key, value in before:
-        if value is not None:
-            tree.put(key, value)
-        else:
-            tree.delete(key)
-            add_account(tree, -1)
+def put_all(tree: Tree, records: Mapping[bytes, bytes]) -> None:
+    """Write accounts."""
+    for key, record in records.items():
+        tree.put(key, record)
 
 
 def refused(tree: Tree, asked: Asked) -> OverLimitError:
@@ -102,8 +101,17 @@ def refused(tree: Tree, asked: Asked) -> OverLimitError:
     return account.over_limit(states, asked.claims, asked.tokens, asked.windows, asked.now)
 
 
-def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
-    """Write down what requests of a worker cost; one that was booked without it, as a dead worker's, stays so."""
+def settle_all(tree: Tree, worker: int, closings: Closings, now: int) -> None:
+    """Write down what requests of a worker cost."""
+    put_all(tree, settle(tree, worker, closings, now))
+
+
+def settle(tree: Tree, worker: int, closings: Closings, now: int) -> dict[bytes, bytes]:
+    """The accounts as they are with what requests of a worker cost, to be written; their records are in the journal.
+
+    A request that was booked without its worker, which was taken for dead, stays as it is.
+    """
+    changed: dict[bytes, bytes] = {}
     written = []
     for reservation in closings:
         pair = PAIR.pack(worker, reservation.token)
@@ -114,14 +122,15 @@ def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
         if more or not requests:
             for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
                 key = ACCOUNT + record_name(name)
-                value = tree.get(key)
+                value = changed.get(key) or tree.get(key)
                 state = list(RECORD.unpack(value)) if value else opened(tree, windows, reserved)
                 account.settle(state, windows, limits, more, requests, now)
-                tree.put(key, RECORD.pack(*state))
+                changed[key] = RECORD.pack(*state)
         if reservation.record is not None:
             written.append((JOURNAL + pair, reservation.record))
     if written:
         write(tree, written)
+    return changed
 
 
 def book(tree: Tree, key: bytes, value: bytes) -> None:
@@ -235,24 +244,24 @@ def epoch(tree: Tree) -> str:
 
 
 class AccountShelf:
-    """How a new account finds room: there are no more than `most`."""
+    """How new accounts find room: there are no more than `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._hand = ACCOUNT
 
-    def make_room(self, tree: Tree, windows: Windows, now: int) -> None:
-        """Count one more; where that is one too many, others of a sample are forgotten.
+    def make_room(self, tree: Tree, new: Sequence[bytes], windows: Windows, now: int) -> None:
+        """Count those that have come; where they are too many, others of a sample are forgotten.
 
         The hand goes round the keys in order, so that nobody can choose among whom.
         """
-        if add_account(tree, 1) <= self._most:
+        if add_account(tree, len(new)) <= self._most:
             return
         sample = list(records_between(tree, self._hand, AFTER_ACCOUNTS, EVICTION_SAMPLE))
         if len(sample) < EVICTION_SAMPLE:
             sample += records_between(tree, ACCOUNT, min(self._hand, AFTER_ACCOUNTS), EVICTION_SAMPLE - len(sample))
-        self._hand = sample[-1][0] + b"\0" if sample else ACCOUNT
-        states = [(key, list(RECORD.unpack(value))) for key, value in sample]
+        self._hand = sample[-1][0] + b"\0"
+        states = [(key, list(RECORD.unpack(value))) for key, value in sample if key not in new]
         victims = account.choose_victims(states, windows, now)
         for key in victims:
             tree.delete(key)

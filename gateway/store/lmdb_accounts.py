@@ -97,7 +97,7 @@ class LmdbAccounts:
         if not self._closings or self._desk.closed:
             return
         try:
-            self._decide(booking.settle, self._desk.worker, self._closings, self._now())
+            self._decide(booking.settle_all, self._desk.worker, self._closings, self._now())
         except StoreUnavailableError as error:
             self._desk.complain("usage_not_booked", error)
             self._awaited = True
