@@ -143,7 +143,8 @@ def shown_once(key: Json, *, as_json: bool) -> None:
         return
     click.echo(key["key"])
     whose = key["organization"] or "its client's address"
-    click.echo(f"{key['id']} for {whose}, {limits(key['limits'])}: keep it, it is shown this once.", err=True)
+    own = limits(key["limits"]) if any(key["limits"].values()) else "no limits of its own"
+    click.echo(f"{key['id']} for {whose}, {own}: keep it, it is shown this once.", err=True)
 
 
 def quoted(key_id: str) -> str:

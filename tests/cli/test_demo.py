@@ -103,6 +103,10 @@ def test_the_demo_shows_what_the_gateway_does_and_leaves_nothing_behind(end: sig
         assert "SELECT" in seen
         assert re.search(r"\d+ x 200\n +\d+ x 429\n", seen)
         assert "The model `gpt-9` does not exist" in seen
+        assert seen.count("  acme: 200, ") == 3
+        assert seen.count("  acme: 429 insufficient_quota: ") == 1
+        assert re.search(r"^  org:acme +3 +", seen, re.MULTILINE)
+        assert re.search(r"^  org:globex +2 +", seen, re.MULTILINE)
 
 
 def test_an_interrupt_in_the_middle_of_the_tour_ends_everything_without_a_traceback(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What can a newcomer paste? Requests and faults, with the demo's own addresses, key and processes."""
 
+import sys
 from collections.abc import Sequence
+from shutil import which
 from typing import NamedTuple
 
 SQL_QUESTION = "CREATE TABLE orders (id INT, customer TEXT, total INT); Total per customer?"
@@ -30,6 +32,21 @@ def examples(url: str, key: str) -> list[tuple[str, str]]:
     """Titles and texts, ready to paste."""
     texts = (("curl", CURL), ("OpenAI's SDK", PYTHON))
     return [(title, text.format(url=url, key=key, question=SQL_QUESTION)) for title, text in texts]
+
+
+OPERATORS = """\
+export GATEWAY_URL={url} ADMIN_API_KEY={key}
+{gateway} keys create --org initech --rpm 60
+{gateway} usage --by model
+{gateway} backends drain chat0
+{gateway} state
+"""
+
+
+def for_operators(url: str, key: str) -> str:
+    """Commands that ask the demo's gateway, ready to paste; `gateway` by its path where the shell would not find it."""
+    gateway = "gateway" if which("gateway") else f"{sys.executable} -m gateway"
+    return OPERATORS.format(url=url, key=key, gateway=gateway)
 
 
 BREAK = """\

@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 import httpx
 
-from gateway.cli.demo.examples import Server, examples, how_to_break
+from gateway.cli.demo.examples import Server, examples, for_operators, how_to_break
 from gateway.cli.demo.log_line import compact, parse
 from gateway.cli.demo.processes import ChildError, await_line, child, lines
+from gateway.cli.demo.tenants import Operator, Tenants
 from gateway.cli.demo.tour import Tour, title
 from gateway.settings import OURS, names
 
@@ -72,7 +73,8 @@ async def run(port: int, key: str, *, tour: bool) -> None:
 async def _show(port: int, key: str, *, tour: bool) -> None:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
-        url, gateway, servers = await stack.enter_async_context(_running(port, key, directory))
+        admin_key = secrets.token_urlsafe(24)
+        url, gateway, servers = await stack.enter_async_context(_running(port, key, admin_key, directory))
         shown_url, shown_key = click.style(url, bold=True), click.style(key, bold=True)
         click.echo(f"\n{shown_url}  with the key  {shown_key}   (documentation: {url}/docs)")
         click.echo(
@@ -82,22 +84,24 @@ async def _show(port: int, key: str, *, tour: bool) -> None:
         for name, text in examples(url, key):
             title(f"To paste: {name}")
             click.echo(text, nl=False)
+        title("To paste: an operator's commands")
+        click.echo(for_operators(url, admin_key), nl=False)
         title("To break: the five servers, and how to make them fail")
         click.echo(how_to_break(servers))
         if tour:
-            await _tour(url, key, gateway)
+            await _tour(url, key, Operator(url, admin_key, directory), gateway)
         title("It is yours: paste a request in another terminal and see its line here. Ctrl-C ends everything.")
         await _watch(gateway, quiet=False)
         raise ChildError("The gateway has ended.")
 
 
-async def _tour(url: str, key: str, gateway: asyncio.subprocess.Process) -> None:
+async def _tour(url: str, key: str, operator: Operator, gateway: asyncio.subprocess.Process) -> None:
     bearer = {"Authorization": f"Bearer {key}"}
     limits = httpx.Limits(max_connections=CONNECTIONS)
     async with httpx.AsyncClient(base_url=url, headers=bearer, timeout=60, trust_env=False, limits=limits) as client:
         watching = asyncio.create_task(_watch(gateway, quiet=True))
         try:
-            await Tour(client).run()
+            await Tour(client, Tenants(client, operator).run).run()
             await asyncio.sleep(LOG_DELAY_SECS)  # noqa: TID251 -- the last lines are on their way in another process
         finally:
             watching.cancel()
@@ -106,7 +110,7 @@ async def _tour(url: str, key: str, gateway: asyncio.subprocess.Process) -> None
 
 @asynccontextmanager
 async def _running(
-    port: int, key: str, directory: Path
+    port: int, key: str, admin_key: str, directory: Path
 ) -> AsyncIterator[tuple[str, asyncio.subprocess.Process, list[Server]]]:
     """The gateway's URL and process, with its servers behind it and ready."""
     backend_key = secrets.token_urlsafe(16)
@@ -131,6 +135,8 @@ async def _running(
         urls = {server.name: server.url for server in servers}
         settings = {
             "GATEWAY_API_KEY": key,
+            "ADMIN_API_KEY": admin_key,
+            "DATA_PATH": str(directory / "data"),
             "BACKEND_API_KEY": backend_key,
             "CHAT_BACKENDS": f"{urls['chat0']},{urls['chat1']}",
             "TEXT2SQL_BACKEND": urls["text2sql"],

@@ -4,7 +4,7 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -30,14 +30,17 @@ class Tour:
 
     Args:
         client: speaks to the gateway with the demo's key.
+        operators: the operators' stop.
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, operators: Callable[[], Awaitable[None]]) -> None:
         self._client = client
+        self._operators = operators
 
     async def run(self) -> None:
         """All stops, in order."""
-        for stop in (self.chat, self.text2sql, self.embeddings, self.rerank, self.wrong_model, self.burst):
+        stops = (self.chat, self.text2sql, self.embeddings, self.rerank, self.wrong_model, self._operators, self.burst)
+        for stop in stops:
             await stop()
 
     async def chat(self) -> None:
