@@ -49,8 +49,8 @@ EXPLANATIONS = {
         "again when nobody does."
     ),
     Reason.DRAINED: (
-        "An operator drains it: it finishes what runs and gets nothing new. Wait until nothing is in flight there, or give "
-        "it its share back (POST /admin/v1/backends/{id}/undrain)."
+        "An operator drains it: it finishes what runs and gets nothing new. Wait until nothing is in flight there, or "
+        "give it its share back (POST /admin/v1/backends/{id}/undrain)."
     ),
     Reason.UNREACHABLE: (
         "The connection is refused: the server is not up, or still loads its model with the port closed. "

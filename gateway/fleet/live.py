@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from gateway.backends.roster import Roster
 from gateway.backends.settings import BackendSettings
@@ -14,13 +14,27 @@ from gateway.core.fleet import BackendGroup
 from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge, static_roster
 
-if TYPE_CHECKING:  # LMDB, which a supervisor's start is spared
-    from gateway.catalog.reader import Catalog
-
 log = logging.getLogger(__name__)
 
 LOOK_SECS: Final = 0.25
 """Between two looks at the catalog's version: a change must hold everywhere within a second, and no request pays."""
+
+
+class Published(Protocol):
+    """Where editions are read: a `catalog.reader.Catalog`, which loads LMDB."""
+
+    @property
+    def version(self) -> Callable[[], int]:
+        """Gives another number after any publication; 0: there was none."""
+        ...
+
+    def look(self) -> None:
+        """See whether somebody else publishes by now."""
+        ...
+
+    def models(self) -> bytes:
+        """The blob; empty for none. Raises CatalogUnavailableError."""
+        ...
 
 
 class LiveFleet:
@@ -39,7 +53,7 @@ class LiveFleet:
         version: another number for each fleet, the same in every process that has the same one.
     """
 
-    def __init__(self, static: Roster, catalog: "Catalog | None") -> None:
+    def __init__(self, static: Roster, catalog: Published | None) -> None:
         self.static = static
         self.roster = static
         self._described = "\n".join(map(repr, static.groups)).encode()
@@ -108,6 +122,6 @@ class LiveFleet:
         return int.from_bytes(digest, "little")
 
 
-def live_fleet(settings: BackendSettings, catalog: "Catalog | None") -> LiveFleet:
+def live_fleet(settings: BackendSettings, catalog: Published | None) -> LiveFleet:
     """The fleet of these settings, and of what is published beside them."""
     return LiveFleet(static_roster(settings), catalog)

@@ -90,7 +90,8 @@ class Planner:
         """
         assert isinstance(plan, Plan)  # noqa: S101 -- all plans are made here
         base = splice(plan.unshaped or plan.body, b'"model":' + orjson.dumps(group.model))
-        return self._shaped(ctx, Route(group, plan.route.asked), base, plan.peeked)
+        peeked = _restated(plan.peeked, plan.unshaped) if plan.unshaped else plan.peeked
+        return self._shaped(ctx, Route(group, plan.route.asked), base, peeked)
 
     def _decide(self, ctx: RequestContext) -> Plan:
         peeked = peek(ctx.body)
@@ -109,13 +110,14 @@ class Planner:
             ctx: the request.
             route: where it goes.
             base: what the backend would get if there were no card.
-            peeked: what the client's body says; what the card may change of that is read anew.
+            peeked: what it says; what the card may change of that is read anew.
         """
         group, endpoint = route.group, ctx.endpoint
         members = b"" if group.shape is None else group.shape.members(endpoint, base)
-        body = splice(base, members) if members else base
-        found = peek(body)
-        peeked = replace(peeked, max_tokens=found.max_tokens, temperature=found.temperature)
+        body = base
+        if members:
+            body = splice(base, members)
+            peeked = _restated(peeked, body)
         check_model_fit(peeked, context=self.context_of(group))
         if peeked.has_tools:
             check_tools(base, endpoint.dialect, parser=group.tool_parser, model=route.asked)
@@ -133,3 +135,9 @@ class Planner:
             # Only here does vLLM take its answer's id from the body, and from it alone; see proxy.identity.
             members.append(b'"request_id":"resp_%b"' % ctx.request_id.encode())
         return splice(ctx.body, b",".join(members)) if members else ctx.body
+
+
+def _restated(peeked: Peek, body: bytes) -> Peek:
+    """The same with what a card may have changed as that body has it; all else is the client's alone to say."""
+    found = peek(body)
+    return replace(peeked, max_tokens=found.max_tokens, temperature=found.temperature)

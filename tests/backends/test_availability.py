@@ -441,3 +441,15 @@ def test_a_verdict_of_another_process_is_seen() -> None:
     Breaker(prober, BreakerSettings(), clock).trip(0, Why.DRAINING)
     assert worker.of(CHAT) == Choice((C,))
     os.close(page)
+
+
+def test_who_is_drained_gets_nothing_even_where_nobody_else_is_left(fleet: Fleet) -> None:
+    fleet.say(*[HEALTHY] * len(CHAT.backends))
+    first, *others = CHAT.backends
+    drained = replace(CHAT, backends=(replace(first, drained=True), *others))
+    assert fleet.chosen(drained).backends == tuple(others)
+    gone = replace(CHAT, backends=tuple(replace(one, drained=True) for one in CHAT.backends))
+    choice = fleet.chosen(gone)
+    assert (choice.backends, choice.trial, choice.why) == ((), None, State.DRAINING)
+    assert choice.retry_after > 0
+    assert fleet.chosen().backends == CHAT.backends, "whoever began before goes on as it began"

@@ -314,3 +314,29 @@ def test_the_memory_is_all_there_and_cannot_be_cut(page: int) -> None:
     for size in (0, 2 * BOARD_BYTES):
         with pytest.raises(PermissionError):
             os.ftruncate(page, size)
+
+
+def test_who_joins_stands_in_its_column_at_every_process_and_whoever_left_is_known_until_the_next(page: int) -> None:
+    boards = Board(FLEET, page), Board(FLEET, page, 1)
+    new, next_one = Backend("new", "http://new:1", column=63), Backend("next", "http://next:1", column=63)
+    for board in boards:
+        board.follow({63: new})
+    boards[0].publish("new", HEALTHY)
+    boards[1].begin(63)
+    assert boards[1].verdict("new") == HEALTHY
+    assert boards[0].in_flight(boards[0].index("new")) == 1
+    for board in boards:
+        board.follow({})
+        assert board.find(new) == 63
+        board.follow({63: next_one})
+        assert board.find(new) is None
+        assert board.index("next") == 63
+        assert board.index("chat1") == 1
+
+
+def test_a_name_that_moves_is_found_where_it_is_now(page: int) -> None:
+    board = Board(FLEET, page)
+    board.follow({63: Backend("new", "http://old:1", column=63)})
+    board.follow({62: Backend("new", "http://young:1", column=62)})
+    assert board.index("new") == 62
+    assert board.find(Backend("new", "http://old:1")) is None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -16,8 +17,9 @@ from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed
 from gateway.backends.prober import SOON_SECS, TICK_SECS, Prober
 from gateway.backends.reasons import Reason
-from gateway.backends.roster import build_roster
+from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
+from gateway.core.fleet import Backend
 from tests.backends.scripted import ScriptedBackend, page
 from tests.core.hand_time import HandTime
 
@@ -452,3 +454,37 @@ async def test_leaving_in_mid_probe_leaves_no_task_behind(backend: ScriptedBacke
         await watch.until(lambda: backend.asked)
     left = {task for task in asyncio.all_tasks() - before if "prob" in f"{task.get_name()} {task.get_coro()!r}"}
     assert left == set()
+
+
+async def test_who_joins_is_probed_at_once_and_who_leaves_is_not_probed_any_more(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    known = build_roster(watch.settings)
+    async with ScriptedBackend(key=KEY) as other:
+        joined = Backend("chat9", other.url, column=63)
+        more = Roster((replace(known.groups[0], backends=(*known.groups[0].backends, joined)),))
+        async with watch.running():
+            await watch.next_probe()
+            watch.board.follow(more.placed())
+            watch.breaker.failed(63)  # what somebody else left in that column
+            watch.prober.follow(more)
+            assert watch.verdict("chat9").reason is Reason.NOT_PROBED
+            while watch.verdict("chat9").state is not State.HEALTHY:
+                await watch.next_probe()
+            assert watch.board.circuits.failures[63] == 0
+            watch.prober.follow(known)
+            assert watch.verdict("chat9").reason is Reason.NOT_PROBED
+            asked = len(other.asked)
+            for _ in range(3):
+                await watch.next_probe()
+            assert len(other.asked) == asked
+            assert watch.verdict().state is State.HEALTHY
+
+
+async def test_the_same_backend_keeps_what_is_known_of_it_when_others_come(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+    known = build_roster(watch.settings)
+    before = await watch.probes()
+    weighed = tuple(replace(one, weight=7) for one in known.groups[0].backends)
+    watch.prober.follow(Roster((replace(known.groups[0], backends=weighed),)))
+    assert watch.verdict() == before
+    assert [watched.backend.weight for watched in watch.prober._watched] == [7]

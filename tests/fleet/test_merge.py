@@ -158,7 +158,7 @@ def test_who_finds_no_column_is_left_out() -> None:
 
 
 def test_the_same_rows_make_the_same_blob_in_any_order() -> None:
-    rows = [CODER, CODER0, Backend(name="a", model="chat", url="http://a:1")]
+    rows: list[Model | Backend] = [CODER, CODER0, Backend(name="a", model="chat", url="http://a:1")]
     assert len({compose(STATIC, sorted_rows(*some), now=1.0, rest_secs=REST) for some in (rows, rows[::-1])}) == 1
 
 

@@ -8,11 +8,20 @@ import pytest
 
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint, ModelKind
-from gateway.core.errors import BadRequestError, GatewayError, InvalidJsonError, ModelNotFoundError, WrongModelKindError
+from gateway.core.errors import (
+    BadRequestError,
+    GatewayError,
+    InvalidJsonError,
+    ModelNotFoundError,
+    UnsupportedFeatureError,
+    WrongModelKindError,
+)
 from gateway.core.fleet import Backend, BackendGroup
+from gateway.core.model_card import ModelCard
 from gateway.payload.settings import PayloadSettings
 from gateway.proxy.planner import THREAD_BYTES, Planner
 from gateway.routing.registry import Registry
+from gateway.transforms.shape import Shaper
 from tests.core.requests import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, context
 from tests.proxy.fakes import GROUP
 
@@ -143,3 +152,62 @@ async def test_a_mistake_is_told_and_nothing_is_planned(
 
 async def test_a_length_within_the_context_passes() -> None:
     assert await Desk().sent({"model": "qwen", "messages": [], "max_tokens": 8192})
+
+
+def shaped(name: str, **card: Any) -> BackendGroup:
+    """A group whose card changes requests, and whose fallback is the other one."""
+    said = ModelCard(name=name, **card)
+    other = {"one": "other", "other": "one"}[name]
+    backends = (Backend(name, f"http://{name}:8000"),)
+    return BackendGroup(name, ModelKind.CHAT, name, (), backends, fallback=other, card=said, shape=Shaper(said))
+
+
+async def planned(group: BackendGroup, other: BackendGroup, body: dict[str, Any]) -> tuple[Planner, RequestContext]:
+    planner = Planner(Registry([group, other]), PayloadSettings(), lambda _: 8192)
+    ctx = context(CHAT, body=orjson.dumps({"model": group.name, **body}))
+    planning = planner.plan(ctx)
+    assert planning is None
+    return planner, ctx
+
+
+async def test_a_card_decides_what_the_backend_reads_and_what_the_gateway_judges_by() -> None:
+    one = shaped("one", forced_parameters={"max_tokens": 10, "temperature": 0})
+    _, ctx = await planned(one, shaped("other"), {"messages": [], "max_tokens": 9000, "stream": True})
+    sent = orjson.loads(ctx.plan.body)
+    assert (sent["max_tokens"], sent["temperature"], sent["stream_options"]) == (10, 0, ALL)
+    assert not ctx.plan.peeked.include_usage, "what the gateway asked for is not the client's wish"
+
+
+async def test_a_default_that_no_model_could_keep_is_refused_too() -> None:
+    with pytest.raises(BadRequestError, match="8192 tokens fit"):
+        await planned(shaped("one", default_parameters={"max_tokens": 9000}), shaped("other"), {"messages": []})
+
+
+async def test_a_fallback_shapes_what_the_client_sent_and_not_what_the_first_model_made_of_it() -> None:
+    message = {"role": "user", "content": "hi"}
+    one = shaped("one", system_prompt_prefix="I am one.", default_parameters={"temperature": 0, "max_tokens": 10})
+    other = shaped("other", system_prompt_prefix="I am other.", default_parameters={"top_p": 0.5})
+    planner, ctx = await planned(one, other, {"messages": [message], "stream": True})
+    again = planner.replan(ctx, ctx.plan, other)
+    sent = orjson.loads(again.body)
+    assert sent["messages"] == [{"role": "system", "content": "I am other."}, message]
+    assert (sent["model"], sent["top_p"], sent["stream_options"]) == ("other", 0.5, ALL)
+    assert "temperature" not in sent
+    assert "max_tokens" not in sent
+    assert (again.peeked.max_tokens, again.peeked.temperature) == (None, None)
+
+
+async def test_tools_are_refused_before_anybody_waits_where_the_model_has_no_parser() -> None:
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    with pytest.raises(UnsupportedFeatureError, match="`qwen` cannot call tools"):
+        await Desk().plan({"model": "qwen", "messages": [], "tools": tools})
+    body = orjson.dumps({"model": "qwen", "messages": [], "tools": tools, "tool_choice": "none"})
+    assert await Desk().sent(body) == body
+
+
+async def test_other_models_are_in_force_from_the_next_request_on() -> None:
+    planner, ctx = await planned(shaped("one"), shaped("other"), {"messages": []})
+    planner.follow(Registry([GROUP]))
+    assert ctx.plan.route.group.name == "one"
+    with pytest.raises(ModelNotFoundError):
+        planner.plan(context(CHAT, body=b'{"model":"one"}'))

@@ -14,7 +14,7 @@ from tests.core.requests import CHAT, EMBEDDINGS, MESSAGES, RESPONSES
 TOKENIZE = Endpoint("/v1/tokenize", frozenset({"POST"}), upstream_path=b"/tokenize", uses_engine=False)
 
 
-def shaped(body: bytes | dict[str, Any], endpoint: Endpoint = CHAT, **card: Any) -> Any:
+def shaped(body: bytes | dict[str, Any], endpoint: Endpoint = CHAT, /, **card: Any) -> Any:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     members = Shaper(ModelCard(name="m", **card)).members(endpoint, raw)
     return orjson.loads(splice(raw, members) if members else raw)
@@ -62,7 +62,12 @@ def test_other_dialects_have_a_member_for_it(endpoint: Endpoint, member: str) ->
 
 def test_what_the_backend_is_going_to_refuse_stays_as_it_is() -> None:
     card = {"system_prompt_prefix": "Be brief.", "reasoning": {"chat_template_kwargs": {"a": 1}}}
-    for body in ({"messages": []}, {"messages": "hi"}, {"messages": [{"role": "system", "content": 3}]}):
+    bodies: list[dict[str, Any]] = [
+        {"messages": []},
+        {"messages": "hi"},
+        {"messages": [{"role": "system", "content": 3}]},
+    ]
+    for body in bodies:
         assert shaped({**body, "chat_template_kwargs": 1}, **card) == {**body, "chat_template_kwargs": 1}
 
 
