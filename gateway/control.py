@@ -17,6 +17,7 @@ import uvloop
 from gateway.admin.app import build_admin
 from gateway.bookkeeping.books import Bookkeeper
 from gateway.bookkeeping.duty import Duty
+from gateway.bookkeeping.neighbours import Neighbours
 from gateway.bookkeeping.publishing import Publishing
 from gateway.bookkeeping.spool import Spool
 from gateway.catalog.errors import CatalogUnavailableError
@@ -92,6 +93,15 @@ class Control:
         self._publishing = Publishing(self._database, self._publisher, clock, metrics, self._models)
         self._application: ASGIApp = build_admin(self._database, settings, self._live, clock)
 
+        self._neighbours = Neighbours(
+            self._database.hosts,
+            self._store.accounts.epoch,
+            shared=bool(settings.redis_url.get_secret_value()),
+            folder=self._folder,
+            metrics=metrics,
+            clock=clock,
+        )
+
     async def __aenter__(self) -> Self:
         await self._store.open()
         return self
@@ -127,7 +137,8 @@ class Control:
             if not await done_before(stop, duty.wait(self._clock)):
                 return
             logger.info("control_on_duty", extra={"pid": os.getpid()})
-            loops = [asyncio.create_task(loop) for loop in (self._publishing.run(), self._bookkeeper.run())]
+            lives = (self._publishing.run(), self._bookkeeper.run(), self._neighbours.run())
+            loops = [asyncio.create_task(life) for life in lives]
             over = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait((*loops, over), return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
@@ -19,6 +20,8 @@ PASSED: Final = frozenset((b"accept", b"if-none-match", b"user-agent"))
 PASSED_OF_ADMINS: Final = PASSED | {b"authorization", b"content-type", b"if-match", b"x-admin-actor", b"x-admin-key"}
 """Likewise, where the control process judges the key."""
 OF_CONNECTIONS: Final = frozenset((b"connection", b"content-length", b"date", b"keep-alive", b"server"))
+NOTICE: Final = "split"
+"""The file beside the socket that `bookkeeping.neighbours` writes."""
 MAX_BODY_BYTES: Final = 262_144
 MAX_HEAD_BYTES: Final = 65_536
 MAX_ANSWER_BYTES: Final = 16 * 2**20
@@ -63,6 +66,14 @@ class ControlRelay:
         self._socket = socket
         self._drain = drain
         self._at_once = 0
+
+    def neighbours(self) -> list[str]:
+        """Other hosts that grant the same limits once more, as the control process has found."""
+        try:
+            found: list[str] = orjson.loads(Path(self._socket).with_name(NOTICE).read_bytes())
+        except (OSError, ValueError):
+            return []
+        return found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relay one request.

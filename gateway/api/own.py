@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Sequence
 
+from gateway.api.control import ControlRelay
 from gateway.api.fleet import FleetView, Models
 from gateway.api.models import models_paths
 from gateway.api.own_path import OwnPath
@@ -53,7 +54,7 @@ class Own:
         await documentation(scope, receive, send)
 
 
-def build_own(roster: Models, fleet: FleetView, control: ASGIApp, clock: Clock, version: str) -> ASGIApp:
+def build_own(roster: Models, fleet: FleetView, control: ControlRelay, clock: Clock, version: str) -> ASGIApp:
     """The own paths of one worker.
 
     Args:
@@ -63,7 +64,7 @@ def build_own(roster: Models, fleet: FleetView, control: ASGIApp, clock: Clock, 
         clock: the wall clock dates the models, the monotonic one the states.
         version: the gateway's, for the OpenAPI document.
     """
-    rows = [*models_paths(roster, fleet, created=int(clock.wall())), *probes_paths(fleet, clock)]
+    rows = [*models_paths(roster, fleet, created=int(clock.wall())), *probes_paths(fleet, control.neighbours, clock)]
 
     def document() -> ASGIApp:
         from gateway.api.documentation import build_documentation  # noqa: PLC0415 -- FastAPI, only when asked for

@@ -1,6 +1,6 @@
 """Does the process live, can it serve, and what of each backend? Answers for load balancers, Compose and operators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.api.fleet import FleetView
 from gateway.api.own_path import OwnPath
@@ -13,6 +13,7 @@ from gateway.core.errors import UnavailableError
 
 _UNCACHED = (b"cache-control", b"no-store")
 """A cached verdict is a wrong one."""
+LIMITS_SPLIT = "limits_split"
 _WORST_FIRST = (State.DOWN, State.DRAINING, State.LOADING)
 """The states in which a backend has not its share of the requests."""
 
@@ -25,8 +26,14 @@ class NotReadyError(UnavailableError):
         self.code = reason
 
 
-def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
-    """`/health`, `/ready` and `/health/detailed`."""
+def probes_paths(fleet: FleetView, neighbours: Callable[[], list[str]], clock: Clock) -> list[OwnPath]:
+    """`/health`, `/ready` and `/health/detailed`.
+
+    Args:
+        fleet: the backends' state.
+        neighbours: other hosts that grant the same limits once more.
+        clock: for how long.
+    """
 
     def health() -> Alive:
         """The process lives; says nothing of backends, so that an outage of theirs restarts no gateway."""
@@ -48,12 +55,14 @@ def probes_paths(fleet: FleetView, clock: Clock) -> list[OwnPath]:
         """
         verdict = fleet.ready()
         statuses = fleet.statuses()
-        worst = _worst(statuses)
+        others = neighbours()
+        worst = _worst(statuses) or (LIMITS_SPLIT if others else "")
         now = clock.monotonic()
         return HealthReport(
             status="unavailable" if not verdict.ready else "degraded" if worst else "ok",
             reason=verdict.reason if not verdict.ready else worst or Reason.OK,
             backends=[_report(status, now) for status in statuses],
+            limits_split_with=others,
         )
 
     return [

@@ -8,6 +8,7 @@ from gateway.database.audit import Audit
 from gateway.database.changes import Changes
 from gateway.database.engine import make_async_engine
 from gateway.database.errors import translated
+from gateway.database.hosts import Hosts
 from gateway.database.keys import Keys
 from gateway.database.named import Backends, Named
 from gateway.database.revisions import PATIENCE_SECS, ensure
@@ -29,6 +30,7 @@ class Database:
         usage: the ledger.
         audit: who changed what.
         changes: the number of the last change.
+        hosts: the gateways that use it.
     """
 
     def __init__(self, settings: DatabaseSettings, clock: Clock | None = None) -> None:
@@ -42,6 +44,7 @@ class Database:
         self.usage = Ledger(transactions, settings)
         self.audit = Audit(transactions)
         self.changes = Changes(transactions)
+        self.hosts = Hosts(transactions)
 
     async def open(self) -> None:
         """See that the schema is this version's, or make it so; may be tried again after a failure.

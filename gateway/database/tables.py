@@ -181,6 +181,9 @@ USAGE_DAILY = sa.Table(
     sa.Index("ix_usage_daily_key_id_day", "key_id", "day"),
 )
 
+HOSTS = sa.Table("hosts", METADATA, _text("id", primary_key=True), _text("name"), _number("beat"))
+"""Gateways that use this database."""
+
 AUDIT = sa.Table(
     "audit",
     METADATA,

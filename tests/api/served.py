@@ -109,8 +109,8 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
 
 def own_of(fleet: FleetByHand, principal: Principal = MASTER) -> ASGIApp:
     """The own paths for `fleet`, guarded, as `principal` sees them."""
-    return guarded(build_own(fleet.roster, fleet, ControlRelay("", _uncounted), SystemClock(), "1.2.3"), principal)
+    return guarded(build_own(fleet.roster, fleet, ControlRelay("", uncounted), SystemClock(), "1.2.3"), principal)
 
 
-async def _uncounted(_: str) -> None:
+async def uncounted(_: str) -> None:
     """No address is counted."""

@@ -6,13 +6,14 @@ import threading
 import httpx
 import pytest
 
+from gateway.api.control import ControlRelay
 from gateway.api.own import Own, build_own
 from gateway.backends.health import Readiness
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
 from gateway.core.clock import SystemClock
 from gateway.core.context import CONTEXT_KEY
 from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
-from tests.api.served import FleetByHand
+from tests.api.served import FleetByHand, uncounted
 from tests.core.requests import MODELS, context
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +34,9 @@ async def ask(fleet: FleetByHand, path: str, method: str = "GET") -> list[Messag
     }
 
     try:
-        await build_own(fleet.roster, fleet, _nowhere, SystemClock(), "1.2.3")(scope, _nothing, _keep(sent))
+        await build_own(fleet.roster, fleet, ControlRelay("", uncounted), SystemClock(), "1.2.3")(
+            scope, _nothing, _keep(sent)
+        )
     finally:
         assert not sent or sent[0]["type"] == "http.response.start"
     return sent

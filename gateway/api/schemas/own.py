@@ -80,6 +80,11 @@ class HealthReport(BaseModel):
     )
     reason: str = Field(
         description="ok; unavailable: why it is not ready, as /ready says it; degraded: what the worst backend has, "
-        "`circuit_open` or `circuit_half_open` where that is all."
+        "`circuit_open` or `circuit_half_open`, or `limits_split` where that is all."
     )
     backends: list[BackendReport]
+    limits_split_with: list[str] = Field(
+        default=[],
+        description="Other gateway hosts on the same database, each of which grants whole limits, as REDIS_URL is not "
+        "set.",
+    )
