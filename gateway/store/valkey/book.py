@@ -17,6 +17,8 @@ class Held:
     organization: str = ""
     backend: bytes = b""
     shadow: Grant | Seat | None = None
+    known: bool = True
+    """Has the server been told of it?"""
 
 
 @dataclass(slots=True)

@@ -83,21 +83,23 @@ function operations.strike(worker)
 end
 
 -- worker, limit, counts of held and of pending, then those members and those that wait: makes the record what the worker
--- says; of pending ones it cannot know. Returns those that wait no longer, because they hold a slot.
+-- says; of pending ones it cannot know. Returns those that wait no longer, because they hold a slot, and those that were
+-- missing: then others may be, too, and nobody is given a slot for it.
 function operations.sync(worker, limit, held, pending, ...)
-  local named, known, given = {...}, {}, {}
+  local named, known, given, missing = {...}, {}, {}, {}
   held, pending = tonumber(held), tonumber(pending)
   for at, member in ipairs(named) do
     known[member] = true
     if at <= held then
       redis.call('ZREM', queue, member)
-      redis.call('SADD', holders, member)
+      if redis.call('SADD', holders, member) == 1 then missing[#missing + 1] = member end
     elseif at > held + pending then
       if redis.call('SISMEMBER', holders, member) == 1 then
         given[#given + 1] = member
       elseif not redis.call('ZSCORE', queue, member) then
         stand_last(member)
         redis.call('SET', newest, limit, 'NX')
+        missing[#missing + 1] = member
       end
     end
   end
@@ -107,8 +109,8 @@ function operations.sync(worker, limit, held, pending, ...)
   for _, member in ipairs(mine(worker, redis.call('SMEMBERS', holders))) do
     if not known[member] then drop(member) end
   end
-  call_heads()
-  return given
+  if #missing == 0 then call_heads() end
+  return {given, missing}
 end
 
 function operations.count()

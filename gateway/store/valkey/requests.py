@@ -106,17 +106,28 @@ class Requests:
         self._session.post(script, keys_of(folder.tag), "leave", self._session.member(token))
         return held
 
-    async def agree(self, folder: Folder) -> None:
-        """Make the server's record say what this worker says, and hear what it has given meanwhile."""
+    async def agree(self, folder: Folder) -> bool:
+        """Make the server's record say what this worker says, and hear what it has given meanwhile.
+
+        False: it had lost something that it knew.
+        """
         seats = folder.tag.startswith(SEATS)
         script = self._session.scripts.seats if seats else self._session.scripts.line
         worker = self._session.worker
         self._session.send("SADD", tags_key(worker), folder.tag)
-        given = await self._session.run(script, keys_of(folder.tag), "sync", worker, *folder.words(worker))
+        given, missing = await self._session.run(script, keys_of(folder.tag), "sync", worker, *folder.words(worker))
         for at in range(0, len(given), 2 if seats else 1):
-            token = int(given[at].partition(b":")[2])
+            token = token_of(given[at])
             if token not in folder.pending:
                 self._book.heard(token, given[at + 1] if seats else b"")
+
+        lost = False
+        for member in missing:
+            held = folder.held.get(token_of(member))
+            lost = lost or held is None or held.known
+            if held is not None:
+                held.known = True
+        return not lost
 
     async def _ask(self, folder: Folder, token: int, wish: Wish, operation: str, *words: Word) -> Reply:
         """One question about one request, during which only the server knows."""
@@ -137,3 +148,8 @@ class Requests:
     def _sit(self, token: int, reply: Reply) -> None:
         if reply:
             self._book.heard(token, reply)
+
+
+def token_of(member: bytes) -> int:
+    """Which request of its worker a member is."""
+    return int(member.partition(b":")[2])

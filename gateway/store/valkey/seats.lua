@@ -216,9 +216,10 @@ end
 
 -- worker, limit, count of held, those (member, backend), count of pending, those (member), and those that wait (member,
 -- organization, count of candidates, those) in their order: makes the record what the worker says; of pending ones it
--- cannot know. Returns members and backends of those that wait no longer, because they have a seat.
+-- cannot know. Returns members and backends of those that wait no longer, because they have a seat, and the members that
+-- were missing: then others may be, too, and nobody is given a seat for it.
 function operations.sync(worker, limit, ...)
-  local words, at, known, held, waiting, have = {...}, 0, {}, {}, {}, {}
+  local words, at, known, held, waiting, have, missing = {...}, 0, {}, {}, {}, {}, {}
   local function word()
     at = at + 1
     return words[at]
@@ -246,6 +247,7 @@ function operations.sync(worker, limit, ...)
     if redis.call('HEXISTS', holders, one[1]) == 0 then
       give_up(one[1])
       sit(one[1], one[2])
+      missing[#missing + 1] = one[1]
     end
   end
   for _, one in ipairs(waiting) do
@@ -256,10 +258,11 @@ function operations.sync(worker, limit, ...)
       have[#have + 1] = backend
     elseif redis.call('HEXISTS', details, member) == 0 then
       wait(member, organization, candidates)
+      missing[#missing + 1] = member
     end
   end
-  call()
-  return have
+  if #missing == 0 then call() end
+  return {have, missing}
 end
 
 function operations.count()

@@ -51,6 +51,9 @@ class Session:
         except RefusedError as error:
             connection.close(str(error))
             raise LostError(str(error)) from error
+        except BaseException:
+            connection.close()
+            raise
         connection.listen(f"gw:{self.worker}")
         self._connection = connection
 

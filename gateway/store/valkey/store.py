@@ -240,27 +240,39 @@ class ValkeyStore:
         await self._agree([self._requests.enter(tag) for tag in await self._fleet.tags_of_ours()])
         self.degraded = False
         self._host.end()
+        await self._agree(self._book.folders.values())  # what the host gave in that very moment
         if self.outages:
             log.warning("limits_shared_again", extra={"server": str(self._address), "hosts": self._fleet.hosts})
 
     async def _beat(self) -> None:
         if not await self._fleet.beat():
-            self._degrade("it does not know this worker any more")
-            await self._enter(settle=True)
+            await self._enter_anew("it does not know this worker any more")
+            return
         empty = self._book.remove_empty()
         self._requests.forget(empty)
         self._round += 1
         folders = list(self._book.folders.values())
-        await self._agree(
+        agreed = await self._agree(
             folder
             for number, folder in enumerate(folders)
             if folder.waiting or (number + self._round) % AGREED_PER_BEAT == 0
         )
+        if not agreed:
+            await self._enter_anew("it has lost what runs")
+            return
         await self._count_seats(tag for tag in list(self._book.folders) if tag.startswith(SEATS))
 
-    async def _agree(self, folders: Iterable[Folder]) -> None:
+    async def _enter_anew(self, why: str) -> None:
+        """The server lost its state, or some of it, or took us for dead: an outage, though it answers."""
+        self._degrade(why)
+        await self._enter(settle=True)
+
+    async def _agree(self, folders: Iterable[Folder]) -> bool:
+        """Has the server lost nothing that it knew under these tags?"""
+        agreed = True
         for some in chunks(folders):
-            await asyncio.gather(*(self._requests.agree(folder) for folder in some))
+            agreed = all(await asyncio.gather(*(self._requests.agree(folder) for folder in some))) and agreed
+        return agreed
 
     async def _count_seats(self, tags: Iterable[bytes]) -> None:
         found = []
@@ -276,6 +288,7 @@ class ValkeyStore:
 
     def _note(self, tag: bytes, token: int, held: Held) -> None:
         """What the host's own store gave is in the book, from which the server learns of it."""
+        held.known = False
         self._requests.enter(tag).held[token] = held
 
     def _leave(self, tag: bytes, token: int) -> None:

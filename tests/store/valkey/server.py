@@ -41,6 +41,11 @@ class Server:
         self._folder = folder
         self.start()
 
+    def stand_in(self, path: Path) -> None:
+        """Be found where another server was."""
+        self.socket.rename(path)
+        self.socket = path
+
     @property
     def url(self) -> str:
         return f"unix://{self.socket}"
@@ -80,6 +85,15 @@ class Server:
             while (reply := reader.gets()) is False:
                 reader.feed(client.recv(2**16))
             return reply
+
+
+def free_port() -> int:
+    """One whose number leaves room for the cluster's own port above it, which is 10,000 higher."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = int(probe.getsockname()[1])
+        if port < 50_000:
+            return port
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Every script names keys of one slot only, and works on a server that is part of a cluster."""
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,20 +15,11 @@ from gateway.store.records import record_name
 from gateway.store.settings import StoreKind, StoreSettings
 from gateway.store.valkey.scripts import LINE, SEATS, bucket_keys, keys_of
 from gateway.store.valkey.store import ValkeyStore
-from tests.store.valkey.server import Server, running
+from tests.store.valkey.server import Server, free_port, running
 
 pytestmark = pytest.mark.anyio
 
 NAMES = ("ip:203.0.113.7", "ip:2001:db8::/64", "org:acme", "org:a}b", "org:{}", "x" * 500, "")
-
-
-def free_port() -> int:
-    """One whose number leaves room for the cluster's own port above it, which is 10,000 higher."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        if port < 50_000:
-            return port
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from gateway.store.settings import StoreKind, StoreSettings
 from tests.store.racing import PROMPTLY, Worker, hired, most_at_once, until_figures
-from tests.store.valkey.server import Server, running
+from tests.store.valkey.server import Server, free_port, running
 
 
 @pytest.fixture
@@ -168,6 +168,30 @@ def test_what_runs_is_entered_again_when_the_server_is_started_anew(server: Serv
         server.stop()
         until(lambda: first.do("degraded") and second.do("degraded"))
         server.start()
+        until(lambda: not first.do("degraded") and not second.do("degraded"))
+        assert first.do("figures") == (4, 0)
+        assert is_refused(first, 4)
+        assert is_refused(second, 4)
+
+
+def test_what_a_replica_did_not_hear_of_is_entered_when_it_takes_over(directory: Path) -> None:
+    port = str(free_port())
+    with (
+        running("--port", port, "--bind", "127.0.0.1") as primary,
+        running() as replica,
+        hosts(primary, directory, 1, 1) as ((first,), (second,)),
+    ):
+        hold(first, 1, 4)
+        replica.ask("REPLICAOF", "127.0.0.1", port)
+        until(lambda: b"master_link_status:up" in replica.ask("INFO", "replication"))
+        replica.ask("REPLICAOF", "127.0.0.1", "1")  # it hears nothing from now on, and is no primary yet
+        hold(first, 1, 4)
+        hold(second, 2, 4)
+        primary.stop()
+        replica.stand_in(primary.socket)
+        until(lambda: first.do("degraded") and second.do("degraded"))
+        assert first.do("degraded"), "a replica that writes nothing decides nothing"
+        replica.ask("REPLICAOF", "NO", "ONE")
         until(lambda: not first.do("degraded") and not second.do("degraded"))
         assert first.do("figures") == (4, 0)
         assert is_refused(first, 4)
