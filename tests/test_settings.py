@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.elsewhere import ELSEWHERE, is_link
+from gateway.fleet.merge import static_roster
 from gateway.settings import ROOMS, ConfigurationError, Settings, distance, ignored, load, names, slip_in_environment
 
 KEYS = {"GATEWAY_API_KEY": "sk-first-key,sk-second-key", "BACKEND_API_KEY": "backend-key-1"}
@@ -386,6 +387,58 @@ def test_lists_in_yaml_are_lists(environment: pytest.MonkeyPatch, tmp_path: Path
     environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
     environment.delenv("CHAT_BACKENDS")
     assert list(load().chat_backends) == ["http://a:1", "http://b:2"]
+
+
+MODELS = """
+models:
+  chat: {tool_call_parser: "", system_prompt_prefix: Be brief.}
+  coder:
+    model: Qwen/Qwen3-Coder
+    aliases: [code]
+    policy: least_inflight
+    backends: [{name: coder0, url: "http://coder:8000", weight: 2}]
+"""
+
+
+def test_models_that_flat_settings_cannot_describe_stand_in_yaml(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gateway.yaml").write_text(MODELS)
+    environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    chat, *_, coder = static_roster(load()).groups
+    assert (chat.name, chat.tool_parser, chat.shape is not None) == ("chat", "", True)
+    assert (coder.model_names, coder.policy, coder.backends[0].weight) == (("coder", "code"), "least_inflight", 2)
+    environment.setenv("GATEWAY_MODELS", '{"other": {"backends": [{"name": "o", "url": "http://o:1"}]}}')
+    assert [group.name for group in static_roster(load()).groups][-1] == "other", "the environment comes first"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("coder: {backend: []}", "models.coder has no member 'backend': there are kind, model, aliases, backends"),
+        ("coder: {backends: [{nam: a}]}", "models.coder.backends has no member 'nam': there are name, url, weight"),
+        ("coder: {}", "models.coder has no backends"),
+        ("coder: {backends: [{name: a}]}", "models.coder.backends[0]: object missing required field `url`"),
+        ("chat: {model: x}", "models.chat.model is for further models: set CHAT_MODEL"),
+        ("chat: {backends: []}", "models.chat.backends is for further models: set CHAT_BACKENDS"),
+        ("embed: {default_parameters: {dimensions: 8}}", "describes a group without a backend: set EMBED_BACKEND"),
+        ("chat: {policy: best}", "models.chat.policy is 'best': there are round_robin"),
+        ("chat: {forced_parameters: {stream: true}}", "models.chat.forced_parameters.stream is the gateway's"),
+        ("chat: {reasoning: {effort: low}}", "there are chat_template_kwargs, reasoning_effort"),
+        ("coder: {backends: [{name: a, url: http://169.254.169.254}]}", "metadata"),
+        ("coder: {aliases: [qwen], backends: [{name: a, url: http://a:1}]}", "qwen is claimed by two groups"),
+        ("coder: {fallback: nobody, backends: [{name: a, url: http://a:1}]}", "models.coder.fallback is nobody"),
+        ("coder: {backends: [{name: chat0, url: http://a:1}]}", "two backends are named chat0"),
+        ("[coder]", "models must be an object"),
+    ],
+)
+def test_a_model_that_could_not_be_served_stops_the_start(
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: str, words: str
+) -> None:
+    (tmp_path / "gateway.yaml").write_text(f"models: {content}" if content[0] == "[" else f"models:\n  {content}\n")
+    environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
+    environment.delenv("EMBED_BACKEND", raising=False)
+    assert any(words in line for line in mistakes()), mistakes()
 
 
 def test_memory_cannot_hold_one_truth_for_several_workers(environment: pytest.MonkeyPatch) -> None:

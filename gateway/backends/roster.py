@@ -42,6 +42,10 @@ class Roster:
                     )
                     raise ValueError(f"{claim} is claimed by two groups, {other} and {group.name}: {remedy}")
 
+        names = [backend.name for _, backend in self.backends()]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two backends are named {twice[0]}: each name is a row of logs and metrics")
+
         for group in self.groups:
             if group.fallback:
                 self._check_fallback(group)

@@ -111,3 +111,10 @@ def test_what_a_key_does_not_allow_is_named_in_no_refusal() -> None:
 def test_what_a_key_may_not_use_is_forbidden_before_it_is_misplaced() -> None:
     with pytest.raises(ModelNotAllowedError):
         REGISTRY.resolve(SQL_PATH, "qwen", frozenset({"text2sql"}))
+
+
+def test_a_model_of_names_of_its_own_is_not_asked_for_by_its_name_at_the_backends() -> None:
+    own = BackendGroup("wild", ModelKind.CHAT, "qwen", (), CHAT.backends, names=("wild",))
+    registry = Registry([CHAT, own])
+    assert registry.resolve(CHAT_PATH, "qwen").group is CHAT
+    assert registry.resolve(CHAT_PATH, "wild") == Route(own, "wild", renamed=True)
