@@ -139,6 +139,7 @@ def test_a_worker_that_was_only_stopped_is_buried_once_and_frees_nothing_twice(s
 
 def test_what_runs_is_entered_again_after_a_flush(server: Server, directory: Path) -> None:
     with hosts(server, directory, 1, 1) as ((first,), (second,)):
+        until(lambda: all(worker.do("known_hosts") == 2 for worker in (first, second)))  # which a beat tells
         tokens = hold(first, 2, 4)
         hold(second, 2, 4)
         waiting = first.start("hold", limit=4)
