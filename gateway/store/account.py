@@ -25,7 +25,7 @@ nanoseconds of the monotonic clock. `RESTORED_...`: the window to which an earli
     RESTORED_MONTH,
 ) = range(10)
 
-RECORD = struct.Struct("=10q")
+RECORD = struct.Struct("10q")
 NOTHING = (0,) * 10
 """Of an account that is not known: full buckets, and any window is its first."""
 NO_RECORD = RECORD.pack(*NOTHING)

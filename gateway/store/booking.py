@@ -38,16 +38,9 @@ class Held(Struct, frozen=True, array_like=True, gc=False):
     will: Will
 
 
-class Asked(Struct, frozen=True, gc=False):
-    """What a request wants to set aside; `now` is in nanoseconds of the monotonic clock."""
-
-    token: int
-    claims: Sequence[Claim]
-    tokens: int
-    windows: Windows
-    will: Will
-    now: int
-
+Asked = tuple[int, Sequence[Claim], int, Windows, Will, int]
+"""What a request wants to set aside: its token, in which accounts, how many tokens, in which windows, what is booked if
+its worker dies, and now, in nanoseconds of the monotonic clock. A plain tuple, as one is made for each request."""
 
 Closings = Sequence[Reservation]
 """Of requests that have ended, with what they cost."""
@@ -62,7 +55,7 @@ def reserve(
     tree: Tree, worker: int, closings: Closings, asked: Asked, shelf: "AccountShelf"
 ) -> Reservation | OverLimitError:
     """Settle what has ended, then count in all accounts that are asked for, or say why not: that leaves no trace."""
-    now, tokens, claims = asked.now, asked.tokens, asked.claims
+    token, claims, tokens, windows, will, now = asked
     changed = settle(tree, worker, closings, now) if closings else {}
     counted = []
     standings = []
@@ -71,22 +64,22 @@ def reserve(
     for name, limits in claims:
         key = ACCOUNT + record_name(name)
         value = changed.get(key) or tree.get(key)
-        charged = account.charge(value, limits, tokens, asked.windows, now)
+        charged = account.charge(value, limits, tokens, windows, now)
         if charged is None:
             put_all(tree, changed)
             return refused(tree, asked)
-        record, windows, standing = charged
+        record, counts_in, standing = charged
         records.append((key, record))
-        counted.append(windows)
+        counted.append(counts_in)
         standings.append(standing)
         if value is None:
             new.append(key)
     changed.update(records)
     put_all(tree, changed)
     if new:
-        shelf.make_room(tree, new, asked.windows, now)
-    tree.put(RESERVATION + PAIR.pack(worker, asked.token), _encode((claims, counted, tokens, asked.will)))
-    return Reservation(asked.token, claims, tokens, counted, standings)
+        shelf.make_room(tree, new, windows, now)
+    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
+    return Reservation(token, claims, tokens, counted, standings)
 
 
 def put_all(tree: Tree, records: Mapping[bytes, bytes]) -> None:
@@ -97,8 +90,9 @@ def put_all(tree: Tree, records: Mapping[bytes, bytes]) -> None:
 
 def refused(tree: Tree, asked: Asked) -> OverLimitError:
     """Which limit stands in the way, and how all the accounts stand."""
-    states = [read(tree, ACCOUNT + record_name(name)) or list(NOTHING) for name, _ in asked.claims]
-    return account.over_limit(states, asked.claims, asked.tokens, asked.windows, asked.now)
+    _, claims, tokens, windows, _, now = asked
+    states = [read(tree, ACCOUNT + record_name(name)) or list(NOTHING) for name, _ in claims]
+    return account.over_limit(states, claims, tokens, windows, now)
 
 
 def settle_all(tree: Tree, worker: int, closings: Closings, now: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from gateway.core.clock import Clock
 from gateway.store import booking
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
-from gateway.store.booking import Asked
 from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 
@@ -23,9 +22,8 @@ class LmdbAccounts:
 
     def __init__(self, desk: Desk, clock: Clock, most: int) -> None:
         self._desk = desk
-        self._reserve = booking.reserve
         self._decide = desk.decide
-        self._clock = clock
+        self._now = clock.monotonic
         self._shelf = booking.AccountShelf(most)
         self._tokens = itertools.count(1)
         self._closings: list[Reservation] = []
@@ -44,7 +42,7 @@ class LmdbAccounts:
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """See `Accounts.reserve`."""
         closings = self._closings
-        asked = Asked(next(self._tokens), claims, tokens, windows, will, int(self._clock.monotonic() * NS))
+        asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
         answer = self._decide(booking.reserve, self._desk.worker, closings, asked, self._shelf)
         if closings:
             self._closings = []
@@ -74,7 +72,7 @@ class LmdbAccounts:
     async def standing(self, account: str, windows: Windows) -> Standing:
         """See `Accounts.standing`."""
         self._write()
-        return self._decide(booking.standing, account, windows, self._now())
+        return self._decide(booking.standing, account, windows, int(self._now() * NS))
 
     async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
         """See `Accounts.restore`."""
@@ -88,16 +86,13 @@ class LmdbAccounts:
         """See `Accounts.epoch`."""
         return self._epoch
 
-    def _now(self) -> int:
-        return int(self._clock.monotonic() * NS)
-
     def _write(self) -> None:
         """Write down what has ended, unless a request has done so; what cannot be written is tried again."""
         self._awaited = False
         if not self._closings or self._desk.closed:
             return
         try:
-            self._decide(booking.settle_all, self._desk.worker, self._closings, self._now())
+            self._decide(booking.settle_all, self._desk.worker, self._closings, int(self._now() * NS))
         except StoreUnavailableError as error:
             self._desk.complain("usage_not_booked", error)
             self._awaited = True

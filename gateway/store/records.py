@@ -40,7 +40,7 @@ AFTER_LINES, AFTER_WORKERS = b"t", b"x"
 FULL_AT = struct.Struct("=d")
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">QQ")
-COUNTS = struct.Struct(">5Q")
+COUNTS = struct.Struct("5Q")
 
 
 class Claimant(NamedTuple):
