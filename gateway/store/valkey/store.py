@@ -50,7 +50,11 @@ log = logging.getLogger(__name__)
 class ValkeyStore:
     """One worker of one of several hosts.
 
-    `degraded` says that the server does not decide now; `outages` counts how often that began.
+    Attributes:
+        degraded: the server does not decide now, each host keeps to its share.
+        outages: how often that began.
+        accounts: those of this host. Quotas are counted on each host by itself so far: an organization that uses two
+            hosts has each of them twice.
     """
 
     def __init__(self, settings: StoreSettings, clock: Clock, local: LimiterStore) -> None:
@@ -73,6 +77,7 @@ class ValkeyStore:
         self._closed = False
         self.degraded = True
         self.outages = 0
+        self.accounts = local.accounts
 
     async def open(self) -> None:
         """Join the workers of all hosts; without the server, those of this host."""

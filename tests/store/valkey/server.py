@@ -57,14 +57,17 @@ class Server:
             [program(), *listening, *kept, *self._options], stdout=subprocess.DEVNULL
         )
         ends = time.monotonic() + PROMPTLY
-        while True:
-            try:
-                self.ask("PING")  # whatever it answers
-            except OSError:
-                assert time.monotonic() < ends, (self._folder / "log").read_text()
-                assert self._process.poll() is None, (self._folder / "log").read_text()
-            else:
-                return
+        while not self._answers():
+            if time.monotonic() > ends or self._process.poll() is not None:
+                self.stop()
+                pytest.fail((self._folder / "log").read_text())
+
+    def _answers(self) -> bool:
+        try:
+            self.ask("PING")  # whatever it answers
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGCONT)
