@@ -78,8 +78,8 @@ class Host:
 
     def control(self) -> int:
         """The control process's number."""
-        [pid] = wait_until(lambda: controls(self.gateway))
-        return pid
+        found: list[int] = wait_until(lambda: controls(self.gateway))
+        return found[0]
 
     def admin(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask the admin API."""
@@ -179,12 +179,19 @@ def all_get(clients: list[RawClient], key: str, status: int) -> bool:
     return all(ask(client, key)[0] == status for client in clients)
 
 
+def is_split(host: Host, value: int) -> bool:
+    """Whether the metric says so."""
+    return host.gateway.metrics()["gateway_limits_split"] == value
+
+
 def book_is_complete(host: Host, found: Load) -> None:
     """Each answer stands in the ledger, once."""
     try:
         wait_until(lambda: host.booked().keys() >= found.ids())
     except AssertionError:
-        raise AssertionError(f"{len(found.ids() - host.booked().keys())} of {len(found.ids())} are missing") from None
+        missing = len(found.ids() - host.booked().keys())
+        told = {name: value for name, value in host.gateway.metrics().items() if "usage" in name}
+        raise AssertionError(f"{missing} of {len(found.ids())} are missing: {told}") from None
     assert host.booked() == Counter(found.ids())
     assert host.summed() == len(found.ids())
 
@@ -352,3 +359,30 @@ def test_clients_see_their_own_usage_and_cannot_ask_for_anothers(host: Host) -> 
     assert own["organization"] == "org:acme"
     assert sum(line["requests"] for line in own["data"]) == 1
     assert httpx.get(url, trust_env=False).status_code == 401
+
+
+def test_two_hosts_on_one_database_without_redis_are_flagged(
+    chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/shared.db"
+    hosts = [
+        Host(make_gateway, chat_fleet, tmp_path / name, DATABASE_URL=url, GATEWAY_WORKERS=1) for name in ("one", "two")
+    ]
+    for host in hosts:
+        wait_until(partial(is_split, host, 1))
+        wait_until(host.gateway.well)
+        report = host.gateway.report()
+        assert (report["status"], report["reason"]) == ("degraded", "limits_split")
+        assert len(report["limits_split_with"]) == 1
+        wait_until(partial(host.gateway.events, "limits_split"))
+    hosts[1].gateway.stop()
+    wait_until(partial(is_split, hosts[0], 0), 60)
+    assert hosts[0].gateway.report()["status"] == "ok"
+
+
+def test_a_drain_is_seen_by_the_workers(host: Host) -> None:
+    wait_until(host.gateway.well)
+    assert host.admin("POST", "/admin/v1/backends/chat0/drain").status_code == 200
+    wait_until(lambda: "draining" in host.gateway.states())
+    assert host.admin("POST", "/admin/v1/backends/chat0/undrain").status_code == 200
+    wait_until(host.gateway.well)
