@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.admin.asking import Actor, House
 from gateway.admin.errors import StaticError
+from gateway.admin.fit import Fit
 from gateway.admin.fleet import Fleet
 from gateway.admin.names import BackendName
 from gateway.admin.paging import After, Limit, Page, behind, page_of
@@ -26,6 +27,7 @@ class BackendRoutes:
         self._backends = house.database.backends
         self._models = house.database.models
         self._fleet = fleet
+        self._fit = Fit(house)
 
     def router(self) -> APIRouter:
         """The routes."""
@@ -50,6 +52,7 @@ class BackendRoutes:
             except NoSuchRecordError:
                 raise BadRequestError(f"model: there is no model `{wishes.model}`.", param="model") from None
         row = Row(name=wishes.id, model=wishes.model, url=wishes.url, weight=wishes.weight, active=wishes.active)
+        await self._fit.refuse_unfit(row)
         made = await self._backends.create(row, actor=actor)
         response.headers["location"] = f"{PREFIX}/{made.name}"
         return await self._shown(made, response)
@@ -82,6 +85,7 @@ class BackendRoutes:
             if after.url != before.url:
                 self._fleet.refuse_taken(backend_id, after.url)
             if after != before:
+                await self._fit.refuse_unfit(after)
                 after = await self._backends.update(after, before.version, actor=actor)
             return await self._shown(after, response)
 

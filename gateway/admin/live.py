@@ -7,7 +7,9 @@ from typing import NamedTuple, Protocol
 from gateway.backends.roster import Roster
 from gateway.backends.view import BackendStatus
 from gateway.core.fleet import BackendGroup
+from gateway.core.model_card import FLAT
 from gateway.core.principal import AccountLimits
+from gateway.fleet.merge import source_of
 
 
 class Fixed(NamedTuple):
@@ -82,10 +84,11 @@ class Live(Protocol):
 
 
 def fixed_by_settings(roster: Roster) -> list[Fixed]:
-    """The settings' groups, each with the settings that make it."""
-    found = []
-    for group in roster.groups:
-        name = group.name.upper()
-        urls = f"{name}_BACKENDS" if name == "CHAT" else f"{name}_BACKEND"
-        found.append(Fixed(group, f"{urls}, {name}_MODEL and {name}_ALIASES in the settings"))
-    return found
+    """The groups of settings and of their file, each with what describes it."""
+    return [Fixed(group, _source_of(group.name)) for group in roster.groups]
+
+
+def _source_of(group: str) -> str:
+    source = source_of(group)
+    name = group.upper()
+    return f"{source}, {name}_MODEL and {name}_ALIASES in the settings" if group in FLAT else source

@@ -7,16 +7,15 @@ from msgspec.structs import replace
 
 from gateway.admin.asking import Actor, House
 from gateway.admin.errors import StaticError
+from gateway.admin.fit import Fit
 from gateway.admin.live import Fixed
 from gateway.admin.names import ModelName
 from gateway.admin.paging import After, Limit, Page, behind, page_of
 from gateway.admin.schemas.models import Model, ModelWishes, NewModel, shown, shown_fixed
 from gateway.admin.versions import IfMatch, state_version, unchanged
-from gateway.database.errors import ConflictError
 from gateway.database.rows import Model as Row
 
 PREFIX = "/admin/v1/models"
-PAGE = 500
 
 
 class ModelRoutes:
@@ -24,7 +23,7 @@ class ModelRoutes:
 
     def __init__(self, house: House) -> None:
         self._models = house.database.models
-        self._backends = house.database.backends
+        self._fit = Fit(house)
         self._live = house.live
 
     def router(self) -> APIRouter:
@@ -52,6 +51,7 @@ class ModelRoutes:
             model=wishes.model,
             settings=wishes.settings.kept(),
         )
+        await self._fit.refuse_unfit(row)
         made = await self._models.create(row, actor=actor)
         response.headers["location"] = f"{PREFIX}/{made.alias}"
         return self._shown(made, response)
@@ -77,24 +77,16 @@ class ModelRoutes:
         async with unchanged(partial(self._models.get, model_id), if_match) as before:
             after = replace(before, **wishes.stated())
             if after != before:
+                await self._fit.refuse_unfit(after)
                 after = await self._models.update(after, before.version, actor=actor)
             return self._shown(after, response)
 
     async def delete_model(self, model_id: ModelName, actor: Actor, if_match: IfMatch = None) -> None:
-        """Offer it no more. 409 while it has backends: remove them first."""
+        """Offer it no more. 409 while it has backends: delete them first."""
         self._refuse_fixed(model_id)
         async with unchanged(partial(self._models.get, model_id), if_match) as before:
-            if served := await self._served_by(model_id):
-                raise ConflictError(f"The model has backends: {', '.join(served)}. Delete them first.")
+            await self._fit.refuse_served(model_id)
             await self._models.delete(model_id, before.version, actor=actor)
-
-    async def _served_by(self, model_id: str) -> list[str]:
-        found: list[str] = []
-        after = ""
-        while rows := await self._backends.list(after=after, most=PAGE):
-            found += [row.name for row in rows if row.model == model_id]
-            after = rows[-1].name
-        return found
 
     def _fixed_by_name(self, name: str) -> Fixed | None:
         known = (one for one in self._live.fixed() if name in {one.group.name, *one.group.model_names})

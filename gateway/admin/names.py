@@ -10,7 +10,7 @@ from gateway.auth.address import IPV6_PREFIX
 
 ORGANIZATION = re.compile(r"org:[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 BACKEND = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-MODEL = r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}$"
+MODEL = r"^[A-Za-z0-9][A-Za-z0-9._~:@+=,/-]{0,199}$"
 """As on the Hugging Face Hub, and what people call their own."""
 TEXT = r"^[^\x00-\x1f\x7f]*$"
 

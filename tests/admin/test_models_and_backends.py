@@ -101,6 +101,30 @@ def test_what_will_not_do_is_400_and_names_the_field(
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
+@pytest.mark.parametrize(
+    ("path", "wrong", "said"),
+    [
+        (MODELS, {**CODER, "id": "other", "settings": {"aliases": ["coder"]}}, "coder is a name of coder"),
+        (MODELS, {**CODER, "id": "other", "settings": {"tool_call_parser": "none-such"}}, "vLLM has "),
+        (
+            MODELS,
+            {**CODER, "id": "other", "settings": {"forced_parameters": {"model": "x"}}},
+            "forced_parameters.model",
+        ),
+        (BACKENDS, {"id": "other0", "model": "coder", "url": "http://coder:8000"}, "is another backend's"),
+        (BACKENDS, {"id": "other0", "model": "coder", "url": "http://other:8000/v1"}, "ends with /v1"),
+    ],
+)
+def test_what_the_workers_would_leave_out_is_refused(
+    client: httpx.Client, path: str, wrong: dict[str, Any], said: str
+) -> None:
+    client.post(MODELS, json=CODER)
+    client.post(BACKENDS, json={"id": "coder0", "model": "coder", "url": "http://coder:8000"})
+    answer = client.post(path, json=wrong)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]["message"]
+
+
 def test_a_model_with_backends_stays(client: httpx.Client) -> None:
     etag = {"if-match": client.post(MODELS, json=CODER).headers["etag"]}
     backend = client.post(BACKENDS, json={"id": "coder0", "model": "coder", "url": "http://coder:8000"})
