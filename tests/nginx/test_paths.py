@@ -106,6 +106,8 @@ def test_the_operator_sees_the_metrics_of_the_gateways_other_port(
 def test_the_operator_reaches_the_admin_paths(impatient: NginxServer, upstream: Upstream) -> None:
     assert exchange(impatient, request("/admin/keys?x=y")).status == 200
     assert upstream.next().line == b"GET /admin/keys?x=y HTTP/1.1"
+    assert exchange(impatient, request("/admin/quota/ip:2001:db8::%2F64")).status == 200
+    assert upstream.next().line == b"GET /admin/quota/ip:2001:db8::%2F64 HTTP/1.1"
     assert exchange(impatient, request("/admin/../v1/models")).status == 404
     assert upstream.count() == 0
 
