@@ -174,13 +174,13 @@ def over_limit(
     return OverLimitError(index, field, wait, [standing(state, now) for state in states])
 
 
-def forgotten(windows: Windows, reserved: int) -> State:
-    """An account that was forgotten while a request ran in it: only that request counts."""
-    return [0, 0, windows[0], 1, reserved, windows[1], 1, reserved, 0, 0]
+def forgotten(windows: Windows, requests: int, reserved: int) -> State:
+    """An account that was forgotten while requests ran in it: only these count."""
+    return [0, 0, windows[0], requests, reserved, windows[1], requests, reserved, 0, 0]
 
 
-def settle(state: State, windows: Windows, limits: AccountLimits, more: int, requests: int, now: int) -> None:
-    """Put what it cost in the place of what was reserved: `more` tokens than that, or fewer, and 1 or 0 requests.
+def settle(state: State, windows: Windows, limits: AccountLimits, more: int, refunded: int, now: int) -> None:
+    """Put the cost in the place of what was reserved: `more` tokens than that, or fewer, and `refunded` requests less.
 
     It counts in the `windows` in which it was reserved; one that has ended stays as it was.
     """
@@ -191,17 +191,17 @@ def settle(state: State, windows: Windows, limits: AccountLimits, more: int, req
     if limits.tokens_per_minute:
         since = max(state[TOKENS_FULL], now) if more > 0 else state[TOKENS_FULL]
         state[TOKENS_FULL] = min(since + more * MINUTE_NS // limits.tokens_per_minute, MOST)
-    if not requests:
-        _refund_request(state, windows, limits)
+    if refunded:
+        _refund(state, windows, limits, refunded)
 
 
-def _refund_request(state: State, windows: Windows, limits: AccountLimits) -> None:
+def _refund(state: State, windows: Windows, limits: AccountLimits, refunded: int) -> None:
     if state[DAY] == windows.day:
-        state[DAY_REQUESTS] = max(state[DAY_REQUESTS] - 1, 0)
+        state[DAY_REQUESTS] = max(state[DAY_REQUESTS] - refunded, 0)
     if state[MONTH] == windows.month:
-        state[MONTH_REQUESTS] = max(state[MONTH_REQUESTS] - 1, 0)
+        state[MONTH_REQUESTS] = max(state[MONTH_REQUESTS] - refunded, 0)
     if limits.requests_per_minute:
-        state[REQUESTS_FULL] -= MINUTE_NS // limits.requests_per_minute
+        state[REQUESTS_FULL] -= refunded * (MINUTE_NS // limits.requests_per_minute)
 
 
 def restore(state: State, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:

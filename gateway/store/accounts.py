@@ -113,8 +113,8 @@ class Accounts(Protocol):
         """Put what it truly cost in the place of what was reserved, and `record` into the journal.
 
         `requests` is 1, or 0 when nothing was run or answered. More `tokens` than were reserved are counted, too. It
-        counts in the windows in which it was reserved. Has its effect once, at once in this worker's view and within
-        10 ms in the others'; never raises.
+        counts in the windows in which it was reserved. Has its effect once, within 10 ms, and before this worker
+        refuses anybody; never raises.
         """
         ...
 

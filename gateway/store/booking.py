@@ -1,11 +1,12 @@
 """What do accounts change in the shared state? Each function here is one LMDB transaction, or a part of one."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
 
+from gateway.core.principal import AccountLimits
 from gateway.store import account
 from gateway.store.account import NOTHING, RECORD, State
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
@@ -45,47 +46,45 @@ its worker dies, and now, in nanoseconds of the monotonic clock. A plain tuple, 
 Closings = Sequence[Reservation]
 """Of requests that have ended, with what they cost."""
 
+
+class Sum(Struct, gc=False):
+    """What requests of one account and window cost together, and what had been reserved for them."""
+
+    limits: AccountLimits
+    count: int = 0
+    requests: int = 0
+    reserved: int = 0
+    tokens: int = 0
+
+
 NO_BOOKS = bytes(COUNTS.size)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Held).decode
 
 
-def reserve(
-    tree: Tree, worker: int, closings: Closings, asked: Asked, shelf: "AccountShelf"
-) -> Reservation | OverLimitError:
-    """Settle what has ended, then count in all accounts that are asked for, or say why not: that leaves no trace."""
+def reserve(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Reservation | OverLimitError:
+    """Count in all accounts that are asked for, or say why not: that leaves no trace."""
     token, claims, tokens, windows, will, now = asked
-    changed = settle(tree, worker, closings, now) if closings else {}
     counted = []
     standings = []
-    records = []
-    new: list[bytes] = []
+    changed = []
     for name, limits in claims:
         key = ACCOUNT + record_name(name)
-        value = changed.get(key) or tree.get(key)
+        value = tree.get(key)
         charged = account.charge(value, limits, tokens, windows, now)
         if charged is None:
-            put_all(tree, changed)
             return refused(tree, asked)
         record, counts_in, standing = charged
-        records.append((key, record))
+        changed.append((key, record, value))
         counted.append(counts_in)
         standings.append(standing)
+    for key, record, value in changed:
+        tree.put(key, record)
         if value is None:
-            new.append(key)
-    changed.update(records)
-    put_all(tree, changed)
-    if new:
-        shelf.make_room(tree, new, windows, now)
+            shelf.make_room(tree, key, windows, now)
     tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
     return Reservation(token, claims, tokens, counted, standings)
-
-
-def put_all(tree: Tree, records: Mapping[bytes, bytes]) -> None:
-    """Write accounts."""
-    for key, record in records.items():
-        tree.put(key, record)
 
 
 def refused(tree: Tree, asked: Asked) -> OverLimitError:
@@ -95,36 +94,41 @@ def refused(tree: Tree, asked: Asked) -> OverLimitError:
     return account.over_limit(states, claims, tokens, windows, now)
 
 
-def settle_all(tree: Tree, worker: int, closings: Closings, now: int) -> None:
-    """Write down what requests of a worker cost."""
-    put_all(tree, settle(tree, worker, closings, now))
-
-
-def settle(tree: Tree, worker: int, closings: Closings, now: int) -> dict[bytes, bytes]:
-    """The accounts as they are with what requests of a worker cost, to be written; their records are in the journal.
+def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
+    """Write down what requests of a worker cost, each account once.
 
     A request that was booked without its worker, which was taken for dead, stays as it is.
     """
-    changed: dict[bytes, bytes] = {}
+    sums: dict[tuple[str, Windows], Sum] = {}
     written = []
     for reservation in closings:
         pair = PAIR.pack(worker, reservation.token)
         if not tree.delete(RESERVATION + pair):
             continue
-        reserved, requests = reservation.tokens, reservation.requests
-        more = reservation.spent - reserved
-        if more or not requests:
-            for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
-                key = ACCOUNT + record_name(name)
-                value = changed.get(key) or tree.get(key)
-                state = list(RECORD.unpack(value)) if value else opened(tree, windows, reserved)
-                account.settle(state, windows, limits, more, requests, now)
-                changed[key] = RECORD.pack(*state)
+        for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
+            total = sums.get((name, windows))
+            if total is None:
+                total = sums[name, windows] = Sum(limits)
+            total.count += 1
+            total.requests += reservation.requests
+            total.reserved += reservation.tokens
+            total.tokens += reservation.spent
         if reservation.record is not None:
             written.append((JOURNAL + pair, reservation.record))
+    for (name, windows), total in sums.items():
+        settle_sum(tree, ACCOUNT + record_name(name), windows, total, now)
     if written:
         write(tree, written)
-    return changed
+
+
+def settle_sum(tree: Tree, key: bytes, windows: Windows, total: Sum, now: int) -> None:
+    """Put what requests cost in the place of what was reserved; an account that was forgotten meanwhile is opened."""
+    state = read(tree, key)
+    if state is None:
+        add_account(tree, 1)
+        state = account.forgotten(windows, total.count, total.reserved)
+    account.settle(state, windows, total.limits, total.tokens - total.reserved, total.count - total.requests, now)
+    tree.put(key, RECORD.pack(*state))
 
 
 def book(tree: Tree, key: bytes, value: bytes) -> None:
@@ -133,10 +137,7 @@ def book(tree: Tree, key: bytes, value: bytes) -> None:
     will = held.will
     tree.delete(key)
     for (name, limits), windows in zip(held.claims, held.windows, strict=True):
-        account_key = ACCOUNT + record_name(name)
-        state = read(tree, account_key) or opened(tree, windows, held.tokens)
-        account.settle(state, windows, limits, will.tokens - held.tokens, 1, 0)
-        tree.put(account_key, RECORD.pack(*state))
+        settle_sum(tree, ACCOUNT + record_name(name), windows, Sum(limits, 1, 1, held.tokens, will.tokens), 0)
     write(tree, [(JOURNAL + key[len(RESERVATION) :], will.record)])
 
 
@@ -194,12 +195,6 @@ def read(tree: Tree, key: bytes) -> State | None:
     return list(RECORD.unpack(value)) if value else None
 
 
-def opened(tree: Tree, windows: Windows, reserved: int) -> State:
-    """An account that was forgotten while a request ran in it, counted among the others again."""
-    add_account(tree, 1)
-    return account.forgotten(windows, reserved)
-
-
 def add_account(tree: Tree, change: int) -> int:
     """Count accounts that come or go: how many there are now."""
     accounts, *rest = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
@@ -244,18 +239,18 @@ class AccountShelf:
         self._most = most
         self._hand = ACCOUNT
 
-    def make_room(self, tree: Tree, new: Sequence[bytes], windows: Windows, now: int) -> None:
-        """Count those that have come; where they are too many, others of a sample are forgotten.
+    def make_room(self, tree: Tree, new: bytes, windows: Windows, now: int) -> None:
+        """Count one that has come; where that is one too many, others of a sample are forgotten.
 
         The hand goes round the keys in order, so that nobody can choose among whom.
         """
-        if add_account(tree, len(new)) <= self._most:
+        if add_account(tree, 1) <= self._most:
             return
         sample = list(records_between(tree, self._hand, AFTER_ACCOUNTS, EVICTION_SAMPLE))
         if len(sample) < EVICTION_SAMPLE:
             sample += records_between(tree, ACCOUNT, min(self._hand, AFTER_ACCOUNTS), EVICTION_SAMPLE - len(sample))
         self._hand = sample[-1][0] + b"\0"
-        states = [(key, list(RECORD.unpack(value))) for key, value in sample if key not in new]
+        states = [(key, list(RECORD.unpack(value))) for key, value in sample if key != new]
         victims = account.choose_victims(states, windows, now)
         for key in victims:
             tree.delete(key)

@@ -11,8 +11,8 @@ from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 
 SETTLE_SECS = 0.01
-"""How long what has ended may wait for the worker's next request, in whose transaction it is written down for a fifth
-of what one of its own costs."""
+"""How long what has ended may wait to be written down, with whatever else ends meanwhile: a transaction costs more
+than what is written in it."""
 
 NS = 1e9
 
@@ -41,11 +41,11 @@ class LmdbAccounts:
 
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """See `Accounts.reserve`."""
-        closings = self._closings
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
-        answer = self._decide(booking.reserve, self._desk.worker, closings, asked, self._shelf)
-        if closings:
-            self._closings = []
+        answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
+        if isinstance(answer, OverLimitError) and self._closings:  # what has ended may leave room
+            self._write()
+            answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
         if isinstance(answer, OverLimitError):
             raise answer
         return answer
@@ -87,12 +87,12 @@ class LmdbAccounts:
         return self._epoch
 
     def _write(self) -> None:
-        """Write down what has ended, unless a request has done so; what cannot be written is tried again."""
+        """Write down what has ended; what cannot be written is tried again."""
         self._awaited = False
         if not self._closings or self._desk.closed:
             return
         try:
-            self._decide(booking.settle_all, self._desk.worker, self._closings, int(self._now() * NS))
+            self._decide(booking.settle, self._desk.worker, self._closings, int(self._now() * NS))
         except StoreUnavailableError as error:
             self._desk.complain("usage_not_booked", error)
             self._awaited = True

@@ -53,8 +53,8 @@ class MemoryAccounts:
         reservation.settled = True
         reserved = reservation.tokens
         for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
-            state = self._state(name) if name in self._accounts else arithmetic.forgotten(windows, reserved)
-            arithmetic.settle(state, windows, limits, tokens - reserved, requests, self._now())
+            state = self._state(name) if name in self._accounts else arithmetic.forgotten(windows, 1, reserved)
+            arithmetic.settle(state, windows, limits, tokens - reserved, 1 - requests, self._now())
             self._accounts[name] = RECORD.pack(*state)
         if record is None:
             return

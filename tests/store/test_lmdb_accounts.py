@@ -90,10 +90,11 @@ async def test_what_ends_is_written_without_another_request(directory: Path, clo
     await host.close()
 
 
-async def test_settlements_ride_along_with_the_next_request(
+async def test_what_ends_together_is_written_together(
     directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await opened(directory, clock)
+    running = [await reserve(store, tokens=10) for _ in range(5)]
     transactions: list[object] = []
     decide = store._desk.decide
 
@@ -102,11 +103,21 @@ async def test_settlements_ride_along_with_the_next_request(
         return decide(*args)
 
     monkeypatch.setattr(store._accounts, "_decide", counted)
-    for number in range(5):
-        reservation = await reserve(store)
+    for number, reservation in enumerate(running):
         store.accounts.settle(reservation, requests=1, tokens=number, record=b"%d" % number)
-    assert len(transactions) == 5
-    assert await records(store.accounts) == [b"0", b"1", b"2", b"3"]
+    while not transactions:
+        await checkpoint()
+    assert len(transactions) == 1
+    assert await records(store.accounts) == [b"0", b"1", b"2", b"3", b"4"]
+    assert (await spent(store.accounts))[:2] == (5, 10)
+    await store.close()
+
+
+async def test_nobody_is_refused_for_what_has_ended(directory: Path, clock: HandClock) -> None:
+    store = await opened(directory, clock)
+    for _ in range(20):  # a thousand tokens a day
+        store.accounts.settle(await reserve(store, tokens=900), requests=1, tokens=5, record=None)
+    assert (await spent(store.accounts))[:2] == (20, 100)
     await store.close()
 
 
