@@ -175,11 +175,14 @@ class Bookkeeper:
         return False
 
     async def _book_in_time(self, batch: Batch) -> bool:
-        """Book a batch; False when the database is away or slow. It may come through behind our back."""
+        """Book a batch; False when the database is away or slow.
+
+        One that is slow is left to itself: it may come through, and what is cut off in the midst of a transaction
+        keeps SQLite's one lock until the connection is collected.
+        """
         booking = asyncio.create_task(self._book(batch))
         done, _ = await asyncio.wait({booking}, timeout=PATIENCE_SECS)
         if not done:
-            booking.cancel()
             self._late.add(booking)
             booking.add_done_callback(self._gone)
             return False

@@ -165,3 +165,16 @@ async def test_it_runs_until_it_is_ended(books: Books) -> None:
     running.cancel()
     await asyncio.wait({running})
     assert running.cancelled()
+
+
+async def test_a_booking_that_was_not_waited_for_holds_up_none_behind_it(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for patience in range(60):
+        monkeypatch.setattr(module, "PATIENCE_SECS", patience / 4000)
+        await books.use(40)
+        await books.keeper.collect()
+        while await books.keeper.replay():
+            pass
+        assert books.spool.empty  # or the lock of one that was given up would have kept the database from us
+    assert await books.booked() == 60 * 40
