@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
 
@@ -68,7 +69,7 @@ class Companion:
         self._log = log
         self._clock = clock or SystemClock()
         self._before = None if before is None else weakref.ref(before)
-        self._catalog = shared_catalog(settings, self._clock)
+        self._catalog = glances(settings, self._clock)
         self._fleet = live_fleet(settings, self._catalog)
         self._free = list(reversed(range(ROWS)))
         self._prober: Prober | None = None
@@ -247,13 +248,48 @@ class BackendFigures:
         self._shown[family, labels] = value
 
 
-def shared_catalog(settings: Settings, clock: Clock) -> "Catalog | None":
+class Glances:
+    """The catalog as a supervisor reads it, in which companions of several generations live; a scope.
+
+    LMDB opens an environment once in a process, so that none of them keeps it open: a change of models is rare.
+
+    Args:
+        make: makes a reader.
+    """
+
+    def __init__(self, make: "Callable[[], Catalog]") -> None:
+        self._make = make
+        self._head = make()
+
+    def __enter__(self) -> Self:
+        self._head.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._head.close()
+
+    @property
+    def version(self) -> Callable[[], int]:
+        """As the catalog's."""
+        return self._head.version
+
+    def look(self) -> None:
+        """As the catalog's."""
+        self._head.look()
+
+    def models(self) -> bytes:
+        """As the catalog's."""
+        with self._make() as reader:
+            return reader.models()
+
+
+def glances(settings: Settings, clock: Clock) -> Glances | None:
     """What the control process publishes; None where no other process could read it."""
     if settings.limiter_store is StoreKind.MEMORY:
         return None
     from gateway.catalog.reader import Catalog  # noqa: PLC0415 -- LMDB, for which no first worker has to wait
 
-    return Catalog(settings.limiter_path / CATALOG_FOLDER, settings, clock)
+    return Glances(partial(Catalog, settings.limiter_path / CATALOG_FOLDER, settings, clock))
 
 
 def companions(settings: Settings, log: FilteringBoundLogger) -> Callable[[int, object], Companion]:

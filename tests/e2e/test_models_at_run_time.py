@@ -1,6 +1,7 @@
 """Models that come, change and go at a real gateway: in force at every worker in a second, and nobody is disturbed."""
 
 import itertools
+import signal
 import tempfile
 import threading
 import time
@@ -227,3 +228,33 @@ def test_a_stream_ends_at_a_backend_that_was_removed_meanwhile(gateway: Gateway,
         assert said.endswith(b"data: [DONE]\n\n")
         last = [orjson.loads(line[6:]) for line in said.split(b"\n\n") if line.startswith(b"data: {")][-1]
         assert last["choices"][0]["finish_reason"] == "length"
+
+
+def test_a_reload_changes_nothing_about_models_that_the_settings_do_not_know(
+    gateway: Gateway, control: Control, third: Simulator
+) -> None:
+    row = Backend(name="coder0", model="coder", url=third.url)
+    control.publish([Model(alias="coder", kind="chat", model="coder-7b")], [row], drained={"chat0"})
+    wait_until(lambda: ask(gateway, "coder").status_code == 200)
+    wait_until(lambda: ("coder0", "healthy") in {(one["name"], one["state"]) for one in gateway.report()["backends"]})
+    before = set(gateway.worker_pids())
+    stop = threading.Event()
+    served = itertools.count()
+
+    def load_while_reloading(_: int) -> None:
+        while not stop.is_set():
+            assert ask(gateway, "coder").status_code == 200
+            next(served)
+
+    with in_threads(2, load_while_reloading) as failures:
+        try:
+            gateway.signal(signal.SIGHUP)
+            wait_until(lambda: gateway.events("reloaded"))
+            wait_until(lambda: not before & set(gateway.worker_pids()))
+            report = {one["name"]: one for one in gateway.report()["backends"]}
+        finally:
+            stop.set()
+    assert not failures, failures
+    assert report["coder0"]["state"] == "healthy", "what the last generation's prober knew is not forgotten"
+    assert report["chat0"]["reason"] == "drained"
+    assert next(served) > 10
