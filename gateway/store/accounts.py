@@ -113,7 +113,7 @@ class Accounts(Protocol):
         """Put what it truly cost in the place of what was reserved, and `record` into the journal.
 
         `requests` is 1, or 0 when nothing was run or answered. More `tokens` than were reserved are counted, too. It
-        counts in the windows in which it was reserved. Has its effect once, within 10 ms, and before this worker
+        counts in the windows in which it was reserved. Has its effect once, within 0.1 s, and before this worker
         refuses anybody; never raises.
         """
         ...

@@ -176,9 +176,10 @@ class LmdbStore:
             raise unavailable("Too many requests are running.")
 
     def _tick(self) -> None:
-        """Do what nobody's request does: pay debts, look for lost wake-ups and dead workers, forget idle buckets."""
+        """Do what nobody's request does: settle, pay debts, look for lost wake-ups and the dead, forget idle buckets."""
         self._timer = self._loop.call_later(TICK_SECS, self._tick)
         self._spares.tick()
+        self._accounts.write()
         try:
             self._spares.give_back()
             if self._decide(ledger.somebody_waits):
@@ -188,7 +189,7 @@ class LmdbStore:
         except StoreUnavailableError as error:
             self._desk.complain("limits_not_looked_after", error)
         else:
-            self._desk.recovered(still_owes=bool(self._spares))
+            self._desk.recovered(still_owes=bool(self._spares) or self._accounts.owes)
 
 
 def named(candidates: Candidates) -> dict[bytes, str]:

@@ -1,18 +1,17 @@
 """What if there are several workers on one host? Their accounts, in the tree where the limits' other state stands."""
 
-import asyncio
 import itertools
 from collections.abc import Sequence
 
 from gateway.core.clock import Clock
 from gateway.store import booking
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
-from gateway.store.desk import TICK_SECS, Desk
+from gateway.store.desk import Desk
 from gateway.store.errors import StoreUnavailableError
 
-SETTLE_SECS = 0.01
-"""How long what has ended may wait to be written down, with whatever else ends meanwhile: a transaction costs more
-than what is written in it."""
+BATCH = 32
+"""Requests that end are written down together, so many at once or with the next tick: a transaction costs more than
+what is written in it, and the loop is to be held up for a fraction of a millisecond."""
 
 NS = 1e9
 
@@ -27,24 +26,22 @@ class LmdbAccounts:
         self._shelf = booking.AccountShelf(most)
         self._tokens = itertools.count(1)
         self._closings: list[Reservation] = []
-        self._awaited = False
         self._epoch = ""
 
     def open(self) -> None:
-        """Begin, on the event loop that will use it; the desk is open."""
-        self._loop = asyncio.get_running_loop()
+        """Begin; the desk is open."""
         self._epoch = self._decide(booking.epoch)
 
     def close(self) -> None:
         """Write down what has ended; what is still reserved is booked as its will says when the worker parts."""
-        self._write()
+        self.write()
 
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """See `Accounts.reserve`."""
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
         answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
         if isinstance(answer, OverLimitError) and self._closings:  # what has ended may leave room
-            self._write()
+            self.write()
             answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
         if isinstance(answer, OverLimitError):
             raise answer
@@ -57,9 +54,8 @@ class LmdbAccounts:
         reservation.settled = True
         reservation.requests, reservation.spent, reservation.record = requests, tokens, record
         self._closings.append(reservation)
-        if not self._awaited:
-            self._awaited = True
-            self._loop.call_later(SETTLE_SECS, self._write)
+        if not len(self._closings) % BATCH:  # what could not be written is not tried again with each
+            self.write()
 
     async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
         """See `Accounts.journal`."""
@@ -71,7 +67,7 @@ class LmdbAccounts:
 
     async def standing(self, account: str, windows: Windows) -> Standing:
         """See `Accounts.standing`."""
-        self._write()
+        self.write()
         return self._decide(booking.standing, account, windows, int(self._now() * NS))
 
     async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
@@ -86,16 +82,18 @@ class LmdbAccounts:
         """See `Accounts.epoch`."""
         return self._epoch
 
-    def _write(self) -> None:
-        """Write down what has ended; what cannot be written is tried again."""
-        self._awaited = False
+    @property
+    def owes(self) -> bool:
+        """Something that has ended is not written down."""
+        return bool(self._closings)
+
+    def write(self) -> None:
+        """Write down what has ended; what cannot be written is tried again by the next call. Never raises."""
         if not self._closings or self._desk.closed:
             return
         try:
             self._decide(booking.settle, self._desk.worker, self._closings, int(self._now() * NS))
         except StoreUnavailableError as error:
             self._desk.complain("usage_not_booked", error)
-            self._awaited = True
-            self._loop.call_later(TICK_SECS, self._write)
         else:
             self._closings = []

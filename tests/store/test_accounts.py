@@ -8,7 +8,6 @@ import pytest
 from gateway.core.principal import AccountLimits
 from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Standing, Will, Windows
 from gateway.store.factory import open_store
-from gateway.store.lmdb_accounts import SETTLE_SECS
 from gateway.store.protocol import LimiterStore
 from gateway.store.settings import StoreKind, StoreSettings
 from tests.store.conftest import HandClock
@@ -269,8 +268,3 @@ async def test_what_runs_in_an_account_that_is_forgotten_counts_when_it_ends(acc
 async def test_an_epoch_has_a_name_that_stays(accounts: Accounts) -> None:
     assert len(accounts.epoch()) == 16
     assert accounts.epoch() == accounts.epoch()
-
-
-def test_settlements_are_written_soon() -> None:
-    """What a kill may turn into `worker_died` is no more than ended in that time: docs/decisions/0071."""
-    assert SETTLE_SECS <= 0.01
