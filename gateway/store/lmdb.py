@@ -176,7 +176,7 @@ class LmdbStore:
             raise unavailable("Too many requests are running.")
 
     def _tick(self) -> None:
-        """Do what nobody's request does: settle, pay debts, seek lost wake-ups and dead workers, forget idle buckets."""
+        """Do what nobody's request does: settle, pay debts, find lost wake-ups and dead workers, drop idle buckets."""
         self._timer = self._loop.call_later(TICK_SECS, self._tick)
         self._spares.tick()
         self._accounts.write()
