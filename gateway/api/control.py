@@ -181,7 +181,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
         EOFError: it ended early.
     """
     first, *lines = (await reader.readuntil(b"\r\n\r\n"))[:-4].split(b"\r\n")
-    status = int(first.split(b" ")[1])
+    status = int(first[len(b"HTTP/1.1 ") :][:3])
     fields = [line.partition(b":") for line in lines]
     headers = [(name.lower(), value.strip()) for name, _, value in fields]
     bodiless = status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
