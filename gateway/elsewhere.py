@@ -82,7 +82,7 @@ LINK_BY_VALUE = re.compile(r".+_PORT=(tcp|udp|sctp)://.*|.+_NAME=/.+/.+")
 
 COMPOSE_SETS = (
     *("GATEWAY_HOST", "GATEWAY_PORT", "METRICS_HOST", "METRICS_PORT", "CHAT_BACKENDS", "TEXT2SQL_BACKEND"),
-    *("EMBED_BACKEND", "RERANK_BACKEND", "TRUSTED_PROXIES"),
+    *("EMBED_BACKEND", "RERANK_BACKEND", "TRUSTED_PROXIES", "DATA_PATH"),
 )
 """Settings that docker-compose.yml gives to the gateway itself: what `.env` says of them does not count there."""
 

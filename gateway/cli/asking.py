@@ -5,7 +5,7 @@ import getpass
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import click
 import httpx
@@ -19,6 +19,9 @@ REFUSED, NO_ANSWER = 1, 3
 TIMEOUT_SECS = 40.0
 """A worker waits 30 s for the control process."""
 ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 -- what a server listens on, and nobody connects to
+AFTER_IT_WAS_SENT = (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.WriteError)
+SLASHES_OF_A_LIST = 2
+"""`/v1/keys` is always there; below it a 404 speaks of one key."""
 PAGE = 500
 MAX_ACTOR = 40
 
@@ -51,6 +54,12 @@ class Admin:
         headers = {"x-admin-key": key, "x-admin-actor": actor(), "user-agent": "gateway-cli"}
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT_SECS, trust_env=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
     def ask(self, method: str, path: str, *, etag: str | None = None, **what: Any) -> httpx.Response:  # noqa: ANN401 -- httpx' own
         """One request.
 
@@ -68,7 +77,9 @@ class Admin:
                 method, f"{self.url}/admin{path}", headers={"if-match": etag} if etag else None, **what
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise AskError(f"no gateway answers at {self.url}: {error}", NO_ANSWER) from error
+            sent = method != "GET" and isinstance(error, AFTER_IT_WAS_SENT)
+            unsure = "; the change may have been made all the same: look before you repeat it" if sent else ""
+            raise AskError(f"no gateway answers at {self.url}: {error}{unsure}", NO_ANSWER) from error
         if answer.is_success:
             return answer
         raise AskError(self._why(answer, path), NO_ANSWER if answer.is_server_error else REFUSED)
@@ -99,7 +110,7 @@ class Admin:
             words = str(answer.json()["error"]["message"])
         except (ValueError, KeyError, TypeError):
             return f"{self.url} answers {answer.status_code}, and is no gateway with an admin API"
-        if answer.status_code == HTTPStatus.NOT_FOUND and path.count("/") <= len(("", "v1", "keys")) - 1:
+        if answer.status_code == HTTPStatus.NOT_FOUND and path.count("/") <= SLASHES_OF_A_LIST:
             return f"{self.url} has no admin API: ADMIN_API_KEY is not set there"
         return " ".join(words.split())
 
@@ -111,7 +122,8 @@ def asks(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, url: str | None, **rest: Any) -> Any:  # noqa: ANN401 -- the command's own
         try:
-            return command(connect(url), *args, **rest)
+            with connect(url) as admin:
+                return command(admin, *args, **rest)
         except AskError as error:
             fail(str(error), error.status)
 

@@ -127,24 +127,27 @@ def test_a_client_sees_its_own_and_nobody_elses(server: AdminServer, client: htt
     assert ask_as(server, {"organization": "ip:192.0.2.8"})["data"] == []
 
 
-def test_quotas_are_of_all_who_used_something_or_have_their_own(server: AdminServer, client: httpx.Client) -> None:
+def test_quotas_are_of_all_who_used_something_or_have_an_entry_each_once(
+    server: AdminServer, client: httpx.Client
+) -> None:
     client.post("/admin/v1/organizations", json={"id": "org:idle", "limits": {"tokens_per_day": 9}})
+    client.post("/admin/v1/organizations", json={"id": "org:acme", "audit_opt_out": True})
     server.live.used["org:acme", "tokens_per_day"] = DEFAULTS.tokens_per_day + 5
     page = client.get("/admin/quotas").json()
     assert [(one["organization"], one["source"]) for one in page["data"]] == [
+        ("org:acme", "defaults"),
         ("org:idle", "own"),
         ("ip:192.0.2.7", "defaults"),
-        ("org:acme", "defaults"),
     ]
-    standing = {one["limit"]: one for one in page["data"][2]["standings"]}["tokens_per_day"]
+    standing = {one["limit"]: one for one in page["data"][0]["standings"]}["tokens_per_day"]
     assert (standing["allowed"], standing["remaining"]) == (DEFAULTS.tokens_per_day, 0)
     names, after = [], ""
-    for more in (True, True, False):
+    for more in (True, True, True, False):
         part = client.get("/admin/quotas", params={"limit": 1, "after": after}).json()
         names += [one["organization"] for one in part["data"]]
         assert part["has_more"] is more
         after = part["last_id"]
-    assert names == ["org:idle", "ip:192.0.2.7", "org:acme"]
+    assert names == ["org:acme", "org:idle", "ip:192.0.2.7"]
 
 
 @pytest.mark.parametrize("spelled", ["ip:2001:db8::/64", "ip%3A2001%3Adb8%3A%3A%2F64", "2001:db8::7"])

@@ -1,14 +1,18 @@
 """Tests of `gateway keys`, typed at a real admin API."""
 
 import re
+import socket
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import orjson
 import pytest
 
 from gateway.auth.api_key import is_well_formed
+from gateway.database.settings import DatabaseSettings
 from tests.cli.conftest import Run
-from tests.support.admin import ADMIN_KEY, AdminServer
+from tests.support.admin import ADMIN_KEY, AdminServer, Ruling
 from tests.support.gateway import free_port
 
 
@@ -97,6 +101,36 @@ def test_a_gateway_that_does_not_answer_is_3(gateway: Run) -> None:
     assert len(silent.stderr.splitlines()) == 1
     assert gateway("keys", "list", "--url", "nonsense").returncode == 3
     assert ADMIN_KEY not in silent.stderr
+
+
+def test_a_gateway_without_an_admin_api_is_told_from_a_key_that_is_not_there(
+    gateway: Run, server: AdminServer, tmp_path: Path
+) -> None:
+    with AdminServer(DatabaseSettings(data_path=tmp_path / "data"), Ruling(admin_api_key=[])) as off:
+        answer = gateway("keys", "list", "--url", off.url)
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        f"gateway: {off.url} has no admin API: ADMIN_API_KEY is not set there\n",
+    )
+    assert "there is no such key" in gateway("keys", "show", "key_none", "--url", server.url).stderr
+
+
+@pytest.mark.parametrize(("arguments", "unsure"), [(["create"], True), (["list"], False)])
+def test_of_a_change_without_an_answer_it_is_said_that_it_may_be_made(
+    gateway: Run, *, arguments: list[str], unsure: bool
+) -> None:
+    def hang_up() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        answer = gateway("keys", *arguments, "--url", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert answer.returncode == 3
+    assert ("may have been made" in answer.stderr) is unsure
 
 
 def test_a_database_that_is_gone_is_3(gateway: Run, server: AdminServer) -> None:
