@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -116,12 +116,27 @@ def controls(gateway: Gateway) -> list[int]:
     return found
 
 
+MakeHost = Callable[..., Host]
+
+
 @pytest.fixture
-def host(chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path) -> Iterator[Host]:
-    made = Host(make_gateway, chat_fleet, tmp_path)
-    yield made
-    made.gateway.stop()
-    shutil.rmtree(made.memory, ignore_errors=True)
+def make_host(chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path) -> Iterator[MakeHost]:
+    """Starts hosts with a test's own settings, in folders of these names."""
+    made: list[Host] = []
+
+    def make(name: str = "host", **settings: object) -> Host:
+        made.append(Host(make_gateway, chat_fleet, tmp_path / name, **settings))
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.gateway.stop()
+        shutil.rmtree(host.memory, ignore_errors=True)
+
+
+@pytest.fixture
+def host(make_host: MakeHost) -> Host:
+    return make_host()
 
 
 def ask(client: RawClient, key: str = KEY) -> tuple[int, str]:
@@ -250,10 +265,10 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 def test_a_postgresql_server_that_dies_and_comes_back_misses_nothing(
-    chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path, postgres: PostgresServer
+    make_host: MakeHost, postgres: PostgresServer
 ) -> None:
     url = postgres.new_database()
-    host = Host(make_gateway, chat_fleet, tmp_path, DATABASE_URL=url)
+    host = make_host(DATABASE_URL=url)
     _, key = host.new_key()
     with RawClient(host.gateway.port) as client:
         wait_until(lambda: ask(client, key)[0] == 200)
@@ -340,8 +355,8 @@ def test_a_revocation_is_seen_by_all_workers_within_a_second_under_load(host: Ho
                 client.socket.close()
 
 
-def test_wrong_admin_keys_are_counted_by_address(chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path) -> None:
-    host = Host(make_gateway, chat_fleet, tmp_path, FAILED_AUTH_BURST=3, FAILED_AUTH_PER_SEC=0.001)
+def test_wrong_admin_keys_are_counted_by_address(make_host: MakeHost) -> None:
+    host = make_host(FAILED_AUTH_BURST=3, FAILED_AUTH_PER_SEC=0.001)
     statuses = [host.admin("GET", "/admin/v1/keys", headers={"X-Admin-Key": "wrong"}).status_code for _ in range(5)]
     assert statuses == [401, 401, 401, 429, 429]
     assert host.admin("GET", "/admin/v1/keys").status_code == 200
@@ -361,13 +376,9 @@ def test_clients_see_their_own_usage_and_cannot_ask_for_anothers(host: Host) -> 
     assert httpx.get(url, trust_env=False).status_code == 401
 
 
-def test_two_hosts_on_one_database_without_redis_are_flagged(
-    chat_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path
-) -> None:
+def test_two_hosts_on_one_database_without_redis_are_flagged(make_host: MakeHost, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/shared.db"
-    hosts = [
-        Host(make_gateway, chat_fleet, tmp_path / name, DATABASE_URL=url, GATEWAY_WORKERS=1) for name in ("one", "two")
-    ]
+    hosts = [make_host(name, DATABASE_URL=url, GATEWAY_WORKERS=1) for name in ("one", "two")]
     for host in hosts:
         wait_until(partial(is_split, host, 1))
         wait_until(host.gateway.well)
