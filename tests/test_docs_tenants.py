@@ -24,11 +24,15 @@ NEEDED = [tool for tool in ("curl", "jq") if shutil.which(tool) is None]
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tenants")
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path) -> str:
     """What the page's commands print, in one shell that ends at the first that fails."""
     if NEEDED:
         pytest.skip(f"the page's commands need {', '.join(NEEDED)}")
-    folder = tmp_path_factory.mktemp("tenants")
     script = "set -euo pipefail\n" + "\n".join(
         f"echo; echo '== {number}'\n{block}" for number, block in enumerate(BLOCKS)
     )
@@ -95,6 +99,15 @@ def test_both_ways_show_the_same(output: str) -> None:
     trail = said(output, "Who changed what")
     assert "cache.flush" in trail
     assert "organization.update" in trail
+
+
+@pytest.mark.timeout(PATIENCE_SECS + 60)
+def test_no_key_stands_in_the_log_or_where_the_gateway_keeps_its_data(folder: Path, output: str) -> None:
+    keys = set(re.findall(r"gw-[0-9A-Za-z]{38}", output))
+    assert keys == set(), "a block that prints one would show it to whoever looks over a shoulder"
+    written = [folder / "gateway.log", *(path for path in (folder / "data").iterdir() if path.is_file())]
+    assert len(written) > 2
+    assert [path for path in written if re.search(rb"gw-[0-9A-Za-z]{38}", path.read_bytes())] == []
 
 
 def test_every_setting_and_command_that_is_spoken_of_is_one() -> None:
