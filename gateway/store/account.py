@@ -217,6 +217,21 @@ def restore(state: State, windows: Windows, day: tuple[int, int], month: tuple[i
             state[mark] = window
 
 
+def state_of(at: Standing, windows: Windows, now: int) -> State:
+    """The account that stands so: what another store counts, earlier epochs' use included."""
+    return [
+        now + round(at.requests_full_after * SECOND_NS),
+        now + round(at.tokens_full_after * SECOND_NS),
+        windows.day,
+        at.day_requests,
+        at.day_tokens,
+        windows.month,
+        at.month_requests,
+        at.month_tokens,
+        *windows,
+    ]
+
+
 def standing(state: State, now: int) -> Standing:
     """What the account has used, as others are told of it."""
     full, tokens_full, _, day_requests, day_tokens, _, month_requests, month_tokens, _, _ = state

@@ -105,7 +105,8 @@ class Accounts(Protocol):
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """Count one request and `tokens` tokens in all claims, or in none: one decision over all their limits.
 
-        Claims are of different accounts. Raises OverLimitError for the first limit that would be passed.
+        Claims are of different accounts: of an organization, and of keys of its own. Raises OverLimitError for the
+        limit that would be passed, of several the one that lasts longest.
         """
         ...
 
@@ -126,14 +127,16 @@ class Accounts(Protocol):
         """Remove records from the journal; keys that are not there are passed over."""
         ...
 
-    async def standing(self, account: str, windows: Windows) -> Standing:
-        """What an account has used; nothing, if it is not known."""
+    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
+        """What an account has used; nothing, if it is not known. A key's is kept beside its organization's."""
         ...
 
-    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
+    async def restore(
+        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
+    ) -> None:
         """Add requests and tokens of an earlier epoch, once for an account and a window, however often it is called.
 
-        A window that is no longer the account's is passed over.
+        A window that is no longer the account's is passed over. Of a key's account the organization is to be named.
         """
         ...
 
@@ -143,4 +146,8 @@ class Accounts(Protocol):
 
     def epoch(self) -> str:
         """The name of this state's life: another one means that all counters began anew."""
+        ...
+
+    def host(self) -> str:
+        """The name of this host's own state, the journal among it; several hosts may count in one epoch."""
         ...

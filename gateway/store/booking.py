@@ -87,6 +87,22 @@ def reserve(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Res
     return Reservation(token, claims, tokens, counted, standings)
 
 
+def mirror(
+    tree: Tree, worker: int, asked: Asked, decided: Sequence[tuple[Windows, Standing]], shelf: "AccountShelf"
+) -> Reservation:
+    """Take over what another store has decided and counts."""
+    token, claims, tokens, windows, will, now = asked
+    for (name, _), (counts_in, at) in zip(claims, decided, strict=True):
+        key = ACCOUNT + record_name(name)
+        known = tree.get(key) is not None
+        tree.put(key, RECORD.pack(*account.state_of(at, counts_in, now)))
+        if not known:
+            shelf.make_room(tree, key, windows, now)
+    counted = [counts_in for counts_in, _ in decided]
+    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
+    return Reservation(token, claims, tokens, counted, [at for _, at in decided])
+
+
 def refused(tree: Tree, asked: Asked) -> OverLimitError:
     """Which limit stands in the way, and how all the accounts stand."""
     _, claims, tokens, windows, _, now = asked

@@ -47,6 +47,19 @@ class LmdbAccounts:
             raise answer
         return answer
 
+    def mirror(
+        self,
+        claims: Sequence[Claim],
+        decided: Sequence[tuple[Windows, Standing]],
+        *,
+        tokens: int,
+        windows: Windows,
+        will: Will,
+    ) -> Reservation:
+        """Take over what the store of several hosts has decided: this one knows the state if that one is away."""
+        asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
+        return self._decide(booking.mirror, self._desk.worker, asked, decided, self._shelf)
+
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
         """See `Accounts.settle`."""
         if reservation.settled:
@@ -65,13 +78,17 @@ class LmdbAccounts:
         """See `Accounts.forget`."""
         self._decide(booking.forget, keys)
 
-    async def standing(self, account: str, windows: Windows) -> Standing:
+    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""
+        del organization
         self.write()
         return self._decide(booking.standing, account, windows, int(self._now() * NS))
 
-    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
+    async def restore(
+        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
+    ) -> None:
         """See `Accounts.restore`."""
+        del organization
         self._decide(booking.restore, account, windows, day, month)
 
     def journal_counts(self) -> JournalCounts:
@@ -80,6 +97,10 @@ class LmdbAccounts:
 
     def epoch(self) -> str:
         """See `Accounts.epoch`."""
+        return self._epoch
+
+    def host(self) -> str:
+        """See `Accounts.host`."""
         return self._epoch
 
     @property

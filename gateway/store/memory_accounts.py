@@ -46,6 +46,25 @@ class MemoryAccounts:
         counted, standings = [one[1] for one in charged], [one[2] for one in charged]
         return Reservation(next(self._tokens), claims, tokens, counted, standings)
 
+    def mirror(
+        self,
+        claims: Sequence[Claim],
+        decided: Sequence[tuple[Windows, Standing]],
+        *,
+        tokens: int,
+        windows: Windows,
+        will: Will,
+    ) -> Reservation:
+        """Take over what the store of several hosts has decided: this one knows the state if that one is away."""
+        del will
+        now = self._now()
+        for (name, _), (counts_in, at) in zip(claims, decided, strict=True):
+            self._accounts[name] = RECORD.pack(*arithmetic.state_of(at, counts_in, now))
+            self._accounts.move_to_end(name)
+        self._evict(windows, now)
+        counted, standings = [counts_in for counts_in, _ in decided], [at for _, at in decided]
+        return Reservation(next(self._tokens), claims, tokens, counted, standings)
+
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
         """See `Accounts.settle`."""
         if reservation.settled:
@@ -77,14 +96,18 @@ class MemoryAccounts:
             if record is not None:
                 self._size -= len(key) + len(record)
 
-    async def standing(self, account: str, windows: Windows) -> Standing:
+    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""
+        del organization
         state = self._state(account)
         arithmetic.turn(state, windows)
         return arithmetic.standing(state, self._now())
 
-    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
+    async def restore(
+        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
+    ) -> None:
         """See `Accounts.restore`."""
+        del organization
         state = self._state(account)
         arithmetic.restore(state, windows, day, month)
         self._accounts[account] = RECORD.pack(*state)
@@ -95,6 +118,10 @@ class MemoryAccounts:
 
     def epoch(self) -> str:
         """See `Accounts.epoch`."""
+        return self._epoch
+
+    def host(self) -> str:
+        """See `Accounts.host`."""
         return self._epoch
 
     def _state(self, name: str) -> State:

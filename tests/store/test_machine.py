@@ -390,7 +390,9 @@ class ValkeyMachine(StoreMachine):
             await worker.close()
         self.patch.undo()
         shutil.rmtree(self.directory)
-        left = [key for key in self.server.ask("KEYS", "gw1:*") if not key.endswith((b":bucket", b"{t:turn}"))]
+        left = [
+            key for key in self.server.ask("KEYS", "gw1:*") if not key.endswith((b":bucket", b"{t:turn}", b":epoch"))
+        ]
         assert not left
 
 

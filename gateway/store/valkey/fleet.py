@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gateway.store.doorbell import datagram_socket, is_dead
-from gateway.store.valkey.scripts import LINE, WORKERS, keys_of, tags_key
+from gateway.store.valkey.scripts import ACCOUNTS, LINE, WORKERS, keys_of, tags_key
 from gateway.store.valkey.session import Session
 
 BEAT_SECS = 0.25
@@ -23,6 +23,10 @@ BEAT_SECS = 0.25
 DEAD_AFTER_BEATS = 12
 """3 s: a worker whose loop stands still for longer than any work of a request takes is buried and has to join again; a
 dead host's slots are free in 3 to 4 s."""
+
+EPOCH_FILE = "epoch"
+
+REJOINED = 2
 
 FOLDER = "v"
 """Beside the host's own state; short, as a unix socket's path has 107 bytes."""
@@ -42,6 +46,8 @@ class Home:
         self._folder = directory / FOLDER
         self._worker = worker
         self.host = ""
+        self.epoch = ""
+        """Of the server, when this host had it last: what is used while it is away belongs there."""
 
     def open(self) -> None:
         """Find the host's name or give it one, and be alive. Raises OSError."""
@@ -52,6 +58,8 @@ class Home:
             os.link(mine, named)
         mine.unlink()
         self.host = named.read_text()
+        with contextlib.suppress(FileNotFoundError):
+            self.epoch = (self._folder / EPOCH_FILE).read_text()
         self._probe = datagram_socket()
         self._socket: socket.socket = datagram_socket()
         self._socket.bind(str(self._path(self._worker)))
@@ -61,6 +69,14 @@ class Home:
         self._path(self._worker).unlink(missing_ok=True)
         self._socket.close()
         self._probe.close()
+
+    def remember(self, epoch: str) -> None:
+        """The server is of that epoch. A host that cannot note it knows it while it lives."""
+        self.epoch = epoch
+        new = self._folder / f"{self._worker}.epoch"
+        with contextlib.suppress(OSError):
+            new.write_text(epoch)
+            new.replace(self._folder / EPOCH_FILE)
 
     def is_dead(self, worker: str) -> bool:
         """Has that worker of this host ended?"""
@@ -83,11 +99,16 @@ class Fleet:
         self._unchanged: dict[str, tuple[bytes, int]] = {}
         self.hosts = 1
         """How many hosts had workers at the last beat."""
+        self.epoch = ""
+        """The name of what the server had then; another one, and it had lost all."""
 
-    async def join(self) -> None:
-        """Be one of them from now on. What was seen of the others before counts no more."""
+    async def join(self) -> bool:
+        """Be one of them from now on. What was seen of the others before counts no more.
+
+        False: the server does not know us, or we were buried; what we had there is gone.
+        """
         self._unchanged.clear()
-        await self._ask("join", self._session.worker, self._home.host)
+        return await self._ask("join", self._session.worker, self._home.host, os.urandom(8).hex()) == REJOINED
 
     async def beat(self) -> bool:
         """Say that we are alive, and bury the dead; False: we are unknown, or were buried. Raises LostError."""
@@ -95,12 +116,12 @@ class Fleet:
         for worker, seen in self._missed():
             if seen.startswith(b"-") or await self._ask("condemn", worker, seen):
                 log.warning("worker_buried", extra={"worker": worker})
-                await self._bury(worker)
+                await self._bury(worker, ours=seen.startswith(self._home.host.encode()))
         return bool(done)
 
     async def part(self) -> None:
         """Be none of them."""
-        await self._strike(self._session.worker)
+        await self._strike(self._session.worker, ours=True)
         await self._ask("part", self._session.worker)
 
     async def tags(self) -> set[bytes]:
@@ -114,22 +135,27 @@ class Fleet:
         """Under which tags this worker may have anything, by the server's record."""
         return set(await self._session.ask("SMEMBERS", tags_key(self._session.worker)))
 
-    async def _bury(self, worker: str) -> None:
-        await self._strike(worker)
+    async def _bury(self, worker: str, *, ours: bool) -> None:
+        await self._strike(worker, ours=ours)
         await self._ask("forget", worker)
         self._home.bury(worker)
         self._unchanged.pop(worker, None)
 
-    async def _strike(self, worker: str) -> None:
+    async def _strike(self, worker: str, *, ours: bool) -> None:
+        """Free what a worker has. One of our host has left its wills in our state, where they are executed."""
         scripts = self._session.scripts
         for tag in await self._session.ask("SMEMBERS", tags_key(worker)):
-            script = scripts.line if tag.startswith(LINE) else scripts.seats
-            await self._session.run(script, keys_of(tag), "strike", worker)
+            if tag.startswith(ACCOUNTS):
+                await self._session.run(scripts.accounts, keys_of(tag), "strike", worker, int(ours))
+            else:
+                script = scripts.line if tag.startswith(LINE) else scripts.seats
+                await self._session.run(script, keys_of(tag), "strike", worker)
         await self._session.ask("DEL", tags_key(worker))
 
     async def _ask(self, operation: str, worker: str, *words: str | bytes) -> int:
-        done, pairs = await self._session.run(self._session.scripts.workers, WORKERS, operation, worker, *words)
+        done, pairs, epoch = await self._session.run(self._session.scripts.workers, WORKERS, operation, worker, *words)
         if done:  # a server that does not know us may have forgotten others, too: they are there all the same
+            self.epoch = (epoch or b"").decode()
             self._note(zip(pairs[::2], pairs[1::2], strict=True), beaten=operation == "beat")
         return int(done)
 

@@ -15,11 +15,18 @@ CLOCK = (FOLDER / "clock.lua").read_text("utf-8")
 LAYOUT = b"gw1:"
 """What all keys begin with; it changes with any change of what they hold."""
 
-WORKERS = (LAYOUT + b"{workers}",)
-BUCKET, LINE, SEATS, TURN = b"b:", b"o:", b"g:", b"t:"
+WORKERS = (LAYOUT + b"{workers}", LAYOUT + b"{workers}:epoch")
+LINE, SEATS, TURN, ACCOUNTS = b"o:", b"g:", b"t:", b"a:"
+"""What tags begin with. Accounts stand in the slot of their organization's line."""
 
 LINE_PARTS = (b":holders", b":queue", b":limit")
 SEATS_PARTS = (b":holders", b":taken", b":wanted", b":places", b":details", b":rota", b":given", b":meta")
+PARTS: dict[bytes, tuple[bytes, ...]] = {
+    LINE: LINE_PARTS,
+    SEATS: SEATS_PARTS,
+    ACCOUNTS: (b":accounts", b":reserved"),
+}
+"""What the keys under a tag end with."""
 
 
 class Script(NamedTuple):
@@ -42,12 +49,13 @@ class Scripts:
         self.bucket = script("bucket", CLOCK)
         self.line = script("line")
         self.seats = script("seats")
+        self.accounts = script("accounts", CLOCK)
         self.workers = script("workers")
 
     @property
     def all(self) -> tuple[Script, ...]:
         """What a new connection loads."""
-        return self.bucket, self.line, self.seats, self.workers
+        return self.bucket, self.line, self.seats, self.accounts, self.workers
 
 
 @functools.lru_cache(maxsize=REMEMBERED_NAMES)
@@ -68,7 +76,7 @@ def tags_key(worker: str) -> bytes:
 
 @functools.lru_cache(maxsize=REMEMBERED_NAMES)
 def keys_of(tag: bytes) -> tuple[bytes, ...]:
-    """The keys of a line or a group of seats, which its tag keeps together."""
-    parts = LINE_PARTS if tag.startswith(LINE) else SEATS_PARTS
-    begins = LAYOUT + b"{" + tag + b"}"
-    return tuple(begins + part for part in parts)
+    """The keys of a line, a group of seats or an organization's accounts, which its tag keeps together."""
+    kind = tag[: len(LINE)]
+    begins = LAYOUT + b"{" + (LINE + tag[len(ACCOUNTS) :] if kind == ACCOUNTS else tag) + b"}"
+    return tuple(begins + part for part in PARTS[kind])

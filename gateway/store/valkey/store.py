@@ -4,8 +4,10 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable
+from typing import cast
 
 from gateway.core.clock import Clock
+from gateway.store.accounts import Accounts
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.protocol import (
     Bucket,
@@ -20,13 +22,14 @@ from gateway.store.protocol import (
 )
 from gateway.store.records import record_name
 from gateway.store.settings import BUSIEST, StoreSettings
+from gateway.store.valkey.accounts import Mirror, ValkeyAccounts
 from gateway.store.valkey.address import parse
 from gateway.store.valkey.book import Book, Folder, Held
 from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.fleet import BEAT_SECS, Fleet, Home, new_name
 from gateway.store.valkey.hostwide import Hostwide, MovedError
 from gateway.store.valkey.requests import Requests
-from gateway.store.valkey.scripts import LINE, SEATS, bucket_keys, keys_of, turn_key
+from gateway.store.valkey.scripts import ACCOUNTS, LINE, SEATS, bucket_keys, keys_of, turn_key
 from gateway.store.valkey.session import Session
 from gateway.store.waiters import Waiters
 
@@ -53,8 +56,7 @@ class ValkeyStore:
     Attributes:
         degraded: the server does not decide now, each host keeps to its share.
         outages: how often that began.
-        accounts: those of this host. Quotas are counted on each host by itself so far: an organization that uses two
-            hosts has each of them twice.
+        accounts: those of all hosts; the journal is this host's.
     """
 
     def __init__(self, settings: StoreSettings, clock: Clock, local: LimiterStore) -> None:
@@ -77,7 +79,8 @@ class ValkeyStore:
         self._closed = False
         self.degraded = True
         self.outages = 0
-        self.accounts = local.accounts
+        self._accounts = ValkeyAccounts(self._session, cast("Mirror", local.accounts), self._tokens.__next__)
+        self.accounts: Accounts = self._accounts
 
     async def open(self) -> None:
         """Join the workers of all hosts; without the server, those of this host."""
@@ -86,6 +89,7 @@ class ValkeyStore:
             self._home.open()
         except OSError as error:
             raise StoreUnavailableError(f"LIMITER_PATH cannot be used: {error}") from error
+        self._accounts.open(self._home.epoch)
         try:
             await self._join(settle=False)
         except LostError as error:
@@ -100,6 +104,7 @@ class ValkeyStore:
         self._living.cancel()
         await asyncio.wait([self._living])
         try:
+            await self._accounts.close()
             await self._fleet.part()
         except LostError as error:
             log.warning("limits_not_left", extra={"why": str(error)})
@@ -236,15 +241,20 @@ class ValkeyStore:
 
     async def _enter(self, *, settle: bool) -> None:
         """Be one of the workers, say what runs here, and let the server decide when the others have done so, too."""
-        await self._fleet.join()
+        known = await self._fleet.join()
+        self._home.remember(self._fleet.epoch)
+        await self._accounts.joined(self._fleet.epoch, known=known)
         await self._agree(self._book.folders.values())
         for _ in range(int(SETTLE_SECS / BEAT_SECS) if settle else 0):
             await self._clock.sleep(BEAT_SECS)
             await self._fleet.beat()
             await self._agree(self._book.folders.values())
-        await self._agree([self._requests.enter(tag) for tag in await self._fleet.tags_of_ours()])
-        self.degraded = False
+        ours = await self._fleet.tags_of_ours()
+        await self._agree([self._requests.enter(tag) for tag in ours if not tag.startswith(ACCOUNTS)])
+        await self._accounts.agree()
+        self.degraded = self._accounts.away = False
         self._host.end()
+        await self._accounts.agree()
         await self._agree(self._book.folders.values())  # what the host gave in that very moment
         if self.outages:
             log.warning("limits_shared_again", extra={"server": str(self._address), "hosts": self._fleet.hosts})
@@ -253,6 +263,7 @@ class ValkeyStore:
         if not await self._fleet.beat():
             await self._enter_anew("it does not know this worker any more")
             return
+        self._accounts.leave_empty()
         empty = self._book.remove_empty()
         self._requests.forget(empty)
         self._round += 1
@@ -311,7 +322,8 @@ class ValkeyStore:
             self._degrade(why)
 
     def _degrade(self, why: str) -> None:
-        self.degraded = True
+        self.degraded = self._accounts.away = True
+        self._accounts.hosts = self._fleet.hosts
         self.outages += 1
         self._host.begin(self._fleet.hosts)
         self._book.interrupt()
