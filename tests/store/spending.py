@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,11 +15,14 @@ from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import SystemClock
 from gateway.core.principal import AccountLimits
-from gateway.store.accounts import Claim, OverLimitError, Will, Windows
+from gateway.store.accounts import Claim, OverLimitError, Reservation, Will, Windows
+from gateway.store.errors import StoreUnavailableError
+from gateway.store.factory import open_store
 from gateway.store.lmdb import LmdbStore
 from gateway.store.records import AFTER_RESERVATIONS, RESERVATION
 from gateway.store.settings import StoreSettings
 from gateway.store.tree import records_between
+from gateway.store.valkey.store import ValkeyStore
 from tests.store.racing import READY, STORMING, Worker, settings
 
 TODAY = Windows(739_000, 24_300)
@@ -33,8 +36,9 @@ class Spender:
 
     def __init__(self, pipe: "Connection[Any, Any]", chosen: StoreSettings) -> None:
         self.pipe = pipe
-        self.store = LmdbStore(chosen, SystemClock())
+        self.store = open_store(chosen, SystemClock())
         self.numbers = itertools.count()
+        self.held: dict[int, Reservation] = {}
 
     async def run(self) -> None:
         await self.store.open()
@@ -48,14 +52,14 @@ class Spender:
 
     async def ask(self, times: int, limit: int) -> int:
         """How many of so many requests at once ran, where a day has room for `limit`."""
-        claim = Claim("org:acme", AccountLimits(requests_per_day=limit))
+        claims = Claim("org:acme", AccountLimits(requests_per_day=limit)), Claim("key:1", AccountLimits())
         ran = 0
 
         async def request() -> None:
             nonlocal ran
             will = Will(WILL, f"{os.getpid()} {next(self.numbers)}".encode())
             try:
-                reservation = await self.store.accounts.reserve((claim,), tokens=ESTIMATE, windows=TODAY, will=will)
+                reservation = await self.store.accounts.reserve(claims, tokens=ESTIMATE, windows=TODAY, will=will)
             except OverLimitError:
                 return
             ran += 1
@@ -79,12 +83,60 @@ class Spender:
         records = [record for _, record in await self.store.accounts.journal(1_000_000)]
         return at.day_requests, at.day_tokens, len(records), len(set(records))
 
+    async def hold(self, limit: int = 0) -> int:
+        """Reserve, and settle when told so; -1 where it is refused."""
+        claims = Claim("org:acme", AccountLimits(requests_per_day=limit)), Claim("key:1", AccountLimits())
+        will = Will(WILL, f"{os.getpid()} {next(self.numbers)}".encode())
+        try:
+            held = await self.store.accounts.reserve(claims, tokens=ESTIMATE, windows=TODAY, will=will)
+        except OverLimitError:
+            return -1
+        self.held[held.token] = held
+        return held.token
+
+    async def end(self, token: int) -> None:
+        """Settle what was held."""
+        self.store.accounts.settle(self.held.pop(token), requests=1, tokens=COST, record=b"ended %d" % token)
+
+    async def used(self) -> tuple[int, int]:
+        """Requests and tokens of the organization, which its key has used alone."""
+        own = await self.store.accounts.standing("org:acme", TODAY)
+        keys = await self.store.accounts.standing("key:1", TODAY, "org:acme")
+        assert own == keys
+        return own.day_requests, own.day_tokens
+
+    async def restore(self, requests: int, tokens: int) -> bool:
+        """Add so much of other epochs; whether that was done."""
+        uses = (requests, tokens), (requests, tokens)
+        try:
+            for account, organization in (("org:acme", ""), ("key:1", "org:acme")):
+                await self.store.accounts.restore(account, TODAY, *uses, organization)
+        except StoreUnavailableError:
+            return False
+        return True
+
+    async def state(self) -> tuple[bool, int, str]:
+        """Is the server away, how many hosts are there, and what is the epoch's name?"""
+        assert isinstance(self.store, ValkeyStore)
+        return self.store.degraded, self.store._fleet.hosts, self.store.accounts.epoch()
+
+    async def longest(self, secs: float) -> float:
+        """Reserve and settle for so long: the longest time in seconds that one of them took."""
+        longest, clock = 0.0, SystemClock()
+        ends = clock.monotonic() + secs
+        while (since := clock.monotonic()) < ends:
+            await self.end(await self.hold())
+            longest = max(longest, clock.monotonic() - since)
+            await clock.sleep(0.001)
+        return longest
+
     async def died(self) -> int:
         """How many requests were booked as their wills say."""
         return sum(not record.startswith(b"ended") for _, record in await self.store.accounts.journal(1_000_000))
 
     async def reservations(self) -> int:
         """How many requests run."""
+        assert isinstance(self.store, LmdbStore)
         return self.store._decide(lambda tree: sum(1 for _ in records_between(tree, RESERVATION, AFTER_RESERVATIONS)))
 
 
@@ -92,10 +144,15 @@ def spend(pipe: "Connection[Any, Any]", chosen: StoreSettings) -> None:
     uvloop.run(Spender(pipe, chosen).run())
 
 
+def spenders(directory: Path, count: int) -> AbstractContextManager[list[Worker]]:
+    """So many processes on one host."""
+    return all_spenders([settings(directory)] * count)
+
+
 @contextmanager
-def spenders(directory: Path, count: int) -> Iterator[list[Worker]]:
-    """So many processes, which are killed at the end."""
-    workers = [Worker(settings(directory), spend) for _ in range(count)]
+def all_spenders(chosen: Sequence[StoreSettings]) -> Iterator[list[Worker]]:
+    """Processes with those settings, which are killed at the end."""
+    workers = [Worker(each, spend) for each in chosen]
     try:
         for worker in workers:
             worker.result(READY)

@@ -1,0 +1,179 @@
+"""Worker processes of two hosts count in one quota, whatever dies, stops or is lost; a directory makes a host."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from gateway.store.settings import StoreKind, StoreSettings
+from tests.store.racing import Worker
+from tests.store.spending import COST, ESTIMATE, WILL, all_spenders
+from tests.store.valkey.server import Server, running
+from tests.store.valkey.test_hosts import until
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+@contextmanager
+def hosts(server: Server, directory: Path, *sizes: int, timeout_ms: float = 1000) -> Iterator[list[list[Worker]]]:
+    """So many workers on each of several hosts, all of which know of each other."""
+    chosen = [
+        StoreSettings(
+            limiter_store=StoreKind.LMDB,
+            limiter_path=directory / str(host),
+            max_tracked_organizations=1000,
+            journal_bytes=2**20,
+            redis_url=SecretStr(server.url),
+            redis_timeout_ms=timeout_ms,
+        )
+        for host, size in enumerate(sizes)
+        for _ in range(size)
+    ]
+    with all_spenders(chosen) as workers:
+        until(lambda: all(worker.do("state")[1] == len(sizes) for worker in workers))
+        left = iter(workers)
+        yield [[next(left) for _ in range(size)] for size in sizes]
+
+
+def until_shared(workers: Sequence[Worker]) -> None:
+    until(lambda: not any(worker.do("state")[0] for worker in workers))
+
+
+def until_away(workers: Sequence[Worker]) -> None:
+    until(lambda: all(worker.do("state")[0] for worker in workers))
+
+
+def until_used(worker: Worker, requests: int, tokens: int) -> None:
+    until(lambda: bool(worker.do("used") == (requests, tokens)))
+
+
+def test_of_a_hundred_requests_for_the_last_seven_of_a_quota_seven_run_on_two_hosts(
+    server: Server, directory: Path
+) -> None:
+    with hosts(server, directory, 2, 2) as (first, second):
+        assert first[0].do("ask", times=93, limit=100) == 93
+        races = [(worker, worker.start("ask", times=25, limit=100)) for worker in (*first, *second)]
+        assert sum(worker.result(race) for worker, race in races) == 7
+        until_used(second[0], 100, 100 * COST)
+        records = 0
+        for host in (first, second):
+            for worker in host:
+                worker.do("figures")  # which writes down what has ended
+            requests, _, there, different = host[0].do("figures")
+            assert requests == 100
+            assert there == different
+            records += there
+        assert records == 100  # each in its own host's journal
+
+
+def test_what_a_killed_worker_had_is_booked_as_its_will_says(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 2, 1) as ((killed, sibling), (other,)):
+        for _ in range(3):
+            killed.do("hold")
+        until_used(other, 3, 3 * ESTIMATE)
+        killed.kill()
+        until_used(other, 3, 3 * WILL)
+        until(lambda: bool(sibling.do("died") == 3))
+        assert other.do("died") == 0
+
+
+def test_what_a_dead_host_had_is_refunded(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 2, 1) as (dead, (other,)):
+        for worker in dead:
+            worker.do("end", token=worker.do("hold"))
+            worker.do("used")  # which writes down what has ended
+            worker.do("hold")
+        other.do("hold")
+        for worker in dead:
+            worker.kill()
+        until_used(other, 3, 2 * COST + ESTIMATE)
+
+
+def test_a_flushed_server_has_a_new_epoch_in_which_what_runs_counts_and_the_ledger_once(
+    server: Server, directory: Path
+) -> None:
+    with hosts(server, directory, 1, 1) as ((first,), (second,)):
+        workers = first, second
+        before = first.do("state")[2]
+        assert second.do("state")[2] == before
+        first.do("end", token=first.do("hold"))
+        running = second.do("hold")
+        until_used(first, 2, COST + ESTIMATE)
+        server.ask("FLUSHALL")
+        until(lambda: all(worker.do("state")[2] != before for worker in workers))
+        until_shared(workers)
+        assert first.do("state")[2] == second.do("state")[2]
+        until_used(first, 1, ESTIMATE)
+        for worker in workers:
+            assert worker.do("restore", requests=1, tokens=COST)
+        second.do("end", token=running)
+        until_used(first, 2, 2 * COST)
+
+
+def test_what_is_used_while_the_server_stands_still_is_added_once(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 1, 1, timeout_ms=200) as ((first,), (second,)):
+        workers = first, second
+        before = first.do("state")[2]
+        kept = [worker.do("hold") for worker in workers]
+        server.send(signal.SIGSTOP)
+        for worker in workers:
+            worker.do("hold")
+        until_away(workers)
+        for worker, token in zip(workers, kept, strict=True):
+            worker.do("end", token=token)
+            worker.do("end", token=worker.do("hold"))
+            assert not worker.do("restore", requests=9, tokens=9)
+        server.send(signal.SIGCONT)
+        until_shared(workers)
+        until_used(first, 6, 4 * COST + 2 * ESTIMATE)
+        assert first.do("state")[2] == before
+
+
+def test_quotas_hold_by_what_was_seen_last_while_the_server_is_away(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 2, 1) as ((first, sibling), (second,)):
+        workers = first, sibling, second
+        assert second.do("ask", times=4, limit=7) == 4
+        assert first.do("ask", times=1, limit=7) == 1
+        server.stop()
+        until_away(workers)
+        assert sibling.do("ask", times=5, limit=7) == 2
+        assert first.do("ask", times=5, limit=7) == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_worker_that_was_cut_off_says_what_it_has_used_and_what_runs(
+    server: Server, directory: Path, *, known: bool
+) -> None:
+    with hosts(server, directory, 1, 1) as ((stopped,), (other,)):
+        token = stopped.do("hold")
+        stopped.do("hold")
+        until_used(other, 2, 2 * ESTIMATE)
+        stopped.send(signal.SIGSTOP)
+        if not known:
+            until_used(other, 0, 0)  # buried by another host, and refunded
+        stopped.send(signal.SIGCONT)
+        stopped.do("end", token=token)
+        until_used(other, 2, COST + ESTIMATE)
+
+
+def test_nobody_waits_a_tenth_of_a_second_while_the_server_stands_still(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 1, 1, timeout_ms=50) as ((first,), (second,)):
+        longest = []
+        for _ in range(3):
+            until_shared((first, second))
+            asking = [(worker, worker.start("longest", secs=2.2)) for worker in (first, second)]
+            server.send(signal.SIGSTOP)
+            time.sleep(2.0)  # the case's own words: slow by 2 s
+            server.send(signal.SIGCONT)
+            longest.append(max(worker.result(number) for worker, number in asking))
+            if longest[-1] < 0.1:
+                break
+        assert min(longest) < 0.1
