@@ -95,7 +95,7 @@ class Control:
 
         self._neighbours = Neighbours(
             self._database.hosts,
-            self._store.accounts.epoch,
+            self._store.accounts.host,
             shared=bool(settings.redis_url.get_secret_value()),
             folder=self._folder,
             metrics=metrics,

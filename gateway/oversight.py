@@ -82,11 +82,11 @@ class Oversight:
         """See `Live`; the busiest ten."""
         return [Load(one.key, one.in_flight, one.queued) for one in self._store.counts().busiest]
 
-    async def standing(self, account: str, limits: AccountLimits) -> Sequence[Window]:
+    async def standing(self, account: str, limits: AccountLimits, organization: str = "") -> Sequence[Window]:
         """See `Live`."""
         wall = self._clock.wall()
         period = self._calendar.at(wall)
-        standing = await self._store.accounts.standing(account, period.windows)
+        standing = await self._store.accounts.standing(account, period.windows, organization)
         return [
             Window(field, limit, *_used(ROWS[field], limit, standing, period, wall))
             for field, limit in asdict(limits).items()

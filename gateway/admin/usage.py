@@ -14,7 +14,7 @@ from gateway.admin.paging import After, Limit, page_of
 from gateway.admin.quotas import Quotas, standing_of
 from gateway.admin.reports import From, Reports, To, cursor_of, span_of
 from gateway.admin.schemas.usage import OwnUsage, Usage, UsageLine
-from gateway.core.principal import AccountLimits
+from gateway.core.principal import UNLIMITED, AccountLimits
 from gateway.database.errors import NoSuchRecordError
 from gateway.database.usage import By
 
@@ -93,7 +93,9 @@ class UsageRoutes:
         lines = self._reports.all_lines(by=by, span=span, organization=client.organization, key_id=client.key_id)
         found = [line async for line in lines]
         quota = await self._quotas.of(client.organization)
-        own = await self._live.standing(f"key:{client.key_id}", await self._limits_of(client)) if client.key_id else ()
+        account = f"key:{client.key_id}"
+        limits = await self._limits_of(client) if client.key_id else UNLIMITED
+        own = await self._live.standing(account, limits, client.organization)
         return OwnUsage(
             organization=client.organization,
             key_id=client.key_id or None,

@@ -141,7 +141,7 @@ class Bookkeeper:
             return False
         for use in uses:
             day, month = (use.day_requests, use.day_tokens), (use.month_requests, use.month_tokens)
-            await self._accounts.restore(use.account, windows, day, month)
+            await self._accounts.restore(use.account, windows, day, month, use.organization)
         if uses:
             logger.info("quotas_restored", extra={"accounts": len(uses)})
         return True
@@ -160,7 +160,12 @@ class Bookkeeper:
             await self._clock.sleep(0 if await self._tried(step) else secs)
 
     async def _restore(self) -> None:
-        while not await self._tried(self.restore):
+        """Do so for each epoch that begins: a server of several hosts may lose all while we live."""
+        restored = ""
+        while True:
+            epoch = self._accounts.epoch()
+            if epoch != restored and await self._tried(self.restore):
+                restored = epoch
             await self._clock.sleep(REPLAY_SECS)
 
     async def _tried(self, step: Step) -> bool:

@@ -177,6 +177,7 @@ class AccountUse(Struct, frozen=True):
         day_tokens: prompt and completion together.
         month_requests: of the month, the day included.
         month_tokens: likewise.
+        organization: whose key it is.
     """
 
     account: str
@@ -184,6 +185,7 @@ class AccountUse(Struct, frozen=True):
     day_tokens: int
     month_requests: int
     month_tokens: int
+    organization: str = ""
 
 
 def described(row: ApiKey | Organization | Model | Backend | None) -> dict[str, Any] | None:

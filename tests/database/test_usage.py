@@ -105,7 +105,7 @@ async def test_sums_are_of_the_day_and_its_month_and_leave_one_epoch_out(databas
     await database.usage.write([record("r5", 32)], "now", windows)
     assert sorted(await database.usage.sums(32, 1, except_epoch="now"), key=str) == [
         AccountUse("ip:192.0.2.1", 1, 13, 1, 13),
-        AccountUse("key:key_a", 1, 13, 2, 26),
+        AccountUse("key:key_a", 1, 13, 2, 26, "org:acme"),
         AccountUse("org:acme", 1, 13, 2, 26),
     ]
     assert await database.usage.sums(70, 2, except_epoch="") == []
