@@ -1,6 +1,7 @@
 """When may it start? A bounded, strictly FIFO queue in front of an organization's bounded number of slots."""
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from typing import Any
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.core.errors import QueueFullError, QueueTimeoutError
@@ -26,7 +27,7 @@ class Turnstile:
         self.leave = store.release
         """Gives a grant's slot to whoever waits first: call it in a `finally`, once or more often; it never raises."""
 
-    def enter(self, organization: str) -> Awaitable[Grant]:
+    def enter(self, organization: str) -> Coroutine[Any, Any, Grant]:
         """One slot of the organization, when its turn has come; a cancelled call holds nothing.
 
         Raises:
@@ -36,7 +37,7 @@ class Turnstile:
         """
         return self._enter(organization, self._limit)
 
-    def enter_by_key(self, key_id: str, limit: int) -> Awaitable[Grant]:
+    def enter_by_key(self, key_id: str, limit: int) -> Coroutine[Any, Any, Grant]:
         """One of `limit` slots of an API key, as `enter` of an organization's."""
         return self._enter(KEY_PREFIX + key_id, limit)
 

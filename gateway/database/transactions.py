@@ -20,7 +20,7 @@ SERVER_BOUNDS = sa.text(
 """For this transaction alone, as pgbouncer needs it: a host that vanishes in the midst of one keeps no lock."""
 
 GRACE_SECS = 1.0
-"""So long a driver may ask a server that has not answered in time to drop the statement; psycopg alone takes twice 5 s."""
+"""So long a driver may ask a server that has not answered in time to drop the statement; psycopg alone: twice 5 s."""
 
 
 class Transactions:
