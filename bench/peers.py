@@ -150,6 +150,10 @@ def gateway(around: Surroundings) -> Peer:
         "LIMITER_PATH": str(around.state),
         "MAX_RPS_PER_IP": "1000000",
         "MAX_INFLIGHT_PER_IP": "10000",
+        # Beyond what any run uses, and counted all the same.
+        "ORG_DAILY_REQUEST_LIMIT": "1000000000",
+        "ORG_DAILY_TOKEN_LIMIT": "1000000000000",
+        "ORG_MONTHLY_TOKEN_LIMIT": "1000000000000",
         "LOG_FORMAT": "json",
     }
     options = {"--workers": around.workers, "--host": "127.0.0.1", "--port": port}

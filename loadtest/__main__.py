@@ -22,7 +22,15 @@ USERS, SECONDS = "100", "60"
 PACE = ("--max-model-len", "8192", "--api-key", BACKEND_KEY, "--sim-speed", "gpu")
 """About as fast as the cards are: the gateway's own share of a time to the first token shows against a real one."""
 TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
-WIDE = {"MAX_RPS_PER_IP": 10_000, "RPS_BURST": 10_000, "MAX_INFLIGHT_PER_IP": 1_000, "GATEWAY_WORKERS": 4}
+WIDE = {
+    "MAX_RPS_PER_IP": 10_000,
+    "RPS_BURST": 10_000,
+    "MAX_INFLIGHT_PER_IP": 1_000,
+    "ORG_DAILY_REQUEST_LIMIT": 10**9,
+    "ORG_DAILY_TOKEN_LIMIT": 10**12,
+    "ORG_MONTHLY_TOKEN_LIMIT": 10**12,
+    "GATEWAY_WORKERS": 4,
+}
 """All users come from one address, which is one organization."""
 
 
