@@ -41,7 +41,7 @@ class Host:
         """One more worker."""
         worker = LmdbStore(self._settings, self._clock)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(environment, "open_environment", self._share)
+            patch.setattr(environment, "open_environment", self.share)
             await worker.open()
         worker._timer.cancel()
         self.workers.append(worker)
@@ -65,7 +65,8 @@ class Host:
             await worker.close()
         self._opened[0].close()
 
-    def _share(self, directory: Path, room: environment.Room, *, alone: bool) -> Shared:
+    def share(self, directory: Path, room: environment.Room, *, alone: bool) -> Shared:
+        """The one environment, in the place of `environment.open_environment`."""
         if not self._opened:
             self._opened.append(cast("Environment", self._open_environment(directory, room, alone=alone)))
         return Shared(self._opened[0])

@@ -13,29 +13,36 @@ from abc import abstractmethod
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import pytest
 import uvloop
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pydantic import SecretStr
 
 from gateway.core.principal import AccountLimits
+from gateway.store import environment
 from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Will, Windows
+from gateway.store.lmdb import LmdbStore
 from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreKind, StoreSettings, default_path
-from tests.store.conftest import HandClock
+from gateway.store.valkey.store import ValkeyStore
+from tests.store.conftest import HandClock, tell_time_by
 from tests.store.host import Host
+from tests.store.valkey.server import Server, running
 
 LIMITS = AccountLimits(requests_per_day=12, tokens_per_day=1000, requests_per_month=30, tokens_per_month=2500)
-CLAIMS = {name: Claim(name, LIMITS) for name in ("org:a", "org:b", "key:1")}
+CLAIMS = {name: Claim(name, LIMITS) for name in ("org:a", "org:b", "key:1", "key:2")}
+WHOSE = {"key:1": "org:a", "key:2": "org:b"}
 WORKERS = 3
 DAYS_OF_MONTH = 4
 WILL = 5
 
 T = TypeVar("T")
 numbers = st.integers(0, 20)
-asked = st.sampled_from((("org:a",), ("org:b",), ("org:a", "key:1"), ("org:b", "key:1")))
+asked = st.sampled_from((("org:a",), ("org:b",), ("org:a", "key:1"), ("org:b", "key:2")))
 
 
 @dataclass
@@ -163,15 +170,15 @@ class AccountsMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
     def step_back(self, name: str, number: int) -> None:
         """A worker whose clock is behind by a day asks: it counts in the day that has begun."""
-        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0)))
+        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0), WHOSE.get(name, "")))
         self.restored |= {(name, "day", self.windows.day), (name, "month", self.windows.month)}
         late = Windows(self.day - 1, self.windows.month)
-        standing = self.do(self.accounts(number).standing(name, late))
+        standing = self.do(self.accounts(number).standing(name, late, WHOSE.get(name, "")))
         assert standing.day_tokens == self.expected(name)[1]
 
     @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
     def restore(self, name: str, number: int) -> None:
-        self.do(self.accounts(number).restore(name, self.windows, (1, 30), (2, 60)))
+        self.do(self.accounts(number).restore(name, self.windows, (1, 30), (2, 60), WHOSE.get(name, "")))
         for kind, window, requests, tokens in (("day", self.day, 1, 30), ("month", self.windows.month, 2, 60)):
             if (name, kind, window) not in self.restored:
                 self.restored.add((name, kind, window))
@@ -191,7 +198,7 @@ class AccountsMachine(RuleBasedStateMachine):
     @invariant()
     def accounts_add_up(self) -> None:
         for name in CLAIMS:
-            at = self.do(self.accounts(self.number).standing(name, self.windows))
+            at = self.do(self.accounts(self.number).standing(name, self.windows, WHOSE.get(name, "")))
             assert (at.day_requests, at.day_tokens, at.month_requests, at.month_tokens) == self.expected(name)
 
     @invariant()
@@ -267,9 +274,121 @@ class LmdbMachine(AccountsMachine):
             shutil.rmtree(self.directory)
 
 
+class ValkeyMachine(AccountsMachine):
+    """Three workers of a host that has a server; they beat when they are told to."""
+
+    server: ClassVar[Server]
+
+    @initialize()
+    def open(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
+        self.patch = pytest.MonkeyPatch()
+        tell_time_by(self.clock, self.server, self.patch)
+        self.patch.setattr("gateway.store.valkey.store.SETTLE_SECS", 0)  # one after the other joins again at once
+        self.host = Host(self.directory, self.clock)
+        self.patch.setattr(environment, "open_environment", self.host.share)
+        self.workers = []
+        for _ in range(WORKERS):
+            self.do(self.open_worker())
+
+    async def open_worker(self) -> None:
+        settings = StoreSettings(
+            limiter_path=self.directory,
+            redis_url=SecretStr(self.server.url),
+            redis_timeout_ms=1000,
+            max_tracked_organizations=100,
+            journal_bytes=2**18,
+        )
+        local = LmdbStore(settings, self.clock)
+        worker = ValkeyStore(settings, self.clock, local)
+        await worker.open()
+        worker._living.cancel()
+        local._timer.cancel()
+        self.host.workers.append(local)
+        self.workers.append(worker)
+
+    @rule(number=numbers)
+    def beat(self, number: int) -> None:
+        """A quarter of a second passes for one of them."""
+        self.do(self.workers[number % len(self.workers)]._beat())
+
+    @rule()
+    def flush(self) -> None:
+        """The server loses all, and each worker beats: what runs counts, what has ended is the ledger's to add."""
+        for key in self.server.ask("KEYS", "gw1:*"):
+            self.server.ask("DEL", key)
+        for worker in self.workers:
+            self.do(worker._beat())
+        assert len({worker.accounts.epoch() for worker in self.workers}) == 1
+        self.settled.clear()
+        self.restored.clear()
+
+    @rule(number=numbers)
+    def lose(self, number: int) -> None:
+        """A connection is lost; what ends and begins before it is made anew is added then."""
+        worker = self.workers[number % len(self.workers)]
+        mine = [one for one in self.running if one.accounts is worker.accounts]
+        self.number += 1
+        late = b"request %d" % self.number
+        claims = (Claim("org:b", AccountLimits()), Claim("key:2", AccountLimits()))
+
+        async def outage() -> Reservation:
+            worker._session.close()
+            assert worker.degraded
+            for one in mine[:1]:
+                one.accounts.settle(one.reservation, requests=1, tokens=one.reservation.tokens, record=one.record)
+            begun: Reservation = await worker.accounts.reserve(
+                claims, tokens=0, windows=self.windows, will=Will(0, late)
+            )
+            await worker._join(settle=False)
+            await worker.accounts.standing("org:a", self.windows)
+            return begun
+
+        begun = self.do(outage())
+        self.running.append(Running(worker.accounts, begun, ("org:b", "key:2"), late, self.windows))
+        for one in mine[:1]:
+            self.running.remove(one)
+            self.book(one, one.reservation.tokens)
+
+    async def replace(self, store: Any) -> bool:
+        self.workers.remove(store)
+        store._closed = True
+        store._session.close()
+        store._home._socket.close()
+        store._home._probe.close()
+        self.host.crash(store._host.store)
+        for _ in range(2):
+            self.host.look_round()
+            await asyncio.sleep(0)  # noqa: TID251 -- one turn of the loop, in which the dead are buried
+        await self.workers[0]._beat()
+        await self.open_worker()
+        return True
+
+    async def close(self) -> None:
+        for worker in self.workers:
+            await worker.close()
+        self.patch.undo()
+        await self.host.close()
+        shutil.rmtree(self.directory)
+
+
 STEPS = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 TestMemoryAccounts = MemoryMachine.TestCase
 TestMemoryAccounts.settings = STEPS
 TestLmdbAccounts = LmdbMachine.TestCase
 TestLmdbAccounts.settings = STEPS
+
+
+class TestValkeyAccounts(ValkeyMachine.TestCase):  # type: ignore[valid-type, misc]  # Hypothesis makes it of the machine
+    settings = STEPS
+    stack: contextlib.ExitStack
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.stack = contextlib.ExitStack()
+        ValkeyMachine.server = cls.stack.enter_context(running())
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.stack.close()
