@@ -31,6 +31,7 @@ FIXED = (
     "limiter_store",
     "limiter_path",
     "max_tracked_organizations",
+    "redis_url",
     "data_path",
 )
 """What the listening sockets, and the state that old and new processes share, are made from."""

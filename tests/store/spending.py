@@ -50,9 +50,10 @@ class Spender:
             number, name, arguments = await orders.get()
             self.pipe.send((number, await getattr(self, name)(**arguments)))
 
-    async def ask(self, times: int, limit: int) -> int:
-        """How many of so many requests at once ran, where a day has room for `limit`."""
-        claims = Claim("org:acme", AccountLimits(requests_per_day=limit)), Claim("key:1", AccountLimits())
+    async def ask(self, times: int, limit: int, minute: int = 0) -> int:
+        """How many of so many requests at once ran, where a day has room for `limit`, and a minute for so many."""
+        limits = AccountLimits(requests_per_day=limit, requests_per_minute=minute)
+        claims = Claim("org:acme", limits), Claim("key:1", AccountLimits())
         ran = 0
 
         async def request() -> None:

@@ -148,6 +148,18 @@ def test_quotas_hold_by_what_was_seen_last_while_the_server_is_away(server: Serv
         assert first.do("ask", times=5, limit=7) == 0
 
 
+def test_a_minute_is_one_for_all_hosts_and_divided_among_them_while_the_server_is_away(
+    server: Server, directory: Path
+) -> None:
+    with hosts(server, directory, 1, 1) as ((first,), (second,)):
+        races = [(worker, worker.start("ask", times=3, limit=0, minute=5)) for worker in (first, second)]
+        assert sum(worker.result(race) for worker, race in races) == 5
+    with hosts(server, directory / "new", 1, 1) as ((first,), (second,)):
+        server.stop()
+        until_away([first, second])
+        assert [worker.do("ask", times=7, limit=0, minute=6) for worker in (first, second)] == [3, 3]
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_worker_that_was_cut_off_says_what_it_has_used_and_what_runs(
     server: Server, directory: Path, *, known: bool

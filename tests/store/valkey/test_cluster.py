@@ -8,12 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.core.clock import SystemClock
+from gateway.core.principal import UNLIMITED
+from gateway.store.accounts import Claim, Will, Windows
 from gateway.store.errors import NoPlaceError
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Bucket
 from gateway.store.records import record_name
 from gateway.store.settings import StoreKind, StoreSettings
-from gateway.store.valkey.scripts import LINE, SEATS, bucket_keys, keys_of
+from gateway.store.valkey.scripts import ACCOUNTS, LINE, SEATS, bucket_keys, keys_of
 from gateway.store.valkey.store import ValkeyStore
 from tests.store.valkey.server import Server, free_port, running
 
@@ -35,7 +37,11 @@ def node() -> Iterator[Server]:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_keys_of_a_script_stand_in_one_slot(node: Server, name: str) -> None:
     for keys in (
-        [*bucket_keys(record_name(name)), *keys_of(LINE + record_name(name))],
+        [
+            *bucket_keys(record_name(name)),
+            *keys_of(LINE + record_name(name)),
+            *keys_of(ACCOUNTS + record_name(name)),
+        ],
         keys_of(SEATS + record_name(name)),
     ):
         assert len({node.ask("CLUSTER", "KEYSLOT", key) for key in keys}) == 1
@@ -64,6 +70,12 @@ async def test_a_node_of_a_cluster_runs_every_script(node: Server, directory: Pa
         seat = await store.seat(name, name, candidates=lambda: NAMES, limit=1, max_queued=0, patience=0)
         store.leave_seat(seat)
         assert await store.next_turn(name) == 0
+        organization = f"org:{name}"
+        claims = Claim(organization, UNLIMITED), Claim("key:1", UNLIMITED)
+        held = await store.accounts.reserve(claims, tokens=7, windows=Windows(2, 1), will=Will(0, b""))
+        store.accounts.settle(held, requests=1, tokens=5, record=None)
+        await store.accounts.restore("key:1", Windows(2, 1), (1, 1), (1, 1), organization)
+        assert (await store.accounts.standing("key:1", Windows(2, 1), organization)).day_tokens == 6
     await store._beat()
     assert await refreshed(store) == (0, 0)
     assert not store.degraded
