@@ -60,6 +60,8 @@ from gateway.observability.metrics import (
     CACHE_BYTES_ADDED,
     CACHE_BYTES_DROPPED,
     CACHE_EVICTIONS,
+    LIMITS_NOT_SHARED,
+    LIMITS_OUTAGES,
     LOG_LINES_DROPPED,
     Metrics,
 )
@@ -118,7 +120,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     worker.refusals.listen(recording(recorder.record, clock))
     gauges = LiveGauges(metrics)
 
-    store = open_store(settings)
+    store = open_store(settings, on_away=partial(tell_away, metrics))
     catalog = build_catalog(settings, worker, clock)
     directory = KeyDirectory(catalog, settings.key_hash_secret.get_secret_value().encode(), clock) if catalog else None
     quotas = build_quotas(settings, store, catalog, clock)
@@ -159,6 +161,13 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
     shared = Shared(store, catalog or nullcontext(), cache or nullcontext(), following(live, clock))
     return Application(chain, lambda: opened(shared, gauges, watch(), client, writer))
+
+
+def tell_away(metrics: Metrics, away: bool) -> None:  # noqa: FBT001 -- the store says it so
+    """The server that several hosts share is away from this worker, or back."""
+    metrics.move(LIMITS_NOT_SHARED, 1 if away else -1)
+    if away:
+        metrics.count(LIMITS_OUTAGES)
 
 
 def build_quotas(settings: Settings, store: LimiterStore, catalog: Catalog | None, clock: Clock) -> Quotas:

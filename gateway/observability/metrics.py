@@ -230,6 +230,14 @@ LIMITS_SPLIT = Family(
     "gateway_limits_split",
     "1 while several hosts share the database and no REDIS_URL: each of them then grants whole limits and quotas.",
 )
+LIMITS_NOT_SHARED = Family(
+    Kind.GAUGE,
+    "gateway_limits_not_shared",
+    "Workers that do not reach the server of REDIS_URL: their host keeps to its share of each limit.",
+)
+LIMITS_OUTAGES = Family(
+    Kind.COUNTER, "gateway_limits_outages", "How often a worker lost the server of REDIS_URL, or that what it knew."
+)
 LOST_SLOT = 0
 """Where every page counts UPDATES_LOST."""
 
@@ -271,6 +279,8 @@ CATALOGUE = (
     USAGE_JOURNAL,
     HOSTS,
     LIMITS_SPLIT,
+    LIMITS_NOT_SHARED,
+    LIMITS_OUTAGES,
 )
 
 

@@ -14,12 +14,17 @@ STORES: dict[StoreKind, Callable[[StoreSettings, Clock], LimiterStore]] = {
 }
 
 
-def open_store(settings: StoreSettings, clock: Clock | None = None) -> LimiterStore:
-    """The store that the settings name; `await store.open()` before its first use."""
+def open_store(
+    settings: StoreSettings, clock: Clock | None = None, on_away: Callable[[bool], None] = lambda _: None
+) -> LimiterStore:
+    """The store that the settings name; `await store.open()` before its first use.
+
+    `on_away` is told when the server of several hosts is away, and when it is back.
+    """
     clock = clock or SystemClock()
     local = STORES[settings.limiter_store](settings, clock)
     if not settings.redis_url.get_secret_value():
         return local
     from gateway.store.valkey.store import ValkeyStore  # noqa: PLC0415 -- who has one host does not load the client
 
-    return ValkeyStore(settings, clock, local)
+    return ValkeyStore(settings, clock, local, on_away)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from gateway.core.clock import Clock
@@ -59,7 +59,13 @@ class ValkeyStore:
         accounts: those of all hosts; the journal is this host's.
     """
 
-    def __init__(self, settings: StoreSettings, clock: Clock, local: LimiterStore) -> None:
+    def __init__(
+        self,
+        settings: StoreSettings,
+        clock: Clock,
+        local: LimiterStore,
+        on_away: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         self._clock = clock
         self._waiters = Waiters(clock)
         self._book = Book(self._waiters)
@@ -77,6 +83,8 @@ class ValkeyStore:
         self._counted = StoreCounts(0, 0, 0, ())
         self._seats_counted: tuple[GroupCounts, ...] = ()
         self._closed = False
+        self._on_away = on_away
+        self._told = False
         self.degraded = True
         self.outages = 0
         self._accounts = ValkeyAccounts(self._session, cast("Mirror", local.accounts), self._tokens.__next__)
@@ -112,6 +120,7 @@ class ValkeyStore:
         self._book.folders.clear()
         self._waiters.wake_all()
         self._home.close()
+        self._tell(away=False)
         await self._host.store.close()
 
     async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
@@ -253,6 +262,7 @@ class ValkeyStore:
         await self._agree([self._requests.enter(tag) for tag in ours if not tag.startswith(ACCOUNTS)])
         await self._accounts.agree()
         self.degraded = self._accounts.away = False
+        self._tell(away=False)
         self._host.end()
         await self._accounts.agree()
         await self._agree(self._book.folders.values())  # what the host gave in that very moment
@@ -325,9 +335,15 @@ class ValkeyStore:
         self.degraded = self._accounts.away = True
         self._accounts.hosts = self._fleet.hosts
         self.outages += 1
+        self._tell(away=True)
         self._host.begin(self._fleet.hosts)
         self._book.interrupt()
         log.error("limits_not_shared", extra={"server": str(self._address), "why": why, "hosts": self._fleet.hosts})
+
+    def _tell(self, *, away: bool) -> None:
+        if away != self._told:
+            self._told = away
+            self._on_away(away)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

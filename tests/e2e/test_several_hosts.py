@@ -1,0 +1,63 @@
+"""Two gateways with one REDIS_URL have one limit; without the server each goes on, and says so."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Fleet, MakeGateway
+from tests.store.valkey.server import Server, running
+from tests.support.gateway import Gateway, in_threads, wait_until
+
+CHAT = "/v1/chat/completions"
+BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
+SHOWN = "gateway_limits_not_shared "
+OUTAGES = "gateway_limits_outages_total "
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+def figure(gateway: Gateway, name: str) -> float:
+    """One of the figures without labels."""
+    page = httpx.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics", trust_env=False).text
+    return float(next(line for line in page.splitlines() if line.startswith(name)).split()[-1])
+
+
+def test_of_forty_requests_at_two_gateways_for_the_last_seven_of_a_day_seven_run(
+    chat_fleet: Fleet, make_gateway: MakeGateway, server: Server
+) -> None:
+    settings = {"REDIS_URL": server.url, "REDIS_TIMEOUT_MS": 1000, "GATEWAY_WORKERS": 2, "ORG_DAILY_REQUEST_LIMIT": 7}
+    gateways = [make_gateway(chat_fleet, **settings) for _ in range(2)]
+    statuses: list[int] = []
+
+    def ask(number: int) -> None:
+        with gateways[number % 2].client() as client:
+            statuses.extend(client.post(CHAT, json=BODY).status_code for _ in range(5))
+
+    with in_threads(8, ask) as failures:
+        pass
+    assert failures == []
+    assert sorted(statuses) == [200] * 7 + [429] * 33
+    assert chat_fleet.requests() == 7
+
+
+def test_a_server_that_is_gone_stops_nobody_and_is_seen_in_the_figures(
+    chat_fleet: Fleet, make_gateway: MakeGateway, server: Server
+) -> None:
+    gateway = make_gateway(chat_fleet, REDIS_URL=server.url, GATEWAY_WORKERS=1)
+    wait_until(lambda: figure(gateway, SHOWN) == 0)
+    with gateway.client() as client:
+        assert client.post(CHAT, json=BODY).status_code == 200
+        server.stop()
+        assert client.post(CHAT, json=BODY).status_code == 200
+        wait_until(lambda: figure(gateway, SHOWN) >= 1)
+        assert figure(gateway, OUTAGES) >= 1
+        assert gateway.events("limits_not_shared")
+        server.start()
+        wait_until(lambda: figure(gateway, SHOWN) == 0)
+        assert client.post(CHAT, json=BODY).status_code == 200
