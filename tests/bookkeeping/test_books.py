@@ -3,10 +3,12 @@
 import asyncio
 import resource
 import sqlite3
+from collections import OrderedDict
 from pathlib import Path
 
 import msgspec
 import pytest
+from anyio.lowlevel import checkpoint
 
 from gateway.bookkeeping import books as module
 from gateway.bookkeeping.spool import Batch
@@ -129,6 +131,26 @@ async def test_what_an_earlier_life_of_the_counters_has_used_counts_again(books:
         ours = account == ORGANIZATION
         assert (standing.day_requests, standing.month_requests) == (4 + ours, 4 + ours)
         assert standing.day_tokens == 40 + 5 * ours
+
+
+async def test_counters_that_are_lost_while_we_live_are_restored_too(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REPLAY_SECS", 0.01)
+    epochs = ["the first"]
+    monkeypatch.setattr(books.accounts, "epoch", lambda: epochs[-1])
+    await books.use(3, tokens=2)
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(books.keeper.run())
+        while await books.booked() < 3:
+            await checkpoint()
+        monkeypatch.setattr(books.accounts, "_accounts", OrderedDict())
+        epochs.append("the second")
+        while not (await books.accounts.standing(ORGANIZATION, WINDOWS)).day_requests:
+            await checkpoint()
+        keeping.cancel()
+    standing = await books.accounts.standing(ORGANIZATION, WINDOWS)
+    assert (standing.day_requests, standing.month_tokens) == (3, 6)
 
 
 async def test_what_this_life_has_used_counts_once(books: Books) -> None:

@@ -137,6 +137,22 @@ def test_what_is_used_while_the_server_stands_still_is_added_once(server: Server
         assert first.do("state")[2] == before
 
 
+def test_what_ended_before_the_server_came_back_empty_is_left_to_the_ledger(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 1, 1) as ((first,), (second,)):
+        workers = first, second
+        before = first.do("state")[2]
+        first.do("hold")
+        server.stop()
+        until_away(workers)
+        first.do("end", token=first.do("hold"))
+        assert first.do("state")[2] == before  # under which it is booked
+        server.start()
+        until_shared(workers)
+        until_used(second, 1, ESTIMATE)
+        assert all(worker.do("restore", requests=1, tokens=COST) for worker in workers)
+        until_used(second, 2, ESTIMATE + COST)
+
+
 def test_quotas_hold_by_what_was_seen_last_while_the_server_is_away(server: Server, directory: Path) -> None:
     with hosts(server, directory, 2, 1) as ((first, sibling), (second,)):
         workers = first, sibling, second
