@@ -88,7 +88,13 @@ GATEWAY = Section(
         Row(
             "Valkey is gone, slow, flushed, failed over",
             "the stated policy of each limit, within 100 ms; nothing granted twice afterwards",
-            later="step 4, several hosts",
+            (
+                "e2e/test_several_hosts.py::test_a_server_that_is_gone_stops_nobody_and_is_seen_in_the_figures",
+                "store/valkey/test_accounts.py::test_nobody_waits_a_tenth_of_a_second_while_the_server_stands_still",
+                "store/valkey/test_accounts.py::test_what_is_used_while_the_server_stands_still_is_added_once",
+                "store/valkey/test_hosts.py::test_what_runs_is_entered_again_after_a_flush",
+                "store/valkey/test_hosts.py::test_what_a_replica_did_not_hear_of_is_entered_when_it_takes_over",
+            ),
         ),
         Row(
             "the database is gone",
@@ -101,5 +107,5 @@ GATEWAY = Section(
             ("server/test_watchman.py::test_a_loop_that_stands_still_is_reported_once_with_its_stack_and_lives_on",),
         ),
     ),
-    promised=("Stop, reload, crash",),
+    promised=("Stop, reload, crash", "Several hosts"),
 )
