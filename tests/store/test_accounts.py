@@ -1,9 +1,11 @@
 """Accounts count what runs and what ran, and hand each request's record over once, whichever store keeps them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
+from anyio.lowlevel import checkpoint
 from pydantic import SecretStr
 
 from gateway.core.principal import AccountLimits
@@ -286,6 +288,16 @@ async def test_what_runs_in_an_account_that_is_forgotten_counts_when_it_ends(acc
     assert await spent(accounts) == (0, 0, 0, 0)
     accounts.settle(running, requests=1, tokens=44, record=b"late")
     assert await spent(accounts) == (1, 44, 1, 44)
+
+
+@pytest.mark.parametrize("settings", [VALKEY], indirect=True)
+async def test_a_reservation_that_is_cancelled_on_its_way_counts_nothing(accounts: Accounts) -> None:
+    asking = asyncio.create_task(reserve(accounts))
+    await checkpoint()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await spent(accounts) == (0, 0, 0, 0)
 
 
 async def test_an_epoch_has_a_name_that_stays(accounts: Accounts) -> None:
