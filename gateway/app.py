@@ -140,7 +140,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     live.listen(fleet.follow)
     forwarder = build_forwarder(settings, rooms, planner)
     live.listen(lambda roster: planner.follow(Registry(roster.groups)))
-    control = ControlRelay(worker.control, failures.drain)
+    control = ControlRelay(worker.control, failures.drain, admin=bool(settings.admin_api_key))
     own = build_own(live, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION))
 
     # A request's way through the door, from the outside in.

@@ -11,7 +11,7 @@ import orjson
 from gateway.core.asgi import CLOSE, Headers, Receive, Scope, Send, first_of
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Access
-from gateway.core.errors import BodyTimeoutError, PayloadTooLargeError, UnavailableError
+from gateway.core.errors import NO_SUCH_PATH, BodyTimeoutError, NotFoundError, PayloadTooLargeError, UnavailableError
 
 PRINCIPAL_HEADER: Final = b"x-gateway-principal"
 """For whom a request counts, as JSON. It is written here alone: of a client's fields only those named below go on."""
@@ -60,11 +60,13 @@ class ControlRelay:
     Args:
         socket: path of its unix socket; empty: there is no control process.
         drain: counts wrong keys of administrators by address, which must not be guessed faster than any other.
+        admin: whether there is an admin API at all, which is known here also while the control process is away.
     """
 
-    def __init__(self, socket: str, drain: Drain) -> None:
+    def __init__(self, socket: str, drain: Drain, *, admin: bool = True) -> None:
         self._socket = socket
         self._drain = drain
+        self._admin = admin
         self._at_once = 0
 
     def neighbours(self) -> list[str]:
@@ -79,10 +81,13 @@ class ControlRelay:
         """Relay one request.
 
         Raises:
+            NotFoundError: there is no admin API.
             ControlUnavailableError: there is no answer; a change may have been made all the same.
             RateLimitedError: the address has sent too many wrong keys.
         """
         ctx: RequestContext = scope[CONTEXT_KEY]
+        if ctx.endpoint.access is _ADMIN and not self._admin:
+            raise NotFoundError(NO_SUCH_PATH)
         if not self._socket or self._at_once >= MAX_AT_ONCE:
             raise unavailable()
         self._at_once += 1

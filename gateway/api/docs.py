@@ -5,7 +5,7 @@ from importlib.resources import files
 import fastapi_swagger.resources
 from fastapi import APIRouter, Response
 
-from gateway.core.errors import NotFoundError
+from gateway.core.errors import NO_SUCH_PATH, NotFoundError
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -67,7 +67,7 @@ def docs_router(document: bytes) -> APIRouter:
     @router.get("/docs/{name}")
     async def asset(name: str) -> Response:
         if name not in assets:
-            raise NotFoundError("This gateway has no such path; see /docs for those it has.")
+            raise NotFoundError(NO_SUCH_PATH)
         content, kind = assets[name]
         return _file(content, kind, _CACHE)
 

@@ -13,7 +13,7 @@ from gateway.api.fleet import Models
 from gateway.api.openapi import render_document
 from gateway.api.own_path import OwnPath
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
-from gateway.core.errors import GatewayError, MethodNotAllowedError, NotFoundError
+from gateway.core.errors import NO_SUCH_PATH, GatewayError, MethodNotAllowedError, NotFoundError
 
 
 class _Bare(FastAPI):
@@ -77,4 +77,4 @@ def _translate(error: HTTPException, path: str) -> GatewayError:
     """Starlette's refusals in our words."""
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return MethodNotAllowedError(f"{path} takes GET.", headers=[(b"allow", b"GET, HEAD")])
-    return NotFoundError("This gateway has no such path; see /docs for those it has.")
+    return NotFoundError(NO_SUCH_PATH)

@@ -92,6 +92,9 @@ class ModelNotAllowedError(PermissionDeniedError):
     code = "model_not_allowed"
 
 
+NO_SUCH_PATH = "This gateway has no such path; see /docs for those it has."
+
+
 class NotFoundError(GatewayError):
     """No such path."""
 

@@ -7,7 +7,7 @@ from gateway.auth.keyring import Keyring
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Access
-from gateway.core.errors import InvalidApiKeyError, MethodNotAllowedError, NotFoundError
+from gateway.core.errors import NO_SUCH_PATH, InvalidApiKeyError, MethodNotAllowedError, NotFoundError
 from gateway.core.principal import MASTER
 from gateway.limits.token_bucket import FailedAuthLimiter
 from gateway.middleware.request_scope import UNKNOWN
@@ -45,7 +45,7 @@ class Authenticate:
         ctx.client_ip, ctx.organization = self._book.caller_of(ctx.peer, ctx.fields)
         endpoint = ctx.endpoint
         if endpoint is UNKNOWN:
-            raise NotFoundError("This gateway has no such path; see /docs for those it has.")
+            raise NotFoundError(NO_SUCH_PATH)
         if ctx.method not in endpoint.methods:
             raise MethodNotAllowedError(
                 f"{endpoint.path} takes {' or '.join(sorted(endpoint.methods))}.",

@@ -14,9 +14,10 @@ from gateway.api.endpoints import ADMIN, find
 from gateway.core.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, fields_of
 from gateway.core.context import CONTEXT_KEY
 from gateway.core.endpoint import Endpoint
-from gateway.core.errors import PayloadTooLargeError, RateLimitedError
+from gateway.core.errors import NotFoundError, PayloadTooLargeError, RateLimitedError
 from gateway.core.principal import Principal
 from gateway.server.unix import UnixServer
+from tests.api.served import uncounted
 from tests.core.requests import context
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +111,15 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     control = Control()
     async with serving(control, tmp_path / "c" / "1.sock"):
         yield Bench(tmp_path / "c" / "1.sock", control)
+
+
+@pytest.mark.parametrize("path", ["/admin/v1/keys", "/admin/quotas"])
+async def test_without_an_admin_key_there_is_no_admin_api_whether_or_not_anybody_would_answer(path: str) -> None:
+    relay = ControlRelay("", uncounted, admin=False)
+    with pytest.raises(NotFoundError):
+        await ask(relay, "GET", path)
+    with pytest.raises(ControlUnavailableError):
+        await ask(relay, "GET", "/v1/usage")
 
 
 async def test_a_request_goes_on_whole_and_its_answer_comes_back(bench: Bench) -> None:

@@ -65,6 +65,7 @@ WRONG: dict[str, st.SearchStrategy[Any]] = {
     "max_completion_tokens": no_number,
     "max_output_tokens": no_number,
     "n": no_number,
+    "temperature": things,
     "previous_response_id": no_text,
     "background": no_flag,
     "store": no_flag,

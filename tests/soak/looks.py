@@ -1,6 +1,7 @@
 """What do the processes hold? Memory, descriptors, connections, tasks, slots and leases, as seen from outside."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -117,6 +118,15 @@ async def leases_and_seats(path: Path) -> tuple[int, int]:
         return counts.in_flight + counts.queued, seats
     finally:
         await store.close()
+
+
+def has_catalog(pid: int) -> bool:
+    """Whether a worker has opened the catalog, which a control process publishes a while after the workers serve."""
+    found = False
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            found |= "/catalog/" in str(link.readlink())
+    return found
 
 
 def _descriptors(pid: int) -> int:

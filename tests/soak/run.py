@@ -13,7 +13,7 @@ from tests.soak.books import audit
 from tests.soak.killing import Death, kill_now_and_then
 from tests.soak.ledgers import Ledgers
 from tests.soak.load import PATHS, Tally, visit_on_and_on
-from tests.soak.looks import INSIDE, Rest, Sample, leases_and_seats, rest, running_in, sample_now_and_then
+from tests.soak.looks import INSIDE, Rest, Sample, has_catalog, leases_and_seats, rest, running_in, sample_now_and_then
 from tests.soak.pausing import is_over
 from tests.soak.verdict import Outcome
 from tests.support.gateway import Gateway, wait_until
@@ -134,8 +134,9 @@ def _abandoned(servers: Mapping[str, Simulator]) -> int:
 
 
 def _all_serve(gateway: Gateway, plan: Plan) -> bool:
-    """Whether the house is complete; before that the supervisor has not opened all that it keeps."""
-    return gateway.metrics().get('gateway_workers{state="serving"}') == plan.workers and gateway.well()
+    """Whether the house is complete; before that supervisor and workers have not opened all that they keep."""
+    serving = gateway.metrics().get('gateway_workers{state="serving"}') == plan.workers and gateway.well()
+    return serving and all(map(has_catalog, gateway.worker_pids()))
 
 
 async def _calm(
