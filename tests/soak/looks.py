@@ -121,11 +121,11 @@ async def leases_and_seats(path: Path) -> tuple[int, int]:
 
 
 def has_catalog(pid: int) -> bool:
-    """Whether a worker has opened the catalog, which a control process publishes a while after the workers serve."""
+    """Whether a worker has opened what a control process publishes in the catalog, a while after the workers serve."""
     found = False
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):  # it was closed meanwhile
-            found |= "/catalog/" in str(link.readlink())
+            found |= link.readlink().match("catalog/*/data.mdb")
     return found
 
 
