@@ -132,7 +132,7 @@ def test_however_many_workers_follow_each_other_nothing_is_lost_and_nothing_pile
     assert waits(totals)[0] == 75
     assert in_flight(totals) == 0
     assert totals._living == []
-    assert set(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208 -- procfs
+    assert set(os.listdir("/proc/self/fd")) <= descriptors  # noqa: PTH208 -- procfs
 
 
 @pytest.fixture
