@@ -1,11 +1,9 @@
 """Who may administer the gateway, and where? The admin API's settings."""
 
-from typing import Any
-
 from pydantic import Field, SecretStr, field_validator
 
 from gateway.core.keys import refuse_unfit
-from gateway.core.room_settings import RoomSettings
+from gateway.core.room_settings import RoomSettings, split_list
 
 MIN_LENGTH = 16
 """Whoever guesses the key owns the gateway: `openssl rand -hex 32` makes a better one."""
@@ -28,10 +26,8 @@ class AdminSettings(RoomSettings):
 
     @field_validator("admin_api_key", mode="before")
     @classmethod
-    def _split_administrators(cls, value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return value
+    def _split_administrators(cls, value: object) -> object:
+        return split_list(value)
 
     @field_validator("admin_api_key")
     @classmethod

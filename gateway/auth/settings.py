@@ -1,20 +1,12 @@
 """What may an operator set about keys and addresses?"""
 
 from ipaddress import ip_network
-from typing import Any
 
 from pydantic import Field, SecretStr, field_validator
 
 from gateway.auth.key_secret import FILE, MAX_BYTES, MIN_BYTES
 from gateway.core.keys import MIN_LENGTH, refuse_unfit
-from gateway.core.room_settings import RoomSettings
-
-
-def split_list(value: Any) -> Any:  # noqa: ANN401 -- pydantic hands on whatever stood in the source
-    """A comma-separated value as a list of its non-empty parts; anything else unchanged."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+from gateway.core.room_settings import RoomSettings, split_list
 
 
 class AuthSettings(RoomSettings):
@@ -40,7 +32,7 @@ class AuthSettings(RoomSettings):
 
     @field_validator("gateway_api_key", "trusted_proxies", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:  # noqa: ANN401 -- see split_list
+    def _split(cls, value: object) -> object:
         return split_list(value)
 
     @field_validator("gateway_api_key")

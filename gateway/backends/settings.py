@@ -8,14 +8,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Se
 
 from gateway.core.keys import refuse_unfit
 from gateway.core.model_card import ModelCard, read_cards
-from gateway.core.room_settings import RoomSettings
-
-
-def _split(value: object) -> object:
-    """A comma-separated string as a tuple of its non-empty parts; anything else as it is."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+from gateway.core.room_settings import RoomSettings, split_list
 
 
 def _without_v1(url: str) -> str:
@@ -28,9 +21,9 @@ def _without_v1(url: str) -> str:
 MAX_TURNS = 1000
 """Turns after which shares begin anew. A worker plans them all when other replicas than before are available, 5 ms for
 so many of 64 replicas, in which it does nothing else."""
-Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(_split)]
+Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(split_list)]
 """Whole numbers, written as `Names` are."""
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 """A comma-separated list in the environment, a list or such a string in YAML."""
 
 

@@ -11,3 +11,10 @@ class RoomSettings(BaseModel):
     """
 
     model_config = ConfigDict(defer_build=True)
+
+
+def split_list(value: object) -> object:
+    """A comma-separated string as a list of its non-empty parts; anything else as it is: pydantic judges that."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value

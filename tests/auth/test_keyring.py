@@ -22,7 +22,7 @@ KEYRING = Keyring(["sk-first", "sk-second"])
 @pytest.mark.parametrize("key", [b"sk-first", b"sk-second"])
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
 def test_each_key_in_force_is_admitted(key: bytes, scheme: bytes) -> None:
-    KEYRING.admit({b"authorization": scheme + b" " + key}, Dialect.OPENAI, NOW)
+    assert KEYRING.admit({b"authorization": scheme + b" " + key}, Dialect.OPENAI, NOW) is MASTER
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,8 @@ def test_x_api_key_counts_on_anthropic_paths_only() -> None:
 
 
 def test_a_valid_x_api_key_opens_beside_a_foreign_bearer() -> None:
-    KEYRING.admit({b"authorization": b"Bearer other", b"x-api-key": b"sk-second"}, Dialect.ANTHROPIC, NOW)
+    fields = {b"authorization": b"Bearer other", b"x-api-key": b"sk-second"}
+    assert KEYRING.admit(fields, Dialect.ANTHROPIC, NOW) is MASTER
 
 
 def test_what_is_kept_of_fields_are_the_digests_of_keys_in_force() -> None:
