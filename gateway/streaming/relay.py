@@ -117,8 +117,15 @@ class StreamRelay:
 
     @property
     def usage(self) -> Usage | None:
-        """The latest figures that the backend stated, also of a stream that was cut short."""
-        return self._tally.read()
+        """The latest figures that the backend stated, also of a stream that was cut short.
+
+        A message's first event states the prompt and its last the rest: until then each event with tokens counts as
+        one, which is what vLLM puts into an event unless `--stream-interval` has it put more.
+        """
+        stated = self._tally.read()
+        if stated is None or stated.completion_tokens or self._grammar.chunks:
+            return stated
+        return Usage(stated.prompt_tokens, self.tokens)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they came and give those that may go out now, possibly none."""

@@ -117,6 +117,20 @@ def test_a_stream_that_was_cut_short_knows_its_tokens() -> None:
     assert subject.failure == StreamFailure(FailureReason.TRUNCATED)
 
 
+def test_a_message_that_was_cut_short_has_cost_its_prompt_and_a_token_for_each_event_with_text() -> None:
+    subject = StreamRelay(Dialect.ANTHROPIC)
+    fed(subject, message_start(), *(message_text(text) for text in "abc"), message_text("d")[:40])
+    assert subject.usage == Usage(29, 3)
+    assert subject.failure == StreamFailure(FailureReason.TRUNCATED)
+
+
+def test_of_a_message_that_has_ended_its_own_figures_count() -> None:
+    subject = StreamRelay(Dialect.ANTHROPIC)
+    fed(subject, message_start(), message_text("a"), message_delta(), MESSAGE_STOP)
+    assert subject.usage is not None
+    assert (subject.usage.completion_tokens, subject.tokens) == (2, 1)
+
+
 def test_several_choices_and_prompts_add_up() -> None:
     subject = StreamRelay(Dialect.OPENAI, choices_per_prompt=2)
     for index, (prompt, completion) in enumerate([(3, 5), (3, 6), (4, 7), (4, 8)]):
