@@ -3,7 +3,7 @@
 from msgspec import Struct, msgpack
 
 
-class UsageRecord(Struct, frozen=True, array_like=True):
+class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
     """One finished request, as it is booked.
 
     Attributes:

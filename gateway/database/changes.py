@@ -7,13 +7,23 @@ import sqlalchemy as sa
 
 from gateway.database.tables import CHANGES, TOMBSTONES
 from gateway.database.transactions import Transactions
+from gateway.database.witness import Witness
 
 
 class Changes:
-    """The number of the last change of keys, organizations, models, backends or drains."""
+    """The number of the last change of keys, organizations, models, backends or drains.
 
-    def __init__(self, transactions: Transactions) -> None:
+    Args:
+        transactions: to ask for it.
+        witness: says whether it is worth asking; None: nobody can.
+    """
+
+    def __init__(self, transactions: Transactions, witness: Witness | None) -> None:
         self._transactions = transactions
+        self._witness = witness
+        self._commits: int | None = None
+        """What the witness said before the number was asked for last; None: it has to be asked for."""
+        self._number = 0
 
     async def number(self) -> int:
         """One row by its key: cheap enough to ask several times a second.
@@ -21,9 +31,14 @@ class Changes:
         Compare it for being another, not for being higher: a database that was restored from a copy goes back, and then
         everything is to be read anew.
         """
+        commits = self._witness.commits() if self._witness else None
+        if commits is not None and commits == self._commits:
+            return self._number
+        self._commits = None
         async with self._transactions.read() as connection:
-            number: int = (await connection.execute(sa.select(CHANGES.c.number))).scalar_one()
-        return number
+            self._number = (await connection.execute(sa.select(CHANGES.c.number))).scalar_one()
+        self._commits = commits  # from before: who has committed meanwhile is seen the next time
+        return self._number
 
 
 async def changed_rows(

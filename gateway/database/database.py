@@ -17,6 +17,7 @@ from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import BACKENDS, MODELS, ORGANIZATIONS
 from gateway.database.transactions import Transactions
 from gateway.database.usage import Ledger
+from gateway.database.witness import witness_of
 
 
 class Database:
@@ -43,7 +44,8 @@ class Database:
         self.backends = Backends(transactions, "backend", BACKENDS, Backend)
         self.usage = Ledger(transactions, settings)
         self.audit = Audit(transactions)
-        self.changes = Changes(transactions)
+        self._witness = witness_of(self._engine.url)
+        self.changes = Changes(transactions, self._witness)
         self.hosts = Hosts(transactions)
 
     async def open(self) -> None:
@@ -59,6 +61,8 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._witness:
+            self._witness.close()
         with translated():
             await self._engine.dispose()
 

@@ -1,14 +1,13 @@
 """How much was used? The ledger: each request once, and sums by day from which reports and quotas are made."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from msgspec.structs import asdict
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
+from msgspec.structs import astuple
 
 from gateway.core.usage_record import UsageRecord
+from gateway.database.entries import COUNTED, Row, enter_into_postgresql, enter_into_sqlite
 from gateway.database.rows import AccountUse, Usage
 from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import USAGE_DAILY, USAGE_RECORDS
@@ -21,7 +20,6 @@ HEADINGS: dict[By, sa.Column[Any]] = {
     "model": USAGE_DAILY.c.model,
     "day": USAGE_DAILY.c.day,
 }
-COUNTED = (USAGE_DAILY.c.requests, USAGE_DAILY.c.prompt_tokens, USAGE_DAILY.c.completion_tokens)
 DAY_SECS = 86400.0
 
 
@@ -50,19 +48,14 @@ class Ledger:
         Returns:
             How many were new.
         """
-        rows: dict[str, dict[str, Any]] = {}
+        rows: dict[str, Row] = {}
         for record in records:
-            day, month = windows(record.ended_at)
-            rows.setdefault(record.request_id, {**asdict(record), "epoch": epoch, "day": day, "month": month})
+            rows.setdefault(record.request_id, (*astuple(record), epoch, *windows(record.ended_at)))
         if not rows:
             return 0
-        # In one order on all hosts: two that book the same records wait for each other, and never in a circle.
-        batch = [rows[request_id] for request_id in sorted(rows)]
         async with self._transactions.write() as connection:
-            new = await self._insert(connection, batch)
-            if new:
-                await self._add(connection, summed(rows[request_id] for request_id in new))
-        return len(new)
+            enter = enter_into_sqlite if self._transactions.sqlite else enter_into_postgresql
+            return await enter(connection, sorted(rows.values()))
 
     async def sums(self, day: int, month: int, *, except_epoch: str) -> list[AccountUse]:
         """What each account has used of that day and of the month around it, but for what `except_epoch` counted."""
@@ -146,55 +139,3 @@ class Ledger:
         oldest = sa.select(*table.primary_key.columns).where(column < before).order_by(column).limit(most)
         async with self._transactions.write() as connection:
             return (await connection.execute(sa.delete(table).where(key.in_(oldest)))).rowcount
-
-    async def _insert(self, connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[str]:
-        """Insert what is not there yet; the ids of what was not."""
-        identity = USAGE_RECORDS.c.request_id
-        if self._transactions.sqlite:
-            statement = sqlite.insert(USAGE_RECORDS).on_conflict_do_nothing().returning(identity)
-            found = await connection.execute(statement, rows)
-            return list(found.scalars())
-        whole = postgresql.insert(USAGE_RECORDS).from_select(*unnested(USAGE_RECORDS, rows))
-        found = await connection.execute(whole.on_conflict_do_nothing().returning(identity))
-        return list(found.scalars())
-
-    async def _add(self, connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-        """Raise the daily sums."""
-        if self._transactions.sqlite:
-            first = sqlite.insert(USAGE_DAILY)
-            raised = {column.name: column + first.excluded[column.name] for column in COUNTED}
-            key = USAGE_DAILY.primary_key.columns
-            await connection.execute(first.on_conflict_do_update(index_elements=key, set_=raised), rows)
-            return
-        whole = postgresql.insert(USAGE_DAILY).from_select(*unnested(USAGE_DAILY, rows))
-        raised = {column.name: column + whole.excluded[column.name] for column in COUNTED}
-        await connection.execute(whole.on_conflict_do_update(constraint=USAGE_DAILY.primary_key, set_=raised))
-
-
-def summed(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows' daily sums, in the order of their keys."""
-    keys = [column.name for column in USAGE_DAILY.primary_key.columns]
-    sums: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in keys)
-        line = sums.setdefault(
-            key,
-            {**dict(zip(keys, key, strict=True)), "month": row["month"]}
-            | dict.fromkeys(("requests", "prompt_tokens", "completion_tokens"), 0),
-        )
-        line["requests"] += 1
-        line["prompt_tokens"] += row["prompt_tokens"]
-        line["completion_tokens"] += row["completion_tokens"]
-    return [sums[key] for key in sorted(sums)]
-
-
-def unnested(table: sa.Table, rows: Sequence[dict[str, Any]]) -> tuple[list[str], sa.Select[Any]]:
-    """The rows as PostgreSQL reads them fastest: an array for each column, so that one statement fits any number.
-
-    Three times as fast as a statement with a parameter for each value (record 70).
-    """
-    columns = [
-        sa.func.unnest(sa.bindparam(None, [row[column.name] for row in rows], postgresql.ARRAY(column.type)))
-        for column in table.columns
-    ]
-    return [column.name for column in table.columns], sa.select(*columns)

@@ -178,12 +178,12 @@ def journal(tree: Tree, most: int) -> list[tuple[bytes, bytes]]:
 def forget(tree: Tree, keys: Iterable[bytes]) -> None:
     """Remove records that somebody has taken away."""
     accounts, entries, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
-    for key in keys:
-        value = tree.get(key) if key[:1] == JOURNAL else None
-        if value is not None:
-            tree.delete(key)
-            entries -= 1
-            size -= len(key) + len(value)
+    with tree.cursor() as cursor:
+        for key in keys:
+            if key[:1] == JOURNAL and cursor.set_key(key):
+                entries -= 1
+                size -= len(key) + len(cursor.value())
+                cursor.delete()
     tree.put(BOOKS, COUNTS.pack(accounts, entries, size, most, lost))
 
 

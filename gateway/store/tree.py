@@ -18,6 +18,10 @@ class Cursor(Protocol):
         """Go to the first key that is not less than `key`."""
         ...
 
+    def set_key(self, key: bytes) -> bool:
+        """Go to that key, if it is there."""
+        ...
+
     def next(self) -> bool:
         """Go to the next key."""
         ...

@@ -7,10 +7,11 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.principal import AccountLimits
+from gateway.store import booking
 from gateway.store.accounts import Claim, Reservation, Will
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
-from gateway.store.lmdb_accounts import BATCH
+from gateway.store.lmdb_accounts import BATCH, FORGOTTEN_TOGETHER
 from gateway.store.records import AFTER_RESERVATIONS, RESERVATION
 from gateway.store.tree import Tree, records_between
 from tests.store.conftest import HandClock
@@ -208,3 +209,27 @@ async def test_buckets_are_not_forgotten_for_the_journals_sake(directory: Path, 
 
     assert not store._decide(full)
     await store.close()
+
+
+async def test_a_long_journal_is_forgotten_in_steps_between_which_others_decide(
+    directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(directory, clock)
+    one = await host.open_worker()
+    count = FORGOTTEN_TOGETHER + 1
+    for number in range(count):
+        one.accounts.settle(await reserve(one, tokens=0), requests=1, tokens=0, record=b"%d" % number)
+    await one.accounts.standing(CLAIM.account, TODAY)
+    entries = await one.accounts.journal(2 * count)
+    steps: list[int] = []
+    forget = booking.forget
+
+    def remembered(tree: Tree, keys: list[bytes]) -> None:
+        steps.append(len(keys))
+        forget(tree, keys)
+
+    monkeypatch.setattr("gateway.store.lmdb_accounts.booking.forget", remembered)
+    await one.accounts.forget([key for key, _ in entries])
+    assert steps == [FORGOTTEN_TOGETHER, 1]
+    assert one.accounts.journal_counts() == (0, 0, 0)
+    await host.close()
