@@ -43,12 +43,15 @@ class Choice(NamedTuple):
             whether or not there are others.
         retry_after: seconds after which it is worth asking again; 0 where there are backends.
         why: the word of the `State` for which there are none; empty where there are.
+        at_last: the same with those that are only suspected to hang, where there is nobody else; None where there is,
+            or none is suspected. For who has asked the fallback of the group in vain, or would wait anyhow.
     """
 
     backends: tuple[Backend, ...]
     trial: Backend | None = None
     retry_after: float = 0.0
     why: str = ""
+    at_last: "Choice | None" = None
 
 
 class Prospect(NamedTuple):
@@ -87,9 +90,10 @@ class Availability:
 
     Replicas in rotation with a closed circuit go first; if there are none, those that recover or were never probed;
     if there are none either, all whose circuit is not closed: nobody knows which of them is well again, a success finds
-    it out, and no group is taken out by its circuits alone. Nor is one by a suspicion: if there is nobody at all, those
-    are tried that are thought to hang while their servers answer, unless another group answers for theirs. Whoever else
-    is down, or says that it shuts down, is never tried but by a trial, which comes soon where nobody else is left.
+    it out, and no group is taken out by its circuits alone. Nor is one by a suspicion, which never makes an answer
+    impossible: if there is nobody at all, those are tried `at_last` that are thought to hang while their servers
+    answer. Whoever else is down, or says that it shuts down, is never tried but by a trial, which comes soon where
+    nobody else is left.
 
     While all is well, an answer holds until the board's epoch changes, and no clock is read; otherwise until the next
     moment at which time alone may change it.
@@ -160,18 +164,18 @@ class Availability:
         usable = _usable(prospects)
         if not any(one.closed for one in prospects):
             prospects = [self._hastened(one, now) for one in prospects]
-        if not usable and not group.fallback:
-            prospects = [one._replace(fit=one.fit or one.doubted) for one in prospects]
-            usable = _usable(prospects)
+        believed = prospects if usable else [one._replace(fit=one.fit or one.doubted) for one in prospects]
+        at_last = usable or _usable(believed)
         for one in prospects:
-            asked = bool(one.retry_at) and one.backend in usable
+            asked = bool(one.retry_at) and one.backend in at_last
             self._breaker.ask_anyway(self._at(one.backend), asked=asked)
         moments = [moment for one in prospects for moment in (one.retry_at, one.trial_ends) if moment > now]
         holds = min([*moments, out_of_date if now <= out_of_date else now + self._probed_every])
         trial = _trial(prospects, now)
         if usable:
             return holds, Choice(usable, trial)
-        return now, Choice((), trial, self._retry_after(prospects, now), _why_none(prospects))
+        doubted = Choice(at_last, _trial(believed, now)) if at_last else None
+        return now, Choice((), trial, self._retry_after(prospects, now), _why_none(prospects), doubted)
 
     def _prospect(self, backend: Backend, *, silent: bool) -> Prospect:
         """`silent`: the prober is dead, so that nothing is known but the circuits."""

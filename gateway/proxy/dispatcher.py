@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from gateway.backends.availability import Availability
+from gateway.backends.availability import Availability, Choice
 from gateway.core.asgi import Headers
 from gateway.core.context import Phase, RequestContext
-from gateway.core.fleet import Backend
+from gateway.core.fleet import Backend, BackendGroup
 from gateway.core.plan import RequestPlan
 from gateway.proxy.attempts import Attempt, Attempts
 from gateway.proxy.buffered import BufferedReply, read_bounded
 from gateway.proxy.error_answer import refused
 from gateway.proxy.search import Moved, Search, Searcher
 from gateway.proxy.signals import Signal, of_status
-from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, UnreachableError
+from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, SuspectedError, UnreachableError
 from gateway.routing.policies import Policy
 from gateway.upstream.address import Address
 from gateway.upstream.errors import NeverSent
@@ -100,7 +100,8 @@ class Dispatcher:
         Args:
             ctx: whose request.
             plan: what is sent, and to which group.
-            wait: for a seat, where all are taken; None: unless the group has a fallback, which is asked first.
+            wait: for a seat where all are taken, for an answer where all are suspected to hang; None: unless the group
+                has a fallback, which is asked first.
 
         Raises:
             NoBackendError: none is available, none could be reached, all of them refused, or all are full.
@@ -119,8 +120,7 @@ class Dispatcher:
                 backends = self.attempts.ordered(backends)
         search = None
         if self._limited or choice.trial is not None or not backends:
-            patient = not group.fallback if wait is None else wait
-            search = Search(group, list(backends), choice.trial, patient=patient)
+            search = await self._search(group, choice, backends, patient=not group.fallback if wait is None else wait)
             attempt = await self._next(ctx, search)
         else:  # as nearly always
             attempt = self.attempts.begin(backends[0], ctx)
@@ -143,6 +143,17 @@ class Dispatcher:
                 search = Search(group, list(backends[1:]))
             search.move(moved)
             attempt = await self._next(ctx, search)
+
+    async def _search(
+        self, group: BackendGroup, choice: Choice, backends: Sequence[Backend], *, patient: bool
+    ) -> Search:
+        """A search among those `backends`, or where there are none among those that are asked at last."""
+        if patient and choice.at_last is not None:
+            choice = choice.at_last
+            backends = choice.backends
+            if len(backends) > 1:
+                backends = await self._policy.order(group.name, backends)
+        return Search(group, list(backends), choice.trial, patient=patient)
 
     async def _next(self, ctx: RequestContext, search: Search) -> Attempt:
         """The next attempt of a search; raises if nobody is left."""
@@ -181,4 +192,7 @@ class Dispatcher:
             return BusyError()
         now = self._choose(search.group)
         retry_after = UNREACHABLE_RETRY_SECS if now.backends else now.retry_after
-        return UnreachableError(retry_after) if search.reasons else DownError(now.why, retry_after)
+        if search.reasons:
+            return UnreachableError(retry_after)
+        down = SuspectedError if now.at_last is not None and not search.patient else DownError
+        return down(now.why, retry_after)

@@ -12,7 +12,7 @@ from gateway.observability.metrics import Metrics
 from gateway.proxy.attempts import Attempt
 from gateway.proxy.dispatcher import Dispatcher
 from gateway.proxy.planner import Plan, Planner
-from gateway.proxy.unavailable import NoBackendError, NoFreeSeatError
+from gateway.proxy.unavailable import NoBackendError, NoFreeSeatError, SuspectedError
 
 HEADER = b"x-gateway-fallback"
 ITS_OWN = frozenset(
@@ -57,15 +57,16 @@ class Fallbacks:
         The client sees the name that it asked for; `x-gateway-fallback` names the group, on errors too, unless the
         head is out already (pings).
 
-        Where the request's own group is only full, the fallback is asked at once and not waited for; if it cannot have
-        the request now, the request waits for its own group, and after that it is as with any other refusal.
+        Where the request's own group is only full, or only suspected to hang, the fallback is asked at once and not
+        waited for; if it cannot have the request now, the request waits for its own group, and after that it is as with
+        any other refusal.
 
         Raises:
             NoBackendError: there is no fallback, it cannot stand in here, or it does not answer either: why the
                 request's own group does not.
             MayHaveRun: a backend took the request and broke off.
         """
-        if isinstance(refusal, NoFreeSeatError):
+        if isinstance(refusal, NoFreeSeatError | SuspectedError):
             try:
                 return await self._stand_in(ctx, plan, refusal, wait=False)
             except NoBackendError:

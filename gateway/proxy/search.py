@@ -31,7 +31,8 @@ class Search(Struct, eq=False):
         left: who was not asked yet, the next one first.
         trial: one that is half-open: it is asked before them, if this is the one request that may.
         gone: who was asked. So a search ends.
-        patient: it waits for a seat where none is free, though another group might have one.
+        patient: it waits for a seat where none is free, and asks who is suspected to hang where there is nobody else,
+            though another group might have one, or answer.
         moved: why the backend asked last did not take it; None at first.
         reasons: all that `moved` has been.
     """
@@ -135,7 +136,10 @@ class Searcher:
 
     def _left(self, search: Search) -> list[Backend]:
         """Who may be asked by now and was not, in the order known; behind them those that came back meanwhile."""
-        usable = self._choose(search.group).backends
+        choice = self._choose(search.group)
+        if search.patient and choice.at_last is not None:
+            choice = choice.at_last
+        usable = choice.backends
         back = [backend for backend in usable if backend not in search.left and backend not in search.gone]
         return self._reachable(search, [*(backend for backend in search.left if backend in usable), *back])
 

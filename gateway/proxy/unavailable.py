@@ -17,6 +17,10 @@ class DownError(NoBackendError):
         super().__init__(f"No model server takes requests now ({why or 'unknown'}).", retry_after=retry_after)
 
 
+class SuspectedError(DownError):
+    """The same, but some may only seem to hang: they are asked where no other group answers in their stead."""
+
+
 class UnreachableError(NoBackendError):
     """None could be connected to."""
 

@@ -110,8 +110,6 @@ def test_while_nothing_changes_an_answer_is_kept(fleet: Fleet) -> None:
         ((STALLED, HEALTHY, DOWN), (B,)),
         ((STALLED, RECOVERING, DOWN), (B,)),
         ((STALLED, NOT_PROBED, STALLED), (B,)),
-        ((STALLED, DOWN, LOADING), (A,)),
-        ((STALLED, STALLED, DOWN), (A, B)),
     ],
 )
 def test_verdicts_decide_in_ranks(
@@ -267,13 +265,17 @@ def test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit(fleet: Flee
 def test_the_last_replica_of_a_group_is_not_taken_out_for_being_suspected_to_hang(fleet: Fleet) -> None:
     embed = EMBED.backends[0]
     fleet.say(STALLED, group=EMBED)
-    assert fleet.chosen(EMBED) == Choice(EMBED.backends)
+    assert fleet.chosen(EMBED) == Choice((), None, 1.0, "down", at_last=Choice(EMBED.backends))
     fleet.open(embed)
-    assert fleet.chosen(EMBED) == Choice(EMBED.backends)
+    assert fleet.chosen(EMBED).at_last == Choice(EMBED.backends)
     fleet.advance(PAUSE)
-    assert fleet.chosen(EMBED) == Choice(EMBED.backends, trial=embed)
+    assert fleet.chosen(EMBED).at_last == Choice(EMBED.backends, trial=embed)
     fleet.say(DOWN, group=EMBED)
-    assert fleet.chosen(EMBED).backends == ()
+    assert fleet.chosen(EMBED)[::4] == ((), None)
+    fleet.say(STALLED, DOWN, LOADING)
+    assert fleet.chosen().at_last == Choice((A,))
+    fleet.say(STALLED, STALLED, DOWN)
+    assert fleet.chosen().at_last == Choice((A, B))
 
 
 def test_one_that_is_suspected_to_hang_gives_way_to_a_replica_whose_circuit_is_open_and_gets_no_trial(
@@ -292,16 +294,20 @@ def test_one_that_is_suspected_to_hang_is_asked_beside_one_that_drains_which_is_
 ) -> None:
     fleet.say(STALLED, replace(DRAINING, streak=3), DOWN)
     fleet.breaker.trip(1)
-    assert fleet.chosen() == Choice((A,))
+    assert fleet.chosen() == Choice((), None, 1.0, "draining", at_last=Choice((A,)))
     fleet.advance(1.0)
-    assert fleet.chosen() == Choice((A,), trial=B)
+    assert fleet.chosen() == Choice((), B, 1.0, "draining", at_last=Choice((A,), trial=B))
 
 
-def test_where_another_group_answers_in_its_stead_nobody_waits_for_an_engine_that_is_suspected_to_hang(
-    fleet: Fleet,
-) -> None:
+def test_a_suspicion_counts_for_nothing_once_a_probe_proves_more(fleet: Fleet) -> None:
     fleet.say(STALLED, DOWN, STALLED)
-    assert fleet.chosen(replace(CHAT, fallback="text2sql")) == Choice((), None, 1.0, "down")
+    assert fleet.chosen().at_last == Choice((A, C))
+    fleet.say(STALLED, DOWN, DOWN)
+    assert fleet.chosen().at_last == Choice((A,))
+    fleet.say(DOWN, DOWN, DOWN)
+    assert fleet.chosen() == Choice((), None, 1.0, "down")
+    fleet.say(STALLED, DOWN, RECOVERING)
+    assert fleet.chosen() == Choice((C,))
 
 
 def test_a_healthy_replica_with_an_open_circuit_is_better_than_none(fleet: Fleet) -> None:

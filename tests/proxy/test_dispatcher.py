@@ -327,6 +327,13 @@ async def test_when_nobody_is_available_it_is_said_at_once_with_the_reason_and_w
     assert (failure.value.status, failure.value.retry_after, post.ctx.attempts) == (503, 7.0, 0)
 
 
+async def test_those_that_only_seem_to_hang_are_asked_in_turn_where_there_is_nobody_else() -> None:
+    post = Post(first=1, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
+    post.conductor.availability.choices["chat"] = Choice((), None, 7.0, "down", Choice(BACKENDS[:2]))
+    await post.open()
+    assert post.client.order == ["chat1"]
+
+
 async def test_a_group_that_went_down_meanwhile_says_when_it_is_looked_at_again() -> None:
     post = Post(chat0=[NeverSent("refused")])
     choices = iter([Choice(BACKENDS[:1]), Choice((), retry_after=5.0)])

@@ -91,6 +91,10 @@ class Way:
     def down(self, group: BackendGroup) -> None:
         self.conductor.availability.choices[group.name] = Choice((), retry_after=3.0, why="down")
 
+    def hangs(self, group: BackendGroup) -> None:
+        """As far as anybody can tell: a suspicion."""
+        self.conductor.availability.choices[group.name] = Choice((), None, 3.0, "down", Choice(group.backends))
+
     async def run(
         self, endpoint: Endpoint = TEXT, group: BackendGroup = QWEN, asked: str = "alias", **body: Any
     ) -> RequestContext:
@@ -189,6 +193,60 @@ async def test_where_both_take_nothing_the_clients_own_group_is_what_is_spoken_o
     way.conductor.availability.choices["text2sql"] = Choice((), retry_after=9.0, why="loading")
     failure = await way.is_refused()
     assert (failure.retry_after, "down" in failure.message) == (3.0, True)
+
+
+# A suspicion
+
+
+async def test_where_a_fallback_answers_nobody_waits_for_an_engine_that_is_suspected_to_hang() -> None:
+    way = Way(chat1=[whole(ANSWER)])
+    way.hangs(QWEN)
+    await way.run()
+    assert (way.conductor.client.order, way.stated) == (["chat1"], b"text2sql")
+
+
+@pytest.mark.parametrize("why", ["down", "suspected", "unreachable", "busy", "too large"])
+async def test_where_no_fallback_answers_those_are_asked_that_are_only_suspected_to_hang(why: str) -> None:
+    contexts = {"chat": 8192, "text2sql": 512} if why == "too large" else None
+    scripts: dict[str, list[FakeReply | Exception]] = {"unreachable": [NeverSent("refused")], "busy": [refusal()]}
+    way = Way(contexts=contexts, chat0=[whole(ANSWER)], chat1=scripts.get(why, []))
+    way.hangs(QWEN)
+    if why == "down":
+        way.down(SQL)
+    elif why == "suspected":
+        way.hangs(SQL)
+    await way.run(max_tokens=1000)
+    assert (way.told.status, way.conductor.client.order[-1], way.stated) == (200, "chat0", None)
+
+
+async def test_where_the_own_group_is_known_to_be_dead_a_suspected_fallback_is_asked() -> None:
+    way = Way(chat1=[whole(ANSWER)])
+    way.down(QWEN)
+    way.hangs(SQL)
+    await way.run()
+    assert (way.told.status, way.stated) == (200, b"text2sql")
+
+
+async def test_where_all_are_known_to_be_dead_nobody_is_asked() -> None:
+    way = Way()
+    way.down(QWEN)
+    way.down(SQL)
+    assert (await way.is_refused()).retry_after == 3.0
+    assert way.conductor.client.order == []
+
+
+async def test_a_seat_at_one_that_is_suspected_to_hang_is_waited_for(store: MemoryStore) -> None:
+    way = Way(store=store, patience=3600.0, chat0=[whole(ANSWER)])
+    way.hangs(QWEN)
+    way.down(SQL)
+    held = await way.fill(store, QWEN)
+    running = asyncio.create_task(way.run())
+    async with asyncio.timeout(10):
+        while not way.conductor.waiting["chat"]:
+            await checkpoint()
+    store.leave_seat(held)
+    await running
+    assert (way.conductor.client.order, way.stated) == (["chat0"], None)
 
 
 async def test_one_level_and_no_more() -> None:
