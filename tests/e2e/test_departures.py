@@ -18,8 +18,15 @@ def rows_of(fleet: Fleet) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def new_lines(chat: Gateway) -> Callable[[], list[dict[str, Any]]]:
+    """Those of this test: a line follows its request's figure by a moment, and the last one is another test's."""
+    wait_until(lambda: len(relayed(chat)) == counted(chat))
     before = len(relayed(chat))
     return lambda: relayed(chat)[before:]
+
+
+def counted(gateway: Gateway) -> float:
+    figures = gateway.metrics().items()
+    return sum(figure for name, figure in figures if name.startswith("gateway_requests_total{") and "/v1/c" in name)
 
 
 def relayed(gateway: Gateway) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Fleet, start_fleet
-from tests.support.gateway import BACKEND_KEY, KEY, Gateway, RawClient
+from tests.support.gateway import BACKEND_KEY, KEY, Gateway, RawClient, wait_until
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
 RELAYED: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -223,6 +223,7 @@ def test_made_up_paths_and_models_add_no_metric_series(gateway: Gateway) -> None
             client.post("/v1/chat/completions", json={**CHAT, "model": f"made-up-{number}"})
 
     ask(0)
+    wait_until(lambda: 'gateway_usage_records_total{fate="lost"}' in gateway.metrics())  # the control process is there
     before = set(gateway.metrics())
     for number in range(1, 60):
         ask(number)
