@@ -2,18 +2,21 @@
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiosqlite
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.settings import DatabaseSettings
+from gateway.database.sqlite import Connection
 
 FILE = "gateway.db"
 WRITES = "gateway_writes"
@@ -55,9 +58,11 @@ def make_async_engine(settings: DatabaseSettings) -> AsyncEngine:
             pool_size=settings.database_pool_size,
             max_overflow=0,
             pool_timeout=settings.database_timeout_secs,
+            connect_args={"factory": Connection},
             **_common(),
         )
         listen(engine.sync_engine, settings.database_timeout_secs)
+        event.listen(engine.sync_engine, "invalidate", interrupt)
     return engine
 
 
@@ -110,6 +115,13 @@ def listen(engine: sa.Engine, timeout: float) -> None:
     def begin(connection: sa.Connection) -> None:
         if connection.get_execution_options().get(WRITES):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def interrupt(connection: DBAPIConnection, entry: ConnectionPoolEntry, error: BaseException | None) -> None:
+    """End the statement of a connection that is given up: its thread closes it after that, and no sooner."""
+    del entry, error
+    with suppress(ValueError):  # it is closed
+        cast("AdaptedConnection", connection).run_async(aiosqlite.Connection.interrupt)
 
 
 def _common() -> dict[str, Any]:
