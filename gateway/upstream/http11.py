@@ -61,14 +61,15 @@ class Http11Client:
                 connection.ask(head, request.body, reply)
                 while not reply.head_done:
                     await connection.news()
-            except BaseException as error:
+            except NeverSent as error:
                 pool.give_back(connection)
-                if not isinstance(error, NeverSent):
-                    raise
                 # The others have rested longer than this one did: their backend has closed them too.
                 pool.drop_idle(origin)
                 if replaced or error.reason != STALE:
                     raise
+            except BaseException:
+                pool.give_back(connection)
+                raise
             else:
                 return reply
             connection, replaced = await self._connected(origin), True

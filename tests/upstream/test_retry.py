@@ -107,6 +107,36 @@ async def test_the_idle_close_race_is_never_sent_and_the_next_attempt_is_fresh(
         assert backend.requests.qsize() == 4
 
 
+@pytest.mark.parametrize("how", ["reset", "cancelled"])
+async def test_a_request_that_was_taken_and_ends_costs_no_other_connection(open_client: Opener, how: str) -> None:
+    both = threading.Barrier(2)
+
+    def one_of_two(peer: Peer) -> None:
+        peer.request()
+        both.wait(PATIENCE_SECS)
+        peer.say(OK)
+        peer.request()
+        if how == "reset":
+            peer.reset()
+        else:
+            peer.until_left()
+
+    with Backend(one_of_two) as backend:
+        client = open_client()
+        await asyncio.gather(exchange(client, backend), exchange(client, backend))
+        assert client.counts == (2, 2, 0)
+        third = asyncio.create_task(exchange(client, backend))
+        if how == "reset":
+            with pytest.raises(MayHaveRun):
+                await third
+        else:
+            assert await within(PATIENCE_SECS, lambda: backend.requests.qsize() == 3)
+            third.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await third
+        assert await within(PATIENCE_SECS, lambda: client.counts == (1, 1, 0))
+
+
 async def test_a_stale_connection_takes_all_older_ones_with_it(
     open_client: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
