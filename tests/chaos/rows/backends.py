@@ -128,6 +128,16 @@ BACKENDS = Section(
             ),
         ),
         Row(
+            "the last one of a group seems to hang, its circuit open; so does whoever stands in for it",
+            "it is asked all the same, after a fallback that is well; the state is shown with its reason; a proof counts",
+            (
+                "chaos/test_suspicions.py::test_the_last_backend_is_asked_while_it_is_suspected_to_hang_and_its_circuit_is_open",
+                "chaos/test_suspicions.py::test_where_both_a_group_and_the_one_that_stands_in_for_it_are_suspected_an_answer_is_still_possible",
+                "chaos/test_suspicions.py::test_what_is_proven_is_believed_of_the_last_one_too",
+                "proxy/test_fallback.py::test_where_no_fallback_answers_those_are_asked_that_are_only_suspected_to_hang",
+            ),
+        ),
+        Row(
             "a saturated engine that makes progress, for longer than the limit",
             "never taken out, though it is too busy to answer a probe",
             (
