@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 from gateway.backends.board import Board, create_board
 from gateway.backends.board_layout import ROWS
 from gateway.backends.breaker import Breaker
+from gateway.backends.breaker_settings import CircuitsShared
 from gateway.backends.circuit import Change, Standing, tell_circuit
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
@@ -31,7 +32,8 @@ from gateway.observability.metrics import Family, Metrics
 from gateway.settings import Settings
 from gateway.store.settings import StoreKind
 
-if TYPE_CHECKING:  # it loads an HTTP client, which the first worker's start must not wait for
+if TYPE_CHECKING:  # they load clients, which the first worker's start must not wait for
+    from gateway.backends.in_common import InCommon
     from gateway.backends.prober import Prober
     from gateway.catalog.reader import Catalog
 
@@ -76,6 +78,8 @@ class Companion:
         self._task: asyncio.Task[None] | None = None
         self._looks: asyncio.Task[None] | None = None
         self._follows: asyncio.Task[None] | None = None
+        self._shares: asyncio.Task[None] | None = None
+        self._in_common: InCommon | None = None
         self._metrics = Metrics(page)
         self._figures = BackendFigures(self._metrics)
         self._scope = contextlib.ExitStack()
@@ -100,10 +104,12 @@ class Companion:
         self._looks = asyncio.create_task(self._look(), name="figures of the backends")
         self._fleet.listen(self._follow)
         self._follows = asyncio.create_task(self._fleet.run(self._clock), name="models at run time")
+        if self._settings.redis_url.get_secret_value() and self._settings.circuits_shared is not CircuitsShared.OFF:
+            self._shares = asyncio.create_task(self._share(), name="circuits of all hosts")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in (self._task, self._looks, self._follows):
+        for task in (self._task, self._looks, self._follows, self._shares):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -169,7 +175,27 @@ class Companion:
         self._prober.follow(self._fleet.roster)
         await self._prober.run()
 
+    async def _share(self) -> None:
+        """Have circuits in common with the other hosts; a fault of ours must not end it for good."""
+        names = "gateway.backends.in_common", "gateway.store.valkey.circuits"
+        ours, theirs = [await asyncio.to_thread(import_module, name) for name in names]
+        while True:
+            exchange = theirs.ValkeyCircuits(self._settings)
+            breaker = Breaker(self.board, self._settings, self._clock, self._tell_circuit)
+            in_common = ours.InCommon(exchange, self.heritage, breaker, self._settings, self._clock)
+            in_common.follow(self._fleet.roster)
+            self._in_common = in_common
+            try:
+                await in_common.run()
+            except Exception:
+                logger.exception("circuits_not_shared", extra={"again_in_secs": AGAIN_SECS})
+            finally:
+                exchange.close()
+            await self._clock.sleep(AGAIN_SECS)
+
     def _tell(self, probed: Probed) -> None:
+        if self._in_common is not None:
+            self._in_common.probed(probed)
         if not self._figures.quiet:
             tell_change(self._log, probed)
             self._figures.show(probed)
@@ -183,6 +209,8 @@ class Companion:
         self.board.follow(roster.placed())
         if self._prober is not None:
             self._prober.follow(roster)
+        if self._in_common is not None:
+            self._in_common.follow(roster)
         self._figures.keep({backend.name for _, backend in roster.backends()})
 
     def _backends(self) -> list[Backend]:

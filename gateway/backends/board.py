@@ -187,6 +187,23 @@ class Board:
         """Until when the prober is asked to look; 0.0 when nobody ever asked."""
         return self._regions.suspected[index]
 
+    # What hosts that share their circuits have agreed on.
+
+    def bar(self, index: int, until: float) -> None:
+        """No trial of that backend begins on this host until that moment, as another host's may; 0: it may."""
+        self._regions.barred[index] = until
+
+    def barred(self, index: int, now: float) -> bool:
+        """Whether a trial has to be claimed first; a request that meets this is noted, so that somebody does."""
+        if self._regions.barred[index] <= now:
+            return False
+        self._regions.wanted[index] = now
+        return True
+
+    def wanted(self, index: int) -> float:
+        """When a request last met a bar; 0.0 when none did."""
+        return self._regions.wanted[index]
+
     # What they decide together.
 
     @contextlib.contextmanager

@@ -6,12 +6,14 @@ ROWS = 128
 """Workers of one generation, dead ones that are still to be cleared among them."""
 BACKENDS = 64
 
-LAYOUT = 1
+LAYOUT = 2
 """Which arrangement this is: another release that maps the board must know it."""
 HEAD_WORDS = 8
 WORD_BYTES = 8
 VERDICT_BYTES = 4096
 """Of one verdict. A server's list of models is cut where it would not fit (some 80 names of 40 letters)."""
+WORDS = 10
+"""Of each backend, its rows of workers and its verdict aside."""
 ANSWER = 1 << 24
 """What an answered request adds to its word of `in_flight`, whose lower three bytes count those that run: one store
 tells of both. There is room for more answers than a worker gives in centuries."""
@@ -77,6 +79,8 @@ class Regions(NamedTuple):
         head: `HeadWord`; `beat` and `halves` are other views of the same words.
         circuits: see there.
         suspected: until when each backend is suspected, in seconds on the monotonic clock.
+        barred: until when no trial of each may begin here, as another host's may; same clock.
+        wanted: when a request last met such a bar, same clock.
         versions: of each backend's verdict; 0: there is none.
         in_flight: requests at each backend, and those that were answered (`ANSWER`), a row of BACKENDS words for each
             worker.
@@ -89,6 +93,8 @@ class Regions(NamedTuple):
     halves: "memoryview[int]"
     circuits: Circuits
     suspected: "memoryview[float]"
+    barred: "memoryview[float]"
+    wanted: "memoryview[float]"
     versions: "memoryview[int]"
     in_flight: "memoryview[int]"
     alive: "memoryview[float]"
@@ -105,16 +111,18 @@ class Regions(NamedTuple):
             start, position = position, position + count * WORD_BYTES
             return memory[start:position]
 
-        each = [next_words(BACKENDS) for _ in range(8)]
+        each = [next_words(BACKENDS) for _ in range(WORDS)]
         in_flight, alive = next_words(ROWS * BACKENDS), next_words(ROWS * BACKENDS)
-        until, pause, trial, suspected = (words.cast("d") for words in each[:4])
-        holder, failures, why, versions = (words.cast("Q") for words in each[4:])
+        until, pause, trial, suspected, barred, wanted = (words.cast("d") for words in each[:6])
+        holder, failures, why, versions = (words.cast("Q") for words in each[6:])
         return cls(
             head=memory[:head_bytes].cast("Q"),
             beat=memory[:head_bytes].cast("d"),
             halves=memory[:head_bytes].cast("I"),
             circuits=Circuits(until, pause, trial, holder, failures, why),
             suspected=suspected,
+            barred=barred,
+            wanted=wanted,
             versions=versions,
             in_flight=in_flight.cast("q"),
             alive=alive.cast("d"),
@@ -122,4 +130,4 @@ class Regions(NamedTuple):
         )
 
 
-BOARD_BYTES = (HEAD_WORDS + 8 * BACKENDS + 2 * ROWS * BACKENDS) * WORD_BYTES + COPIES * BACKENDS * VERDICT_BYTES
+BOARD_BYTES = (HEAD_WORDS + WORDS * BACKENDS + 2 * ROWS * BACKENDS) * WORD_BYTES + COPIES * BACKENDS * VERDICT_BYTES

@@ -71,6 +71,10 @@ class Breaker:
         """From when a trial may be made, in seconds on the monotonic clock; 0.0 when the circuit is closed."""
         return self._words.until[index]
 
+    def pause(self, index: int) -> float:
+        """Seconds of the last pause before jitter, from which the next one is doubled; 0.0: there was none."""
+        return self._words.pause[index]
+
     def trial_ends(self, index: int) -> float:
         """Until when a running trial is waited for, same clock; 0.0 when none runs."""
         return self._words.trial[index]
@@ -94,7 +98,7 @@ class Breaker:
         if not self._trial_is_due(index, now):
             return 0
         with self._board.exclusive() as held:
-            if not held or not self._trial_is_due(index, now):
+            if not held or not self._trial_is_due(index, now) or self._board.barred(index, now):
                 return 0
             with self._board.changing():
                 number = self._board.new_trial()
@@ -153,6 +157,37 @@ class Breaker:
         """The backend is a new process: what its predecessor did is forgotten, and one request goes first."""
         self._update(index, self._begin_anew)
 
+    def adopt(self, index: int, seconds: float, pause: float, why: Why) -> float:
+        """Be open as another host has found: when a trial is due, 0.0 if the lock was not to be had."""
+        moment = 0.0
+
+        def note(index: int, now: float) -> Change | None:
+            nonlocal moment
+            before, moment = self._stored(index), max(now + seconds, EARLIEST)
+            self._store_open(index, pause, why, moment)
+            if before is _OPEN:  # open for longer is no news
+                return None
+            return Change(self._board.backends[index].name, before, _OPEN, why, seconds, elsewhere=True)
+
+        self._update(index, note)
+        return moment
+
+    def shut(self, index: int, expected: float) -> None:
+        """Be closed as a trial of another host's went well, if nobody here has changed anything since `expected`."""
+
+        def note(index: int, _: float) -> Change | None:
+            return self._close(index)._replace(elsewhere=True) if self._words.until[index] == expected else None
+
+        self._update(index, note)
+
+    def bar(self, index: int, until: float) -> bool:
+        """Let no trial begin here until that moment; False: one runs, or the lock was not to be had."""
+        with self._board.exclusive() as held:
+            free = held and self._words.trial[index] <= self._clock.monotonic()
+            if free:
+                self._board.bar(index, until)
+        return free
+
     def clear(self, index: int) -> None:
         """Another backend stands in that column: nothing is known of it, and nothing is told."""
         with self._board.exclusive() as held:
@@ -205,13 +240,16 @@ class Breaker:
         before, last = self._stored(index), self._words.pause[index]
         pause = min(2 * last, self._longest) if last else self._pause
         seconds = max(self._pause, pause * (1 - JITTER * self._jitter())) if last else pause
+        self._store_open(index, pause, why, now + seconds)
+        return Change(self._board.backends[index].name, before, _OPEN, why, seconds)
+
+    def _store_open(self, index: int, pause: float, why: Why, until: float) -> None:
         with self._board.changing():
             self._words.pause[index] = pause
             self._words.why[index] = WHYS.index(why)
             self._words.failures[index] = HEEDS_SUCCESS
             self._words.trial[index] = 0.0
-            self._words.until[index] = now + seconds
-        return Change(self._board.backends[index].name, before, _OPEN, why, seconds)
+            self._words.until[index] = until
 
     def _close(self, index: int) -> Change:
         with self._board.changing():

@@ -1,8 +1,18 @@
 """When does a backend that keeps failing get no more requests, and for how long? What an operator may set."""
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from gateway.core.room_settings import RoomSettings
+
+
+class CircuitsShared(StrEnum):
+    """Which circuits hosts with one REDIS_URL have in common."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
 
 
 class BreakerSettings(RoomSettings):
@@ -23,4 +33,10 @@ class BreakerSettings(RoomSettings):
         default=300.0,
         gt=0,
         description="Seconds beyond which CIRCUIT_RECOVERY_TIMEOUT is not doubled.",
+    )
+    circuits_shared: CircuitsShared = Field(
+        default=CircuitsShared.AUTO,
+        description="Which backends' circuits hosts with one REDIS_URL have in common, by URL: auto: all but those at "
+        "a loopback address, where each host has a server of its own; on: those too; off: none, where one URL means "
+        "another server on each host.",
     )

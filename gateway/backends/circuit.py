@@ -41,6 +41,7 @@ class Change(NamedTuple):
         after: see `Standing`.
         why: see `Why`.
         seconds: for how long it is open; 0 where it is not.
+        elsewhere: another host has found that.
     """
 
     backend: str
@@ -48,6 +49,7 @@ class Change(NamedTuple):
     after: Standing
     why: Why
     seconds: float = 0.0
+    elsewhere: bool = False
 
 
 def tell_circuit(log: FilteringBoundLogger, metrics: Metrics, change: Change) -> None:
@@ -61,4 +63,5 @@ def tell_circuit(log: FilteringBoundLogger, metrics: Metrics, change: Change) ->
         after=change.after,
         reason=change.why,
         seconds=round(change.seconds, 1),
+        **({"elsewhere": True} if change.elsewhere else {}),
     )

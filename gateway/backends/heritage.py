@@ -49,6 +49,7 @@ class Heritage:
         board: as given, with what stood on the board before.
         living: the boards of all generations that live; one list for all of them.
         pasts: of each of the board's backends, by name and URL.
+        hanging: until when another host's word holds that a backend hangs, by its name; monotonic clock.
     """
 
     def __init__(self, board: Board, stall: float, now: float, before: "Heritage | None" = None) -> None:
@@ -59,6 +60,7 @@ class Heritage:
         if before is not None:
             board.adopt(before.board)
         self._stall = stall
+        self.hanging: dict[str, float] = {}
         self.pasts: dict[tuple[str, str], Past] = {}
         for key in ((backend.name, backend.url) for backend in board.backends.values()):
             past = known.get(key)
@@ -85,6 +87,10 @@ class Heritage:
     def forget(self, backend: Backend) -> None:
         """It has left the fleet: should it come back, it begins anew."""
         self.pasts.pop((backend.name, backend.url), None)
+
+    def hangs_elsewhere(self, backend: Backend, now: float) -> bool:
+        """Whether another host has seen that its engine stands still; where it moves here, that is out of date."""
+        return self.hanging.get(backend.name, 0.0) > now
 
     def seen(self, backend: Backend) -> Seen:
         """What the workers of all generations that live know of a backend."""

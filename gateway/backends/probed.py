@@ -18,12 +18,14 @@ class Probed:
         before: the verdict until now.
         after: the verdict from now on.
         ours: how many requests of ours are there.
+        began: when the probe began, in seconds on the monotonic clock.
     """
 
     backend: Backend
     before: BackendHealth
     after: BackendHealth
     ours: int
+    began: float = 0.0
 
     @property
     def changed(self) -> bool:

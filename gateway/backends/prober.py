@@ -190,7 +190,8 @@ class Prober:
         around = Circumstances(
             loaded=ours > 0,
             alive=moved or alive_at >= began - ROUNDS_SECS,
-            stalled=watched.progress.stalled(now),
+            stalled=watched.progress.stalled(now)
+            or (not moved and self._heritage.hangs_elsewhere(watched.backend, now)),
             draining=watched.drains,
         )
         before = watched.health
@@ -200,7 +201,7 @@ class Prober:
         self._board.publish_at(watched.index, after)
         if before.state is State.DOWN and before.reached and after.state in IN_ROTATION:
             self._breaker.reset(watched.index)  # one request goes first
-        self._on_probe(Probed(watched.backend, before, after, ours))
+        self._on_probe(Probed(watched.backend, before, after, ours, began))
 
     def _interval(self, watched: Watched, now: float) -> float:
         """Seconds to the next probe."""

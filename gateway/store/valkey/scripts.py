@@ -16,6 +16,7 @@ LAYOUT = b"gw1:"
 """What all keys begin with; it changes with any change of what they hold."""
 
 WORKERS = (LAYOUT + b"{workers}", LAYOUT + b"{workers}:epoch")
+CIRCUITS = (LAYOUT + b"{circuits}",)
 LINE, SEATS, TURN, ACCOUNTS = b"o:", b"g:", b"t:", b"a:"
 """What tags begin with. Accounts stand in the slot of their organization's line."""
 
@@ -51,11 +52,12 @@ class Scripts:
         self.seats = script("seats")
         self.accounts = script("accounts", CLOCK)
         self.workers = script("workers")
+        self.circuits = script("circuits", CLOCK)
 
     @property
     def all(self) -> tuple[Script, ...]:
         """What a new connection loads."""
-        return self.bucket, self.line, self.seats, self.accounts, self.workers
+        return self.bucket, self.line, self.seats, self.accounts, self.workers, self.circuits
 
 
 @functools.lru_cache(maxsize=REMEMBERED_NAMES)
