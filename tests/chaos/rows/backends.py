@@ -129,7 +129,7 @@ BACKENDS = Section(
         ),
         Row(
             "the last one of a group seems to hang, its circuit open; so does whoever stands in for it",
-            "it is asked all the same, after a fallback that is well; the state is shown with its reason; a proof counts",
+            "it is asked all the same, after a fallback that is well, and shown with the reason; a proof counts",
             (
                 "chaos/test_suspicions.py::test_the_last_backend_is_asked_while_it_is_suspected_to_hang_and_its_circuit_is_open",
                 "chaos/test_suspicions.py::test_where_both_a_group_and_the_one_that_stands_in_for_it_are_suspected_an_answer_is_still_possible",
