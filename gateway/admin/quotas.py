@@ -8,7 +8,8 @@ from gateway.admin.names import OrganizationId
 from gateway.admin.paging import After, Limit, Page
 from gateway.admin.reports import UNNAMED, Reports, Span
 from gateway.admin.schemas.common import limits_of, moment
-from gateway.admin.schemas.usage import Quota, Standing
+from gateway.admin.schemas.usage import Quota
+from gateway.core.usage_report import Standing
 from gateway.database.errors import NoSuchRecordError
 from gateway.database.rows import Organization
 

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator
 
 from gateway.admin.live import Live
 from gateway.admin.paging import MAX_PAGE
-from gateway.admin.schemas.usage import UsageLine
 from gateway.core.errors import BadRequestError
+from gateway.core.usage_report import UsageLine
 from gateway.database.rows import Usage
 from gateway.database.usage import By, Ledger
 

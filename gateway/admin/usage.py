@@ -13,8 +13,9 @@ from gateway.admin.names import OrganizationId
 from gateway.admin.paging import After, Limit, page_of
 from gateway.admin.quotas import Quotas, standing_of
 from gateway.admin.reports import From, Reports, To, cursor_of, span_of
-from gateway.admin.schemas.usage import OwnUsage, Usage, UsageLine
+from gateway.admin.schemas.usage import Usage
 from gateway.core.principal import UNLIMITED, AccountLimits
+from gateway.core.usage_report import OwnUsage, UsageLine
 from gateway.database.errors import NoSuchRecordError
 from gateway.database.usage import By
 

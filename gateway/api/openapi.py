@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from gateway.api import usage
 from gateway.api.endpoints import ENDPOINTS
 from gateway.api.fleet import Models
 from gateway.api.operations import OPERATIONS, Operation
@@ -30,6 +31,7 @@ from gateway.core.errors import (
     UnavailableError,
     UnsupportedEncodingError,
 )
+from gateway.core.usage_report import OwnUsage
 from gateway.routing.registry import default_name
 
 _REF = "#/components/schemas/{model}"
@@ -49,6 +51,7 @@ _TAGS = {
     "Anthropic": "The same models in Anthropic's words.",
     "Retrieval": "Vectors, rankings and tokens.",
     "Models": "The names to ask for.",
+    usage.TAG: "What you have used, and what is left of your limits.",
     "Health": "For load balancers and operators.",
 }
 _FAILURES = (
@@ -71,6 +74,8 @@ _RETRY_LATER = frozenset({RateLimitedError.status, UnavailableError.status})
 _KEY_FAILURES = ("401", "429", "503")
 _COMMON_FAILURES = ("405", "431", "500")
 """What any path may answer, the open ones too."""
+_CONTROL_FAILURES = ("400", "408", "413")
+"""What the control process's path may answer besides: it has parameters, and its request's body is read."""
 _BEFORE_THE_PATH = frozenset({HeadTooLargeError.status})
 """Refused before the path is known, so in OpenAI's words on every path."""
 
@@ -91,7 +96,7 @@ def render_document(app: FastAPI, roster: Models) -> bytes:
     document = get_openapi(title=app.title, version=app.version, description=_INTRODUCTION, routes=app.routes)
     document["tags"] = [{"name": name, "description": words} for name, words in _TAGS.items()]
     document["servers"] = [{"url": "/", "description": "This gateway"}]
-    own_paths = document["paths"]
+    own_paths = {**document["paths"], usage.PATH: {"get": usage.operation(_REF)}}
     for path, item in own_paths.items():
         _finish_own(item["get"], endpoints[path.replace("{model_id}", "{id}")])
     relayed = {row.path: {"post": _relayed(row, endpoints[row.path], roster)} for row in OPERATIONS}
@@ -114,6 +119,7 @@ def _schemas(operations: Iterable[Operation]) -> JsonObject:
     models: list[type[BaseModel]] = [ErrorEnvelope, AnthropicErrorEnvelope, *bodies]
     # Each once, in a settled order, so that every worker and every start renders the same bytes.
     inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in dict.fromkeys(models)]
+    inputs.append((OwnUsage, "serialization"))
     _, definitions = models_json_schema(inputs, ref_template=_REF)
     schemas: JsonObject = definitions["$defs"]
     return schemas
@@ -172,6 +178,8 @@ def _finish_own(operation: JsonObject, endpoint: Endpoint) -> None:
     answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _COMMON_FAILURES}
     if endpoint.access is Access.KEY:
         answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _KEY_FAILURES}
+    if endpoint.control:
+        answers |= {status: {"$ref": f"#/components/responses/Error{status}"} for status in _CONTROL_FAILURES}
     if endpoint.path == "/v1/models/{id}":
         answers["404"] = {"$ref": "#/components/responses/Error404"}
     if endpoint.path == "/ready":

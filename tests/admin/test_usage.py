@@ -7,6 +7,9 @@ import orjson
 import pytest
 
 from gateway.admin.live import Load
+from gateway.api.documentation import describe
+from gateway.api.openapi import render_document
+from gateway.backends.roster import Roster
 from gateway.core.usage_record import UsageRecord
 from tests.support.admin import DEFAULTS, TODAY, AdminServer
 
@@ -175,3 +178,16 @@ def test_a_flush_is_a_change_that_the_trail_keeps(server: AdminServer, client: h
     assert client.post("/admin/v1/cache/flush").json()["flushed"] == 12
     (entry,) = client.get("/admin/v1/audit").json()["data"]
     assert (entry["action"], entry["actor"], entry["after"]) == ("cache.flush", "admin-key-1", {"flushed": 12})
+
+
+def test_clients_are_told_of_their_own_usage_in_the_words_of_who_answers(client: httpx.Client) -> None:
+    public = orjson.loads(render_document(describe([], "1"), Roster(())))
+    own = client.get("/admin/openapi.json").json()
+    asked, answered = (document["paths"]["/v1/usage"]["get"] for document in (public, own))
+    for here, there in zip(asked.pop("parameters"), answered.pop("parameters"), strict=True):
+        assert here["schema"].items() <= there["schema"].items()
+        assert (here["name"], here["in"], here["required"]) == (there["name"], there["in"], there["required"])
+    assert asked["description"] == answered["description"]
+    assert set(asked["responses"]) >= set(answered["responses"])
+    for name in ("OwnUsage", "UsageLine", "Standing"):
+        assert public["components"]["schemas"][name] == own["components"]["schemas"][name]

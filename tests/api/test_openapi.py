@@ -17,8 +17,8 @@ from tests.api.served import whole_roster
 
 pytestmark = pytest.mark.anyio
 
-DESCRIBED = [row for row in ENDPOINTS if not row.control]
-"""The control process describes its own paths, to operators, at /admin/openapi.json."""
+DESCRIBED = [row for row in ENDPOINTS if row.access is not Access.ADMIN]
+"""Those of administrators are described to them, at /admin/openapi.json."""
 UNDOCUMENTED = ("/docs", "/openapi.json")
 MODEL_PATHS = {"/v1/models/{id}": "/v1/models/{model_id}"}
 
