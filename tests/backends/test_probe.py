@@ -85,6 +85,15 @@ async def test_figures_come_also_when_the_health_check_does_not(backend: Scripte
     assert finding.figures is not None
 
 
+async def test_the_page_is_asked_for_when_the_models_are_listed_so_that_it_counts_them(
+    backend: ScriptedBackend,
+) -> None:
+    for _ in range(5):
+        backend.asked.clear()
+        await find(backend.url)
+        assert [path for path, _ in backend.asked] == ["/health", "/v1/models", "/metrics"]
+
+
 async def test_a_list_of_models_is_read_up_to_a_bound(backend: ScriptedBackend) -> None:
     backend.raw_models = b'{"data": [{"id": "qwen"}]}'.ljust(MAX_MODELS_BYTES)
     assert (await find(backend.url)).reason is Reason.OK
