@@ -11,6 +11,7 @@ from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import QueueFullError, QueueTimeoutError
 from gateway.core.lifeline import Cut
+from gateway.core.principal import MASTER, Principal
 from gateway.middleware.admission import Admission
 from gateway.observability.live import LiveGauges
 from gateway.observability.metrics import Metrics
@@ -22,17 +23,22 @@ from tests.core.requests import CHAT, HEALTH, Told, context, nothing_to_receive
 pytestmark = pytest.mark.anyio
 
 
-class Door:
-    """The layer with one slot and one place in the queue; whoever holds the slot waits for `free`."""
+ORGANIZATION = "org:acme"
+OF_A_KEY = Principal(ORGANIZATION, "k1", concurrency=3)
 
-    def __init__(self, *, patience: float = 30.0) -> None:
-        self.store = MemoryStore(StoreSettings(), HandTime())
+
+class Door:
+    """The layer with one slot and one place in the queue, or more; whoever holds a slot waits for `free`."""
+
+    def __init__(self, *, slots: int = 1, queued: int = 1, patience: float = 30.0) -> None:
+        self.clock = HandTime()
+        self.store = MemoryStore(StoreSettings(), self.clock)
         self.gauges = LiveGauges(Metrics())
         self.inside = asyncio.Event()
         self.free = asyncio.Event()
         self.failure: Exception | None = None
         self.contexts: list[RequestContext] = []
-        settings = AdmissionSettings(max_inflight_per_ip=1, max_queued_per_ip=1, queue_timeout_secs=patience)
+        settings = AdmissionSettings(max_inflight_per_ip=slots, max_queued_per_ip=queued, queue_timeout_secs=patience)
         self._layer = Admission(self._app, Turnstile(settings, self.store), self.gauges)
 
     async def _app(self, *_: object) -> None:
@@ -41,8 +47,9 @@ class Door:
         if self.failure is not None:
             raise self.failure
 
-    async def visit(self, endpoint: Endpoint = CHAT) -> RequestContext:
-        ctx = context(endpoint, organization="ip:203.0.113.7")
+    async def visit(self, endpoint: Endpoint = CHAT, principal: Principal = MASTER) -> RequestContext:
+        ctx = context(endpoint, organization=ORGANIZATION)
+        ctx.principal = principal
         self.contexts.append(ctx)
         await self._layer({CONTEXT_KEY: ctx}, nothing_to_receive, Told())
         return ctx
@@ -51,6 +58,15 @@ class Door:
     def counted(self) -> tuple[int, int]:
         """What the gauges say: running, waiting."""
         return self.gauges.in_flight, self.gauges.queued
+
+    def visits(self, count: int, principal: Principal = MASTER) -> list[asyncio.Task[RequestContext]]:
+        """So many at once."""
+        return [asyncio.create_task(self.visit(principal=principal)) for _ in range(count)]
+
+    def taken(self, name: str) -> tuple[int, int]:
+        """Slots of an organization or a key, and who waits for one."""
+        found = [(one.in_flight, one.queued) for one in self.store.counts().busiest if one.key == name]
+        return found[0] if found else (0, 0)
 
     async def until(self, running: int, waiting: int) -> None:
         async with asyncio.timeout(30):
@@ -152,3 +168,100 @@ async def test_own_endpoints_need_no_slot() -> None:
     assert door.store.counts().in_flight == 0
     door.free.set()
     assert (await task).queue_wait is None
+
+
+async def test_of_a_key_with_three_slots_three_run_and_its_organization_goes_on() -> None:
+    door = Door(slots=120, queued=240)
+    of_the_key, others = door.visits(10, OF_A_KEY), door.visits(5)
+    await door.until(3 + 5, 7)
+    assert door.taken("key:k1") == (3, 7)
+    assert door.taken(ORGANIZATION) == (3 + 5, 0)  # who waits for the key's slot keeps none from others
+    door.free.set()
+    await asyncio.gather(*of_the_key, *others)
+    assert door.counted == (0, 0)
+    assert door.store.counts() == (0, 0, 0, ())
+
+
+async def test_another_keys_requests_do_not_wait_for_this_ones() -> None:
+    door = Door(slots=120, queued=240)
+    tasks = [*door.visits(4, OF_A_KEY), *door.visits(4, Principal(ORGANIZATION, "k2", concurrency=2))]
+    await door.until(3 + 2, 1 + 2)
+    assert (door.taken("key:k1"), door.taken("key:k2")) == ((3, 1), (2, 2))
+    door.free.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_key_with_more_slots_than_its_organization_gets_no_more_than_that() -> None:
+    door = Door(slots=2, queued=240)
+    tasks = door.visits(4, OF_A_KEY)
+    await door.until(2, 2)
+    assert (door.taken("key:k1"), door.taken(ORGANIZATION)) == ((3, 1), (2, 1))
+    door.free.set()
+    await asyncio.gather(*tasks)
+    assert door.store.counts() == (0, 0, 0, ())
+
+
+async def test_the_waits_for_both_slots_add_up() -> None:
+    door = Door(slots=1, queued=240)
+    one = Principal(ORGANIZATION, "k1", concurrency=1)
+    tasks = [*door.visits(1), *door.visits(2, one)]
+    await door.until(1, 2)
+    door.clock.advance(3.0)
+    door.free.set()
+    await asyncio.gather(*tasks)
+    assert [ctx.queue_wait for ctx in door.contexts] == [0.0, 3.0, 3.0]
+
+
+async def test_a_full_queue_before_a_keys_slots_is_the_callers_limit() -> None:
+    door = Door(slots=120, queued=1)
+    tasks = door.visits(4, OF_A_KEY)
+    await door.until(3, 1)
+    with pytest.raises(QueueFullError, match="3 requests are running and 1 are waiting"):
+        await door.visit(principal=OF_A_KEY)
+    assert (door.counted, door.taken("key:k1")) == ((3, 1), (3, 1))
+    door.free.set()
+    await asyncio.gather(*tasks)
+    assert door.store.counts() == (0, 0, 0, ())
+
+
+async def test_a_full_queue_of_the_organization_returns_the_keys_slot() -> None:
+    door = Door(slots=1, queued=1)
+    tasks = [*door.visits(1), *door.visits(1, OF_A_KEY)]
+    await door.until(1, 1)
+    with pytest.raises(QueueFullError):
+        await door.visit(principal=OF_A_KEY)
+    assert (door.taken("key:k1"), door.taken(ORGANIZATION)) == ((1, 0), (1, 1))
+    door.free.set()
+    await asyncio.gather(*tasks)
+    assert door.store.counts() == (0, 0, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("slots", "leaver", "left"),
+    [(120, 0, (3, 0)), (120, 3, (3, 0)), (2, 2, (2, 1))],
+    ids=["who runs", "who waits for the key's", "who waits for the organization's"],
+)
+async def test_whoever_leaves_returns_both_slots_and_the_next_one_has_them(
+    slots: int, leaver: int, left: tuple[int, int]
+) -> None:
+    door = Door(slots=slots, queued=240)
+    tasks = door.visits(4, OF_A_KEY)
+    await door.until(min(3, slots), 4 - min(3, slots))
+    door.contexts[leaver].lifeline.cut(Cut.CLIENT_GONE)
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[leaver]
+    await door.until(*left)
+    assert door.taken("key:k1") == (3, 0)
+    door.free.set()
+    await asyncio.gather(*(task for task in tasks if task is not tasks[leaver]))
+    assert door.store.counts() == (0, 0, 0, ())
+
+
+async def test_a_failure_returns_the_keys_slot_too() -> None:
+    door = Door(slots=120)
+    door.failure = ZeroDivisionError()
+    door.free.set()
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            await door.visit(principal=OF_A_KEY)
+    assert door.store.counts() == (0, 0, 0, ())
