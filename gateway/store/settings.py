@@ -1,13 +1,15 @@
 """Where do the limits keep their state, and how much of it? The store's settings."""
 
 import os
+import ssl
 import tempfile
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
-from gateway.store.valkey.address import parse
+from gateway.store.valkey.address import Address, parse
 
 EVICTION_SAMPLE = 32
 """Buckets looked at when one must go: enough that a drained one is rarely the fullest of them."""
@@ -64,6 +66,45 @@ class StoreSettings(BaseModel):
         le=1000,
         description="Milliseconds after which a silent server is given up and each host keeps to its share of a limit.",
     )
+
+    redis_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that sign a rediss:// server. Empty: those of the system."
+    )
+    redis_key_file: Path | None = Field(
+        None, description="PEM file of the key of REDIS_CERT_FILE. Empty: the key stands in that file, too."
+    )
+    redis_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate that the gateway shows a rediss:// server. Empty: none."
+    )
+
+    @field_validator("redis_ca_file", "redis_key_file", "redis_cert_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("redis_ca_file", "redis_cert_file")
+    @classmethod
+    def _can_be_read(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None:
+            return None
+        try:
+            if info.field_name == "redis_ca_file":
+                ssl.create_default_context(cafile=value)
+            else:
+                ssl.create_default_context().load_cert_chain(value, info.data.get("redis_key_file"))
+        except OSError as error:
+            fault = "cannot be read as PEM certificates"
+            if info.field_name == "redis_cert_file":
+                fault = "holds no certificate with its key, as PEM, nor does REDIS_KEY_FILE"
+            raise ValueError(f"{str(info.field_name).upper()} {fault}: {value}") from error
+        return value
+
+    def redis_address(self) -> Address:
+        """Where REDIS_URL's server is, and how it is believed."""
+        address = parse(self.redis_url.get_secret_value())
+        return replace(
+            address, ca_file=self.redis_ca_file, cert_file=self.redis_cert_file, key_file=self.redis_key_file
+        )
 
     @field_validator("redis_url")
     @classmethod

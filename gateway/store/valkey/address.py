@@ -1,7 +1,9 @@
 """Where is the server, and who are we to it? REDIS_URL taken apart, so that the password is shown nowhere."""
 
+import functools
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 PORT = 6379
@@ -10,7 +12,11 @@ TLS = {"redis": False, "valkey": False, "unix": False, "rediss": True, "valkeys"
 
 @dataclass(frozen=True)
 class Address:
-    """A server by its socket's path, or by host and port; `database` is 0 in a cluster."""
+    """A server by its socket's path, or by host and port; `database` is 0 in a cluster.
+
+    `ca_file` has the authorities that sign its certificate, `None` stands for the system's; `cert_file` and `key_file`
+    are what we show it.
+    """
 
     path: str = ""
     host: str = "localhost"
@@ -19,13 +25,30 @@ class Address:
     user: str = "default"
     password: str = field(default="", repr=False)
     database: int = 0
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
     def __str__(self) -> str:
         return self.path or f"{self.host}:{self.port}"
 
+    def at(self, named: str) -> "Address":
+        """The same server's node that one of its nodes has named, as `host:port`, or `:port` of the host it is on."""
+        host, _, port = named.rpartition(":")
+        return replace(self, path="", host=host.strip("[]") or self.host, port=int(port))
+
+    @functools.cached_property
     def tls_context(self) -> ssl.SSLContext | None:
-        """What checks the server's certificate, by the system's authorities or SSL_CERT_FILE."""
-        return ssl.create_default_context() if self.tls else None
+        """What checks the server's certificate and has ours; read once, as it takes longer than a loop may stand still.
+
+        Raises OSError, of which SSLError is one: a file cannot be used.
+        """
+        if not self.tls:
+            return None
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
 
 
 def parse(url: str) -> Address:

@@ -4,7 +4,6 @@ import msgspec
 
 from gateway.store.circuits import AwayError, Doubt, SharedCircuit, Told
 from gateway.store.settings import StoreSettings
-from gateway.store.valkey.address import parse
 from gateway.store.valkey.connection import LostError, Reply
 from gateway.store.valkey.fleet import new_name
 from gateway.store.valkey.scripts import CIRCUITS
@@ -27,8 +26,7 @@ class ValkeyCircuits:
     def __init__(self, settings: StoreSettings) -> None:
         self._host = new_name()
         patience = settings.redis_timeout_ms / 1e3
-        address = parse(settings.redis_url.get_secret_value())
-        self._session = Session(address, self._host, patience, lambda *_: None, lambda _: None)
+        self._session = Session(settings.redis_address(), self._host, patience, lambda *_: None, lambda _: None)
         self.asked = 0
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ docs/decisions/0074 has what client libraries cost beside it.
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,11 @@ class LostError(Exception):
 
 class RefusedError(Exception):
     """The server answered with an error: a full memory, a read-only replica, a script that it will not run."""
+
+    def moved_to(self) -> str:
+        """The node of a cluster that has our keys, as `host:port`; empty: that is not what the server says."""
+        word, _, rest = str(self).partition(" ")
+        return rest.partition(" ")[2] if word == "MOVED" else ""
 
 
 class Connection(asyncio.Protocol):
@@ -141,18 +147,25 @@ async def connect(address: Address, made: Callable[[], Connection], patience: fl
             if address.path:
                 _, connection = await loop.create_unix_connection(made, address.path)
             else:
-                _, connection = await loop.create_connection(
-                    made, address.host, address.port, ssl=address.tls_context()
-                )
+                _, connection = await loop.create_connection(made, address.host, address.port, ssl=address.tls_context)
             named = ("AUTH", address.user, address.password) if address.password else ()
             await ask(connection, "HELLO", "3", *named)
             if address.database:
                 await ask(connection, "SELECT", str(address.database))
-    except (OSError, TimeoutError, RefusedError) as error:
+    except (OSError, TimeoutError, RefusedError, LostError) as error:
         if connection is not None:
             connection.close(str(error))
-        raise LostError(f"{address}: {str(error) or 'no answer'}") from error
+        raise LostError(f"{address}: {explained(error, tls=address.tls)}") from error
     return connection
+
+
+def explained(error: Exception, *, tls: bool) -> str:
+    """Why there is no connection, as a sentence for operators where the library has none."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused, {error.verify_message}: REDIS_CA_FILE names the authority that signed it"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS: {error.reason or error}"
+    return str(error) or ("no answer: see that it speaks TLS on that port" if tls else "no answer")
 
 
 async def ask(connection: Connection, *words: Word) -> Reply:

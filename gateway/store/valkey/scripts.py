@@ -1,4 +1,4 @@
-"""Which scripts decide, and which keys does each name? All keys of one script stand in one slot of a cluster."""
+"""Which scripts decide, and which keys does each name? All keys stand in one slot, so on one node of a cluster."""
 
 import functools
 import hashlib
@@ -12,8 +12,8 @@ FOLDER = Path(__file__).parent
 CLOCK = (FOLDER / "clock.lua").read_text("utf-8")
 """How scripts tell the time: by the server's clock, never by a host's."""
 
-LAYOUT = b"gw1:"
-"""What all keys begin with; it changes with any change of what they hold."""
+LAYOUT = b"{gw2}:"
+"""What all keys begin with; it changes with any change of what they hold. The first braces decide about the slot."""
 
 WORKERS = (LAYOUT + b"{workers}", LAYOUT + b"{workers}:epoch")
 CIRCUITS = (LAYOUT + b"{circuits}",)

@@ -8,9 +8,11 @@ import hiredis
 
 from gateway.store.valkey.address import Address
 from gateway.store.valkey.connection import Connection, LostError, RefusedError, Reply, Word, ask, connect
-from gateway.store.valkey.scripts import Script, Scripts
+from gateway.store.valkey.scripts import WORKERS, Script, Scripts
 
 NOT_LOADED = "NOSCRIPT"
+HOPS = 3
+"""From the node of REDIS_URL to the one that has our keys, and once more while they move."""
 
 
 class Session:
@@ -43,8 +45,7 @@ class Session:
 
     async def open(self, patience: float) -> None:
         """Connect, load the scripts and listen, within so many seconds. Raises LostError."""
-        made = partial(Connection, self._patience, self._message, self._lost)
-        connection = await connect(self._address, made, patience)
+        connection = await self._find(patience)
         try:
             for script in self.scripts.all:
                 await ask(connection, "SCRIPT", "LOAD", script.text)
@@ -56,6 +57,26 @@ class Session:
             raise
         connection.listen(f"gw:{self.worker}")
         self._connection = connection
+
+    async def _find(self, patience: float) -> Connection:
+        """A connection to the node that has our keys: all of them stand in one slot. Raises LostError."""
+        made = partial(Connection, self._patience, self._message, self._lost)
+        address = self._address
+        for _ in range(HOPS):
+            connection = await connect(address, made, patience)
+            try:
+                await ask(connection, "EXISTS", WORKERS[0])
+            except RefusedError as error:
+                connection.close(str(error))
+                if not error.moved_to():
+                    raise LostError(f"{address}: {error}") from error
+                address = address.at(error.moved_to())
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise LostError(f"{self._address}: its nodes name one another as those that have our keys")
 
     def close(self, why: str = "closed by us") -> None:
         """Have no connection."""

@@ -23,7 +23,6 @@ from gateway.store.protocol import (
 from gateway.store.records import record_name
 from gateway.store.settings import BUSIEST, StoreSettings
 from gateway.store.valkey.accounts import Mirror, ValkeyAccounts
-from gateway.store.valkey.address import parse
 from gateway.store.valkey.book import Book, Folder, Held
 from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.fleet import BEAT_SECS, Fleet, Home, new_name
@@ -69,7 +68,7 @@ class ValkeyStore:
         self._clock = clock
         self._waiters = Waiters(clock)
         self._book = Book(self._waiters)
-        self._address = parse(settings.redis_url.get_secret_value())
+        self._address = settings.redis_address()
         worker = new_name()
         patience = settings.redis_timeout_ms / 1e3
         self._session = Session(self._address, worker, patience, self._book.heard, self._lost)
