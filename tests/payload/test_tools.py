@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadRequestError, UnsupportedFeatureError
-from gateway.payload.tools import MAX_DEPTH, MAX_TOOLS, MAX_TOOLS_BYTES, check_tools
+from gateway.payload.tools import MAX_DEPTH, MAX_STRICT_DEPTH, MAX_TOOLS_BYTES, check_tools
 
 OPENAI, RESPONSES, ANTHROPIC = Dialect.OPENAI, Dialect.RESPONSES, Dialect.ANTHROPIC
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -33,7 +33,7 @@ def place(tools: Any, dialect: Dialect = OPENAI) -> str | None:
 
 @pytest.mark.parametrize("dialect", [OPENAI, RESPONSES, ANTHROPIC])
 def test_sound_tools_pass_where_there_is_a_parser_and_nowhere_else(dialect: Dialect) -> None:
-    check([tool(dialect), tool(dialect, "other", None)], dialect)
+    check([tool(dialect), tool(dialect, "other", {})], dialect)
     with pytest.raises(UnsupportedFeatureError, match=r"`qwen` cannot call tools.*tool_choice") as refusal:
         check([tool(dialect)], dialect, parser="")
     assert (refusal.value.status, refusal.value.param) == (400, "tools")
@@ -62,33 +62,82 @@ def test_no_tools_need_nothing() -> None:
 def test_what_is_wrong_is_named_by_its_place(dialect: Dialect, inside: str, schema: str) -> None:
     good = tool(dialect)
     at = f"tools[1]{inside}"
-    for name in (None, "", "two words", "é", "x" * 129, 3):
+    for name in (None, 3, ["a"]):
         assert place([good, tool(dialect, name)], dialect) == f"{at}.name"
-    assert place([good, tool(dialect, "b", [])], dialect) == f"{at}.{schema}"
-    assert place([good, tool(dialect, "b", {"type": "string"})], dialect) == f"{at}.{schema}.type"
-    assert place([good, tool(dialect, "b", {"properties": []})], dialect) == f"{at}.{schema}.properties"
-    assert place([good, good], dialect) == "tools[1]"
+    no_schemas: tuple[Any, ...] = ([], "text", True)
+    for no_schema in no_schemas:
+        assert place([good, tool(dialect, "b", no_schema)], dialect) == f"{at}.{schema}"
     assert place([good, 1], dialect) == "tools[1]"
     assert place({"a": 1}, dialect) == "tools"
 
 
-def test_another_type_than_function_is_no_chat_tool_and_the_servers_own_elsewhere() -> None:
+@pytest.mark.parametrize("dialect", [OPENAI, RESPONSES, ANTHROPIC])
+def test_what_vllm_runs_is_not_refused(dialect: Dialect) -> None:
+    for name in ("mcp.server/tool", "two words", "é", "x" * 200, ""):
+        check([tool(dialect, name)], dialect)
+    for schema in ({"type": ["object", "null"]}, {"type": None}, {"type": "array"}, {"properties": None}, {}):
+        check([tool(dialect, "b", schema)], dialect)
+    check([tool(dialect), tool(dialect)], dialect)
+    check([tool(dialect, f"t{number}") for number in range(500)], dialect)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "inside", "member"),
+    [(OPENAI, ".function", "parameters"), (RESPONSES, "", "parameters"), (ANTHROPIC, "", "input_schema")],
+)
+def test_a_schema_that_becomes_a_grammar_must_be_one(dialect: Dialect, inside: str, member: str) -> None:
+    def strict(schema: Any) -> Any:
+        definition = tool(dialect, "b", schema)
+        (definition["function"] if dialect is OPENAI else definition)["strict"] = True
+        return definition
+
+    at = f"tools[0]{inside}.{member}"
+    for sound in (
+        {},
+        SCHEMA,
+        {"type": ["object", "null"]},
+        {"type": "string"},
+        {"$ref": "#"},
+        nested(MAX_STRICT_DEPTH),
+    ):
+        check([strict(sound)], dialect)
+    kinds: tuple[Any, ...] = (None, "wizard", 5, ["object", "wizard"], [[]])
+    for kind in kinds:
+        assert place([strict({"type": kind})], dialect) == f"{at}.type"
+    assert place([strict({"properties": None})], dialect) == f"{at}.properties"
+    assert place([strict(nested(MAX_STRICT_DEPTH + 1))], dialect) == at
+    nobody: Any = {"type": "none"} if dialect is ANTHROPIC else "none"
+    check([strict({"type": "wizard"})], dialect, tool_choice=nobody)
+
+
+def test_no_schema_is_one_that_takes_nothing_but_for_messages_which_have_no_tools_of_the_servers_own() -> None:
+    check([tool(OPENAI, schema=None)])
+    check([tool(RESPONSES, schema=None)], RESPONSES)
+    check([{"type": "web_search_20250305", "name": "web_search", "input_schema": {}}], ANTHROPIC)
+    for own in (
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"name": "w"},
+        {"name": "w", "input_schema": None},
+    ):
+        assert place([own], ANTHROPIC) == "tools[0].input_schema"
+
+
+def test_another_type_than_function_is_no_chat_tool_and_the_servers_own_in_responses() -> None:
     assert place([{"type": "web_search"}]) == "tools[0].type"
     assert place([{"type": "function"}]) == "tools[0].function"
+    check([{"function": {"name": "w"}}])
     check([{"type": "web_search"}], RESPONSES)
-    check([{"type": "web_search_20250305", "name": "web_search"}], ANTHROPIC)
+    assert place([{"name": "w"}], RESPONSES) == "tools[0].type"
 
 
-def test_number_size_and_depth_are_bounded() -> None:
-    check([tool(name=f"t{number}") for number in range(MAX_TOOLS)])
-    assert place([tool(name=f"t{number}") for number in range(MAX_TOOLS + 1)]) == "tools"
+def nested(levels: int) -> Any:
+    schema: Any = {}
+    for _ in range(levels - 1):
+        schema = {"items": schema}
+    return schema
+
+
+def test_size_and_depth_are_bounded() -> None:
     assert place([tool(schema={"description": "x" * MAX_TOOLS_BYTES})]) == "tools"
-
-    def nested(levels: int) -> Any:
-        schema: Any = {}
-        for _ in range(levels - 1):
-            schema = {"items": schema}
-        return schema
-
     check([tool(schema=nested(MAX_DEPTH))])
     assert place([tool(schema=nested(MAX_DEPTH + 1))]) == "tools[0].function.parameters"
