@@ -1,5 +1,6 @@
 """May it be tried again? A failed exchange as a type that answers this question."""
 
+import errno
 from typing import Final
 
 from gateway.core.errors import BadGatewayError, UnavailableError
@@ -44,10 +45,22 @@ class MayHaveRun(UpstreamError):  # noqa: N818 -- the retry rule is written in t
 
 
 class PoolExhausted(UnavailableError):  # noqa: N818 -- named like its neighbours
-    """UPSTREAM_MAX_CONNECTIONS are in use and none became free in time; nothing was sent."""
+    """UPSTREAM_MAX_CONNECTIONS are in use and none became free in time, or this host has none to give; nothing is sent.
+
+    No backend is to blame.
+    """
 
     code = "upstream_connections_exhausted"
     reason = "pool_exhausted"
 
     def __init__(self) -> None:
         super().__init__("Every connection to the models' servers is in use; try again shortly.", retry_after=1.0)
+
+
+WANTING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""What this host has none of: descriptors, memory, ports of its own for connections to one address."""
+
+
+def no_connection(error: OSError, reason: str) -> NeverSent | PoolExhausted:
+    """Why no connection was made: for want of something here, or for that `reason` of the backend's."""
+    return PoolExhausted() if error.errno in WANTING else NeverSent(reason)

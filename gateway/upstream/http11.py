@@ -8,7 +8,7 @@ from gateway.core.structs import stored_plainly
 from gateway.upstream.address import Address
 from gateway.upstream.answer import Answer
 from gateway.upstream.connection import BackendConnection
-from gateway.upstream.errors import STALE, NeverSent
+from gateway.upstream.errors import STALE, NeverSent, PoolExhausted, no_connection
 from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import Take, UpstreamRequest
@@ -110,7 +110,7 @@ class Http11Client:
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._connect_secs
         tls, name = (self._context(), address.host) if address.tls else (None, None)
-        failure = NeverSent("dns")
+        failure: NeverSent | PoolExhausted = NeverSent("dns")
         found = await self._resolver.resolve(address.host)
         for left, ip in zip(range(len(found), 0, -1), found, strict=True):
             now = loop.time()
@@ -123,8 +123,8 @@ class Http11Client:
                 failure = NeverSent("refused")
             except TimeoutError:
                 failure = NeverSent("connect_timeout")
-            except OSError:
-                failure = NeverSent("unreachable")
+            except OSError as error:
+                failure = no_connection(error, "unreachable")
             else:
                 return
         raise failure

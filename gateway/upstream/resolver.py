@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 
 from gateway.upstream.address import as_ip, is_metadata
-from gateway.upstream.errors import NeverSent
+from gateway.upstream.errors import NeverSent, no_connection
 
 Lookup = Callable[[str], list[str]]
 """A blocking question to a resolver: a name's IP addresses, the preferred one first; raises OSError."""
@@ -31,6 +31,7 @@ class Resolver:
 
         Raises:
             NeverSent: the name is unknown (`dns`), or leads to a metadata service (`forbidden_address`).
+            PoolExhausted: this host cannot ask for it now.
         """
         if as_ip(host) is not None:
             return [host]
@@ -45,8 +46,8 @@ class Resolver:
         try:
             # Shielded: the question goes on for the others when one of those who asked is cancelled.
             found = await asyncio.shield(asking)
-        except OSError:
-            raise NeverSent("dns") from None
+        except OSError as error:
+            raise no_connection(error, "dns") from None
         if any(is_metadata(ip) for ip in map(as_ip, found) if ip is not None):
             raise NeverSent("forbidden_address")
         return found
