@@ -120,7 +120,8 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     worker.refusals.listen(recording(recorder.record, clock))
     gauges = LiveGauges(metrics)
 
-    store = open_store(settings, on_away=partial(tell_away, metrics))
+    sharing = Sharing(settings, metrics)
+    store = open_store(settings, on_away=sharing.tell)
     catalog = build_catalog(settings, worker, clock)
     directory = KeyDirectory(catalog, settings.key_hash_secret.get_secret_value().encode(), clock) if catalog else None
     quotas = build_quotas(settings, store, catalog, clock)
@@ -141,7 +142,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     forwarder = build_forwarder(settings, rooms, planner)
     live.listen(lambda roster: planner.follow(Registry(roster.groups)))
     control = ControlRelay(worker.control, failures.drain, admin=bool(settings.admin_api_key))
-    own = build_own(live, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION))
+    own = build_own(live, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION), sharing.is_away)
 
     # A request's way through the door, from the outside in.
     chain = build_chain(
@@ -163,11 +164,23 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
     return Application(chain, lambda: opened(shared, gauges, watch(), client, writer))
 
 
-def tell_away(metrics: Metrics, away: bool) -> None:  # noqa: FBT001 -- the store says it so
-    """The server that several hosts share is away from this worker, or back."""
-    metrics.move(LIMITS_NOT_SHARED, 1 if away else -1)
-    if away:
-        metrics.count(LIMITS_OUTAGES)
+class Sharing:
+    """What figures and `/health/detailed` say of the server that several hosts share, as this worker sees it."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._away = False if settings.redis_url.get_secret_value() else None
+
+    def tell(self, away: bool) -> None:  # noqa: FBT001 -- the store says it so
+        """It is away, or back."""
+        self._away = away
+        self._metrics.move(LIMITS_NOT_SHARED, 1 if away else -1)
+        if away:
+            self._metrics.count(LIMITS_OUTAGES)
+
+    def is_away(self) -> bool | None:
+        """Whether it is; None: there is none."""
+        return self._away
 
 
 def build_quotas(settings: Settings, store: LimiterStore, catalog: Catalog | None, clock: Clock) -> Quotas:

@@ -54,7 +54,14 @@ class Own:
         await documentation(scope, receive, send)
 
 
-def build_own(roster: Models, fleet: FleetView, control: ControlRelay, clock: Clock, version: str) -> ASGIApp:
+def build_own(
+    roster: Models,
+    fleet: FleetView,
+    control: ControlRelay,
+    clock: Clock,
+    version: str,
+    is_away: Callable[[], bool | None] = lambda: None,
+) -> ASGIApp:
     """The own paths of one worker.
 
     Args:
@@ -63,8 +70,12 @@ def build_own(roster: Models, fleet: FleetView, control: ControlRelay, clock: Cl
         control: answers what the control process knows.
         clock: the wall clock dates the models, the monotonic one the states.
         version: the gateway's, for the OpenAPI document.
+        is_away: whether the server that hosts share does not decide about limits now; None: hosts share none.
     """
-    rows = [*models_paths(roster, fleet, created=int(clock.wall())), *probes_paths(fleet, control.neighbours, clock)]
+    rows = [
+        *models_paths(roster, fleet, created=int(clock.wall())),
+        *probes_paths(fleet, control.neighbours, is_away, clock),
+    ]
 
     def document() -> ASGIApp:
         from gateway.api.documentation import build_documentation  # noqa: PLC0415 -- FastAPI, only when asked for

@@ -14,6 +14,7 @@ from gateway.core.errors import UnavailableError
 _UNCACHED = (b"cache-control", b"no-store")
 """A cached verdict is a wrong one."""
 LIMITS_SPLIT = "limits_split"
+LIMITS_NOT_SHARED = "limits_not_shared"
 _WORST_FIRST = (State.DOWN, State.DRAINING, State.LOADING)
 """The states in which a backend has not its share of the requests."""
 
@@ -26,12 +27,15 @@ class NotReadyError(UnavailableError):
         self.code = reason
 
 
-def probes_paths(fleet: FleetView, neighbours: Callable[[], list[str]], clock: Clock) -> list[OwnPath]:
+def probes_paths(
+    fleet: FleetView, neighbours: Callable[[], list[str]], is_away: Callable[[], bool | None], clock: Clock
+) -> list[OwnPath]:
     """`/health`, `/ready` and `/health/detailed`.
 
     Args:
         fleet: the backends' state.
         neighbours: other hosts that grant the same limits once more.
+        is_away: whether the server that hosts share does not decide about limits now; None: hosts share none.
         clock: for how long.
     """
 
@@ -56,12 +60,14 @@ def probes_paths(fleet: FleetView, neighbours: Callable[[], list[str]], clock: C
         verdict = fleet.ready()
         statuses = fleet.statuses()
         others = neighbours()
-        worst = _worst(statuses) or (LIMITS_SPLIT if others else "")
+        away = is_away()
+        worst = _worst(statuses) or (LIMITS_NOT_SHARED if away else LIMITS_SPLIT if others else "")
         now = clock.monotonic()
         return HealthReport(
             status="unavailable" if not verdict.ready else "degraded" if worst else "ok",
             reason=verdict.reason if not verdict.ready else worst or Reason.OK,
             backends=[_report(status, now) for status in statuses],
+            limits_shared=None if away is None else not away,
             limits_split_with=others,
         )
 

@@ -58,6 +58,11 @@ def test_a_server_that_is_gone_stops_nobody_and_is_seen_in_the_figures(
         wait_until(lambda: figure(gateway, SHOWN) >= 1)
         assert figure(gateway, OUTAGES) >= 1
         assert gateway.events("limits_not_shared")
+        wait_until(gateway.well)
+        report = gateway.report()
+        assert (report["status"], report["reason"], report["limits_shared"]) == ("degraded", "limits_not_shared", False)
         server.start()
         wait_until(lambda: figure(gateway, SHOWN) == 0)
+        report = gateway.report()
+        assert (report["status"], report["limits_shared"]) == ("ok", True)
         assert client.post(CHAT, json=BODY).status_code == 200

@@ -80,9 +80,14 @@ class HealthReport(BaseModel):
     )
     reason: str = Field(
         description="ok; unavailable: why it is not ready, as /ready says it; degraded: what the worst backend has, "
-        "`circuit_open` or `circuit_half_open`, or `limits_split` where that is all."
+        "`circuit_open` or `circuit_half_open`, or `limits_not_shared` or `limits_split` where that is all."
     )
     backends: list[BackendReport]
+    limits_shared: bool | None = Field(
+        default=None,
+        description="Whether the server of REDIS_URL decides about limits, for all hosts; false: it is away, and this "
+        "host keeps to its share of each limit, and to quotas as it saw them last; null: REDIS_URL is not set.",
+    )
     limits_split_with: list[str] = Field(
         default=[],
         description="Other gateway hosts on the same database, each of which grants whole limits, as REDIS_URL is not "
