@@ -50,6 +50,10 @@ OF_DIALECT: Final[Mapping[Dialect, tuple[str, ...]]] = {
 }
 """The spellings that a dialect knows, the usual one first."""
 KWARGS: Final = "chat_template_kwargs"
+OUTPUT: Final = "output_config"
+NO_EFFORT: Final = "none"
+EFFORTS_OF_MESSAGES: Final = frozenset({"low", "medium", "high", "xhigh", "max"})
+"""What vLLM takes as `output_config.effort`; anything else there is a 400."""
 NULL: Final = b"null"
 
 Compute = Callable[[Mapping[str, bytes]], bytes | None]
@@ -106,11 +110,10 @@ class Shaper:
 
 
 def _plan_for(card: ModelCard, endpoint: Endpoint) -> Plan:
-    rows: list[tuple[str, Compute]] = []
-    if endpoint.uses_engine:
-        rows += _parameters(card, endpoint.dialect)
+    # What only counts tokens needs what the prompt depends on, and nothing else.
+    rows = [row for row in _parameters(card, endpoint.dialect) if endpoint.uses_engine or row[0] == KWARGS]
     rows += _reasoning(card, endpoint)
-    reads = {name for name, _ in rows} | {*BOUNDS}
+    reads = {name for name, _ in rows} | {*BOUNDS, OUTPUT}
     if card.system_prompt_prefix and (member := Prefix.member_of(endpoint)):
         rows.append((member, Prefix(card.system_prompt_prefix, member).apply))
         reads.add(member)
@@ -148,15 +151,31 @@ def _reasoning(card: ModelCard, endpoint: Endpoint) -> list[tuple[str, Compute]]
     if endpoint.path in NO_CHAT:
         return rows
     effort, kwargs = card.reasoning.get("reasoning_effort"), card.reasoning.get(KWARGS)
-    if effort is not None and endpoint.uses_engine and "reasoning_effort" not in card.forced_parameters:
-        if endpoint.dialect is Dialect.RESPONSES:
+    defaults = card.default_parameters.get(KWARGS, {})
+    merged = {**defaults, **kwargs} if kwargs else {}
+    if effort is not None and "reasoning_effort" not in card.forced_parameters:
+        if endpoint.dialect is Dialect.ANTHROPIC:
+            rows += _effort_of_messages(card, effort)
+        elif endpoint.dialect is Dialect.RESPONSES:
             rows.append(("reasoning", _merging("reasoning", {"effort": effort}, ours=False)))
-        elif endpoint.dialect is Dialect.OPENAI:
+        elif endpoint.uses_engine:
             rows.append(("reasoning_effort", _unless(("reasoning_effort",), effort)))
-    if kwargs and KWARGS not in card.forced_parameters:
-        merged = {**card.default_parameters.get(KWARGS, {}), **kwargs}
+        else:  # /tokenize has no word for it, and chat makes these of the word
+            merged = {"enable_thinking": effort != NO_EFFORT, "reasoning_effort": effort, **defaults, **merged}
+    if merged and KWARGS not in card.forced_parameters:
         rows.append((KWARGS, _merging(KWARGS, merged, ours=False)))
     return rows
+
+
+def _effort_of_messages(card: ModelCard, effort: object) -> list[tuple[str, Compute]]:
+    """In Anthropic's words, of which `minimal` is none; a card that states them itself has said enough."""
+    if {OUTPUT, "thinking"} & (card.forced_parameters.keys() | card.default_parameters.keys()):
+        return []
+    if effort == NO_EFFORT:
+        return [("thinking", _unless(("thinking", OUTPUT), {"type": "disabled"}))]
+    if isinstance(effort, str) and effort in EFFORTS_OF_MESSAGES:
+        return [(OUTPUT, _merging(OUTPUT, {"effort": effort}, ours=False))]
+    return []
 
 
 def _always(value: Any) -> Compute:  # noqa: ANN401 -- any JSON

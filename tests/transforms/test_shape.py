@@ -5,12 +5,13 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core.endpoint import Endpoint
+from gateway.core.endpoint import Dialect, Endpoint
 from gateway.core.model_card import ModelCard
 from gateway.payload.splice import splice
 from gateway.transforms.shape import Shaper
 from tests.core.requests import CHAT, EMBEDDINGS, MESSAGES, RESPONSES
 
+COUNT = Endpoint("/v1/messages/count_tokens", frozenset({"POST"}), dialect=Dialect.ANTHROPIC, uses_engine=False)
 TOKENIZE = Endpoint("/v1/tokenize", frozenset({"POST"}), upstream_path=b"/tokenize", uses_engine=False)
 
 
@@ -85,6 +86,46 @@ def test_how_to_think_is_the_clients_to_say_member_by_member() -> None:
         "effort": "low",
         "summary": "auto",
     }
+
+
+def test_messages_are_told_how_hard_to_think_in_their_own_words() -> None:
+    low: dict[str, Any] = {"reasoning": {"reasoning_effort": "low"}}
+    for endpoint in (MESSAGES, COUNT):
+        assert shaped({}, endpoint, **low) == {"output_config": {"effort": "low"}}
+        assert shaped({"output_config": {"effort": "max"}}, endpoint, **low) == {"output_config": {"effort": "max"}}
+        form = {"format": {"type": "json_schema"}}
+        assert shaped({"output_config": form}, endpoint, **low) == {"output_config": {"effort": "low", **form}}
+    assert shaped({}, MESSAGES, reasoning={"reasoning_effort": "minimal"}) == {}  # vLLM has no such word there
+    own = {"format": None}
+    assert shaped({}, MESSAGES, default_parameters={"output_config": own}, **low) == {"output_config": own}
+
+
+def test_messages_are_told_not_to_think_where_the_client_says_nothing_of_it() -> None:
+    none: dict[str, Any] = {"reasoning": {"reasoning_effort": "none"}}
+    assert shaped({}, MESSAGES, **none) == {"thinking": {"type": "disabled"}}
+    said: list[dict[str, Any]] = [{"thinking": {"type": "adaptive"}}, {"output_config": {"effort": "high"}}]
+    for body in said:
+        assert shaped(body, MESSAGES, **none) == body
+
+
+@pytest.mark.parametrize("endpoint", [TOKENIZE, COUNT])
+def test_a_count_of_tokens_has_what_the_template_is_given_and_no_other_parameter(endpoint: Endpoint) -> None:
+    forced = {"chat_template_kwargs": {"enable_thinking": False}, "temperature": 0}
+    body = shaped({"chat_template_kwargs": {"enable_thinking": True}}, endpoint, forced_parameters=forced)
+    assert body == {"chat_template_kwargs": {"enable_thinking": False}}
+    assert shaped({}, endpoint, default_parameters=forced) == {"chat_template_kwargs": {"enable_thinking": False}}
+
+
+def test_what_is_tokenized_is_told_of_the_effort_as_chat_tells_the_template() -> None:
+    card: dict[str, Any] = {"reasoning": {"reasoning_effort": "low"}}
+    told = {"chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": "low"}}
+    assert shaped({}, TOKENIZE, **card) == told
+    (with_default,) = shaped({}, TOKENIZE, default_parameters={"chat_template_kwargs": {"b": 2}}, **card).values()
+    assert with_default == {"enable_thinking": True, "reasoning_effort": "low", "b": 2}
+    silent = {"reasoning": {"reasoning_effort": "none", "chat_template_kwargs": {"a": 1}}}
+    found = shaped({}, TOKENIZE, default_parameters={"chat_template_kwargs": {"a": 0, "b": 2}}, **silent)
+    expected = {"enable_thinking": False, "reasoning_effort": "none", "a": 1, "b": 2}
+    assert found == {"chat_template_kwargs": expected}
 
 
 def test_a_count_of_tokens_counts_the_system_prompt_and_generates_nothing() -> None:

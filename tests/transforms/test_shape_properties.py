@@ -38,7 +38,7 @@ cards = st.builds(
     parameters,
     parameters,
     texts,
-    st.sampled_from(["", "low"]),
+    st.sampled_from(["", "low", "none"]),
     kwargs,
 )
 parts = st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": texts}), max_size=2)
@@ -58,7 +58,8 @@ members = st.one_of(
     st.tuples(st.sampled_from(["system", "instructions"]), contents),
     st.tuples(st.just(KWARGS), kwargs | scalars),
     st.tuples(st.just("reasoning"), st.dictionaries(st.sampled_from(["effort", "x"]), texts, max_size=2) | scalars),
-    st.tuples(st.just("reasoning_effort"), scalars),
+    st.tuples(st.sampled_from(["reasoning_effort", "thinking"]), scalars),
+    st.tuples(st.just("output_config"), st.dictionaries(st.sampled_from(["effort", "x"]), texts, max_size=2) | scalars),
     st.tuples(texts, anything),
 )
 
@@ -102,6 +103,25 @@ def naive_system(card: ModelCard, path: str, body: dict[str, Any]) -> None:
         own.insert(0, {"role": "system", "content": card.system_prompt_prefix})
 
 
+def naive_reasoning(card: ModelCard, endpoint: Endpoint, read: dict[str, Any], body: dict[str, Any]) -> None:
+    stated = {name for name, value in read.items() if value is not None}
+    effort = card.reasoning.get("reasoning_effort")
+    objects = {KWARGS: card.reasoning.get(KWARGS)}
+    if endpoint.dialect is Dialect.RESPONSES:
+        objects["reasoning"] = effort and {"effort": effort}
+    elif endpoint.dialect is Dialect.ANTHROPIC and effort == "none":
+        if not stated & {"thinking", "output_config"}:
+            body["thinking"] = {"type": "disabled"}
+    elif endpoint.dialect is Dialect.ANTHROPIC:
+        objects["output_config"] = effort and {"effort": effort}
+    elif effort and "reasoning_effort" not in stated:
+        body["reasoning_effort"] = effort
+    for name, ours in objects.items():
+        theirs = read.get(name)
+        if ours and (theirs is None or isinstance(theirs, dict)):
+            body[name] = {**ours, **(theirs or {})}
+
+
 def naive(card: ModelCard, endpoint: Endpoint, read: dict[str, Any]) -> dict[str, Any]:
     """Parse, change, dump."""
     body = dict(read)
@@ -117,17 +137,7 @@ def naive(card: ModelCard, endpoint: Endpoint, read: dict[str, Any]) -> dict[str
     body.update({name: value for name, value in defaults.items() if name not in stated})
     body.update(forced)
     if endpoint.path != COMPLETIONS.path:
-        template = card.reasoning.get(KWARGS)
-        theirs = read.get(KWARGS)
-        if template and (theirs is None or isinstance(theirs, dict)):
-            body[KWARGS] = {**template, **(theirs or {})}
-        effort = card.reasoning.get("reasoning_effort")
-        if effort and endpoint.dialect is Dialect.RESPONSES:
-            own = read.get("reasoning")
-            if own is None or isinstance(own, dict):
-                body["reasoning"] = {"effort": effort, **(own or {})}
-        elif effort and endpoint.dialect is Dialect.OPENAI and "reasoning_effort" not in stated:
-            body["reasoning_effort"] = effort
+        naive_reasoning(card, endpoint, read, body)
     naive_system(card, endpoint.path, body)
     return body
 
