@@ -107,6 +107,11 @@ class Gateway:
         self.stop()
 
     @property
+    def limiter_path(self) -> Path:
+        """Where the state is that its workers share."""
+        return Path(self._limiter.name)
+
+    @property
     def pid(self) -> int:
         """The supervisor's."""
         return self._process.pid
