@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 NOTICE = "split"
 """The file beside the control process's socket from which workers learn of it, for `/health/detailed`."""
+WHY = "REDIS_URL is not set: each host grants every rate limit, slot and quota in full, so that together they double"
+REMEDY = "set the same REDIS_URL on all of them, or give each host a DATABASE_URL of its own"
 BEAT_SECS = 5.0
 PATIENCE_SECS = 4 * BEAT_SECS
 """A host that is silent for so long is gone."""
@@ -55,6 +57,8 @@ class Neighbours:
 
     async def run(self) -> None:
         """Look until cancelled; what goes wrong is logged, and tried again."""
+        with contextlib.suppress(OSError):
+            self._notice.unlink(missing_ok=True)  # one who was killed cannot take it back
         try:
             while True:
                 try:
@@ -104,6 +108,6 @@ class Neighbours:
             else:
                 self._notice.unlink(missing_ok=True)
         if others:
-            logger.error("limits_split", extra={"hosts": list(others), "why": "REDIS_URL is not set"})
+            logger.error("limits_split", extra={"hosts": list(others), "why": WHY, "remedy": REMEDY})
         else:
             logger.info("limits_whole")

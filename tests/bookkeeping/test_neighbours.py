@@ -1,5 +1,6 @@
 """Two hosts on one database know of each other, and say so where their limits are not one."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,30 @@ async def test_a_second_host_is_noticed_by_both_and_forgotten_when_it_is_silent(
     clock.now += FORGOTTEN_SECS
     await look(clock, one)
     assert [host.id for host in await database.hosts.beat("three", "")] == ["one"]
+
+
+async def test_what_one_who_was_killed_has_left_to_say_is_taken_back(
+    database: Database, tmp_path: Path, clock: HandClock
+) -> None:
+    one = Site(database, "one", tmp_path / "one", clock)
+    one.notice.write_bytes(b'["gone"]')
+    running = asyncio.create_task(one.neighbours.run())
+    async with asyncio.timeout(20):
+        while one.notice.exists():  # noqa: ASYNC110 -- nothing but the file tells
+            await asyncio.sleep(0)  # noqa: TID251 -- as above
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_two_hosts_that_share_nothing_are_told_what_doubles_and_how_to_mend_it(
+    database: Database, tmp_path: Path, clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = (Site(database, name, tmp_path / name, clock) for name in ("one", "two"))
+    for _ in range(3):
+        await look(clock, one, two)
+    said = [record for record in caplog.records if record.message == "limits_split"]
+    assert [record.levelname for record in said] == ["ERROR", "ERROR"]
+    assert all("double" in record.why and "REDIS_URL" in record.remedy for record in said)  # type: ignore[attr-defined]  # of `extra`
 
 
 async def test_what_an_earlier_life_left_is_no_host(database: Database, tmp_path: Path, clock: HandClock) -> None:

@@ -28,6 +28,7 @@ from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation,
 from gateway.store.lmdb import LmdbStore
 from gateway.store.memory import MemoryStore
 from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.valkey.scripts import LAYOUT
 from gateway.store.valkey.store import ValkeyStore
 from tests.store.conftest import HandClock, tell_time_by
 from tests.store.host import Host
@@ -315,7 +316,7 @@ class ValkeyMachine(AccountsMachine):
     @rule()
     def flush(self) -> None:
         """The server loses all, and each worker beats: what runs counts, what has ended is the ledger's to add."""
-        for key in self.server.ask("KEYS", "gw1:*"):
+        for key in self.server.ask("KEYS", LAYOUT + b"*"):
             self.server.ask("DEL", key)
         for worker in self.workers:
             self.do(worker._beat())

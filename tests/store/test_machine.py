@@ -28,6 +28,7 @@ from gateway.store.protocol import Bucket, Grant, LimiterStore, Seat
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import StoreKind, StoreSettings, default_path
 from gateway.store.tree import records_between
+from gateway.store.valkey.scripts import LAYOUT
 from gateway.store.valkey.store import ValkeyStore
 from gateway.store.waiters import Waiters
 from tests.store.conftest import HandClock, tell_time_by
@@ -355,7 +356,7 @@ class ValkeyMachine(StoreMachine):
     def flush(self) -> None:
         """The server loses all but the buckets, and each worker beats."""
         if len(self.running) == len(self.requests):  # of those who wait nobody knows whose turn it was
-            for key in self.server.ask("KEYS", "gw1:*"):
+            for key in self.server.ask("KEYS", LAYOUT + b"*"):
                 if not key.endswith(b":bucket"):
                     self.server.ask("DEL", key)
             for worker in self.workers:
@@ -391,7 +392,9 @@ class ValkeyMachine(StoreMachine):
         self.patch.undo()
         shutil.rmtree(self.directory)
         left = [
-            key for key in self.server.ask("KEYS", "gw1:*") if not key.endswith((b":bucket", b"{t:turn}", b":epoch"))
+            key
+            for key in self.server.ask("KEYS", LAYOUT + b"*")
+            if not key.endswith((b":bucket", b"{t:turn}", b":epoch"))
         ]
         assert not left
 

@@ -1,7 +1,13 @@
 """Which settings are allowed, but probably not meant? What can be told from the settings alone."""
 
+import contextlib
+
+import orjson
+
 from gateway.backends.roster import build_roster
+from gateway.bookkeeping.neighbours import NOTICE
 from gateway.routing.settings import Balancing
+from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import Settings
 
 
@@ -22,7 +28,7 @@ def doubts(settings: Settings) -> list[str]:
             f"CHAT_WEIGHTS counts under BALANCING_POLICY={weighing} alone, which is {settings.balancing_policy}",
         ),
     ]
-    return [*(words for is_so, words in known if is_so), *_few_seats(settings)]
+    return [*(words for is_so, words in known if is_so), *_few_seats(settings), *_several_hosts(settings)]
 
 
 def _few_seats(settings: Settings) -> list[str]:
@@ -37,3 +43,24 @@ def _few_seats(settings: Settings) -> list[str]:
         "organization run: the rest of its requests wait for a seat, and get 503 after QUEUE_TIMEOUT_SECS"
     )
     return [words] if few else []
+
+
+def _several_hosts(settings: Settings) -> list[str]:
+    """Whether another host grants all limits once more: seen by a gateway that runs here, or to be feared."""
+    if settings.redis_url.get_secret_value():
+        return []
+    seen: list[str] = []
+    with contextlib.suppress(OSError, orjson.JSONDecodeError):
+        seen = orjson.loads((settings.limiter_path / CONTROL_FOLDER / NOTICE).read_bytes())
+    if seen:
+        words = (
+            f"other hosts use the same database ({', '.join(seen)}) and REDIS_URL is empty: each grants every rate "
+            "limit, slot and quota in full, so that together they double; set the same REDIS_URL on all of them, or "
+            "give each a DATABASE_URL of its own"
+        )
+        return [words]
+    words = (
+        "DATABASE_URL names a server and REDIS_URL is empty: that is right for one host alone, as each further one "
+        "grants every limit and quota once more"
+    )
+    return [words] if settings.database_url.get_secret_value().startswith("postgresql") else []

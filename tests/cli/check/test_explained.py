@@ -1,12 +1,15 @@
 """Tests of what `gateway check` says of the fleet and of waits: policy, weights, seats, fallback."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.bookkeeping.neighbours import NOTICE
 from gateway.cli.check.doubts import doubts
 from gateway.cli.check.explained import fleet, time_outs
 from gateway.routing.settings import Balancing
+from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import load
 
 FLEET = {
@@ -66,3 +69,23 @@ def test_weights_that_no_policy_reads_are_doubted() -> None:
     (words,) = doubts(load(None, **FLEET, chat_weights=(2, 1)))
     assert words.startswith("CHAT_WEIGHTS counts under BALANCING_POLICY=weighted_round_robin alone")
     assert doubts(load(None, **FLEET, chat_weights=(2, 1), balancing_policy="weighted_round_robin")) == []
+
+
+def test_a_database_that_several_hosts_can_use_is_doubted_without_a_server_for_their_limits() -> None:
+    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": "5" * 64}
+    (words,) = doubts(load(None, **shared))
+    assert words.startswith("DATABASE_URL names a server and REDIS_URL is empty")
+    assert doubts(load(None, **shared, redis_url="redis://cache")) == []
+
+
+def test_other_hosts_that_a_running_gateway_has_seen_are_named_with_what_doubles_and_how_to_mend_it(
+    tmp_path: Path,
+) -> None:
+    notice = tmp_path / CONTROL_FOLDER / NOTICE
+    notice.parent.mkdir()
+    notice.write_bytes(b'["host-b"]')
+    (words,) = doubts(load(None, **FLEET, limiter_path=tmp_path))
+    assert "(host-b)" in words
+    assert "quota in full" in words
+    assert "set the same REDIS_URL" in words
+    assert doubts(load(None, **FLEET, limiter_path=tmp_path, redis_url="redis://cache")) == []
