@@ -72,7 +72,7 @@ def test_weights_that_no_policy_reads_are_doubted() -> None:
 
 
 def test_a_database_that_several_hosts_can_use_is_doubted_without_a_server_for_their_limits() -> None:
-    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": "5" * 64}
+    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": "b1946ac92492d2347c6235b4d2611184"}
     (words,) = doubts(load(None, **shared))
     assert words.startswith("DATABASE_URL names a server and REDIS_URL is empty")
     assert doubts(load(None, **shared, redis_url="redis://cache")) == []
