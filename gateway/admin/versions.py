@@ -19,7 +19,7 @@ IfMatch = Annotated[
 
 
 class Versioned(Protocol):
-    """A row whose every change raises its version."""
+    """A row of which each change, of whatever row, makes another version."""
 
     @property
     def created(self) -> float:
@@ -28,7 +28,7 @@ class Versioned(Protocol):
 
     @property
     def version(self) -> int:
-        """Of this row since it was created."""
+        """The number of the change that wrote it."""
         ...
 
 
@@ -36,7 +36,10 @@ Row = TypeVar("Row", bound=Versioned)
 
 
 def etag_of(row: Versioned) -> str:
-    """The row's version; what was deleted and created again has another one."""
+    """The row's version; what was deleted and created again has another one.
+
+    When it was created stands beside it for a database that is restored from a copy, and counts on from there.
+    """
     return f'"{row.version}-{int(row.created * 1000):x}"'
 
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-import aiosqlite
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -121,7 +120,7 @@ def interrupt(connection: DBAPIConnection, entry: ConnectionPoolEntry, error: Ba
     """End the statement of a connection that is given up: its thread closes it after that, and no sooner."""
     del entry, error
     with suppress(ValueError):  # it is closed
-        cast("AdaptedConnection", connection).run_async(aiosqlite.Connection.interrupt)
+        cast("AdaptedConnection", connection).run_async(lambda driver: driver.interrupt())
 
 
 def _common() -> dict[str, Any]:

@@ -46,8 +46,7 @@ class Keys:
             ConflictError: the digest is known.
         """
         async with self._transactions.change(actor) as change:
-            key = ApiKey(id=new_id(change.at), digest=digest, prefix=prefix, properties=properties, created=change.at)
-            await _insert(change, key)
+            key = await _insert(change, properties, digest, prefix)
             await change.record("key.create", key.id, None, described(key))
         return key
 
@@ -87,7 +86,7 @@ class Keys:
         async with self._transactions.change(actor) as change:
             before = await _read(change.connection, API_KEYS.c.id == key_id)
             _refuse_revoked(before)
-            after = replace(before, properties=properties, version=expected_version + 1)
+            after = replace(before, properties=properties, version=change.number)
             await _update(change, before, after, expected_version)
             await change.record("key.update", key_id, described(before), described(after))
         return after
@@ -102,7 +101,7 @@ class Keys:
             before = await _read(change.connection, API_KEYS.c.id == key_id)
             if before.revoked is not None:
                 return before
-            after = replace(before, revoked=change.at, version=before.version + 1)
+            after = replace(before, revoked=change.at, version=change.number)
             await _update(change, before, after, before.version)
             await change.record("key.revoke", key_id, described(before), described(after))
         return after
@@ -125,13 +124,10 @@ class Keys:
             ends = old.properties.expires
             if old.rotated_to is not None or (ends is not None and ends <= change.at):
                 raise ConflictError("the key was rotated already, or has expired")
-            new = ApiKey(
-                id=new_id(change.at), digest=digest, prefix=prefix, properties=old.properties, created=change.at
-            )
             last = change.at + overlap
             parting = replace(old.properties, expires=last if ends is None else min(ends, last))
-            after = replace(old, properties=parting, rotated_to=new.id, version=expected_version + 1)
-            await _insert(change, new)
+            new = await _insert(change, old.properties, digest, prefix)
+            after = replace(old, properties=parting, rotated_to=new.id, version=change.number)
             await _update(change, old, after, expected_version)
             await change.record("key.create", new.id, None, described(new))
             await change.record("key.rotate", key_id, described(old), described(after))
@@ -180,9 +176,18 @@ async def _read(connection: AsyncConnection, which: sa.ColumnElement[bool]) -> A
     return _key(row)
 
 
-async def _insert(change: Change, key: ApiKey) -> None:
+async def _insert(change: Change, properties: KeyProperties, digest: bytes, prefix: str) -> ApiKey:
+    key = ApiKey(
+        id=new_id(change.at),
+        digest=digest,
+        prefix=prefix,
+        properties=properties,
+        created=change.at,
+        version=change.number,
+    )
     await change.connection.execute(sa.insert(API_KEYS).values(**_columns(key), changed=change.number))
     await change.unearth(KIND, key.digest.hex())
+    return key
 
 
 async def _update(change: Change, before: ApiKey, after: ApiKey, expected_version: int) -> None:

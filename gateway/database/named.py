@@ -56,13 +56,13 @@ class Named(Generic[Row]):
             return [self._row(found) for found in (await connection.execute(statement)).mappings()]
 
     async def create(self, row: Row, *, actor: str) -> Row:
-        """Keep a new row, at version 1.
+        """Keep a new row.
 
         Raises:
             ConflictError: the name is taken.
         """
         async with self._transactions.change(actor) as change:
-            made = replace(row, created=change.at, version=1)
+            made = replace(row, created=change.at, version=change.number)
             await change.connection.execute(sa.insert(self._table).values(**asdict(made), changed=change.number))
             await change.unearth(self._kind, self._name_of(made))
             await change.record(f"{self._kind}.create", self._name_of(made), None, described(made))
@@ -79,7 +79,7 @@ class Named(Generic[Row]):
         async with self._transactions.change(actor) as change:
             before = await self._read(change.connection, name)
             self._refuse_version(before, expected_version)
-            after = replace(row, created=before.created, version=expected_version + 1)
+            after = replace(row, created=before.created, version=change.number)
             statement = sa.update(self._table).where(self._name == name)
             await change.connection.execute(statement.values(**asdict(after), changed=change.number))
             await change.record(f"{self._kind}.update", name, described(before), described(after))

@@ -44,7 +44,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         created: seconds since 1970, as all times.
         revoked: since when it is refused; None: it is not.
         rotated_to: the id of the key that takes its place.
-        version: raised by every change of the row.
+        version: the number of the change that wrote it, which nothing of its name has had before.
     """
 
     id: str
@@ -54,7 +54,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created: float
     revoked: float | None = None
     rotated_to: str | None = None
-    version: int = 1
+    version: int = 0
 
     def principal(self) -> Principal:
         """What the key says of whoever shows it."""
@@ -78,14 +78,14 @@ class Organization(Struct, frozen=True, kw_only=True):
         limits: None: the settings' defaults.
         audit_opt_out: its requests leave no trace in an audit of contents.
         created: seconds since 1970; chosen by the database.
-        version: raised by every change; chosen by the database.
+        version: as `ApiKey`'s; chosen by the database.
     """
 
     name: str
     limits: AccountLimits | None = None
     audit_opt_out: bool = False
     created: float = 0.0
-    version: int = 1
+    version: int = 0
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class Model(Struct, frozen=True, kw_only=True):
         model: the name under which backends serve it.
         settings: defaults, prefix, parser, fallback, policy: the registry's fields, as JSON.
         created: seconds since 1970; chosen by the database.
-        version: raised by every change; chosen by the database.
+        version: as `ApiKey`'s; chosen by the database.
     """
 
     alias: str
@@ -105,7 +105,7 @@ class Model(Struct, frozen=True, kw_only=True):
     model: str
     settings: dict[str, Any] = {}
     created: float = 0.0
-    version: int = 1
+    version: int = 0
 
 
 class Backend(Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ class Backend(Struct, frozen=True, kw_only=True):
         weight: its share of the turns.
         active: False: it is kept, and asked nothing.
         created: seconds since 1970; chosen by the database.
-        version: raised by every change; chosen by the database.
+        version: as `ApiKey`'s; chosen by the database.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     weight: int = 1
     active: bool = True
     created: float = 0.0
-    version: int = 1
+    version: int = 0
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):

@@ -125,7 +125,7 @@ async def test_a_rotated_key_ends_after_the_overlap_and_the_new_one_is_like_it(
     old = await make(database, digests)
     new = await database.keys.rotate(old.id, 1, digest=digests(), prefix="gw-new", overlap=3600, actor="ann")
     assert new.properties == FULL
-    assert (new.prefix, new.version) == ("gw-new", 1)
+    assert (new.prefix, new.version) == ("gw-new", 2)
     old = await database.keys.get(old.id)
     assert (old.properties.expires, old.rotated_to, old.version) == (clock.now + 3600, new.id, 2)
     with pytest.raises(ConflictError):
@@ -142,7 +142,7 @@ async def test_an_overlap_prolongs_no_keys_life_and_an_expired_key_is_not_rotate
     other = await make(database, digests, replace(FULL, expires=ends))
     clock.now = ends
     with pytest.raises(ConflictError):
-        await database.keys.rotate(other.id, 1, digest=digests(), prefix="gw-", overlap=1, actor="ann")
+        await database.keys.rotate(other.id, other.version, digest=digests(), prefix="gw-", overlap=1, actor="ann")
 
 
 async def test_lists_come_in_pages_oldest_first(database: Database, digests: Digests, clock: HandClock) -> None:
@@ -159,9 +159,9 @@ async def test_a_publisher_reads_what_changed_and_no_more(database: Database, di
     keys = [await make(database, digests) for _ in range(4)]
     seen = await database.changes.number()
     assert await changes(database, seen) == ([], [])
-    await database.keys.update(keys[2].id, 1, replace(FULL, name="changed"), actor="ann")
+    await database.keys.update(keys[2].id, keys[2].version, replace(FULL, name="changed"), actor="ann")
     await database.keys.revoke(keys[0].id, actor="ann")
-    await database.keys.delete(keys[3].id, 1, actor="ann")
+    await database.keys.delete(keys[3].id, keys[3].version, actor="ann")
     assert await changes(database, seen) == ([keys[2].id], [keys[0].digest, keys[3].digest])
     assert await changes(database, 0) == ([keys[1].id, keys[2].id], [keys[0].digest, keys[3].digest])
 
@@ -171,12 +171,13 @@ async def test_pages_of_changes_miss_nothing_where_one_change_touched_several_ke
 ) -> None:
     old = [await make(database, digests) for _ in range(3)]
     new = [
-        await database.keys.rotate(key.id, 1, digest=digests(), prefix="gw-", overlap=60, actor="ann") for key in old
+        await database.keys.rotate(key.id, key.version, digest=digests(), prefix="gw-", overlap=60, actor="ann")
+        for key in old
     ]
     ids, _ = await changes(database, 0, most=1)
     assert sorted(ids) == sorted(key.id for key in old + new)
-    await database.keys.delete(old[0].id, 2, actor="ann")
-    await database.keys.delete(new[0].id, 1, actor="ann")
+    await database.keys.delete(old[0].id, new[0].version, actor="ann")
+    await database.keys.delete(new[0].id, new[0].version, actor="ann")
     assert await changes(database, 6, most=1) == ([], [old[0].digest, new[0].digest])
 
 
@@ -185,7 +186,7 @@ async def test_what_changes_while_pages_are_read_is_not_missed(database: Databas
     seen: list[ApiKey] = []
     async for page in database.keys.changed_since(0, most=2):
         if not seen:
-            await database.keys.update(keys[0].id, 1, replace(FULL, name="changed"), actor="ann")
+            await database.keys.update(keys[0].id, keys[0].version, replace(FULL, name="changed"), actor="ann")
         seen += page.keys
     assert seen[-1] == await database.keys.get(keys[0].id)
     assert {key.id for key in seen} == {key.id for key in keys}
@@ -196,5 +197,5 @@ async def test_a_successor_may_be_deleted(database: Database, digests: Digests) 
     new = await database.keys.rotate(old.id, 1, digest=digests(), prefix="gw-", overlap=60, actor="ann")
     with pytest.raises(ConflictError):
         await database.keys.delete(new.id, 7, actor="ann")
-    await database.keys.delete(new.id, 1, actor="ann")
+    await database.keys.delete(new.id, new.version, actor="ann")
     assert (await database.keys.get(old.id)).rotated_to is None

@@ -18,13 +18,15 @@ CHAT0 = Backend(name="chat0", model="fast", url="http://chat0:8000", weight=3, a
 
 
 async def test_what_was_made_is_read_as_it_was(database: Database, clock: HandClock) -> None:
-    made = {"created": clock.now, "version": 1}
-    assert await database.organizations.create(ACME, actor="ann") == replace(ACME, **made)
-    assert await database.models.create(QWEN, actor="ann") == replace(QWEN, **made)
-    assert await database.backends.create(CHAT0, actor="ann") == replace(CHAT0, **made)
-    assert await database.organizations.get("org:acme") == replace(ACME, **made)
-    assert await database.models.get("fast") == replace(QWEN, **made)
-    assert await database.backends.get("chat0") == replace(CHAT0, **made)
+    acme = replace(ACME, created=clock.now, version=1)
+    qwen = replace(QWEN, created=clock.now, version=2)
+    chat0 = replace(CHAT0, created=clock.now, version=3)
+    assert await database.organizations.create(ACME, actor="ann") == acme
+    assert await database.models.create(QWEN, actor="ann") == qwen
+    assert await database.backends.create(CHAT0, actor="ann") == chat0
+    assert await database.organizations.get("org:acme") == acme
+    assert await database.models.get("fast") == qwen
+    assert await database.backends.get("chat0") == chat0
 
 
 async def test_the_defaults_of_the_settings_are_not_no_limits(database: Database) -> None:
@@ -71,6 +73,27 @@ async def test_what_is_deleted_is_gone_and_may_come_back(database: Database) -> 
     assert [page async for page in database.organizations.changed_since(await database.changes.number())] == []
     back = await database.organizations.create(ACME, actor="ann")
     assert [page async for page in database.organizations.changed_since(seen)] == [([back], [])]
+
+
+async def test_a_version_of_an_earlier_life_changes_nothing(database: Database) -> None:
+    first = await database.organizations.create(ACME, actor="ann")
+    await database.organizations.delete("org:acme", first.version, actor="ann")
+    second = await database.organizations.create(ACME, actor="bob")
+    with pytest.raises(ConflictError):
+        await database.organizations.update(replace(ACME, limits=None), first.version, actor="ann")
+    with pytest.raises(ConflictError):
+        await database.organizations.delete("org:acme", first.version, actor="ann")
+    assert await database.organizations.get("org:acme") == second
+
+
+async def test_what_an_earlier_release_wrote_is_never_taken_for_what_is_written_now(database: Database) -> None:
+    """It counted the changes of each row from 1, and of all rows as now: no row's count is beyond that of all."""
+    first = await database.organizations.create(ACME, actor="ann")
+    kept = await database.organizations.update(replace(first, limits=None), first.version, actor="ann")
+    async with database._engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE organizations SET version = 2"))
+    after = await database.organizations.update(replace(kept, audit_opt_out=False), 2, actor="ann")
+    assert after.version > 2
 
 
 async def test_lists_come_in_pages(database: Database) -> None:
