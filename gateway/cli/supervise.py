@@ -35,6 +35,10 @@ FIXED = (
     "data_path",
 )
 """What the listening sockets, and the state that old and new processes share, are made from."""
+OTHER_HASHES = (
+    "KEY_HASH_SECRET, or its file in DATA_PATH, cannot change while the gateway runs: no API key that was made before "
+    "would be known any more; put the one before back, or restart if that is meant"
+)
 DEFAULT_FACTORY = "gateway.app:build"
 CONTROL = "gateway.control"
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -72,9 +76,10 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
             fresh = await load_fresh(options)
         except UnreadableError as error:
             raise NotRenewedError(error.reasons, Outcome.REFUSED) from error
+        fresh = with_key_secret(fresh, logger)
         if changed := fixed(settings, fresh):
             raise NotRenewedError(changed, Outcome.REFUSED)
-        return edition_of(with_key_secret(fresh, logger), build_logger(fresh, writer), app)
+        return edition_of(fresh, build_logger(fresh, writer), app)
 
     async def serve() -> None:
         supervisor = Supervisor(
@@ -124,9 +129,16 @@ def with_key_secret(settings: Settings, log: FilteringBoundLogger) -> Settings:
 
 
 def fixed(before: Settings, after: Settings) -> list[str]:
-    """A sentence for each setting that differs and cannot while the gateway runs."""
-    return [
-        f"{name.upper()} cannot change while the gateway runs (it is {was}, and would be {now}): restart it"
+    """A sentence for each setting that differs and cannot while the gateway runs; none shows a secret."""
+    sentences = [
+        f"{name.upper()} cannot change while the gateway runs{told(was, now)}: restart it"
         for name in FIXED
         if (was := getattr(before, name)) != (now := getattr(after, name))
     ]
+    known = before.key_hash_secret.get_secret_value()  # empty: its file could not be had, and now may be
+    return [*sentences, OTHER_HASHES] if known not in {"", after.key_hash_secret.get_secret_value()} else sentences
+
+
+def told(was: object, now: object) -> str:
+    """Both values of a setting, unless they are secret."""
+    return "" if isinstance(was, SecretStr) else f" (it is {was}, and would be {now})"

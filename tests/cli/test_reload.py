@@ -54,6 +54,18 @@ def test_settings_that_will_not_do_are_said_by_the_gateway(tmp_path: Path) -> No
         assert gateway.workers() == before
 
 
+def test_another_secret_for_keys_is_refused_as_none_would_be_known(tmp_path: Path) -> None:
+    """The one before was made at the start, and lies in DATA_PATH."""
+    with serving(tmp_path, cwd=tmp_path, app="gateway.app:build", DATA_PATH=str(tmp_path / "data")) as gateway:
+        before = gateway.workers()
+        (tmp_path / ".env").write_text("KEY_HASH_SECRET=0123456789abcdef0123456789abcdef\n")
+        result = reload(tmp_path, "--limiter-path", str(gateway.state))
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "gateway: KEY_HASH_SECRET, or its file in DATA_PATH, cannot change" in result.stderr
+        assert "0123456789abcdef" not in result.stderr
+        assert gateway.workers() == before
+
+
 def test_settings_that_will_not_do_here_are_said_before_anybody_is_asked(tmp_path: Path) -> None:
     with serving(tmp_path) as gateway:
         result = reload(tmp_path, GATEWAY_WORKERS="none", **of(gateway))
