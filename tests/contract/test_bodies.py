@@ -148,6 +148,73 @@ def test_what_a_gateway_adds_is_accepted_everywhere(server: Server, endpoint: En
     assert server.post(endpoint.path, endpoint.body(field)).status_code == 200
 
 
+UNSALTED = {"/v1/messages/count_tokens", "/tokenize"}
+NO_SALT = "Parameter 'cache_salt' must be a non-empty string if provided. (parameter=cache_salt)"
+BAD_SALT = (
+    "Parameter 'cache_salt' must be at most 128 characters and must not contain '@', '/', '\\\\', or NUL. "
+    "(parameter=cache_salt)"
+)
+
+
+@on_every_path
+@pytest.mark.parametrize("salt", [b"x" * 129, b"a/b", b"a@b", b"a\\\\b", b"a\\u0000b"])
+def test_a_salt_has_128_characters_at_the_most_and_none_of_four(
+    server: Server, endpoint: Endpoint, salt: bytes
+) -> None:
+    assert server.post(endpoint.path, endpoint.body(b'"cache_salt":"%b"' % (b"x" * 128))).status_code == 200
+    answer = server.post(endpoint.path, endpoint.body(b'"cache_salt":"%b"' % salt))
+    if endpoint.path in UNSALTED:
+        assert answer.status_code == 200
+    elif endpoint.path == "/v1/messages":
+        assert (answer.status_code, answer.json()) == (400, anthropic_error("BadRequestError", BAD_SALT))
+    else:
+        assert (answer.status_code, answer.json()) == (400, error(400, "BadRequestError", BAD_SALT, "cache_salt"))
+
+
+@on_every_path
+@pytest.mark.parametrize("salt", [b'""', b"5"])
+def test_a_salt_that_is_no_text_or_empty_is_refused_where_there_is_one(
+    server: Server, endpoint: Endpoint, salt: bytes
+) -> None:
+    answer = server.post(endpoint.path, endpoint.body(b'"cache_salt":' + salt))
+    if endpoint.path in UNSALTED:
+        assert answer.status_code == 200
+        return
+    assert answer.status_code == 400
+    wanted = (
+        invalid("body.cache_salt")
+        if endpoint.path == "/v1/messages"
+        else error(400, "BadRequestError", NO_SALT, "cache_salt")
+    )
+    assert_shape(answer.json(), wanted)
+
+
+@against("chat")
+@pytest.mark.parametrize("endpoint", ENDPOINTS[:6], ids=lambda endpoint: endpoint.path)
+def test_what_the_chat_template_is_given_must_be_an_object_where_there_is_one(
+    server: Server, endpoint: Endpoint
+) -> None:
+    for given in (b'{"enable_thinking":false}', b"{}", b"null"):
+        assert server.post(endpoint.path, endpoint.body(b'"chat_template_kwargs":' + given)).status_code == 200
+    answer = server.post(endpoint.path, endpoint.body(b'"chat_template_kwargs":5'))
+    templated = endpoint.path not in {"/v1/completions", "/tokenize"}  # which get a prompt here, no messages
+    assert answer.status_code == (400 if templated else 200)
+    if templated:
+        assert_shape(answer.json(), invalid("body.chat_template_kwargs"))
+
+
+@against("chat")
+@pytest.mark.parametrize("endpoint", ENDPOINTS[3:5], ids=lambda endpoint: endpoint.path)
+def test_messages_know_five_efforts(server: Server, endpoint: Endpoint) -> None:
+    for effort in (b"low", b"medium", b"high", b"xhigh", b"max"):
+        assert server.post(endpoint.path, endpoint.body(b'"output_config":{"effort":"%b"}' % effort)).status_code == 200
+    for effort in (b"none", b"minimal"):
+        answer = server.post(endpoint.path, endpoint.body(b'"output_config":{"effort":"%b"}' % effort))
+        assert answer.status_code == 400
+        assert_shape(answer.json(), invalid("body.output_config.effort"))
+    assert server.post(endpoint.path, endpoint.body(b'"thinking":{"type":"disabled"}')).status_code == 200
+
+
 @on_every_path
 def test_stream_options_without_a_stream_are_refused_by_two_paths_only(server: Server, endpoint: Endpoint) -> None:
     answer = server.post(endpoint.path, endpoint.body(b'"stream_options":{"include_usage":true}'))

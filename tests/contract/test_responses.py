@@ -142,6 +142,17 @@ def test_the_bodys_request_id_becomes_the_response_id_as_it_is(server: Server) -
     assert answer.json()["id"] == "mine"
 
 
+@against("bare")
+@pytest.mark.parametrize(
+    "choice", [{}, {"tool_choice": "required"}, {"tool_choice": {"type": "function", "name": "w"}}]
+)
+def test_without_a_parser_tools_are_taken_here_and_never_called(server: Server, choice: dict[str, Any]) -> None:
+    tools = [{"type": "function", "name": "w", "parameters": {"type": "object"}}]
+    answer = server.post(PATH, BODY | {"tools": tools} | choice)
+    assert answer.status_code == 200
+    assert [item["type"] for item in answer.json()["output"]] == ["message"]
+
+
 @against("chat")
 def test_store_is_accepted_but_nothing_is_kept(server: Server) -> None:
     kept = server.post(PATH, BODY | {"store": True}).json()

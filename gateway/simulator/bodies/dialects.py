@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from gateway.simulator.bodies.parsing import Body
+from gateway.simulator.bodies.parsing import Body, Salted
 
 
 class ResponsesTool(Body):
@@ -17,7 +17,7 @@ class ResponsesTool(Body):
     strict: bool | None = None
 
 
-class ResponsesBody(Body):
+class ResponsesBody(Salted):
     """POST /v1/responses."""
 
     input: str | list[dict[str, Any]]
@@ -37,6 +37,7 @@ class ResponsesBody(Body):
     priority: int = 0
     ignore_eos: bool = False
     request_id: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class AnthropicMessage(Body):
@@ -61,6 +62,18 @@ class AnthropicChoice(Body):
     name: str | None = None
 
 
+class AnthropicThinking(Body):
+    """Whether it may think before it answers."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+
+
+class AnthropicOutput(Body):
+    """How hard it is to think."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+
+
 class CountBody(Body):
     """POST /v1/messages/count_tokens."""
 
@@ -69,12 +82,16 @@ class CountBody(Body):
     system: str | list[dict[str, Any]] | None = None
     tools: list[AnthropicTool] | None = None
     tool_choice: AnthropicChoice | None = None
+    thinking: AnthropicThinking | None = None
+    output_config: AnthropicOutput | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
 
 class MessagesBody(CountBody):
     """POST /v1/messages."""
 
     max_tokens: int = Field(gt=0)
+    cache_salt: str | None = Field(None, min_length=1, max_length=1024)
     stop_sequences: list[str] | None = None
     stream: bool | None = False
     temperature: float | None = None

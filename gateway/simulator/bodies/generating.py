@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.simulator.bodies.parsing import Body, broken_rule
+from gateway.simulator.bodies.parsing import Body, Salted, broken_rule
 
 _INT64 = 2**63
 
@@ -17,7 +17,7 @@ class StreamOptions(Body):
     continuous_usage_stats: bool | None = False
 
 
-class Sampling(Body):
+class Sampling(Salted):
     """The fields that all generating endpoints share."""
 
     n: int | None = 1
@@ -123,6 +123,7 @@ class ChatBody(Sampling):
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = "none"
     return_prompt_text: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
 
     @model_validator(mode="before")
     @classmethod

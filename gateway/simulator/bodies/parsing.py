@@ -2,15 +2,17 @@
 
 import json  # noqa: TID251 -- vLLM's server parses with it: NaN passes, duplicate keys keep the last, nesting has a limit
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
 from gateway.simulator.errors import Refusal, Unreadable, bad_request, invalid_body
 
 _MAX_REPORTED = 10
 _MAX_INPUT = 200
+_MAX_SALT = 128
+_NOT_IN_SALT = frozenset("@/\\\0")
 
 
 def missing(title: str, data: object, names: Sequence[str]) -> ValidationError:
@@ -25,13 +27,33 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     model: str | None = None
-    cache_salt: str | None = Field(None, max_length=1024)
 
-    @model_validator(mode="after")
-    def _salt_is_not_empty(self) -> Self:
-        if self.cache_salt == "":
-            raise broken_rule("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
-        return self
+
+class Salted(Body):
+    """A body whose prompt may be kept apart from others in the prefix cache."""
+
+    cache_salt: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sound_salt(cls, data: Any) -> Any:  # noqa: ANN401 -- not validated yet
+        if isinstance(data, dict) and (fault := fault_of_salt(data.get("cache_salt"))):
+            raise broken_rule(fault, "cache_salt")
+        return data
+
+
+def fault_of_salt(salt: object) -> str | None:
+    """What is wrong with a cache salt, if anything is."""
+    if salt is None:
+        return None
+    if not isinstance(salt, str) or not salt:
+        return "Parameter 'cache_salt' must be a non-empty string if provided."
+    if len(salt) > _MAX_SALT or not _NOT_IN_SALT.isdisjoint(salt):
+        return (
+            f"Parameter 'cache_salt' must be at most {_MAX_SALT} characters and must not contain '@', '/', "
+            "'\\\\', or NUL."
+        )
+    return None
 
 
 AnyBody = TypeVar("AnyBody", bound=BaseModel)

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from gateway.simulator.bodies.generating import ChatMessage, Tool
-from gateway.simulator.bodies.parsing import Body, missing
+from gateway.simulator.bodies.parsing import Body, Salted, missing
 
 
-class EmbeddingBody(Body):
+class EmbeddingBody(Salted):
     """POST /v1/embeddings."""
 
     input: list[int] | list[list[int]] | str | list[str]
@@ -18,7 +18,7 @@ class EmbeddingBody(Body):
     priority: int = 0
 
 
-class RerankBody(Body):
+class RerankBody(Salted):
     """POST /rerank, /v1/rerank, /v2/rerank. Documents are texts; their object form is refused."""
 
     query: str
@@ -32,7 +32,7 @@ class RerankBody(Body):
 _PAIRS = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
 
 
-class ScoreBody(Body):
+class ScoreBody(Salted):
     """POST /score, /v1/score: any of vLLM's four pairs of names."""
 
     first: str | list[str]

@@ -9,11 +9,11 @@ import orjson
 from gateway.simulator import hermes, prompt, tokens
 from gateway.simulator.bodies.dialects import AnthropicMessage, CountBody, MessagesBody
 from gateway.simulator.bodies.generating import ChatBody
-from gateway.simulator.bodies.parsing import validate
+from gateway.simulator.bodies.parsing import fault_of_salt, validate
 from gateway.simulator.endpoints.answers import Prepared, prepare
 from gateway.simulator.endpoints.relay import gathered, relay
 from gateway.simulator.engine import Output
-from gateway.simulator.errors import Refusal
+from gateway.simulator.errors import Refusal, bad_request
 from gateway.simulator.exchange import Exchange, typed_sse
 from gateway.simulator.service import Job, Service
 
@@ -25,6 +25,8 @@ async def messages(service: Service, exchange: Exchange, data: object) -> None:
     body = validate(MessagesBody, data)
     service.check_model(exchange, body)
     service.engine.check_admission(1)
+    if fault := fault_of_salt(body.cache_salt):
+        raise bad_request(fault, "cache_salt")
     asked = _as_chat(body)
     asked |= {name: getattr(body, name) for name in ("stream", "temperature", "top_p", "top_k", "ignore_eos")}
     asked |= {"max_completion_tokens": body.max_tokens, "stop": body.stop_sequences}

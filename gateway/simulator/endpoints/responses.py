@@ -34,7 +34,10 @@ async def responses(service: Service, exchange: Exchange, data: object) -> None:
     if body.previous_response_id is not None:
         raise unknown_response(body.previous_response_id)
     service.engine.check_admission(1)
-    chat = validate(ChatBody, _as_chat(body))
+    asked = _as_chat(body)
+    if body.tools and not service.options.tool_parser:
+        asked["tool_choice"] = "none"  # here they are not refused: nobody reads the calls, and none can be required
+    chat = validate(ChatBody, asked)
     prepared = prepare(service, chat, "max_output_tokens")
     room = service.options.max_model_len - prepared.prompt_tokens
     frame = _Frame(service, body, exchange.fresh_id("resp", body.request_id), room)
