@@ -1,0 +1,37 @@
+"""Control processes for a keeper, run as `python -m tests.server.controls`: what one does, its settings say."""
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from gateway.server.channel import receive_control_assignment, report_failure, report_ready
+
+
+def main() -> None:
+    """Read the assignment and behave: `serves`, `deaf` to SIGTERM, `fails`, `dies`, or `silent` until it is told."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    assignment = receive_control_assignment(channel)
+    how = assignment.settings if isinstance(assignment.settings, str) else "serves"
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if how == "dies":
+        sys.exit(7)
+    if how == "fails":
+        report_failure(channel, "the database is\nof a newer release")
+        sys.exit(1)
+    if how != "silent":
+        with socket.socket(socket.AF_UNIX) as listener:
+            # As the real one does: its name is there from the moment when it answers, over whoever had it before.
+            beside = Path(f"{assignment.socket}.{how}")
+            listener.bind(str(beside))
+            listener.listen()
+            beside.rename(assignment.socket)
+            report_ready(channel)
+            if how == "deaf":
+                signal.pause()  # SIGTERM is blocked
+            signal.sigwait({signal.SIGTERM})
+    else:
+        signal.sigwait({signal.SIGTERM})
+
+
+main()

@@ -1,0 +1,272 @@
+"""Who keeps the control process alive: real processes that serve, die, fail, or do not end when they are told to."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.observability.metrics import CONTROL_DEATHS, Metrics
+from gateway.observability.totals import Totals
+from gateway.server import control as module
+from gateway.server.control import ControlKeeper
+from gateway.server.edition import Alone, Edition
+from gateway.server.generation import Generation
+from gateway.server.keeper import WorkerFailedError
+from gateway.server.settings import ServerSettings
+from tests.server.stand_ins import EstateStandIn, serves
+
+pytestmark = pytest.mark.anyio
+
+CONTROLS = "tests.server.controls"
+
+
+class Estate(EstateStandIn):
+    """What generations share, where workers are stand-ins and control processes are real.
+
+    Attributes:
+        no_page: pages that cannot be had any more before one can.
+    """
+
+    def __init__(self, folder: Path, at_birth: Callable[[Any], object] = lambda _: None) -> None:
+        super().__init__(at_birth)
+        self.totals = Totals()
+        self.exporter.page = self.page
+        self.figures = Metrics()
+        self.control_socket = str(folder / "control.sock")
+        self.relieve: Callable[[], None] = lambda: None
+        self.no_page = 0
+
+    def page(self) -> Any:
+        if self.no_page:
+            self.no_page -= 1
+            raise OSError("too many open files")
+        return self.totals.page()
+
+    @property
+    def deaths(self) -> float:
+        """As counted."""
+        figure: Any = self.figures.figure(CONTROL_DEATHS)
+        return float(figure._values[figure._slot])
+
+    def answers(self) -> bool:
+        """Whether somebody listens where workers ask."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.control_socket) == 0
+
+
+@pytest.fixture
+def folder() -> Any:
+    with tempfile.TemporaryDirectory(prefix="gw-") as short:  # the name of a unix socket stands behind it
+        yield Path(short)
+
+
+@pytest.fixture
+def estate(folder: Path) -> Estate:
+    return Estate(folder)
+
+
+@pytest.fixture(autouse=True)
+def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is logged, and nobody waits for long."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "BACKOFF_SECS", (0.01,))
+
+
+def edition(how: str) -> Edition:
+    return Edition(settings=how, control=CONTROLS)  # type: ignore[arg-type]  # the control process alone reads it
+
+
+def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
+    return [vars(record) for record in caplog.records if record.message == name]
+
+
+def seen(caplog: pytest.LogCaptureFixture, name: str, times: int) -> bool:
+    return len(events(caplog, name)) == times
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what another process does."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 -- a process tells nobody
+            await asyncio.sleep(0.005)  # noqa: TID251 -- a real process keeps real time
+
+
+def serving() -> "asyncio.Future[None]":
+    """That of a generation whose workers serve."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done
+
+
+@asynccontextmanager
+async def kept(estate: Estate, how: str) -> AsyncIterator[ControlKeeper]:
+    """A keeper that runs, and is told to end at the end."""
+    keeper = ControlKeeper(estate.as_estate(), edition(how), Alone())
+    running = asyncio.create_task(keeper.run(serving()))
+    try:
+        yield keeper
+    finally:
+        keeper.end()
+        await asyncio.wait_for(running, 30)
+        assert keeper._process is None
+
+
+async def test_it_starts_when_the_workers_serve_and_not_before(
+    estate: Estate, caplog: pytest.LogCaptureFixture
+) -> None:
+    workers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    keeper = ControlKeeper(estate.as_estate(), edition("serves"), Alone())
+    running = asyncio.create_task(keeper.run(workers))
+    for _ in range(10):
+        await asyncio.sleep(0)  # noqa: TID251 -- turns of the loop, no time
+    assert keeper._process is None
+    workers.set_result(None)
+    await until(estate.answers)
+    await until(lambda: events(caplog, "control_serving"))
+    keeper.end()
+    await asyncio.wait_for(running, 30)
+    assert (estate.deaths, estate.answers()) == (0, False)
+
+
+@pytest.mark.parametrize("how", ["fails", "is wanted no more"])
+async def test_where_the_workers_never_serve_there_is_none(estate: Estate, how: str) -> None:
+    workers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    keeper = ControlKeeper(estate.as_estate(), edition("serves"), Alone())
+    estate.no_page = 1
+    running = asyncio.create_task(keeper.run(workers))
+    if how == "fails":
+        workers.set_exception(WorkerFailedError("no memory"))
+    else:
+        await asyncio.sleep(0)  # noqa: TID251 -- it waits now
+        keeper.end()
+    await asyncio.wait_for(running, 30)
+    assert estate.no_page == 1  # no page was asked for, so no process
+
+
+async def test_one_that_is_killed_is_replaced_and_counted_and_answers_at_the_same_place(
+    estate: Estate, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kept(estate, "serves"):
+        for times in range(1, 4):
+            await until(partial(seen, caplog, "control_serving", times))
+            assert estate.answers()
+            os.kill(events(caplog, "control_serving")[-1]["pid"], signal.SIGKILL)
+            await until(partial(seen, caplog, "control_died", times))
+        await until(lambda: len(events(caplog, "control_serving")) == 4)
+        assert estate.answers()
+    assert estate.deaths == 3
+    assert {event["how"] for event in events(caplog, "control_died")} == {"was killed by SIGKILL"}
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [("dies", "ended with status 7"), ("fails", "the database is of a newer release")]
+)
+async def test_why_it_died_is_said(estate: Estate, how: str, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with kept(estate, how):
+        await until(lambda: events(caplog, "control_died"))
+    assert {event["how"] for event in events(caplog, "control_died")} == {said}
+    assert not events(caplog, "control_serving")
+
+
+async def test_one_that_ends_unasked_has_died_too(estate: Estate, caplog: pytest.LogCaptureFixture) -> None:
+    async with kept(estate, "serves"):
+        await until(lambda: events(caplog, "control_serving"))
+        os.kill(events(caplog, "control_serving")[0]["pid"], signal.SIGTERM)
+        await until(lambda: len(events(caplog, "control_serving")) == 2)
+    assert [event["how"] for event in events(caplog, "control_died")] == ["ended unasked"]
+    assert estate.deaths == 1
+
+
+async def test_one_that_crashes_in_a_loop_is_waited_for_longer_each_time(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 0.001, 0.002, 3600.0))
+    async with kept(estate, "dies"):
+        await until(lambda: len(events(caplog, "control_died")) == 4)
+        waits = [event["next_in_secs"] for event in events(caplog, "control_died")]
+        assert waits == [0.0, 0.001, 0.002, 3600.0]
+    assert estate.deaths == 4  # and it was not waited for an hour when all was to end
+
+
+async def test_one_that_has_lived_is_replaced_at_once(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 3600.0))
+    monkeypatch.setattr(module, "STEADY_SECS", 0.0)
+    async with kept(estate, "dies"):
+        await until(lambda: len(events(caplog, "control_died")) == 4)
+    assert {event.get("next_in_secs", 0.0) for event in events(caplog, "control_died")} == {0.0}
+
+
+async def test_one_that_cannot_be_started_is_tried_again(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "NOT_STARTED_SECS", 0.001)
+    estate.no_page = 2
+    async with kept(estate, "serves"):
+        await until(lambda: events(caplog, "control_serving"))
+    assert [event["how"] for event in events(caplog, "control_died")] == ["cannot be started: too many open files"] * 2
+
+
+@pytest.mark.parametrize("how", ["serves", "silent"])
+async def test_one_that_ends_as_it_is_told_has_not_died(
+    estate: Estate, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kept(estate, how) as keeper:
+        await until(lambda: keeper._process)
+        if how == "serves":
+            await until(lambda: events(caplog, "control_serving"))
+    assert estate.deaths == 0
+    assert not events(caplog, "control_died")
+
+
+async def test_one_that_does_not_end_in_its_time_is_killed(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "END_SECS", 0.05)
+    async with kept(estate, "deaf"):
+        await until(lambda: events(caplog, "control_serving"))
+    (event,) = events(caplog, "control_died")
+    assert event["how"] == "was killed by SIGKILL"
+    assert "next_in_secs" not in event
+    assert not estate.answers()
+
+
+async def test_the_one_before_goes_on_until_the_next_one_serves_and_then_ends(
+    estate: Estate, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kept(estate, "serves") as before:
+        await until(lambda: events(caplog, "control_serving"))
+        async with kept(estate, "dies"):
+            await until(lambda: events(caplog, "control_died"))
+            assert before._process is not None
+            assert estate.answers()
+        async with kept(estate, "serves"):
+            await until(lambda: len(events(caplog, "control_serving")) == 2)
+            await until(lambda: before._process is None)
+            assert estate.answers()
+
+
+async def test_it_outlives_the_last_worker_of_its_generation(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    estate = Estate(folder, serves)
+    settings = ServerSettings.model_validate({"gateway_workers": 2})
+    generation = Generation(Edition(settings, control=CONTROLS), estate.as_estate())
+    running = asyncio.create_task(generation.run())
+    await until(estate.answers)
+    generation.retire()
+    first, last = estate.born
+    first.end(0)
+    await until(lambda: events(caplog, "worker_retired"))
+    assert estate.answers()
+    last.end(0)
+    await asyncio.wait_for(running, 30)
+    assert (estate.answers(), estate.deaths) == (False, 0)
