@@ -1,13 +1,16 @@
-"""Who is killed, and what dies with it? A worker at a time, its connections noted in the moment before."""
+"""Who is killed, and what dies with it? A worker at a time, its connections and figures noted just before."""
 
 import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.observability.metrics import REQUESTS
+from gateway.observability.page import PageReader
 from tests.soak.pausing import is_over
 from tests.support.gateway import Gateway
 
@@ -20,11 +23,13 @@ class Death:
 
     Args:
         ports: the clients' ends of the connections that it held.
+        counted: how many requests it had counted, by their paths.
     """
 
     at: float
     pid: int
     ports: frozenset[int]
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 async def kill_now_and_then(gateway: Gateway, every: float, deaths: list[Death], over: asyncio.Event) -> None:
@@ -36,11 +41,26 @@ async def kill_now_and_then(gateway: Gateway, every: float, deaths: list[Death],
 
 
 def kill(gateway: Gateway, pid: int) -> Death:
-    """SIGKILL, to a process that stands still while its connections are listed: exactly those die with it."""
+    """SIGKILL, to a process that stands still while it is looked at: exactly what is seen dies with it."""
     os.kill(pid, signal.SIGSTOP)
-    ports = frozenset(clients_of(gateway.port, pid))
+    ports, counted = frozenset(clients_of(gateway.port, pid)), counted_by(pid)
     os.kill(pid, signal.SIGKILL)
-    return Death(time.monotonic(), pid, ports)
+    return Death(time.monotonic(), pid, ports, counted)
+
+
+def counted_by(pid: int) -> dict[str, int]:
+    """How many requests a worker has counted, by their paths: read from the page that it shares with its supervisor."""
+    folder = Path(f"/proc/{pid}/fd")
+    page = next(link for link in folder.iterdir() if "gateway-figures" in str(link.readlink()))
+    opened = os.open(page, os.O_RDONLY)
+    try:
+        counted: Counter[str] = Counter()
+        for series in PageReader(opened).read():
+            if series.family == REQUESTS.name:
+                counted[series.labels[0]] += int(series.values[0])
+        return dict(counted)
+    finally:
+        os.close(opened)
 
 
 def clients_of(port: int, pid: int) -> Iterator[int]:

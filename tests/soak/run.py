@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -69,7 +70,14 @@ async def soak(plan: Plan, folder: Path) -> Outcome:
             ledgers.twice(),
             abandoned,
             storm.seats,
-            audit(storm.tally.answered, prefixes, gateway.access_lines(), gateway.metrics(), PATHS),
+            audit(
+                storm.tally.answered,
+                prefixes,
+                gateway.access_lines(),
+                gateway.metrics(),
+                PATHS,
+                sum((Counter(death.counted) for death in storm.deaths), Counter()),
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from tests.soak.verdict import Outcome, died_with_its_worker, slope, table
 from tests.soak.whole import tokens_missing
 
 EMPTY = Rest(slots=0, leases=0, seats=0, running=0, connections=0, descriptors=20, supervisor_descriptors=20, tasks=3)
-BOOKS = Books(unwritten=[], repeated=[], lines=98, counted=99)
+BOOKS = Books(unwritten=[], repeated=[], lines=97, counted=97, last_lines=1, last_counted=2)
 DEATHS = [Death(100.0, 7, frozenset({4000}))]
 PREFIXES = ["w7-"]
 
@@ -135,7 +135,10 @@ def test_access_lines_are_held_to_the_ids_that_clients_saw() -> None:
     lines = [{"request_id": one, "path": "/a"} for one in ("w8-1", "w8-3", "w8-3")]
     metrics = {'gateway_requests_total{path="/a",status="200"}': 4.0, 'gateway_requests_total{path="/health"}': 9.0}
     lines.append({"request_id": "w8-9", "path": "/health"})
-    assert audit(["w8-1", "w8-2", "w7-1"], PREFIXES, lines, metrics, {"/a"}) == Books(["w8-2"], ["w8-3"], 3, 4)
+    lines.append({"request_id": "w7-0", "path": "/a"})
+    metrics['gateway_requests_total{path="/a",status="499"}'] = 2.0
+    found = audit(["w8-1", "w8-2", "w7-1"], PREFIXES, lines, metrics, {"/a"}, {"/a": 3, "/health": 5})
+    assert found == Books(["w8-2"], ["w8-3"], lines=3, counted=3, last_lines=1, last_counted=3)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +146,12 @@ def test_access_lines_are_held_to_the_ids_that_clients_saw() -> None:
     [
         (replace(BOOKS, unwritten=["w8-1"]), "answered without an access line"),
         (replace(BOOKS, repeated=["w8-1"]), "with several access lines"),
-        (replace(BOOKS, counted=97), "access lines and the counter"),
-        (replace(BOOKS, counted=101), "access lines and the counter"),
+        (replace(BOOKS, counted=96), "access lines and the counter"),
+        (replace(BOOKS, counted=98), "access lines and the counter"),
+        (replace(BOOKS, last_counted=4), "access lines and the counter"),
+        (replace(BOOKS, last_lines=3), "the same of killed workers"),
     ],
-    ids=["no line", "two lines", "fewer counted than written", "more counted than asked"],
+    ids=["no line", "two lines", "fewer counted", "more counted", "more counted than asked", "more lines of the dead"],
 )
 def test_books_that_do_not_agree_are_told(books: Books, named: str) -> None:
     assert broken(outcome(books=books)) == [named]

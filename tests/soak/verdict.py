@@ -109,10 +109,13 @@ def _written(outcome: Outcome) -> list[Line]:
     """A request whose client left before it was read is neither written nor counted, so asked is the most there is."""
     books, asked = outcome.books, outcome.tally.asked
     counted = f"{books.lines:,} lines, {books.counted:,} counted"
+    of_killed = f"{books.last_lines:,} lines, {books.last_counted:,} counted"
+    in_all = books.counted + books.last_counted
     return [
         Line("  answered without an access line", f"{len(books.unwritten)}", "0", not books.unwritten),
         Line("  with several access lines", f"{len(books.repeated)}", "0", not books.repeated),
-        Line("  access lines and the counter", counted, "lines <= counted", books.lines <= books.counted <= asked),
+        Line("  access lines and the counter", counted, "as many", books.lines == books.counted and in_all <= asked),
+        Line("  the same of killed workers", of_killed, "no more lines", books.last_lines <= books.last_counted),
     ]
 
 

@@ -60,7 +60,12 @@ class Gateway:
     Args:
         folder: where its state and log go.
         settings: environment of the gateway; everything else of the test's environment is kept out.
+
+    Attributes:
+        within: a command that runs the one behind it in surroundings of its own, in its own place.
     """
+
+    within: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
@@ -86,8 +91,8 @@ class Gateway:
             **settings,
         }
         with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve"],
+            self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
+                [*self.within, sys.executable, "-m", "gateway", "serve"],
                 env={name: str(value) for name, value in environment.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
