@@ -1,11 +1,14 @@
 -- The accounts of one organization and its API keys: what store/account.py does, with the minute told by the server.
--- KEYS: accounts (name -> ten numbers), reserved (member, `worker:token` -> what its request has set aside).
+-- KEYS: accounts (name -> ten numbers), reserved (member, `worker:token` -> what its request has set aside), and of all
+-- organizations: the names of the keys of accounts there may be, and how many organizations there may be.
 -- ARGV: the operation, and what it needs, packed. Times are whole microseconds, so that a minute holds its limit exactly.
-local accounts, reserved = KEYS[1], KEYS[2]
+local accounts, reserved, index, bound = unpack(KEYS)
 local MINUTE, MOST, KEPT_SECS = 60e6, 2 ^ 53, 40 * 86400 -- longer than a month: who is not seen so long has used nothing
 local REQUESTS_FULL, TOKENS_FULL, DAY, MONTH, RESTORED_DAY, RESTORED_MONTH = 1, 2, 3, 6, 9, 10 -- as account.State, from 1
 local NUMBERS = '>dddddddddd'
+local SAMPLE = 16
 local time = math.floor(now() * 1e6 + 0.5)
+local new = redis.call('EXISTS', accounts) == 0
 
 local function read(name)
   local record = redis.call('HGET', accounts, name)
@@ -15,7 +18,43 @@ end
 
 local function write(name, state) redis.call('HSET', accounts, name, struct.pack(NUMBERS, unpack(state, 1, 10))) end
 
-local function keep() redis.call('EXPIRE', accounts, KEPT_SECS) end
+-- How much an organization has used of the newest month that any of its accounts has seen; nil: it is not there.
+local function used(key)
+  local month, tokens = -1, nil
+  for _, record in ipairs(redis.call('HVALS', key)) do
+    local state = {struct.unpack(NUMBERS, record)}
+    if state[MONTH] > month then month, tokens = state[MONTH], 0 end
+    if state[MONTH] == month then tokens = math.max(tokens, state[MONTH + 2]) end
+  end
+  return tokens, month
+end
+
+-- One organization too many costs the place of one of a few drawn by lot: who has used nothing of late, or else the
+-- least, so that a quota is the last to be had again by a flood of organizations (see account.choose_victims).
+local function make_room()
+  local victim, least, oldest
+  for _, key in ipairs(redis.call('SRANDMEMBER', index, SAMPLE)) do
+    local tokens, month = used(key)
+    if not tokens then
+      redis.call('SREM', index, key)
+    elseif key ~= accounts and redis.call('EXISTS', (key:gsub('accounts$', 'reserved'))) == 0 and (not victim or month < oldest or month == oldest and tokens < least) then
+      victim, least, oldest = key, tokens, month
+    end
+  end
+  if victim and redis.call('SCARD', index) > tonumber(redis.call('GET', bound) or '100000') then
+    redis.call('DEL', victim)
+    redis.call('SREM', index, victim)
+  end
+end
+
+local function keep()
+  redis.call('EXPIRE', accounts, KEPT_SECS)
+  if not new then return end
+  new = false
+  redis.call('SADD', index, accounts)
+  redis.call('EXPIRE', index, KEPT_SECS)
+  if redis.call('SCARD', index) > tonumber(redis.call('GET', bound) or '100000') then make_room() end
+end
 
 -- See account.turn.
 local function turn(state, windows)
@@ -189,4 +228,6 @@ function operations.restore(name, earlier)
   return 0
 end
 
-return operations[ARGV[1]](unpack(ARGV, 2))
+local result = operations[ARGV[1]](unpack(ARGV, 2))
+if new and redis.call('EXISTS', accounts) == 1 then keep() end
+return result

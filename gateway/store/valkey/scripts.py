@@ -22,6 +22,8 @@ LINE, SEATS, TURN, ACCOUNTS = b"o:", b"g:", b"t:", b"a:"
 
 LINE_PARTS = (b":holders", b":queue", b":limit")
 SEATS_PARTS = (b":holders", b":taken", b":wanted", b":places", b":details", b":rota", b":given", b":meta")
+EVERYBODYS = (LAYOUT + b"accounts", LAYOUT + b"most")
+"""The keys of accounts that there are, and how many there may be."""
 PARTS: dict[bytes, tuple[bytes, ...]] = {
     LINE: LINE_PARTS,
     SEATS: SEATS_PARTS,
@@ -81,4 +83,4 @@ def keys_of(tag: bytes) -> tuple[bytes, ...]:
     """The keys of a line, a group of seats or an organization's accounts, which its tag keeps together."""
     kind = tag[: len(LINE)]
     begins = LAYOUT + b"{" + (LINE + tag[len(ACCOUNTS) :] if kind == ACCOUNTS else tag) + b"}"
-    return tuple(begins + part for part in PARTS[kind])
+    return (*(begins + part for part in PARTS[kind]), *(EVERYBODYS if kind == ACCOUNTS else ()))

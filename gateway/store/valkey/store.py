@@ -28,7 +28,7 @@ from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.fleet import BEAT_SECS, Fleet, Home, new_name
 from gateway.store.valkey.hostwide import Hostwide, MovedError
 from gateway.store.valkey.requests import Requests
-from gateway.store.valkey.scripts import ACCOUNTS, LINE, SEATS, bucket_keys, keys_of, turn_key
+from gateway.store.valkey.scripts import ACCOUNTS, EVERYBODYS, LINE, SEATS, bucket_keys, keys_of, turn_key
 from gateway.store.valkey.session import Session
 from gateway.store.waiters import Waiters
 
@@ -81,6 +81,7 @@ class ValkeyStore:
         self._round = 0
         self._counted = StoreCounts(0, 0, 0, ())
         self._seats_counted: tuple[GroupCounts, ...] = ()
+        self._most = settings.max_tracked_organizations
         self._closed = False
         self._on_away = on_away
         self._told = False
@@ -249,6 +250,7 @@ class ValkeyStore:
 
     async def _enter(self, *, settle: bool) -> None:
         """Be one of the workers, say what runs here, and let the server decide when the others have done so, too."""
+        await self._session.ask("SET", EVERYBODYS[1], self._most)
         known = await self._fleet.join()
         self._home.remember(self._fleet.epoch)
         await self._accounts.joined(self._fleet.epoch, known=known)
