@@ -391,7 +391,7 @@ def test_lists_in_yaml_are_lists(environment: pytest.MonkeyPatch, tmp_path: Path
 
 MODELS = """
 models:
-  chat: {tool_call_parser: "", system_prompt_prefix: Be brief.}
+  chat: {system_prompt_prefix: Be brief.}
   coder:
     model: Qwen/Qwen3-Coder
     aliases: [code]
@@ -406,10 +406,34 @@ def test_models_that_flat_settings_cannot_describe_stand_in_yaml(
     (tmp_path / "gateway.yaml").write_text(MODELS)
     environment.setenv("GATEWAY_CONFIG", "gateway.yaml")
     chat, *_, coder = static_roster(load()).groups
-    assert (chat.name, chat.tool_parser, chat.shape is not None) == ("chat", "", True)
+    assert (chat.name, chat.shape is not None) == ("chat", True)
     assert (coder.model_names, coder.policy, coder.backends[0].weight) == (("coder", "code"), "least_inflight", 2)
     environment.setenv("GATEWAY_MODELS", '{"other": {"backends": [{"name": "o", "url": "http://o:1"}]}}')
     assert [group.name for group in static_roster(load()).groups][-1] == "other", "the environment comes first"
+
+
+@pytest.mark.parametrize(
+    ("stated", "parsers"),
+    [
+        ({}, ("hermes", "")),
+        ({"CHAT_TOOL_PARSER": "mistral", "TEXT2SQL_TOOL_PARSER": "hermes"}, ("mistral", "hermes")),
+        ({"CHAT_TOOL_PARSER": "none", "TEXT2SQL_TOOL_PARSER": ""}, ("", "")),
+    ],
+)
+def test_flat_settings_say_with_which_parser_a_server_was_started(
+    environment: pytest.MonkeyPatch, stated: dict[str, str], parsers: tuple[str, str]
+) -> None:
+    environment.setenv("TEXT2SQL_BACKEND", "http://text2sql:8000")
+    for name, value in stated.items():
+        environment.setenv(name, value)
+    chat, text2sql = static_roster(load()).groups[:2]
+    assert (chat.tool_parser, text2sql.tool_parser) == parsers
+
+
+def test_a_parser_that_vllm_does_not_have_stops_the_start(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("CHAT_TOOL_PARSER", "llama3")
+    with pytest.raises(ConfigurationError, match="CHAT_TOOL_PARSER: is 'llama3': vLLM has apertus, .*llama3_json"):
+        load()
 
 
 @pytest.mark.parametrize(
@@ -420,6 +444,14 @@ def test_models_that_flat_settings_cannot_describe_stand_in_yaml(
         ("coder: {}", "models.coder has no backends"),
         ("coder: {backends: [{name: a}]}", "models.coder.backends[0]: object missing required field `url`"),
         ("chat: {model: x}", "models.chat.model is for further models: set CHAT_MODEL"),
+        (
+            "chat: {tool_call_parser: mistral}",
+            "models.chat.tool_call_parser is for further models: set CHAT_TOOL_PARSER",
+        ),
+        (
+            "embed: {tool_call_parser: hermes}",
+            "models.embed.tool_call_parser is for further models: embed calls no tools",
+        ),
         ("chat: {backends: []}", "models.chat.backends is for further models: set CHAT_BACKENDS"),
         ("embed: {default_parameters: {dimensions: 8}}", "describes a group without a backend: set EMBED_BACKEND"),
         ("chat: {policy: best}", "models.chat.policy is 'best': there are round_robin"),

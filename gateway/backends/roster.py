@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
 
-from gateway.backends.settings import MAX_TURNS, BackendSettings
+from gateway.backends.settings import MAX_TURNS, NO_PARSER, BackendSettings
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.core.model_card import FLAT, BackendCard, ModelCard
@@ -14,8 +14,6 @@ _TEXT = frozenset({ModelKind.CHAT, ModelKind.TEXT2SQL})
 _VECTORS = frozenset({ModelKind.EMBEDDING, ModelKind.RERANK})
 ALIKE = {kind: kinds for kinds in (_TEXT, _VECTORS) for kind in kinds}
 """The kinds that have paths in common with a kind: only their groups may answer in its stead."""
-ITS_PARSERS = {"chat": "hermes", "text2sql": ""}
-"""The tool-call parsers with which the Compose file starts the flat groups' servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ def _group(
     settings: BackendSettings, name: str, kind: ModelKind, at: str | tuple[Backend, ...], card: ModelCard | None
 ) -> BackendGroup:
     """A group from the settings that begin with its name; one URL is a backend of the same name."""
-    stated = None if card is None else card.tool_call_parser
+    parser = getattr(settings, f"{name}_tool_parser", NO_PARSER)
     return BackendGroup(
         name,
         kind,
@@ -172,6 +170,6 @@ def _group(
         backends=(Backend(name, at),) if isinstance(at, str) else at,
         fallback=getattr(settings, f"{name}_fallback"),
         card=card,
-        tool_parser=ITS_PARSERS.get(name, "") if stated is None else stated,
+        tool_parser="" if parser == NO_PARSER else parser,
         policy="" if card is None or card.policy is None else card.policy,
     )

@@ -4,11 +4,12 @@ from math import gcd
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr, field_validator
 
 from gateway.core.keys import refuse_unfit
 from gateway.core.model_card import ModelCard, read_cards
 from gateway.core.room_settings import RoomSettings, split_list
+from gateway.core.tool_parsers import PARSERS
 
 
 def _without_v1(url: str) -> str:
@@ -42,6 +43,18 @@ def _cards(value: object) -> tuple[ModelCard, ...]:
 Cards = Annotated[tuple[ModelCard, ...], PlainValidator(_cards), PlainSerializer(msgspec.to_builtins, return_type=Any)]
 
 
+def _known_parser(name: str) -> str:
+    """Refuse a name that vLLM would not have taken either."""
+    if name not in PARSERS | {NO_PARSER}:
+        raise ValueError(f"is {name!r}: vLLM has {', '.join(sorted(PARSERS))}; {NO_PARSER}: the servers have none")
+    return name
+
+
+NO_PARSER = "none"
+"""An empty setting is one that was not set."""
+ToolParser = Annotated[str, AfterValidator(_known_parser)]
+
+
 class BackendSettings(RoomSettings):
     """The fleet: four groups of vLLM servers, each serving one model."""
 
@@ -71,6 +84,13 @@ class BackendSettings(RoomSettings):
             "BALANCING_POLICY=weighted_round_robin. Empty: equal shares."
         ),
     )
+    chat_tool_parser: ToolParser = Field(
+        default="hermes",
+        description=(
+            "The --tool-call-parser with which the chat servers were started. none: they have none, and tools are "
+            "refused before they reach one."
+        ),
+    )
     chat_fallback: str = Field(
         default="",
         description=(
@@ -90,6 +110,10 @@ class BackendSettings(RoomSettings):
     text2sql_aliases: Names = Field(
         default=("text2sql",),
         description="Comma-separated names of the text-to-SQL model for clients, besides TEXT2SQL_MODEL.",
+    )
+    text2sql_tool_parser: ToolParser = Field(
+        default=NO_PARSER,
+        description="The text-to-SQL server's --tool-call-parser; none: it has none.",
     )
     text2sql_fallback: str = Field(
         default="",

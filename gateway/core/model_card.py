@@ -68,12 +68,15 @@ class ModelCard(Struct, frozen=True, kw_only=True):
         return bool(self.default_parameters or self.forced_parameters or self.system_prompt_prefix or self.reasoning)
 
 
+CALLS_TOOLS: Final = ("chat", "text2sql")
+"""The flat groups whose models may call tools."""
 FLAT_SETTINGS: Final = {
     "kind": "",
     "model": "_MODEL",
     "aliases": "_ALIASES",
     "backends": "_BACKEND",
     "fallback": "_FALLBACK",
+    "tool_call_parser": "_TOOL_PARSER",
 }
 """What a card of a flat group must not say, and how the name of the setting ends that does; `kind` follows from it."""
 
@@ -120,6 +123,8 @@ def _flat_setting(name: str, key: str) -> str:
     ending = FLAT_SETTINGS[key]
     if not ending:
         return f"what {name} can do is fixed"
+    if key == "tool_call_parser" and name not in CALLS_TOOLS:
+        return f"{name} calls no tools"
     return f"set {name.upper()}{'_BACKENDS' if (name, key) == ('chat', 'backends') else ending}"
 
 
