@@ -24,7 +24,7 @@ from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.reader import Catalog
 from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
-from gateway.core.asgi import ASGIApp
+from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
@@ -91,8 +91,8 @@ class Control:
             published=partial(earlier_models, settings, clock),
         )
         self._publishing = Publishing(self._database, self._publisher, clock, metrics, self._models)
-        self._application: ASGIApp = build_admin(self._database, settings, self._live, clock)
-
+        admin = build_admin(self._database, settings, self._live, clock)
+        self._application = with_news(admin, self._publishing.wake)
         self._neighbours = Neighbours(
             self._database.hosts,
             self._store.accounts.host,
@@ -153,6 +153,17 @@ class Control:
                 async with asyncio.timeout(DRAIN_SECS):
                     await self._bookkeeper.drain()
             self._spool.close()
+
+
+def with_news(application: ASGIApp, wake: Callable[[], None]) -> ASGIApp:
+    """The application, which has the publisher look as soon as it has answered what may have been a change."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await application(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] != "GET":
+            wake()
+
+    return answer
 
 
 def earlier_models(settings: Settings, clock: Clock) -> bytes:
