@@ -432,7 +432,7 @@ def test_flat_settings_say_with_which_parser_a_server_was_started(
 
 def test_a_parser_that_vllm_does_not_have_stops_the_start(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("CHAT_TOOL_PARSER", "llama3")
-    with pytest.raises(ConfigurationError, match="CHAT_TOOL_PARSER: is 'llama3': vLLM has apertus, .*llama3_json"):
+    with pytest.raises(ConfigurationError, match=r"CHAT_TOOL_PARSER: is 'llama3': vLLM has apertus, .*llama3_json"):
         load()
 
 
@@ -446,11 +446,11 @@ def test_a_parser_that_vllm_does_not_have_stops_the_start(environment: pytest.Mo
         ("chat: {model: x}", "models.chat.model is for further models: set CHAT_MODEL"),
         (
             "chat: {tool_call_parser: mistral}",
-            "models.chat.tool_call_parser is for further models: set CHAT_TOOL_PARSER",
+            "tool_call_parser is for further models: set CHAT_TOOL_PARSER",
         ),
         (
             "embed: {tool_call_parser: hermes}",
-            "models.embed.tool_call_parser is for further models: embed calls no tools",
+            "tool_call_parser is for further models: embed calls no tools",
         ),
         ("chat: {backends: []}", "models.chat.backends is for further models: set CHAT_BACKENDS"),
         ("embed: {default_parameters: {dimensions: 8}}", "describes a group without a backend: set EMBED_BACKEND"),
