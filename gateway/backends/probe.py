@@ -85,9 +85,8 @@ def trusted(roster: Roster, ca_file: Path | None) -> ssl.SSLContext:
 async def probe(client: httpx.AsyncClient, backend: Backend, model: str, timeout: float, clock: Clock) -> Finding:  # noqa: ASYNC109 -- the bound spans all requests, and the caller must not see its TimeoutError
     """Ask `/health`, `/v1/models` and `/metrics`; every failure is a finding, none is raised.
 
-    The page comes last, so that it counts this probe's look at the models: asked beside it, vLLM's page had it in two
-    probes of three, and where it had not, it looked like an old one (`Figures.listed`). For what is silent until then,
-    half of the time is enough.
+    The page comes last, so that it counts this probe's look at the models: asked beside it, one in four of vLLM's pages
+    looked like an old one (`Figures.listed`). For what is silent until then, half of the time is enough.
 
     Args:
         client: from `new_client`.
