@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import Callable
 
 from gateway.observability import metrics as m
 from gateway.server.channel import FAILED, READY, ControlAssignment, send_control_assignment
@@ -37,6 +38,9 @@ class ControlKeeper:
         self._over = asyncio.Event()
         self._process: ChildProcess | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._overdue = False
+        self._relieve_earlier: Callable[[], None] | None = None
+        """Ends those of the generations before; None: ours is not in line with them."""
 
     async def run(self, serving: asyncio.Future[None]) -> None:
         """Wait until the workers serve; then keep a control process until `end`."""
@@ -44,6 +48,8 @@ class ControlKeeper:
         over = asyncio.ensure_future(self._over.wait())
         await asyncio.wait((serving, over), return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
+        if not self._over.is_set() and serving.exception() is None:
+            self._stand_in_line()
         quick_deaths = 0
         while not self._over.is_set() and serving.exception() is None:
             born = loop.time()
@@ -57,12 +63,27 @@ class ControlKeeper:
             logger.error("control_died", extra={"how": how or "ended unasked", **next_one})
             await self._pause(delay)
 
+    async def end_in_turn(self) -> None:
+        """End when the next generation's serves, where there is a next one: until then nobody else would answer."""
+        if self._relieve_earlier and self._estate.relieve != self._relieved:
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._over, self._estate.stopping)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+        self.end()
+
     def end(self) -> None:
         """Have it write down what it has and end, and replace it no more."""
         self._over.set()
         if self._process is not None and self._deadline is None:
             self._process.terminate()
-            self._deadline = asyncio.get_running_loop().call_later(END_SECS, self._process.kill)
+            self._deadline = asyncio.get_running_loop().call_later(END_SECS, self._kill, self._process)
+
+    def _kill(self, process: ChildProcess) -> None:
+        """It has not ended in its time. That is no death: what it had is where the next one goes on."""
+        self._overdue = True
+        logger.error("control_overdue", extra={"pid": process.pid, "killed_after": END_SECS})
+        process.kill()
 
     async def _live(self) -> str:
         """Start one, and be there until it has ended; how it did, empty where it was told to."""
@@ -76,7 +97,7 @@ class ControlKeeper:
                     send_control_assignment(process.channel, assignment)
                 words = await first_words(process.channel)
                 if words == READY:
-                    self._relieve(process.pid)
+                    self._serves(process.pid)
                 code = await process.wait()
         except OSError as error:  # no descriptor, process or memory for it
             await self._pause(NOT_STARTED_SECS)
@@ -85,7 +106,7 @@ class ControlKeeper:
             self._process = None
             if self._deadline is not None:
                 self._deadline.cancel()
-        if code in AS_TOLD:
+        if code in AS_TOLD or self._overdue:
             return ""
         if words.startswith(FAILED):
             return words.removeprefix(FAILED).decode(errors="replace").strip()
@@ -97,9 +118,24 @@ class ControlKeeper:
             async with asyncio.timeout(secs):
                 await self._over.wait()
 
-    def _relieve(self, pid: int) -> None:
-        """It serves: the one of the generation before hands over by ending."""
+    def _stand_in_line(self) -> None:
+        self._relieve_earlier, self._estate.relieve = self._estate.relieve, self._relieved
+
+    def _serves(self, pid: int) -> None:
+        """Those of the generations before hand over by ending."""
         logger.info("control_serving", extra={"pid": pid})
-        relieve, self._estate.relieve = self._estate.relieve, self.end
-        if relieve != self.end:
-            relieve()
+        self._end_earlier()
+
+    def _relieved(self) -> None:
+        """A later generation's serves; ours may never have come to that, and then earlier ones still wait for it."""
+        self._end_earlier()
+        self.end()
+
+    def _end_earlier(self) -> None:
+        if self._relieve_earlier:
+            self._relieve_earlier()
+            self._relieve_earlier = nobody
+
+
+def nobody() -> None:
+    """There is nobody to relieve."""

@@ -29,7 +29,7 @@ class Estate:
         workers: those that have one and have not ended.
         stopping: set when all is to end.
         control_socket: path at which control processes answer, each over its predecessor.
-        relieve: ends the control process that serves, when another one does.
+        relieve: ends the control processes of all generations until now, when that of a later one serves.
     """
 
     factory: str

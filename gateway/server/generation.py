@@ -74,7 +74,10 @@ class Generation:
 
     @asynccontextmanager
     async def _controlled(self, companion: Companion) -> AsyncIterator[None]:
-        """With a control process from the moment when all workers serve until the last one has ended."""
+        """With a control process from the moment when all workers serve until the last one has ended.
+
+        Where another generation follows, it stays until that one's serves: idle workers end long before.
+        """
         if not self.edition.control:
             yield
             return
@@ -83,7 +86,7 @@ class Generation:
         try:
             yield
         finally:
-            keeper.end()
+            await keeper.end_in_turn()
             await life
 
     async def _grow(self, companion: Companion, lives: asyncio.TaskGroup) -> None:

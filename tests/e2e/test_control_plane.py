@@ -397,3 +397,18 @@ def test_a_drain_is_seen_by_the_workers(host: Host) -> None:
     wait_until(lambda: "draining" in host.gateway.states())
     assert host.admin("POST", "/admin/v1/backends/chat0/undrain").status_code == 200
     wait_until(host.gateway.well)
+
+
+def test_an_idle_gateway_answers_operators_and_clients_all_through_a_reload(host: Host) -> None:
+    before = host.control()
+    host.gateway.signal(signal.SIGHUP)
+    answers = Counter[int]()
+    client = httpx.Client(base_url=host.gateway.url, trust_env=False, timeout=30)
+    with client:
+        while before in controls(host.gateway):
+            answers[client.get("/admin/v1/limits", headers={"x-admin-key": ADMIN}).status_code] += 1
+            answers[client.get("/v1/usage", headers={"authorization": f"Bearer {KEY}"}).status_code] += 1
+    assert host.gateway.events("reloaded")
+    assert set(answers) == {200}
+    assert len(host.gateway.events("control_serving")) == 2
+    assert host.gateway.metrics()["gateway_control_deaths_total"] == 0

@@ -235,9 +235,11 @@ async def test_one_that_does_not_end_in_its_time_is_killed(
     monkeypatch.setattr(module, "END_SECS", 0.05)
     async with kept(estate, "deaf"):
         await until(lambda: events(caplog, "control_serving"))
-    (event,) = events(caplog, "control_died")
-    assert event["how"] == "was killed by SIGKILL"
-    assert "next_in_secs" not in event
+    (event,) = events(caplog, "control_overdue")
+    assert event["pid"] == events(caplog, "control_serving")[0]["pid"]
+    assert event["killed_after"] == 0.05
+    assert not events(caplog, "control_died")
+    assert estate.deaths == 0
     assert not estate.answers()
 
 
@@ -270,3 +272,57 @@ async def test_it_outlives_the_last_worker_of_its_generation(folder: Path, caplo
     last.end(0)
     await asyncio.wait_for(running, 30)
     assert (estate.answers(), estate.deaths) == (False, 0)
+
+
+def generations(estate: Estate, *controls: str) -> list[Generation]:
+    """Those that follow each other, whose control processes behave like that."""
+    made: list[Generation] = []
+    for how in controls:
+        settings = ServerSettings.model_validate({"gateway_workers": 1})
+        kept_by = Edition(settings, control=CONTROLS if how == "serves" else how)
+        made.append(Generation(kept_by, estate.as_estate(), made[-1] if made else None))
+    return made
+
+
+async def replaced(before: Generation, after: Generation, estate: Estate) -> "asyncio.Task[None]":
+    """The life of `after`, whose workers have taken the place of those before, which have ended."""
+    last = estate.born[-1]
+    running = asyncio.create_task(after.run())
+    await asyncio.wait_for(after.serving, 30)
+    before.retire()
+    last.end(0)
+    await until(lambda: last.code == 0)
+    return running
+
+
+async def test_where_the_next_ones_does_not_serve_yet_it_stays_though_its_workers_have_gone(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    estate = Estate(folder, serves)
+    first, second, third = generations(estate, "serves", "no.such.module", "serves")
+    lives = [asyncio.create_task(first.run())]
+    await until(estate.answers)
+    lives.append(await replaced(first, second, estate))
+    await until(lambda: len(events(caplog, "control_died")) >= 2)
+    assert estate.answers()
+    assert not lives[0].done()
+    # The second one's never comes to serve: that of the third relieves both.
+    lives.append(await replaced(second, third, estate))
+    await asyncio.wait_for(asyncio.gather(*lives[:2]), 30)
+    assert estate.answers()
+    third.retire()
+    estate.born[-1].end(0)
+    await asyncio.wait_for(lives[2], 30)
+    assert not estate.answers()
+
+
+async def test_one_that_waits_for_the_next_ends_when_all_is_to_end(folder: Path) -> None:
+    estate = Estate(folder, serves)
+    first, second = generations(estate, "serves", "no.such.module")
+    lives = [asyncio.create_task(first.run())]
+    await until(estate.answers)
+    lives.append(await replaced(first, second, estate))
+    estate.stopping.set()
+    estate.born[-1].end(0)
+    await asyncio.wait_for(asyncio.gather(*lives), 30)
+    assert not estate.answers()
