@@ -17,7 +17,7 @@ from gateway.store.settings import StoreKind, StoreSettings, default_path
 from gateway.store.tree import Environment, Tree
 from gateway.store.valkey import scripts
 from gateway.store.valkey.store import ValkeyStore
-from tests.store.valkey.server import Server, running
+from tests.store.valkey.server import Server, running, running_image
 
 
 class HandClock(SystemClock):
@@ -68,6 +68,8 @@ def tree(directory: Path) -> Iterator[Tree]:
 
 VALKEY = "valkey"
 """The store of several hosts, beside those of one."""
+VALKEY_IMAGE = "valkey image"
+"""The same on Valkey itself, where the system has Redis."""
 
 
 @pytest.fixture(scope="session")
@@ -76,15 +78,21 @@ def one_server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=[*StoreKind, VALKEY])
+@pytest.fixture(scope="session")
+def one_container() -> Iterator[Server]:
+    with running_image() as server:
+        yield server
+
+
+@pytest.fixture(params=[*StoreKind, VALKEY, VALKEY_IMAGE])
 def settings(
     request: pytest.FixtureRequest, directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> StoreSettings:
-    if request.param != VALKEY:
+    if request.param not in {VALKEY, VALKEY_IMAGE}:
         return StoreSettings(
             limiter_store=request.param, limiter_path=directory, max_tracked_organizations=1000, journal_bytes=2**16
         )
-    server: Server = request.getfixturevalue("one_server")
+    server: Server = request.getfixturevalue("one_server" if request.param == VALKEY else "one_container")
     tell_time_by(clock, server, monkeypatch)
     return StoreSettings(
         limiter_store=StoreKind.MEMORY,

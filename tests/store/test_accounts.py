@@ -14,7 +14,7 @@ from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore
 from gateway.store.settings import StoreKind, StoreSettings
 from gateway.store.valkey.store import ValkeyStore
-from tests.store.conftest import VALKEY, HandClock, tell_time_by
+from tests.store.conftest import VALKEY, VALKEY_IMAGE, HandClock, tell_time_by
 from tests.store.valkey.server import Server
 
 pytestmark = pytest.mark.anyio
@@ -29,17 +29,18 @@ MINUTELY = Claim("key:7", AccountLimits(requests_per_minute=6, tokens_per_minute
 FREE = Claim("key:free", AccountLimits())
 
 
-@pytest.fixture(params=[*StoreKind, VALKEY])
+@pytest.fixture(params=[*StoreKind, VALKEY, VALKEY_IMAGE])
 def settings(
     request: pytest.FixtureRequest, directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> StoreSettings:
     redis_url = SecretStr("")
-    if request.param == VALKEY:
-        server: Server = request.getfixturevalue("one_server")
+    several = request.param in {VALKEY, VALKEY_IMAGE}
+    if several:
+        server: Server = request.getfixturevalue("one_server" if request.param == VALKEY else "one_container")
         tell_time_by(clock, server, monkeypatch)
         redis_url = SecretStr(server.url)
     return StoreSettings(
-        limiter_store=StoreKind.LMDB if request.param == VALKEY else request.param,
+        limiter_store=StoreKind.LMDB if several else request.param,
         limiter_path=directory,
         max_tracked_organizations=100,
         journal_bytes=2**16,
@@ -49,7 +50,7 @@ def settings(
 
 
 bounded = pytest.mark.parametrize("settings", list(StoreKind), indirect=True)
-"""A server keeps every account until a month has passed without a use: docs/decisions/0074."""
+"""A server draws by lot, and spares those of which requests run: tests/store/valkey/test_bounds.py."""
 
 
 @pytest.fixture

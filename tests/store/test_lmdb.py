@@ -202,8 +202,11 @@ async def waiting_behind(store: LmdbStore, worker: int) -> AsyncIterator["asynci
 
 async def test_whoever_gets_a_dead_workers_slot_is_told_at_once(directory: Path) -> None:
     async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(30):
+        assert not waiting.done()
         store._desk._bury(99)
-        store.release(await waiting)
+        grant = await waiting
+        assert store.counts()[:2] == (1, 0)  # the dead worker's own slot, not one more
+        store.release(grant)
 
 
 async def test_a_tick_makes_up_for_a_lost_wake_up(directory: Path) -> None:

@@ -103,8 +103,9 @@ def test_a_slot_kept_by_a_worker_that_is_killed_is_had_again(directory: Path) ->
 
 def test_a_slot_that_nobody_asks_for_is_given_back_by_itself(directory: Path) -> None:
     with crew(directory, 2) as (keeper, other):
-        keeper.do("free", token=keeper.do("hold", limit=2))
+        keeper.do("free", token=keeper.do("hold", limit=1))
         until_figures(other, (0, 0))
+        assert isinstance(other.do("hold", limit=1, patience=0), int)
 
 
 def test_a_lost_datagram_delays_a_slot_and_does_not_lose_it(directory: Path) -> None:
@@ -114,7 +115,10 @@ def test_a_lost_datagram_delays_a_slot_and_does_not_lose_it(directory: Path) -> 
         waiting = waiter.start("hold", limit=1, patience=10 * PROMPTLY)
         until_figures(holder, (1, 1))
         holder.do("free", token=held)
-        waiter.do("free", token=waiter.result(waiting))
+        given = waiter.result(waiting)
+        assert isinstance(given, int)
+        assert holder.do("figures") == (1, 0)  # it is one and the same slot
+        waiter.do("free", token=given)
         until_figures(holder, (0, 0))
 
 

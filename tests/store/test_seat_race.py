@@ -61,7 +61,10 @@ def test_a_lost_datagram_delays_a_seat_and_does_not_lose_it(pair: tuple[Worker, 
     waiting = waiter.start("sit", patience=10 * PROMPTLY)
     until_seats(holder, 1, chat0=1)
     holder.do("stand", token=held)
-    waiter.do("stand", token=waiter.result(waiting))
+    given = waiter.result(waiting)
+    assert isinstance(given, int)
+    assert holder.do("seat_figures") == (0, {"chat0": 1})  # it is one and the same seat
+    waiter.do("stand", token=given)
     until_seats(holder, 0)
 
 
@@ -94,7 +97,10 @@ def test_the_places_of_a_killed_worker_are_skipped(directory: Path) -> None:
         until_seats(holder, 301, chat0=1, chat1=1)
         killed.kill()
         holder.do("stand", token=held)
-        waiter.do("stand", token=waiter.result(waiting))
+        given = waiter.result(waiting)
+        assert isinstance(given, int)
+        assert holder.do("seat_figures")[1]["chat0"] == 1  # nobody before it has one
+        waiter.do("stand", token=given)
         until_seats(holder, 0)
 
 

@@ -118,7 +118,7 @@ class ValkeyStore:
             log.warning("limits_not_left", extra={"why": str(error)})
         self._session.close()
         self._book.folders.clear()
-        self._waiters.wake_all()
+        self._book.interrupt()
         self._home.close()
         self._tell(away=False)
         await self._host.store.close()

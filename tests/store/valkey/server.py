@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import pytest
 
 from gateway.store.settings import default_path
 from gateway.store.valkey.connection import packed
+from tests.support import docker
 
 PROMPTLY = 20.0
+IMAGE = "valkey/valkey:9.1-alpine"
 
 
 def program() -> str:
@@ -35,8 +37,9 @@ def program() -> str:
 class Server:
     """A server without persistence, in a folder of its own; a restart begins with nothing."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, command: Sequence[str] = ()) -> None:
         self.socket = folder / "server.sock"
+        self._command = command or [program()]
         self._options = options
         self._folder = folder
         self.start()
@@ -54,7 +57,7 @@ class Server:
         listening = ("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700")
         kept = ("--save", "", "--appendonly", "no", "--dir", str(self._folder), "--logfile", str(self._folder / "log"))
         self._process = subprocess.Popen(  # noqa: S603 -- the system's server
-            [program(), *listening, *kept, *self._options], stdout=subprocess.DEVNULL
+            [*self._command, *listening, *kept, *self._options], stdout=subprocess.DEVNULL
         )
         ends = time.monotonic() + PROMPTLY
         while not self._answers():
@@ -102,10 +105,38 @@ def free_port() -> int:
 @contextmanager
 def running(*options: str) -> Iterator[Server]:
     """A server until the end of the block."""
+    with folder_of_its_own() as folder:
+        server = Server(folder, *options)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def running_image() -> Iterator[Server]:
+    """Valkey as its publishers ship it. Where no image is at hand, which CI does not fetch, its tests are skipped."""
+    missing = docker.missing_engine()
+    if missing is None and docker.run("docker", "image", "inspect", IMAGE).returncode != 0:
+        missing = f"`docker pull {IMAGE}`"
+    if missing is not None:
+        pytest.skip(f"not tried with Valkey itself: {missing}")
+    with folder_of_its_own() as folder:
+        name, user = folder.name, f"{os.getuid()}:{os.getgid()}"
+        started = ("docker", "run", "--rm", "--name", name, "--network", "none", "--user", user)
+        command = (*started, "--volume", f"{folder}:{folder}", IMAGE, "valkey-server")
+        server = Server(folder, command=command)
+        try:
+            yield server
+        finally:
+            docker.run("docker", "kill", name)
+            server.stop()
+
+
+@contextmanager
+def folder_of_its_own() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
-    server = Server(folder, *options)
     try:
-        yield server
+        yield folder
     finally:
-        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
