@@ -11,13 +11,16 @@ import pytest
 from gateway import companion
 from gateway.backends import availability, board, breaker, prober, progress
 from gateway.backends.health import State
+from gateway.bookkeeping import books, publishing
 from gateway.cli import COMMANDS, fresh
 from gateway.core import envelope
 from gateway.core.keys import MIN_LENGTH
+from gateway.database import transactions
+from gateway.fleet import live
 from gateway.observability.metrics import CATALOGUE, Family, Kind
 from gateway.proxy import attempts, pieces, retry
 from gateway.routing.policies import loads
-from gateway.server import channel, generation, keeper
+from gateway.server import channel, control, generation, keeper
 from gateway.settings import Settings
 from gateway.store import desk, spares
 from gateway.upstream import tcp
@@ -65,6 +68,10 @@ FIGURES = (
     f"all look for the dead every {desk.TICK_SECS:g} s",
     f"up to {spares.SPARES_PER_NAME} idle slots of an organization",
     f"noticed in about {tcp.UNACKNOWLEDGED_MS / 1000:g} s",
+    f"looks {publishing.POLL_SECS:g} s apart for changes, {live.LOOK_SECS:g} s apart for models",
+    f"more than {books.PATIENCE_SECS:g} s waits too; records leave the journal {books.COLLECT_SECS:g} s apart",
+    f"and {transactions.GRACE_SECS:g} s to part",
+    f"ends with its supervisor where that is killed. | {control.END_SECS:g} s |",
     f"by less than {verdict.MAX_SLOPE:g} MiB a minute",
 )
 """Numbers of the code as the page says them; what is worked out from several is worked out here again."""
