@@ -25,6 +25,7 @@ from gateway.core.errors import (
     NotFoundError,
     PayloadTooLargeError,
 )
+from gateway.database.errors import DatabaseUnavailableError
 
 MAX_BODY_BYTES = 262_144
 """A model's prompt prefix is the longest thing that anybody has to say here."""
@@ -78,6 +79,8 @@ class Gate:
             await self.app(as_json(known), replay(body), watched)
         except Exception as error:  # the one place where failures of these paths become answers
             failure = translated(error)
+            if isinstance(failure, DatabaseUnavailableError) and scope["path"] != CLIENTS_PATH:
+                failure.message = str(failure)
             if begun:
                 raise
             if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -70,7 +70,7 @@ def said() -> Iterator[DatabaseSettings]:
     except ConfigurationError as error:
         mistakes: tuple[str, ...] = error.mistakes
     except GatewayError as error:
-        mistakes = (error.message,)
+        mistakes = (str(error),)
     else:
         return
     for mistake in mistakes:

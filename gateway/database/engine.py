@@ -93,7 +93,7 @@ def make_file(url: sa.URL) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise DatabaseUnavailableError(f"the database {path} cannot be opened: {error.strerror}") from error
+        raise DatabaseUnavailableError("the database cannot be opened", f"{path}: {error.strerror}") from error
 
 
 def listen(engine: sa.Engine, timeout: float) -> None:

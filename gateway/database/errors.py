@@ -12,9 +12,21 @@ NO_SUCH_TABLE = ("no such table", "no such column", "UndefinedTable", "Undefined
 
 
 class DatabaseUnavailableError(UnavailableError):
-    """The database did not answer, or cannot be written now; what was asked may be asked again."""
+    """The database did not answer, or cannot be written now; what was asked may be asked again.
+
+    Attributes:
+        detail: what else operators want to know. It names hosts, users and files, and is in no client's answer: `str`
+            has it, for the log and for operators; `message` has not.
+    """
 
     code = "database_unavailable"
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.detail}" if self.detail else self.message
 
 
 class SchemaError(DatabaseUnavailableError):
@@ -64,7 +76,7 @@ def translated() -> Iterator[None]:
     except (exc.TimeoutError, TimeoutError) as error:
         raise DatabaseUnavailableError("the database did not answer in time") from error
     except (exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
-        raise DatabaseUnavailableError(f"the database cannot be used: {type(error).__name__}") from error
+        raise DatabaseUnavailableError("the database cannot be used", type(error).__name__) from error
 
 
 def _of_driver(error: exc.DBAPIError) -> DatabaseUnavailableError:
@@ -73,4 +85,4 @@ def _of_driver(error: exc.DBAPIError) -> DatabaseUnavailableError:
     words = f"{type(cause).__name__}: {cause}".partition("\n")[0]
     if any(sign in words for sign in NO_SUCH_TABLE):
         return SchemaError("the database's tables are not this version's: run `gateway db upgrade`")
-    return DatabaseUnavailableError(f"the database cannot be used: {words}")
+    return DatabaseUnavailableError("the database cannot be used", words)
