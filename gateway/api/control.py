@@ -32,7 +32,6 @@ ANSWER_SECS: Final = 30.0
 RETRY_SECS: Final = 1.0
 """A control process that has died is started again at once."""
 
-# Read once: see core/context.py.
 _ADMIN = Access.ADMIN
 _WAITING = Phase.WAITING
 

@@ -18,7 +18,6 @@ ANTHROPIC_MESSAGE = (
 BEARER = b"bearer "
 BEARER_LENGTH = len(BEARER)
 
-# Read once: see core/context.py.
 _ANTHROPIC = Dialect.ANTHROPIC
 
 

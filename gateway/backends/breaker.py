@@ -18,7 +18,6 @@ HEEDS_SUCCESS = 1
 WHYS = tuple(Why)
 """On the board a word stands as its place in here: LAYOUT (board_layout.py) rises with any change of the order."""
 
-# Read once: see core/context.py.
 _CLOSED, _OPEN, _HALF_OPEN = Standing.CLOSED, Standing.OPEN, Standing.HALF_OPEN
 
 

@@ -20,7 +20,8 @@ class Phase(StrEnum):
     """How far a request has come; a disconnect is logged with the phase that it hit.
 
     On CPython 3.11 a look at an enum's member is a call of Python's own and costs 0.2 us. Modules on a request's way
-    look once, as they are imported, and keep the member under a name of theirs: `_DONE = Phase.DONE`.
+    look once, as they are imported, and keep the member under a name of theirs: `_DONE = Phase.DONE`. So it is with
+    every enum that a request meets, all over the gateway.
     """
 
     ARRIVED = "arrived"

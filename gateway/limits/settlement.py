@@ -13,7 +13,6 @@ TIMED_OUT = 504
 BACKEND_ERROR = "backend_"
 """What the outcome of a request begins with whose backend answered with an error."""
 
-# Read once: see core/context.py.
 _CLIENT_GONE = Cut.CLIENT_GONE
 _CONNECTING = Phase.CONNECTING
 _QUEUED = Phase.QUEUED

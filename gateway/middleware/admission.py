@@ -7,7 +7,6 @@ from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.observability.live import LiveGauges
 
-# Read once: see core/context.py.
 _QUEUED = Phase.QUEUED
 
 

@@ -11,7 +11,6 @@ LOOK_SECS = 1.0
 LOOKS = 4
 """A short time is looked at so often before it is over."""
 
-# Read once: see core/context.py.
 _BODY_STALLED = Cut.BODY_STALLED
 
 

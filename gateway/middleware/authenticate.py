@@ -12,7 +12,6 @@ from gateway.core.principal import MASTER
 from gateway.limits.token_bucket import FailedAuthLimiter
 from gateway.middleware.request_scope import UNKNOWN
 
-# Read once: see core/context.py.
 _KEY = Access.KEY
 
 

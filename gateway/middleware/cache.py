@@ -20,7 +20,6 @@ STATE_HEADER: Final = b"x-gateway-cache"
 OK: Final = 200
 KIND: Final = b"application/json"
 
-# Read once: see core/context.py.
 _WAITING = Phase.WAITING
 _ANSWERING = Phase.ANSWERING
 _LIFETIME = Cut.LIFETIME

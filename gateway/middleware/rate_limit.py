@@ -5,7 +5,6 @@ from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Access
 from gateway.limits.token_bucket import RateLimiter
 
-# Read once: see core/context.py.
 _OPEN = Access.OPEN
 
 

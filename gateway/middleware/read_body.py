@@ -18,7 +18,6 @@ UNCOMPRESSED = frozenset({b"", b"identity"})
 Plan = Callable[[RequestContext], Awaitable[None] | None]
 """Plans at once, or gives what is to be awaited for it."""
 
-# Read once: see core/context.py.
 _BODY = Phase.BODY
 
 

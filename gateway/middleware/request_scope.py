@@ -33,7 +33,6 @@ CLIENT_CLOSED_REQUEST = 499
 Find = Callable[[str, bytes], Endpoint | None]
 Record = Callable[[RequestContext], None]
 
-# Read once: see core/context.py.
 _CLIENT_GONE = Cut.CLIENT_GONE
 _DONE = Phase.DONE
 

@@ -25,7 +25,6 @@ ASIDE_SECS = 1.0
 NO_REPLY = BufferedReply(0, [], b"")
 """Stands where no answer has come: nothing happens when it is closed."""
 
-# Read once: see core/context.py.
 _SUCCESS = Signal.SUCCESS
 
 

@@ -17,7 +17,6 @@ EVENT_STREAM_HEAD: Headers = [
 ]
 """The last one tells an nginx that is not ours to pass events on as they come."""
 
-# Read once: see core/context.py.
 _ANSWERING = Phase.ANSWERING
 
 

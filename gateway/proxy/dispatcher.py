@@ -26,7 +26,6 @@ MAY_BE_REFUSAL = frozenset({429, ENGINE_ERROR, 503})
 """Statuses whose body is read before it is decided whether another replica may be asked."""
 UNREACHABLE_RETRY_SECS = 2.0
 
-# Read once: see core/context.py.
 _CONNECTING = Phase.CONNECTING
 
 

@@ -29,7 +29,6 @@ JSON_HEAD = (b"content-type", b"application/json")
 MAY_HAVE_RUN = (b"x-should-retry", b"false")
 """A backend that failed may have spent its GPU on the request: SDKs would otherwise repeat it at 500 and above."""
 
-# Read once: see core/context.py.
 _OK = HTTPStatus.OK
 
 

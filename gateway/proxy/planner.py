@@ -23,7 +23,6 @@ THREAD_BYTES = 1024 * 1024
 ALL_USAGE = b'"stream_options":{"include_usage":true,"continuous_usage_stats":true}'
 """Asked of every stream, so that an aborted one still knows its tokens; what the client did not ask for is cut out."""
 
-# Read once: see core/context.py.
 _OPENAI = Dialect.OPENAI
 _RESPONSES = Dialect.RESPONSES
 

@@ -16,7 +16,6 @@ ROUND_SECS = 1.0
 ROUNDS_PER_CAP = 20
 """Rounds within the smallest cap, where that is small: no cut comes later than a twentieth of it."""
 
-# Read once: see core/context.py.
 _SLOW_CLIENT = Cut.SLOW_CLIENT
 _IDLE = Cut.IDLE
 _FIRST_TOKEN = Cut.FIRST_TOKEN

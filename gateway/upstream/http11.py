@@ -15,7 +15,6 @@ from gateway.upstream.protocol import Take, UpstreamRequest
 from gateway.upstream.resolver import Lookup, Resolver, system_lookup
 from gateway.upstream.settings import UpstreamSettings
 
-# Read once: see core/context.py.
 _WAITING = Phase.WAITING
 
 
