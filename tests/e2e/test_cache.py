@@ -232,6 +232,10 @@ def test_one_that_leads_for_itself_alone_ends_with_its_client(gateway: Gateway, 
         client.reset()
         wait_until(lambda: asked(fleet) == ["aborted"])
     wait_until(gateway.idle)
+    fleet["embed"].resume_engine()
+    with gateway.client() as another:  # nothing of it was kept
+        assert another.post(PATH, json=body()).headers["x-gateway-cache"] == "miss"
+    assert asked(fleet) == ["aborted", "finished"]
 
 
 def test_a_follower_takes_over_from_a_leader_whose_worker_is_killed(gateway: Gateway, fleet: Fleet) -> None:

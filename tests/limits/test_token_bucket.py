@@ -118,8 +118,12 @@ async def test_an_address_that_fails_too_often_is_refused_until_its_bucket_refil
 
 async def test_failures_and_requests_of_one_address_are_counted_apart(store: LimiterStore) -> None:
     settings = LimitsSettings(max_rps_per_ip=1, rps_burst=1, failed_auth_burst=1)
-    await FailedAuthLimiter(settings, store).drain(ADDRESS)
-    await RateLimiter(settings, store).take(ADDRESS, [])
+    failures, requests = FailedAuthLimiter(settings, store), RateLimiter(settings, store)
+    await failures.drain(ADDRESS)
+    await requests.take(ADDRESS, [])
+    assert await granted(failures, 1) == [False]
+    with pytest.raises(RateLimitedError):
+        await requests.take(ADDRESS, [])
 
 
 async def test_failures_without_a_limit_are_never_refused(store: LimiterStore) -> None:

@@ -19,4 +19,8 @@ def test_a_refusal_is_recorded_once_with_what_is_known_of_it() -> None:
 
 
 def test_nobody_need_listen() -> None:
-    Refusals().tell(Refused("id1", 400, "invalid_request", "", "", 0.0))
+    refusals, heard = Refusals(), list[Refused]()
+    refusals.tell(Refused("id1", 400, "invalid_request", "", "", 0.0))
+    refusals.listen(heard.append)
+    refusals.tell(Refused("id2", 400, "invalid_request", "", "", 0.0))
+    assert [refused.request_id for refused in heard] == ["id2"]  # nothing was kept for who came later

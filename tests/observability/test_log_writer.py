@@ -158,8 +158,10 @@ def test_a_line_that_comes_while_others_are_written_is_not_left_behind() -> None
     writer = LogWriter(descriptor, once_more)
     writer.write(b"lost\n")
     wait_until(lambda: drops.count == 2)
+    assert writer._size == 0  # it is counted where nobody has to write or close once more
     writer.close()
     os.close(descriptor)
+    assert drops.count == 2
 
 
 WORKER = """

@@ -10,6 +10,7 @@ from gateway.payload.peek import Peek
 from gateway.payload.settings import PayloadSettings
 
 LIMITS = PayloadSettings()
+NARROW = PayloadSettings(max_choices=1, max_batch=1)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +47,26 @@ def test_one_request_may_not_multiply_itself(peek: Peek, param: str, bound: str)
     assert bound in caught.value.message
 
 
-@pytest.mark.parametrize("peek", [Peek(), Peek(n=128, prompts=16), Peek(prompts=2048), Peek(inputs=2048), Peek(n=0)])
-def test_what_is_within_bounds_passes(peek: Peek) -> None:
+@pytest.mark.parametrize("peek", [Peek(n=128, prompts=16), Peek(prompts=2048), Peek(inputs=2048)])
+def test_what_is_within_bounds_passes_and_would_not_within_narrower_ones(peek: Peek) -> None:
     check_request(peek, Dialect.OPENAI, LIMITS)
+    with pytest.raises(BadRequestError):
+        check_request(peek, Dialect.OPENAI, NARROW)
+
+
+@pytest.mark.parametrize("peek", [Peek(), Peek(n=0), Peek(n=1, prompts=1)])
+def test_one_of_everything_is_within_any_bounds(peek: Peek) -> None:
+    for dialect in Dialect:
+        check_request(peek, dialect, NARROW)
+    with pytest.raises(BadRequestError):
+        check_request(Peek(n=2), Dialect.OPENAI, NARROW)
 
 
 def test_a_long_conversation_is_no_batch() -> None:
-    check_request(Peek(inputs=5000), Dialect.RESPONSES, LIMITS)
+    long = Peek(inputs=5000)
+    check_request(long, Dialect.RESPONSES, LIMITS)
+    with pytest.raises(BadRequestError, match="2048"):
+        check_request(long, Dialect.OPENAI, LIMITS)  # of texts to be embedded it would be one
 
 
 def test_media_are_refused_as_every_model_reads_text() -> None:

@@ -42,6 +42,8 @@ def test_sound_tools_pass_where_there_is_a_parser_and_nowhere_else(dialect: Dial
 @pytest.mark.parametrize(("choice", "dialect"), [("none", OPENAI), ("none", RESPONSES), ({"type": "none"}, ANTHROPIC)])
 def test_whoever_rules_calls_out_needs_no_parser(choice: Any, dialect: Dialect) -> None:
     check([tool(dialect)], dialect, parser="", tool_choice=choice)
+    with pytest.raises(UnsupportedFeatureError):
+        check([tool(dialect)], dialect, parser="")
 
 
 @pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "function": {"name": "weather"}}, None, 1])
@@ -53,6 +55,8 @@ def test_any_other_choice_needs_one(choice: Any) -> None:
 def test_no_tools_need_nothing() -> None:
     for body in (b"{}", b'{"tools":null}', b'{"tools":[ ]}', b'{"tools":[{}],"tools":[]}'):
         check_tools(body, OPENAI, parser="", model="qwen")
+    with pytest.raises(UnsupportedFeatureError):
+        check_tools(b'{"tools":[{}]}', OPENAI, parser="", model="qwen")
 
 
 @pytest.mark.parametrize(

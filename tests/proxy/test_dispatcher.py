@@ -182,7 +182,10 @@ async def test_when_all_refuse_it_is_the_fleets_state() -> None:
 
 async def test_a_refusal_beside_unreachable_replicas_is_a_busy_fleet() -> None:
     post = Post(chat0=[refusal()], chat1=[NeverSent("refused")], chat2=[NeverSent("refused")])
-    await post.fails(BusyError)
+    failure = await post.fails(BusyError)
+    assert isinstance(failure.value, NoBackendError)
+    assert (failure.value.status, post.ctx.attempts) == (503, 3)
+    assert post.client.order == ["chat0", "chat1", "chat2"]
 
 
 async def test_when_none_can_be_reached_it_says_so_and_when_to_come_back() -> None:

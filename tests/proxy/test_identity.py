@@ -33,7 +33,9 @@ async def test_one_backends_habit_says_nothing_of_anothers() -> None:
     ctx.backend = "chat0"
     identities.check(ctx, whole(b""), ctx.request_id.encode())
     ctx.backend = "chat1"
-    identities.check(ctx, whole(b""), OTHERS)
+    reply = whole(b"")
+    identities.check(ctx, reply, OTHERS)
+    assert not reply.discarded
 
 
 async def test_an_id_far_inside_a_text_is_none() -> None:

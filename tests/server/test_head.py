@@ -32,6 +32,8 @@ def test_what_is_no_path_is_refused(url: bytes) -> None:
 )
 def test_hosts_that_people_use_are_taken(host: bytes) -> None:
     check_head("1.1", [(b"host", host)])
+    with pytest.raises(BadRequestError):
+        check_head("1.1", [(b"host", host + b"/")])
 
 
 @pytest.mark.parametrize(

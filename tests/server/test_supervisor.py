@@ -225,7 +225,10 @@ def test_a_worker_that_was_told_to_end_is_replaced_too(tmp_path: Path) -> None:
         before = gateway.workers()
         os.kill(min(before), signal.SIGTERM)
         await_that(lambda: len(gateway.workers() - before) == 1 and len(gateway.workers()) == 2)
-        await_that(lambda: "ended with status 0" in gateway.log.read_text())
+        await_that(lambda: gateway.events("worker_died"))
+        (event,) = gateway.events("worker_died")
+        assert (event["pid"], event["how"], event["next_in_secs"]) == (min(before), "ended with status 0", 0.0)
+        assert max(before) in gateway.workers()
 
 
 def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:

@@ -297,16 +297,15 @@ async def test_whoever_holds_a_slot_is_never_forgotten(store: LimiterStore) -> N
 # The end
 
 
-async def test_a_grant_released_after_the_close_does_nothing(store: LimiterStore) -> None:
+async def test_a_grant_released_after_the_close_does_nothing(
+    store: LimiterStore, caplog: pytest.LogCaptureFixture
+) -> None:
     grant = await acquire(store)
     await store.close()
-    held = store.counts()
     store.release(grant)
     store.release(grant)
     await checkpoint()
-    assert store.counts() == held
-    with pytest.raises(StoreUnavailableError):
-        await acquire(store)
+    assert caplog.records == []  # nor does it fail, then or in a later turn
 
 
 async def test_closing_ends_the_wait_of_those_in_the_queue(store: LimiterStore) -> None:
