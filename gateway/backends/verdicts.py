@@ -1,6 +1,5 @@
 """What did the prober find? Its verdicts as records of the board, of which no reader sees one by halves."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,11 +8,10 @@ import msgspec
 from gateway.backends.board_layout import BACKENDS, COPIES, VERDICT_BYTES, Regions
 from gateway.backends.health import BackendHealth
 from gateway.core.fence import fence
+from gateway.core.records import HEAD_BYTES, record_of, words_at
 
-CHECKSUM_BYTES = 4
-LENGTH_BYTES = 4
-"""A record is a checksum, the length of its words, and the words: the verdict's version and the verdict."""
-MAX_WORDS_BYTES = VERDICT_BYTES - CHECKSUM_BYTES - LENGTH_BYTES
+MAX_WORDS_BYTES = VERDICT_BYTES - HEAD_BYTES
+"""A record's words are the verdict's version and the verdict."""
 MAX_TRIES = 4
 """How often a record that is being written is read anew, before the verdict that was read last stands a bit longer."""
 
@@ -22,8 +20,8 @@ class Verdicts:
     """The verdicts on a board, by the backend's index.
 
     One process writes. Of each verdict there are two copies, and the version's parity says which one counts, so that a
-    reader has a whole interval between two probes to read in. The checksum over the words, in which the version stands
-    too, tells whoever was slower than that, and needs no order of stores, which arm64 would not keep.
+    reader has a whole interval between two probes to read in. The record's checksum, over the version too, tells
+    whoever was slower than that.
     """
 
     def __init__(self, regions: Regions) -> None:
@@ -42,9 +40,7 @@ class Verdicts:
         if self._written.get(index) == words:
             return False
         self._written[index] = words
-        framed = self._fitting(version, health)
-        framed = len(framed).to_bytes(LENGTH_BYTES, "little") + framed
-        record = zlib.crc32(framed).to_bytes(CHECKSUM_BYTES, "little") + framed
+        record = record_of(self._fitting(version, health))
         start = self._start(index, version)
         self._memory[start : start + len(record)] = record
         fence()
@@ -72,7 +68,7 @@ class Verdicts:
         for _ in range(MAX_TRIES):
             version = self._versions[index]
             fence()
-            words = self._words(self._start(index, version))
+            words = words_at(self._memory, self._start(index, version), MAX_WORDS_BYTES)
             if words is None:
                 continue
             try:
@@ -82,13 +78,3 @@ class Verdicts:
             if found == version:
                 self._known_versions[index], self._known[index] = version, health
                 return
-
-    def _words(self, start: int) -> bytes | None:
-        """The words of the record that stands there, if it is whole."""
-        framed_at = start + CHECKSUM_BYTES
-        length = int.from_bytes(self._memory[framed_at : framed_at + LENGTH_BYTES], "little")
-        if length > MAX_WORDS_BYTES:
-            return None
-        framed = bytes(self._memory[framed_at : framed_at + LENGTH_BYTES + length])
-        checksum = int.from_bytes(self._memory[start:framed_at], "little")
-        return framed[LENGTH_BYTES:] if zlib.crc32(framed) == checksum else None

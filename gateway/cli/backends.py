@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable
-from urllib.parse import quote
 
 import click
 
 from gateway.cli.asking import Admin, AskError, Json, asks
+from gateway.cli.changing import amend, place, remove
 from gateway.cli.tables import echo_json, json_option, show, show_one
 
 PATH = "/v1/backends"
@@ -45,11 +45,11 @@ def list_backends(admin: Admin, *, as_json: bool) -> None:
 @json_option
 def drain(admin: Admin, *, name: str, wait: float | None, as_json: bool) -> None:
     """Send it nothing new; what runs there goes on. With --wait, exit with 1 when some still does by then."""
-    backend = admin.ask("POST", f"{place(name)}/drain").json()
+    backend = admin.ask("POST", f"{place(PATH, name)}/drain").json()
     deadline = time.monotonic() + (wait or 0.0)
     while wait is not None and backend["in_flight"] and time.monotonic() < deadline:
         time.sleep(LOOK_SECS)
-        backend = admin.read(place(name))
+        backend = admin.read(place(PATH, name))
     said(backend, as_json=as_json)
     if wait is not None and backend["in_flight"]:
         raise AskError(f"{backend['in_flight']} requests still run at {name} after {wait:g} s; it gets no new ones")
@@ -61,7 +61,7 @@ def drain(admin: Admin, *, name: str, wait: float | None, as_json: bool) -> None
 @json_option
 def undrain(admin: Admin, *, name: str, as_json: bool) -> None:
     """Use it again."""
-    said(admin.ask("POST", f"{place(name)}/undrain").json(), as_json=as_json)
+    said(admin.ask("POST", f"{place(PATH, name)}/undrain").json(), as_json=as_json)
 
 
 @backends.command()
@@ -90,9 +90,7 @@ def update(
     """Change what is stated, and nothing else."""
     stated = {"url": address, "weight": weight, "active": active}
     body = {field: value for field, value in stated.items() if value is not None}
-    if not body:
-        raise click.UsageError("nothing to change is stated")
-    show_one(admin.change("PATCH", place(name), body).json(), as_json=as_json)
+    amend(admin, place(PATH, name), body, as_json=as_json)
 
 
 @backends.command()
@@ -100,13 +98,7 @@ def update(
 @click.argument("name")
 def delete(admin: Admin, *, name: str) -> None:
     """Ask it nothing more, and forget it."""
-    admin.change("DELETE", place(name))
-    click.echo(f"{name} is gone")
-
-
-def place(name: str) -> str:
-    """A backend's path."""
-    return f"{PATH}/{quote(name, safe='')}"
+    remove(admin, place(PATH, name), f"{name} is gone")
 
 
 def said(backend: Json, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from gateway.cli.asking import Admin, Json, asks, fail
+from gateway.cli.changing import amend
 from gateway.cli.tables import echo_json, json_option, limits, moment, show, show_one
 from gateway.cli.wishes import Moment, Organization, limit_options, limits_in, pairs
 
@@ -94,9 +95,7 @@ def update(admin: Admin, *, key_id: str, as_json: bool, **options: Any) -> None:
             if name in body:
                 raise click.UsageError(f"--{flag.replace('_', '-')} contradicts another option")
             body[name] = None
-    if not body:
-        raise click.UsageError("nothing to change is stated")
-    show_one(admin.change("PATCH", f"{PATH}/{quoted(key_id)}", body).json(), as_json=as_json)
+    amend(admin, f"{PATH}/{quoted(key_id)}", body, as_json=as_json)
 
 
 @keys.command()

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 import orjson
 
 from gateway.cli.asking import Admin, AskError, Json, asks
+from gateway.cli.changing import amend, place, remove
 from gateway.cli.tables import json_option, show, show_one
 from gateway.core.endpoint import ModelKind
 
@@ -44,7 +44,7 @@ def list_models(admin: Admin, *, as_json: bool) -> None:
 @json_option
 def show_model(admin: Admin, *, name: str, as_json: bool) -> None:
     """Show one model."""
-    show_one(admin.read(place(name)), as_json=as_json)
+    show_one(admin.read(place(PATH, name)), as_json=as_json)
 
 
 @models.command()
@@ -73,9 +73,7 @@ def update(admin: Admin, *, name: str, model: str | None, options: str | None, a
     body: Json = {} if model is None else {"model": model}
     if options is not None:
         body["settings"] = read(options)
-    if not body:
-        raise click.UsageError("nothing to change is stated")
-    show_one(admin.change("PATCH", place(name), body).json(), as_json=as_json)
+    amend(admin, place(PATH, name), body, as_json=as_json)
 
 
 @models.command()
@@ -83,13 +81,7 @@ def update(admin: Admin, *, name: str, model: str | None, options: str | None, a
 @click.argument("name")
 def delete(admin: Admin, *, name: str) -> None:
     """Offer a model no more; its backends must be gone."""
-    admin.change("DELETE", place(name))
-    click.echo(f"{name} is gone")
-
-
-def place(name: str) -> str:
-    """A model's path."""
-    return f"{PATH}/{quote(name, safe='')}"
+    remove(admin, place(PATH, name), f"{name} is gone")
 
 
 def read(options: str) -> Json:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from gateway.cli.asking import Admin, Json, asks
+from gateway.cli.changing import amend, place, remove
 from gateway.cli.tables import cell, echo_json, json_option, limits, moment, show, show_one, table
 from gateway.cli.wishes import Organization, limit_options, limits_in
 
@@ -51,7 +51,7 @@ def list_orgs(admin: Admin, *, as_json: bool) -> None:
 @json_option
 def show_org(admin: Admin, *, organization: str, as_json: bool) -> None:
     """Show which limits an organization has, and what is left of them."""
-    quota = admin.read(f"/quota/{escaped(organization)}")
+    quota = admin.read(place("/quota", organization))
     if as_json:
         echo_json(quota)
         return
@@ -87,9 +87,7 @@ def update(
         if chosen:
             raise click.UsageError("--defaults contradicts a limit")
         body["limits"] = None
-    if not body:
-        raise click.UsageError("nothing to change is stated")
-    show_one(admin.change("PATCH", f"{PATH}/{escaped(organization)}", body).json(), as_json=as_json)
+    amend(admin, place(PATH, organization), body, as_json=as_json)
 
 
 @orgs.command()
@@ -97,10 +95,4 @@ def update(
 @click.argument("organization", type=Organization())
 def delete(admin: Admin, *, organization: str) -> None:
     """Take from an organization what it had of its own: it has the default limits then. Its keys stay."""
-    admin.change("DELETE", f"{PATH}/{escaped(organization)}")
-    click.echo(f"{organization} has the default limits now")
-
-
-def escaped(name: str) -> str:
-    """A name as a part of a path."""
-    return quote(name, safe=":")
+    remove(admin, place(PATH, organization), f"{organization} has the default limits now")

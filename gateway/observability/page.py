@@ -2,12 +2,12 @@
 
 import mmap
 import threading
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import orjson
 
+from gateway.core.records import HEAD_BYTES, record_of, words_at
 from gateway.core.sealed_memory import sealed_memory
 
 VALUES = 16_384
@@ -16,10 +16,6 @@ VALUES_BYTES = VALUES * 8
 KEYS_BYTES = 384 * 1024
 """Room for the names: 64 bytes and more for each series, of which a page full of counters would have 16,384."""
 PAGE_BYTES = VALUES_BYTES + KEYS_BYTES
-
-CHECKSUM_BYTES = 4
-LENGTH_BYTES = 4
-"""A name's record is a checksum, the length of its words, and the words; eight zeros after it end the table."""
 
 
 class Series(NamedTuple):
@@ -60,11 +56,9 @@ class PageWriter:
     def add(self, family: str, labels: tuple[str, ...], width: int) -> int | None:
         """The first of `width` slots for a series; None when the page is full. Readers sum what is added twice."""
         with self._adding:
-            words = orjson.dumps((family, labels, self._next_value, width))
-            framed = len(words).to_bytes(LENGTH_BYTES, "little") + words
-            record = zlib.crc32(framed).to_bytes(CHECKSUM_BYTES, "little") + framed
+            record = record_of(orjson.dumps((family, labels, self._next_value, width)))
             end = self._next_key + len(record)
-            if self._next_value + width > VALUES or end + CHECKSUM_BYTES + LENGTH_BYTES > KEYS_BYTES:
+            if self._next_value + width > VALUES or end + HEAD_BYTES > KEYS_BYTES:  # zeros end the table
                 return None
             self._keys[self._next_key : end] = record
             first = self._next_value
@@ -75,8 +69,7 @@ class PageWriter:
 class PageReader:
     """A page as another process sees it, at any moment, also while it is written and after its writer's death.
 
-    A series counts from the moment when its whole record is seen: the checksum says so, and needs no order of stores,
-    which arm64 would not keep. The records are only ever added to, so each is read once.
+    A series counts from the moment when its whole record is seen. Records are only ever added, so each is read once.
     """
 
     def __init__(self, page: int) -> None:
@@ -92,15 +85,7 @@ class PageReader:
             yield Series(family, labels, list(self._values[first : first + width]))
 
     def _learn(self) -> None:
-        while (words := self._record()) is not None:
+        while (words := words_at(self._memory, self._position, KEYS_BYTES)) is not None:
             family, labels, first, width = orjson.loads(words)
             self._known.append((family, tuple(labels), first, width))
-            self._position += CHECKSUM_BYTES + LENGTH_BYTES + len(words)
-
-    def _record(self) -> bytes | None:
-        """The record at our position, if one stands there whole; zeros have another checksum than zero."""
-        start = self._position + CHECKSUM_BYTES
-        length = int.from_bytes(self._memory[start : start + LENGTH_BYTES], "little")
-        framed = bytes(self._memory[start : start + LENGTH_BYTES + length])
-        checksum = int.from_bytes(self._memory[self._position : start], "little")
-        return framed[LENGTH_BYTES:] if zlib.crc32(framed) == checksum else None
+            self._position += HEAD_BYTES + len(words)
