@@ -40,6 +40,7 @@ class Desk:
         self._directory = directory
         self._room = room
         self._waiters = Waiters(clock)
+        self.wake = self._waiters.wake
         self._tickets: dict[int, bytes] = {}  # of those who wait here, by token
         self._debts: list[Callable[[Tree], Called]] = []  # what could not be given up yet
         self._told: set[int] = set()  # the workers that heard since the last tick that somebody waits

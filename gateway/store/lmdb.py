@@ -17,7 +17,7 @@ from gateway.store.records import Claimant, record_name, ticket_key
 from gateway.store.settings import StoreSettings
 from gateway.store.spares import Spares
 from gateway.store.tree import Tree
-from gateway.store.waiters import wait_looking
+from gateway.store.waiters import Lookout
 
 CLAIMS_SHARE = 0.85
 """Share of the map above which nobody more is admitted; what is left lets those who run end."""
@@ -43,6 +43,7 @@ class LmdbStore:
         self.accounts: Accounts = self._accounts
         self._decide = self._desk.decide
         self._spares = Spares(self._desk)
+        self._lookout = Lookout(self._desk.wake)
         self._tokens = itertools.count(1)
         self._entries = 0
 
@@ -115,7 +116,8 @@ class LmdbStore:
         seat = Seat(group, "", next(self._tokens))
         names = named(candidates)
         who = Claimant(self._desk.worker, seat.token)
-        asked = seating.Asked(record_name(group), record_name(organization), who, tuple(names))
+        usable = tuple(names)
+        asked = seating.Asked(record_name(group), record_name(organization), who, usable)
         backend, place, called = self._decide(seating.enter, asked, limit, max_queued)
         self._desk.call(called)
         if not place:
@@ -125,15 +127,19 @@ class LmdbStore:
             return seat
 
         def look() -> bool:
+            nonlocal usable
             names = named(candidates)
-            backend, called = self._decide(seating.look, place, tuple(names))
+            if usable != (usable := tuple(names)):
+                self._lookout.tell()
+            backend, called = self._decide(seating.look, place, usable)
             self._desk.call(called)
             if backend:
                 seat.backend = names[backend]
             return bool(backend) or not names
 
         try:
-            seat.waited = await wait_looking(partial(self._desk.wait, seat.token, place), look, patience)
+            wait = partial(self._desk.wait, seat.token, place)
+            seat.waited = await self._lookout.wait(seat.token, wait, look, patience)
         except BaseException:
             self._desk.give_up(seating.withdraw, place)
             raise

@@ -15,7 +15,7 @@ from gateway.store.line import heads_due, may_start
 from gateway.store.memory_accounts import MemoryAccounts
 from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
 from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
-from gateway.store.waiters import Waiters, wait_looking
+from gateway.store.waiters import Lookout, Waiters
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class MemoryStore:
         self._turns: dict[str, int] = {}
         self._tokens = itertools.count(1)
         self._waiters = Waiters(clock)
+        self._lookout = Lookout(self._waiters.wake)
         self._closed = False
         self.accounts: Accounts = MemoryAccounts(clock, settings.max_tracked_organizations, settings.journal_bytes)
 
@@ -124,15 +125,17 @@ class MemoryStore:
         seats.wait(organization, seat, usable)
 
         def look() -> bool:
+            nonlocal usable
             if self._closed:
                 raise StoreUnavailableError("The gateway is going away.")
-            usable = tuple(dict.fromkeys(candidates()))
+            if usable != (usable := tuple(dict.fromkeys(candidates()))):
+                self._lookout.tell()
             seats.look(organization, seat, usable)
             self._call_in(seats)
             return bool(seat.backend) or not usable
 
         try:
-            seat.waited = await wait_looking(partial(self._waiters.wait, seat.token), look, patience)
+            seat.waited = await self._lookout.wait(seat.token, partial(self._waiters.wait, seat.token), look, patience)
         except BaseException:
             self._withdraw(seat, organization)
             raise

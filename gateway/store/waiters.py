@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from gateway.core.clock import Clock
 
 LOOK_SECS = 0.25
-"""Between two looks of who waits for a seat: a backend that returns is used so soon, at some 25 us a look."""
+"""Between two looks of those who wait for a seat, while they are few: a backend that returns is used so soon."""
+LOOKS_PER_SEC = 25
+"""Of all who wait in a worker, at some 80 us a look."""
 
 
 class Waiters:
@@ -52,15 +54,60 @@ class Waiters:
             self.wake(token)
 
 
-async def wait_looking(wait: Callable[[float], Awaitable[float]], look: Callable[[], bool], patience: float) -> float:
-    """Wait until `look` finds nothing more to wait for, or for `patience` seconds: the seconds waited.
+class Lookout:
+    """Those of one worker who wait for a seat, and look now and then whom they may ask by now.
 
-    It looks each time that `wait`, which is told for how long, returns; that is every LOOK_SECS at the least.
+    They look in turns, so that what it costs has a bound however many wait; and whoever may ask others than before lets
+    all look, so that nobody waits for its turn to hear of it.
+
+    Args:
+        wake: lets a waiter look.
     """
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + patience
-    waited = 0.0
-    while True:
-        waited += await wait(max(0.0, min(LOOK_SECS, ends - loop.time())))
-        if look() or loop.time() >= ends:
-            return waited
+
+    def __init__(self, wake: Callable[[int], None]) -> None:
+        self._wake = wake
+        self._turns: dict[int, None] = {}  # whose turn is next stands first
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_at = float("-inf")
+
+    async def wait(
+        self, token: int, wait: Callable[[float], Awaitable[float]], look: Callable[[], bool], patience: float
+    ) -> float:
+        """Wait until `look` finds nothing more to wait for, or for `patience` seconds: the seconds waited.
+
+        It looks each time that `wait`, which is told for how long, returns.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + patience
+        waited = 0.0
+        self._turns[token] = None
+        if self._timer is None:
+            self._timer = loop.call_later(self._pause(), self._next, loop)
+        try:
+            while True:
+                waited += await wait(max(0.0, ends - loop.time()))
+                if look() or loop.time() >= ends:
+                    return waited
+        finally:
+            del self._turns[token]
+
+    def tell(self) -> None:
+        """Somebody may ask others than before: so may all, perhaps. Not more often than once in LOOK_SECS."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= LOOK_SECS:
+            self._told_at = now
+            for token in tuple(self._turns):
+                self._wake(token)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._turns:
+            token = next(iter(self._turns))
+            del self._turns[token]
+            self._turns[token] = None
+            self._wake(token)
+            self._timer = loop.call_later(self._pause(), self._next, loop)
+
+    def _pause(self) -> float:
+        """Seconds between two turns: each of a few looks once in LOOK_SECS."""
+        return max(LOOK_SECS / len(self._turns), 1 / LOOKS_PER_SEC)

@@ -308,40 +308,6 @@ async def test_who_waits_sees_that_another_backend_may_be_asked(floor: Floor) ->
     assert await floor.counts() == ()
 
 
-async def test_of_many_who_wait_few_look_and_who_may_ask_others_lets_all_look(
-    floor: Floor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waiters, "LOOKS_PER_SEC", 10)
-    held, usable, looks = await floor.seat(candidates=["chat0"]), ["chat0"], 0
-
-    def look() -> list[str]:
-        nonlocal looks
-        looks += 1
-        return usable
-
-    asked = [floor.store.seat(CHAT, "b", candidates=look, limit=1, max_queued=1000, patience=60.0) for _ in range(100)]
-    waiting = [asyncio.create_task(one) for one in asked]
-    await floor.until_queued(len(waiting))
-    entered, began = looks, asyncio.get_running_loop().time()
-    await asyncio.sleep(1.0)  # noqa: TID251 -- it is about how often they look in a time
-    took = asyncio.get_running_loop().time() - began
-    assert 2 <= looks - entered <= 2 + 10 * took  # a hundred that look for themselves: 400 a second
-    looks = 0
-    usable.append("chat1")
-    async with asyncio.timeout(10):
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        while looks < len(waiting):
-            await checkpoint()
-    for one in waiting:
-        one.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    for one in waiting:
-        if not one.cancelled():
-            floor.store.leave_seat(one.result())
-    floor.store.leave_seat(held)
-    assert await floor.counts() == ()
-
-
 @pytest.mark.usefixtures("often")
 async def test_other_candidates_cost_no_place(floor: Floor) -> None:
     zero, one = await floor.seat("a", ["chat0"]), await floor.seat("a", ["chat1"])
