@@ -35,6 +35,36 @@ BACKENDS = Section(
             ),
         ),
         Row(
+            "an answer that ends inside a chunk: by a reset, a close, half a close, or nonsense",
+            "an error event, or 502; nothing of the half is shown, and its connection carries nothing more",
+            (
+                "chaos/test_crooked_answers.py::test_a_stream_that_ends_inside_a_chunk_ends_with_an_error_and_shows_nothing_of_the_half",
+                "chaos/test_crooked_answers.py::test_a_whole_answer_that_ends_inside_a_chunk_is_502",
+                "chaos/test_crooked_answers.py::test_an_answer_that_ends_with_its_connection_is_believed_where_it_is_whole_json",
+            ),
+        ),
+        Row(
+            "1xx before or instead of an answer; two lengths; a length beside chunks; no HTTP; FIN and no answer",
+            "interim answers are passed over; all else is 502, sent once",
+            (
+                "chaos/test_crooked_answers.py::test_interim_answers_are_passed_over",
+                "chaos/test_crooked_answers.py::test_what_is_no_answer_is_502_and_its_connection_is_closed",
+            ),
+        ),
+        Row(
+            "trailers behind a chunked answer",
+            "they go nowhere and frame nothing",
+            ("chaos/test_crooked_answers.py::test_trailers_go_nowhere_and_frame_nothing",),
+        ),
+        Row(
+            "a backend answers, or resets, before it has read the body",
+            "its answer, or 502; sent once, and the next request gets its own",
+            (
+                "chaos/test_crooked_answers.py::test_an_answer_before_the_body_was_read_is_that_requests_alone_and_nothing_is_sent_again",
+                "chaos/test_crooked_answers.py::test_a_reset_before_the_body_was_read_is_502_and_is_not_sent_again",
+            ),
+        ),
+        Row(
             "a stream that breaks off, is aborted, or states an error",
             "an error event and no `[DONE]`; what was made is booked",
             (
@@ -57,6 +87,7 @@ BACKENDS = Section(
             (
                 "e2e/test_backend_failures.py::test_a_stray_second_answer_never_reaches_another_request",
                 "e2e/test_backend_failures.py::test_a_late_stray_answer_is_shown_to_nobody",
+                "chaos/test_crooked_answers.py::test_more_than_the_stated_length_reaches_nobody",
             ),
         ),
         Row(
@@ -107,8 +138,18 @@ BACKENDS = Section(
         ),
         Row(
             "a backend's name gets another address",
-            "new connections follow",
-            ("upstream/test_resolver.py::test_new_connections_follow_a_backend_that_moved",),
+            "requests and probes follow, though the old one still answers",
+            (
+                "chaos/test_names.py::test_requests_follow_a_backend_to_its_new_address_though_the_old_one_still_answers",
+                "upstream/test_resolver.py::test_new_connections_follow_a_backend_that_moved",
+            ),
+        ),
+        Row(
+            "a backend's name leads nowhere, or to a metadata service",
+            "503, and shown; forgotten as soon as it leads somewhere",
+            (
+                "chaos/test_names.py::test_a_name_that_leads_nowhere_is_said_at_once_and_forgotten_when_it_leads_somewhere",
+            ),
         ),
         Row(
             "a thousand refusals of requests themselves: 400, 404, 422",
@@ -230,6 +271,7 @@ BACKENDS = Section(
             "a backend has several addresses, of which some refuse or swallow packets",
             "the next is tried within the time to connect",
             (
+                "chaos/test_names.py::test_of_several_addresses_one_that_answers_is_enough",
                 "upstream/test_resolver.py::test_every_address_is_tried_before_the_name_is_given_up",
                 "upstream/test_resolver.py::test_an_address_that_swallows_packets_leaves_time_for_the_next",
             ),

@@ -28,6 +28,20 @@ DEPARTURES = Section(
             ),
         ),
         Row(
+            "by half, in any phase",
+            "it has left, as far as anybody can tell: the same",
+            (
+                "chaos/test_half_departures.py::test_half_a_departure_before_the_first_token_is_a_whole_one",
+                "chaos/test_half_departures.py::test_half_a_departure_in_mid_stream_is_a_whole_one_and_ends_without_an_end",
+                "chaos/test_half_departures.py::test_half_a_departure_in_the_body_reaches_no_backend",
+            ),
+        ),
+        Row(
+            "by a reset of one stream of an HTTP/2 connection to nginx",
+            "that one is freed, its siblings go on",
+            ("e2e/test_tls.py::test_a_stream_of_an_http_2_connection_ends_and_its_sibling_goes_on",),
+        ),
+        Row(
             "in mid-stream",
             "the same, and what was made is booked",
             (

@@ -30,6 +30,11 @@ GATEWAY = Section(
             ),
         ),
         Row(
+            "a worker is killed in any phase of a request: head, body, queue, wait for a seat, first token, answer",
+            "its clients see no end that looks good; nothing stays held or is sent again; others go on",
+            ("chaos/test_kills.py::test_what_a_worker_held_that_is_killed_is_free_and_nothing_is_sent_again",),
+        ),
+        Row(
             "a worker is killed while it writes the shared state",
             "nothing is wedged, nothing granted twice",
             ("store/test_lmdb_race.py::test_fifty_kills_in_the_midst_of_writing_neither_wedge_nor_corrupt",),
@@ -59,6 +64,8 @@ GATEWAY = Section(
             "SIGHUP under load",
             "new workers serve; the streams of the old ones go on to their end; no connection is lost that waits",
             (
+                "e2e/test_reload.py::test_three_reloads_under_load_lose_nothing",
+                "e2e/test_reload.py::test_three_reloads_under_load_behind_nginx_lose_no_post_of_a_kept_connection",
                 "server/test_reload.py::test_new_workers_serve_and_the_streams_of_the_old_ones_go_on_to_their_end",
                 "server/test_reload.py::test_no_connection_is_lost_that_waits_to_be_taken",
                 "server/test_reload.py::test_figures_are_exact_over_a_reload_under_requests",
@@ -86,6 +93,29 @@ GATEWAY = Section(
             ("chaos/test_endings.py::test_with_a_full_disk_under_the_log_requests_go_on_and_what_is_lost_is_counted",),
         ),
         Row(
+            "every disk is full",
+            "limits stay exact, lines are counted as dropped, usage is written later; a start is refused in words",
+            (
+                "chaos/test_scarcity.py::test_with_every_disk_full_limits_are_exact_lines_are_counted_and_usage_is_written_later",
+                "chaos/test_scarcity.py::test_a_start_without_room_for_the_shared_state_is_refused_in_words",
+            ),
+        ),
+        Row(
+            "a worker has no descriptor left",
+            "503 and when to come back, newcomers wait, no backend is blamed; all goes on when there are some",
+            (
+                "chaos/test_scarcity.py::test_a_worker_without_descriptors_says_so_blames_no_backend_and_goes_on_when_it_has_some",
+                "server/test_accepting.py::test_a_worker_without_descriptors_leaves_who_waits_to_the_others_and_rests",
+            ),
+        ),
+        Row(
+            "nginx reloads, with a renewed certificate",
+            "new connections get it, running streams go on to their end",
+            (
+                "nginx/test_certificates.py::test_a_renewed_certificate_is_served_after_a_reload_and_a_running_stream_goes_on",
+            ),
+        ),
+        Row(
             "Valkey is gone, slow, flushed, failed over",
             "the stated policy of each limit, within 100 ms; nothing granted twice afterwards",
             (
@@ -99,7 +129,11 @@ GATEWAY = Section(
         Row(
             "the database is gone",
             "known keys work on, then 503 and never 401; usage is kept and written later",
-            later="step 4, keys in a database",
+            (
+                "e2e/test_keys.py::test_a_silent_database_ends_no_known_key_until_it_was_silent_for_long",
+                "e2e/test_control_plane.py::test_a_database_that_is_away_keeps_no_request_waiting_and_all_is_booked_afterwards",
+                "e2e/test_control_plane.py::test_a_postgresql_server_that_dies_and_comes_back_misses_nothing",
+            ),
         ),
         Row(
             "a loop that stands still for five seconds",

@@ -40,8 +40,12 @@ LIMITS = Section(
         ),
         Row(
             "the clock on the wall jumps",
-            "no limit changes",
-            ("store/test_contract.py::test_a_jump_of_the_wall_clock_changes_no_limit",),
+            "no limit changes, nothing is cut, nobody waits longer or shorter; no day's quota fills again",
+            (
+                "chaos/test_clock_steps.py::test_a_jump_of_the_time_of_day_cuts_and_grants_nothing",
+                "store/test_contract.py::test_a_jump_of_the_wall_clock_changes_no_limit",
+                "store/test_accounts.py::test_a_clock_that_steps_back_over_midnight_fills_nothing",
+            ),
         ),
         Row(
             "the limits' file is cut short or scribbled over",

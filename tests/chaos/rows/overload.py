@@ -27,7 +27,14 @@ OVERLOAD = Section(
             "no collapse, little is asked twice, and back to normal when it is back",
             ("chaos/test_outages.py::test_one_of_two_dies_at_80_percent_load_and_nothing_collapses",),
         ),
-        Row("a hundred requests race for the last of a quota", "exactly as many as fit run", later="step 4, quotas"),
+        Row(
+            "a hundred requests race for the last of a quota",
+            "exactly as many as fit run",
+            (
+                "e2e/test_quotas.py::test_of_forty_requests_for_the_last_seven_of_a_day_seven_run",
+                "store/test_accounts_race.py::test_of_a_hundred_requests_for_the_last_seven_of_a_quota_seven_run",
+            ),
+        ),
     ),
     promised=("Fallback, overload and balancing",),
 )
