@@ -20,7 +20,8 @@ class AdminSettings(RoomSettings):
     )
     gateway_url: str = Field(
         default="",
-        description="Where `gateway keys` and the other commands that ask a running gateway find it: http://host:port. "
+        description="Where `gateway keys` and the other commands that ask a running gateway find it: http://host:port, "
+        "or https://name, for whose certificate this host's authorities vouch, or SSL_CERT_FILE of the environment. "
         "Empty: GATEWAY_PORT on this host.",
     )
 

@@ -2,6 +2,7 @@
 
 import functools
 import getpass
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
@@ -52,7 +53,7 @@ class Admin:
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         headers = {"x-admin-key": key, "x-admin-actor": actor(), "user-agent": "gateway-cli"}
-        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_SECS, trust_env=False)
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_SECS, trust_env=False, verify=authorities(url))
 
     def __enter__(self) -> Self:
         return self
@@ -116,18 +117,20 @@ class Admin:
 
 
 def asks(command: Command) -> Command:
-    """Give a command `--url` and, as its first argument, the gateway that is meant; failures become one line."""
+    """Give a command `--gateway` and, as its first argument, the one that is meant; failures become one line."""
 
-    @click.option("--url", help="The gateway's; by default GATEWAY_URL, or GATEWAY_PORT on this host.")
+    @click.option(
+        "--gateway", "asked", metavar="URL", help="Which one; by default GATEWAY_URL, or GATEWAY_PORT on this host."
+    )
     @functools.wraps(command)
-    def run(*args: Any, url: str | None, **rest: Any) -> Any:  # noqa: ANN401 -- the command's own
+    def run(*args: Any, asked: str | None, **rest: Any) -> Any:  # noqa: ANN401 -- the command's own
         try:
-            with connect(url) as admin:
+            with connect(asked) as admin:
                 return command(admin, *args, **rest)
         except AskError as error:
             fail(str(error), error.status)
 
-    return cast("Command", run)  # it takes `url` besides
+    return cast("Command", run)  # it takes `asked` besides
 
 
 def connect(url: str | None) -> Admin:
@@ -141,6 +144,11 @@ def connect(url: str | None) -> Admin:
     if fault := why_unfit(key):
         raise AskError(f"ADMIN_API_KEY {fault}, in the environment or in .env here")
     return Admin((url or found.get("GATEWAY_URL") or here(found)).rstrip("/"), key)
+
+
+def authorities(url: str) -> ssl.SSLContext | bool:
+    """Who may vouch for the gateway: whom this host trusts or SSL_CERT_FILE names, not a list of our client's own."""
+    return not url.startswith("https:") or ssl.create_default_context()
 
 
 def here(found: Mapping[str, str]) -> str:

@@ -95,11 +95,11 @@ def test_who_has_no_key_or_a_wrong_one_is_told_so(gateway: Run) -> None:
 
 def test_a_gateway_that_does_not_answer_is_3(gateway: Run) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
-    silent = gateway("keys", "list", "--url", nobody)
+    silent = gateway("keys", "list", "--gateway", nobody)
     assert silent.returncode == 3
     assert silent.stderr.startswith(f"gateway: no gateway answers at {nobody}: ")
     assert len(silent.stderr.splitlines()) == 1
-    assert gateway("keys", "list", "--url", "nonsense").returncode == 3
+    assert gateway("keys", "list", "--gateway", "nonsense").returncode == 3
     assert ADMIN_KEY not in silent.stderr
 
 
@@ -107,12 +107,12 @@ def test_a_gateway_without_an_admin_api_is_told_from_a_key_that_is_not_there(
     gateway: Run, server: AdminServer, tmp_path: Path
 ) -> None:
     with AdminServer(DatabaseSettings(data_path=tmp_path / "data"), Ruling(admin_api_key=[])) as off:
-        answer = gateway("keys", "list", "--url", off.url)
+        answer = gateway("keys", "list", "--gateway", off.url)
     assert (answer.returncode, answer.stderr) == (
         1,
         f"gateway: {off.url} has no admin API: ADMIN_API_KEY is not set there\n",
     )
-    assert "there is no such key" in gateway("keys", "show", "key_none", "--url", server.url).stderr
+    assert "there is no such key" in gateway("keys", "show", "key_none", "--gateway", server.url).stderr
 
 
 @pytest.mark.parametrize(("arguments", "unsure"), [(["create"], True), (["list"], False)])
@@ -127,7 +127,7 @@ def test_of_a_change_without_an_answer_it_is_said_that_it_may_be_made(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=hang_up)
         thread.start()
-        answer = gateway("keys", *arguments, "--url", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        answer = gateway("keys", *arguments, "--gateway", f"http://127.0.0.1:{listener.getsockname()[1]}")
         thread.join()
     assert answer.returncode == 3
     assert ("may have been made" in answer.stderr) is unsure
