@@ -45,8 +45,8 @@ class Calendar:
         return self._period
 
     def say(self, wall: float) -> str:
-        """A moment, as people there read it."""
-        return datetime.fromtimestamp(wall, self._zone).isoformat(sep=" ", timespec="minutes")
+        """A moment as the clocks there show it, in the form that the admin API has for moments."""
+        return datetime.fromtimestamp(wall, self._zone).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def _look(self, wall: float) -> None:
         today = datetime.fromtimestamp(wall, self._zone).date()

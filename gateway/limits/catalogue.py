@@ -34,8 +34,8 @@ KEY_ACCOUNT = "key:"
 
 
 def owner(account: str) -> str:
-    """Whose limit it is, as the beginning of a sentence."""
-    return "This API key" if account.startswith(KEY_ACCOUNT) else f"The organization {account}"
+    """Whose limit it is, within a sentence."""
+    return "this API key" if account.startswith(KEY_ACCOUNT) else f"the organization {account}"
 
 
 def rate_reached(account: str, row: Row, limit: int) -> str:

@@ -52,8 +52,8 @@ def test_a_clock_that_steps_back_is_answered_for_the_time_that_it_shows() -> Non
 
 
 def test_a_moment_is_told_as_people_there_read_it() -> None:
-    assert Calendar(BERLIN).say(moment(2026, 11, 22, 0, 0)) == "2026-11-22 00:00+01:00"
-    assert Calendar(UTC).say(0) == "1970-01-01 00:00+00:00"
+    assert Calendar(BERLIN).say(moment(2026, 11, 22, 0, 0)) == "2026-11-22T00:00:00+01:00"
+    assert Calendar(UTC).say(0) == "1970-01-01T00:00:00Z"
 
 
 def test_a_zone_that_nobody_knows_is_refused() -> None:

@@ -212,10 +212,10 @@ async def test_a_keys_minute_refuses_and_says_when_to_return() -> None:
     door = Door()
     key = Principal("org:acme", "k1", limits=AccountLimits(tokens_per_minute=150))
     await door.visit(answer, principal=key, max_tokens=10)
-    with pytest.raises(RateLimitedError, match="This API key may use 150 tokens per minute") as caught:
+    with pytest.raises(RateLimitedError, match="reached: this API key may use 150 tokens per minute") as caught:
         await door.visit(answer, principal=key, max_tokens=50)
     assert caught.value.retry_after == pytest.approx(10.0)
-    with pytest.raises(RateLimitedError, match="may take 300 tokens") as too_large:
+    with pytest.raises(RateLimitedError, match="may take 300 tokens, and this API key may use") as too_large:
         await door.visit(answer, principal=key, max_tokens=200)
     assert (too_large.value.retry_after, too_large.value.should_retry) == (None, False)
     assert await door.used("key:k1") == (1, 25)
