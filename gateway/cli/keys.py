@@ -38,7 +38,7 @@ def wishes(command: Command) -> Command:
         click.option("--model", "models", multiple=True, help="A model that it may use; several times for several."),
         limit_options,
         click.option("--concurrency", type=click.IntRange(min=0), help="Requests at once; 0: no limit."),
-        click.option("--priority", type=int, help="Lower runs first at backends that schedule by priority."),
+        click.option("--priority", type=int, help="Lower runs first; counts at models with schedules_by_priority."),
         click.option("--metadata", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Your own words."),
         click.option("--expires", type=Moment(), help="30d, 12h, or ISO 8601."),
     )

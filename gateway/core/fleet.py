@@ -30,8 +30,8 @@ class Backend:
 class Shape(Protocol):
     """What a model does to requests: a `transforms.shape.Shaper`."""
 
-    def members(self, endpoint: Endpoint, body: bytes) -> bytes:
-        """What is to be spliced into the body of a request to `endpoint`; empty: nothing."""
+    def members(self, endpoint: Endpoint, body: bytes, priority: int) -> bytes:
+        """What is to be spliced into the body of a request to `endpoint` by a key of that priority; empty: nothing."""
         ...
 
 

@@ -47,6 +47,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
         system_prompt_prefix: stands before the client's own system prompt.
         reasoning: `reasoning_effort` and `chat_template_kwargs`, where the client states none.
         tool_call_parser: vLLM's name of it; None: that of the model's family; empty: it has none.
+        schedules_by_priority: its backends run with `--scheduling-policy priority`, and are told each key's.
     """
 
     name: str
@@ -61,11 +62,13 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     system_prompt_prefix: str = ""
     reasoning: dict[str, Any] = {}
     tool_call_parser: str | None = None
+    schedules_by_priority: bool = False
 
     @property
     def shapes(self) -> bool:
         """Whether it changes anything about requests."""
-        return bool(self.default_parameters or self.forced_parameters or self.system_prompt_prefix or self.reasoning)
+        said = (self.default_parameters, self.forced_parameters, self.system_prompt_prefix, self.reasoning)
+        return any(said) or self.schedules_by_priority
 
 
 CALLS_TOOLS: Final = ("chat", "text2sql")

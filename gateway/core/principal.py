@@ -36,7 +36,7 @@ class Principal(Struct, frozen=True, array_like=True):
         models: the names that may be asked for; None: all.
         limits: the key's own, beside its organization's.
         concurrency: how many of the key's requests may run at once, beside its organization's; 0 is no limit.
-        priority: lower runs first at backends that schedule by priority.
+        priority: lower runs first at backends whose model says that they schedule by priority.
     """
 
     organization: str = ""

@@ -112,7 +112,7 @@ class Planner:
             peeked: what it says; what the card may change of that is read anew.
         """
         group, endpoint = route.group, ctx.endpoint
-        members = b"" if group.shape is None else group.shape.members(endpoint, base)
+        members = b"" if group.shape is None else group.shape.members(endpoint, base, ctx.principal.priority)
         body = base
         if members:
             body = splice(base, members)

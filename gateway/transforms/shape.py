@@ -101,12 +101,19 @@ class Shaper:
         self._card = card
         self._plans: dict[str, Plan] = {}
 
-    def members(self, endpoint: Endpoint, body: bytes) -> bytes:
-        """What to append to the body of a request to `endpoint`, which `peek` accepted; empty: nothing."""
+    def members(self, endpoint: Endpoint, body: bytes, priority: int) -> bytes:
+        """What to append to the body of a request to `endpoint`, which `peek` accepted; empty: nothing.
+
+        Where its backends schedule by priority, that of the key counts and not what a client states: lower runs first,
+        and anybody could be first.
+        """
         plan = self._plans.get(endpoint.path)
         if plan is None:
             plan = self._plans[endpoint.path] = _plan_for(self._card, endpoint)
-        return plan.members(body)
+        members = plan.members(body)
+        if self._card.schedules_by_priority and endpoint.uses_engine:
+            return b'%b%b"priority":%d' % (members, b"," if members else b"", priority)
+        return members
 
 
 def _plan_for(card: ModelCard, endpoint: Endpoint) -> Plan:

@@ -18,6 +18,7 @@ from gateway.core.errors import (
 )
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.core.model_card import ModelCard
+from gateway.core.principal import Principal
 from gateway.payload.settings import PayloadSettings
 from gateway.proxy.planner import THREAD_BYTES, Planner
 from gateway.routing.registry import Registry
@@ -176,6 +177,19 @@ async def test_a_card_decides_what_the_backend_reads_and_what_the_gateway_judges
     sent = orjson.loads(ctx.plan.body)
     assert (sent["max_tokens"], sent["temperature"], sent["stream_options"]) == (10, 0, ALL)
     assert not ctx.plan.peeked.include_usage, "what the gateway asked for is not the client's wish"
+
+
+async def test_a_model_that_schedules_by_priority_is_told_the_keys() -> None:
+    planner = Planner(
+        Registry([shaped("one", schedules_by_priority=True), shaped("other")]), PayloadSettings(), lambda _: 8192
+    )
+    sent = {}
+    for model in ("one", "other"):
+        body = orjson.dumps({"model": model, "messages": [], "priority": -99})
+        ctx = context(CHAT, body=body, principal=Principal(priority=7))
+        assert planner.plan(ctx) is None
+        sent[model] = orjson.loads(ctx.plan.body)["priority"]
+    assert sent == {"one": 7, "other": -99}
 
 
 async def test_a_default_that_no_model_could_keep_is_refused_too() -> None:

@@ -17,7 +17,7 @@ TOKENIZE = Endpoint("/v1/tokenize", frozenset({"POST"}), upstream_path=b"/tokeni
 
 def shaped(body: bytes | dict[str, Any], endpoint: Endpoint = CHAT, /, **card: Any) -> Any:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    members = Shaper(ModelCard(name="m", **card)).members(endpoint, raw)
+    members = Shaper(ModelCard(name="m", **card)).members(endpoint, raw, 0)
     return orjson.loads(splice(raw, members) if members else raw)
 
 
@@ -74,7 +74,7 @@ def test_what_the_backend_is_going_to_refuse_stays_as_it_is() -> None:
 
 def test_text_that_is_none_is_passed_on_untouched() -> None:
     latin = b'{"messages":[{"role":"system","content":"caf\xe9"}]}'
-    members = Shaper(ModelCard(name="m", system_prompt_prefix="Be brief.")).members(CHAT, latin)
+    members = Shaper(ModelCard(name="m", system_prompt_prefix="Be brief.")).members(CHAT, latin, 0)
     assert members == b'"messages":[{"role":"system","content":"Be brief.\\n\\ncaf\xe9"}]'
 
 
@@ -141,6 +141,21 @@ def test_vectors_have_no_system_prompt() -> None:
 
 def test_a_million_messages_are_not_taken_apart() -> None:
     body = b'{"messages":[{"role":"user","content":"hi"}' + b',""' * 1_000_000 + b"]}"
-    members = Shaper(ModelCard(name="m", system_prompt_prefix="Be brief.")).members(CHAT, body)
+    members = Shaper(ModelCard(name="m", system_prompt_prefix="Be brief.")).members(CHAT, body, 0)
     assert members.startswith(b'"messages":[{"role":"system","content":"Be brief."},{"role":"user"')
     assert len(members) < len(body) + 100
+
+
+@pytest.mark.parametrize("endpoint", [CHAT, RESPONSES, EMBEDDINGS])
+def test_backends_that_schedule_by_priority_are_told_the_keys_and_not_what_a_client_states(endpoint: Endpoint) -> None:
+    shaper = Shaper(ModelCard(name="m", schedules_by_priority=True))
+    for priority in (0, 7, -3):
+        body = b'{"priority":-1000}'
+        assert orjson.loads(splice(body, shaper.members(endpoint, body, priority))) == {"priority": priority}
+    both = Shaper(ModelCard(name="m", schedules_by_priority=True, forced_parameters={"temperature": 0}))
+    assert orjson.loads(splice(b"{}", both.members(endpoint, b"{}", 5))) == {"temperature": 0, "priority": 5}
+
+
+def test_no_other_backend_is_told_a_priority_and_nothing_that_only_counts() -> None:
+    assert Shaper(ModelCard(name="m", forced_parameters={"seed": 1})).members(CHAT, b"{}", 5) == b'"seed":1'
+    assert Shaper(ModelCard(name="m", schedules_by_priority=True)).members(TOKENIZE, b"{}", 5) == b""

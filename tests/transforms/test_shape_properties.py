@@ -153,7 +153,7 @@ def test_the_splice_reads_as_a_parse_a_change_and_a_dump(
     endpoint: Endpoint, card: ModelCard, pairs: list[tuple[str, Any]], spaces: str, *, escaped: bool
 ) -> None:
     body = spelled(pairs, spaces, escaped=escaped)
-    appended = Shaper(card).members(endpoint, body)
+    appended = Shaper(card).members(endpoint, body, 0)
     shaped = splice(body, appended) if appended else body
     assert shaped.startswith(body.rstrip()[:-1].rstrip()) or not appended
     assert orjson.loads(shaped) == naive(card, endpoint, orjson.loads(body))

@@ -36,7 +36,8 @@ class KeyWishes(Taken):
         default=0, description="Requests that may run at once; 0 is no limit."
     )
     priority: Annotated[int, Field(strict=True, ge=-MOST_PRIORITY, le=MOST_PRIORITY)] = Field(
-        default=0, description="Lower runs first at backends that schedule by priority."
+        default=0,
+        description="Lower runs first; counts at models with `schedules_by_priority` alone.",
     )
     metadata: dict[Word, Words] = Field(default={}, max_length=MAX_METADATA, description="Your own words.")
     expires_at: Moment | None = Field(default=None, description="From when on it is refused; null: never.")

@@ -30,6 +30,12 @@ class ModelOptions(Taken):
     tool_call_parser: Text | None = Field(
         default=None, description="vLLM's name of it; null: that of the model's family; empty: it calls no tools."
     )
+    schedules_by_priority: bool = Field(
+        default=False,
+        strict=True,
+        description="Its backends run with `--scheduling-policy priority`: each request tells them its key's priority, "
+        "whatever the client states.",
+    )
     fallback: ModelName | None = Field(default=None, description="The model that answers while this one cannot.")
     policy: Balancing | None = Field(default=None, description="How its backends take turns.")
 
