@@ -1,8 +1,10 @@
 """API keys at a real gateway: what is published in one process holds at every worker from the next request on."""
 
+import fcntl
 import itertools
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,11 +17,13 @@ import pytest
 
 from gateway.auth.api_key import digest, mint, prefix_of
 from gateway.auth.key_secret import find_or_make
+from gateway.bookkeeping import duty
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.records import KeyEntry
 from gateway.catalog.settings import FOLDER
 from gateway.core.clock import SystemClock
 from gateway.core.principal import Principal
+from gateway.server.channel import CONTROL_FOLDER
 from tests.e2e.conftest import Fleet, MakeGateway
 from tests.support.gateway import KEY, Gateway, RawClient, in_threads, wait_until
 
@@ -38,9 +42,9 @@ SETTINGS: dict[str, object] = {
 class Control:
     """What a control process does for the workers: it publishes, and says that the database answers."""
 
-    def __init__(self, gateway: Gateway, secret: str = SECRET) -> None:
+    def __init__(self, host: Path, secret: str = SECRET) -> None:
         self._secret = secret.encode()
-        self.publisher = Publisher(Path(gateway._limiter.name) / FOLDER, SystemClock())
+        self.publisher = Publisher(host / FOLDER, SystemClock())
         assert self.publisher.open()
         self.publisher.replace_all(keys=[], organizations={}, models=b"")
         self.publisher.beat()
@@ -69,13 +73,30 @@ class Control:
 
 
 @pytest.fixture
-def gateway(chat_fleet: Fleet, make_gateway: MakeGateway) -> Gateway:
-    return make_gateway(chat_fleet, **SETTINGS, GATEWAY_WORKERS=WORKERS, KEYS_FRESH_SECS=3600)
+def host() -> Iterator[Path]:
+    """The memory of a host on which the test is on duty: its control processes wait for their turn, which never comes.
+
+    It outlives the gateways where it is asked for before what makes them.
+    """
+    with tempfile.TemporaryDirectory(prefix="gw-", dir="/dev/shm") as memory:
+        folder = Path(memory) / CONTROL_FOLDER
+        folder.mkdir(mode=0o700)
+        with (folder / duty.FILE).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield Path(memory)
 
 
 @pytest.fixture
-def control(gateway: Gateway) -> Iterator[Control]:
-    made = Control(gateway)
+def gateway(host: Path, chat_fleet: Fleet, make_gateway: MakeGateway) -> Iterator[Gateway]:
+    made = make_gateway(chat_fleet, **SETTINGS, LIMITER_PATH=host, GATEWAY_WORKERS=WORKERS, KEYS_FRESH_SECS=3600)
+    yield made
+    assert made.events("control_on_duty") == []
+
+
+@pytest.fixture
+def control(gateway: Gateway, host: Path) -> Iterator[Control]:
+    del gateway
+    made = Control(host)
     yield made
     made.publisher.close()
 
@@ -161,10 +182,10 @@ def test_a_revocation_holds_at_every_worker_from_the_next_request_on_under_load(
 
 
 def test_what_a_key_allows_is_listed_and_may_be_used_and_nothing_else(
-    whole_fleet: Fleet, make_gateway: MakeGateway
+    host: Path, whole_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
-    gateway = make_gateway(whole_fleet, **SETTINGS)
-    control = Control(gateway)
+    gateway = make_gateway(whole_fleet, **SETTINGS, LIMITER_PATH=host, KEYS_FRESH_SECS=3600)
+    control = Control(host)
     key = control.add(models=frozenset({"text2sql"}))
     with openai.OpenAI(api_key=key, base_url=f"{gateway.url}/v1", max_retries=3) as client:
         listed = {model.id for model in client.models.list()}
@@ -191,22 +212,24 @@ def test_anthropics_header_takes_an_api_key(gateway: Gateway, control: Control) 
     assert (answer.status_code, answer.json()["error"]["type"]) == (401, "authentication_error")
 
 
-def test_an_api_key_is_503_until_somebody_has_published_and_the_gateways_own_works(gateway: Gateway) -> None:
+def test_an_api_key_is_503_until_somebody_has_published_and_the_gateways_own_works(
+    gateway: Gateway, host: Path
+) -> None:
     with RawClient(gateway.port) as client:
         assert ask(client, mint()) == 503
         assert ask(client, "gw-malformed") == 401
         assert ask(client, KEY) == 200
-        control = Control(gateway)
+        control = Control(host)
         assert ask(client, control.add()) == 200
         assert ask(client, mint()) == 401
         control.publisher.close()
 
 
 def test_a_silent_database_ends_no_known_key_until_it_was_silent_for_long(
-    chat_fleet: Fleet, make_gateway: MakeGateway
+    host: Path, chat_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
-    gateway = make_gateway(chat_fleet, **SETTINGS, KEYS_FRESH_SECS=0.5, KEYS_MAX_AGE_SECS=4)
-    control = Control(gateway)
+    gateway = make_gateway(chat_fleet, **SETTINGS, LIMITER_PATH=host, KEYS_FRESH_SECS=0.5, KEYS_MAX_AGE_SECS=4)
+    control = Control(host)
     key = control.add(organization="")
     with RawClient(gateway.port) as client:
         assert ask(client, key) == 200
@@ -222,10 +245,11 @@ def test_a_silent_database_ends_no_known_key_until_it_was_silent_for_long(
 
 
 def test_workers_of_all_generations_hash_with_the_secret_that_the_first_start_made(
-    chat_fleet: Fleet, make_gateway: MakeGateway
+    host: Path, chat_fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
-    gateway = make_gateway(chat_fleet, **{**SETTINGS, "KEY_HASH_SECRET": ""}, KEYS_FRESH_SECS=3600)
-    control = Control(gateway, find_or_make(gateway.folder / "data"))
+    settings = {**SETTINGS, "KEY_HASH_SECRET": "", "LIMITER_PATH": host}
+    gateway = make_gateway(chat_fleet, **settings, KEYS_FRESH_SECS=3600)
+    control = Control(host, find_or_make(gateway.folder / "data"))
     key = control.add(organization="")
     with RawClient(gateway.port) as client:
         assert ask(client, key) == 200
