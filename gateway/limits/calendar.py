@@ -10,11 +10,12 @@ MONTHS = 12
 
 
 class Period(NamedTuple):
-    """A day: its windows, and when it and its month end, in seconds since 1970."""
+    """A day: its windows, when it and its month end, and when it begins, in seconds since 1970."""
 
     windows: Windows
     day_ends: float
     month_ends: float
+    begins: float = 0.0
 
 
 def zone_of(name: str) -> tzinfo:
@@ -35,12 +36,11 @@ class Calendar:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._since = self._until = 0.0
         self._period = Period(Windows(0, 0), 0.0, 0.0)
 
     def at(self, wall: float) -> Period:
         """The day in which that second since 1970 lies."""
-        if not self._since <= wall < self._until:
+        if not self._period.begins <= wall < self._period.day_ends:
             self._look(wall)
         return self._period
 
@@ -51,10 +51,9 @@ class Calendar:
     def _look(self, wall: float) -> None:
         today = datetime.fromtimestamp(wall, self._zone).date()
         next_month = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
-        self._since = self._midnight(today)
-        self._until = self._midnight(today + timedelta(days=1))
+        ends = self._midnight(today + timedelta(days=1))
         windows = Windows(today.toordinal(), today.year * MONTHS + today.month)
-        self._period = Period(windows, self._until, self._midnight(next_month))
+        self._period = Period(windows, ends, self._midnight(next_month), self._midnight(today))
 
     def _midnight(self, day: date) -> float:
         return datetime(day.year, day.month, day.day, tzinfo=self._zone).timestamp()

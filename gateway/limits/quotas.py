@@ -50,8 +50,9 @@ class Quotas:
     ) -> None:
         self._accounts = accounts
         self._allowances = allowances
-        self._clock = clock
+        self._wall = clock.wall
         self._calendar = Calendar(zone_of(settings.quota_timezone))
+        self._period = self._calendar.at(self._wall())
         self._per_choice = settings.max_estimated_tokens
         self._journaled = journaled
         bucket = settings.request_bucket()
@@ -65,15 +66,18 @@ class Quotas:
             RateLimitedError: a limit per minute has too little left now.
             StoreUnavailableError: it cannot be counted.
         """
-        tokens = prompt = prompt_estimate(ctx)
-        if ctx.endpoint.streams:
+        endpoint = ctx.endpoint
+        tokens = prompt = len(ctx.plan.body) // BYTES_PER_TOKEN if endpoint.uses_engine else 0
+        if endpoint.streams:
             peeked = ctx.plan.peeked
             stated = peeked.max_tokens
             tokens += (self._per_choice if stated is None else stated) * peeked.n * peeked.prompts
             if not prompt <= tokens <= MOST_TOKENS:  # a bound below 0 is for the backend to refuse
                 tokens = MOST_TOKENS if tokens > prompt else prompt
-        wall = self._clock.wall()
-        period = self._calendar.at(wall)
+        wall = self._wall()
+        period = self._period
+        if not period.begins <= wall < period.day_ends:
+            period = self._period = self._calendar.at(wall)
         principal = ctx.principal
         claims = self._allowances.claims(ctx.organization, principal)
         record = b""
@@ -85,7 +89,7 @@ class Quotas:
                     ctx.organization,
                     principal.key_id,
                     ctx.group,
-                    ctx.endpoint.path,
+                    endpoint.path,
                     0,
                     WORKER_DIED,
                     prompt,
@@ -122,7 +126,7 @@ class Quotas:
             record = encode_usage(
                 UsageRecord(
                     ctx.request_id,
-                    self._clock.wall(),
+                    self._wall(),
                     ctx.organization,
                     ctx.principal.key_id,
                     ctx.group,

@@ -42,8 +42,10 @@ class Display:
             0, 0, default.requests_per_day, default.tokens_per_day, 0, default.tokens_per_month
         )
         usual = default == limits_of_days and default.tokens_per_day > 0 and default.tokens_per_month > 0
-        self._usual = default if usual else None
-        self._requests = default.requests_per_day or math.inf
+        self._usual = default if usual and bucket > 0 else None
+        self._tokens = default.tokens_per_day
+        self._earlier = default.tokens_per_month - default.tokens_per_day  # used this month before today: day's tighter
+        self._requests = (default.requests_per_day or math.inf) - bucket
         self._limit = (b"x-ratelimit-limit-tokens", b"%d" % default.tokens_per_day)
         self._reset = (b"", b"")
         self._second = 0.0
@@ -53,17 +55,19 @@ class Display:
 
         Nearly all who ask have the default limits, and nearly always the day's are the tightest.
         """
-        limits = claims[0][1]
-        if limits is self._usual and len(claims) == 1:
+        if claims[0][1] is self._usual and len(claims) == 1:
             standing = standings[0]
-            left = limits.tokens_per_day - standing.day_tokens
-            requests = self._requests - standing.day_requests
-            if 0 <= left <= limits.tokens_per_month - standing.month_tokens and requests >= self._bucket > 0:
+            used = standing.day_tokens
+            if (
+                used <= self._tokens
+                and standing.month_tokens - used <= self._earlier
+                and standing.day_requests <= self._requests
+            ):
                 second = when[0] // 1
                 if second != self._second:
                     self._second = second
                     self._reset = (b"x-ratelimit-reset-tokens", duration(when[1].day_ends - second))
-                headers += (self._limit, (b"x-ratelimit-remaining-tokens", b"%d" % left), self._reset)
+                headers += (self._limit, (b"x-ratelimit-remaining-tokens", b"%d" % (self._tokens - used)), self._reset)
                 return
         self._show_all(headers, claims, standings, when)
 

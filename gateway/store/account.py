@@ -40,6 +40,9 @@ MINUTE_NS = 60 * SECOND_NS
 MOST = 2**62
 """No count grows beyond it: the record holds 64 bits."""
 
+SHARES = 16
+"""A worker holds at most this part of what is left of a limit: nearer to it than that, each request asks."""
+
 Key = TypeVar("Key")
 
 
@@ -65,8 +68,10 @@ Charged = tuple[bytes, Windows, Standing]
 """The record of an account in which one more request counts, the windows in which it does, and what others may know."""
 
 
-def charge(record: bytes | None, limits: AccountLimits, tokens: int, windows: Windows, now: int) -> Charged | None:
-    """Count one request and `tokens` tokens in the account of that record; None when that passes a limit."""
+def charge(
+    record: bytes | None, limits: AccountLimits, tokens: int, windows: Windows, now: int, requests: int = 1
+) -> Charged | None:
+    """Count one request, or more, and `tokens` tokens in the account of that record; None when that passes a limit."""
     if record is None:
         record = NO_RECORD
     (
@@ -84,10 +89,10 @@ def charge(record: bytes | None, limits: AccountLimits, tokens: int, windows: Wi
     if day != windows[0] or month != windows[1]:
         state = list(_unpack(record))
         if turn(state, windows):
-            return charge(_pack(*state), limits, tokens, windows, now)
+            return charge(_pack(*state), limits, tokens, windows, now, requests)
         windows = Windows(day, month)  # they lie ahead
-    day_requests += 1
-    month_requests += 1
+    day_requests += requests
+    month_requests += requests
     day_tokens += tokens
     month_tokens += tokens
     if (
@@ -98,7 +103,7 @@ def charge(record: bytes | None, limits: AccountLimits, tokens: int, windows: Wi
     ):
         return None
     if limits.requests_per_minute:
-        requests_full = max(requests_full, now) + MINUTE_NS // limits.requests_per_minute
+        requests_full = max(requests_full, now) + requests * (MINUTE_NS // limits.requests_per_minute)
         if requests_full - now > MINUTE_NS:
             return None
     if limits.tokens_per_minute:
@@ -128,6 +133,29 @@ def charge(record: bytes | None, limits: AccountLimits, tokens: int, windows: Wi
             month_tokens,
         ),
     )
+
+
+def share(record: bytes | None, limits: AccountLimits, windows: Windows) -> tuple[int, int]:
+    """How many requests and tokens a worker may hold of an account, as a small part of what is left; 0: none.
+
+    None where there is a limit for a minute: there, what was left a tenth of a second ago says little.
+    """
+    if limits.requests_per_minute or limits.tokens_per_minute:
+        return 0, 0
+    state = list(_unpack(record or NO_RECORD))
+    turn(state, windows)
+    requests = tokens = MOST
+    for limit, used in (
+        (limits.requests_per_day, state[DAY_REQUESTS]),
+        (limits.requests_per_month, state[MONTH_REQUESTS]),
+    ):
+        requests = min(requests, limit - used) if limit else requests
+    for limit, used in (
+        (limits.tokens_per_day, state[DAY_TOKENS]),
+        (limits.tokens_per_month, state[MONTH_TOKENS]),
+    ):
+        tokens = min(tokens, limit - used) if limit else tokens
+    return max(requests // SHARES, 0), max(tokens // SHARES, 0)
 
 
 def refusal(

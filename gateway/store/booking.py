@@ -1,7 +1,7 @@
 """What do accounts change in the shared state? Each function here is one LMDB transaction, or a part of one."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -15,16 +15,21 @@ from gateway.store.records import (
     AFTER_ACCOUNTS,
     AFTER_JOURNAL,
     AFTER_RESERVATIONS,
+    AFTER_TRANCHES,
     BOOKS,
     COUNTS,
     EPOCH,
     JOURNAL,
     PAIR,
     RESERVATION,
+    TRANCHE,
     record_name,
+    tranche_prefix,
 )
 from gateway.store.settings import EVICTION_SAMPLE
-from gateway.store.tree import Tree, records_between
+from gateway.store.tranche import Drawn, Tranche
+from gateway.store.tree import Tree, records_between, records_under
+from gateway.store.wills import Entry
 
 EPOCH_BYTES = 8
 """Random ones: no two lives of a state share a name."""
@@ -37,6 +42,15 @@ class Held(Struct, frozen=True, array_like=True, gc=False):
     windows: Sequence[Windows]
     tokens: int
     will: Will
+
+
+class HeldTranche(Struct, frozen=True, array_like=True, gc=False):
+    """A tranche as it stands in the tree, for whoever finds it there when its worker is gone."""
+
+    claims: Sequence[Claim]
+    windows: Sequence[Windows]
+    requests: int
+    tokens: int
 
 
 Asked = tuple[int, Sequence[Claim], int, Windows, Will, int]
@@ -61,20 +75,41 @@ NO_BOOKS = bytes(COUNTS.size)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Held).decode
+_decode_tranche = msgspec.msgpack.Decoder(HeldTranche).decode
+
+TRANCHE_REQUESTS = 256
+"""As many as a worker ends between two ticks, and tokens for so many, as estimated."""
+
+LEAST_REQUESTS = 8
+"""A smaller tranche is used up before it has paid for itself."""
 
 
 def reserve(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Reservation | OverLimitError:
     """Count in all accounts that are asked for, or say why not: that leaves no trace."""
     token, claims, tokens, windows, will, now = asked
+    found = count(tree, claims, (1, tokens), (windows, now), shelf)
+    if found is None:
+        return refused(tree, asked)
+    counted, standings = found
+    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
+    return Reservation(token, claims, tokens, counted, standings)
+
+
+def count(
+    tree: Tree, claims: Sequence[Claim], amounts: tuple[int, int], when: tuple[Windows, int], shelf: "AccountShelf"
+) -> tuple[list[Windows], list[Standing]] | None:
+    """Count so many requests and tokens in all accounts; None: in none, because one would pass a limit."""
+    requests, tokens = amounts
+    windows, now = when
     counted = []
     standings = []
     changed = []
     for name, limits in claims:
         key = ACCOUNT + record_name(name)
         value = tree.get(key)
-        charged = account.charge(value, limits, tokens, windows, now)
+        charged = account.charge(value, limits, tokens, windows, now, requests)
         if charged is None:
-            return refused(tree, asked)
+            return None
         record, counts_in, standing = charged
         changed.append((key, record, value))
         counted.append(counts_in)
@@ -83,8 +118,31 @@ def reserve(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Res
         tree.put(key, record)
         if value is None:
             shelf.make_room(tree, key, windows, now)
-    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
-    return Reservation(token, claims, tokens, counted, standings)
+    return counted, standings
+
+
+def hand_out(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Tranche | None:
+    """A tranche of all accounts for requests like this one; None, and no trace, if one is too near to its limits."""
+    number, claims, tokens, windows, _, now = asked
+    shares = [account.share(tree.get(ACCOUNT + record_name(name)), limits, windows) for name, limits in claims]
+    requests = min(TRANCHE_REQUESTS, *(requests for requests, _ in shares))
+    granted = min(TRANCHE_REQUESTS * tokens, *(tokens for _, tokens in shares))
+    if requests < LEAST_REQUESTS or granted < tokens * LEAST_REQUESTS:
+        return None
+    found = count(tree, claims, (requests, granted), (windows, now), shelf)
+    if found is None:
+        return None
+    counted, standings = found
+    key = tranche_prefix(record_name(claims[0].account)) + PAIR.pack(worker, number)
+    tree.put(key, _encode((claims, counted, requests, granted)))
+    return Tranche(number, key, claims, windows, counted, standings, requests, granted, requests, granted, {})
+
+
+def holders(tree: Tree, organization: str) -> set[int]:
+    """The workers with a tranche of an organization, or of keys of it."""
+    return {
+        PAIR.unpack(key[-PAIR.size :])[0] for key, _ in records_under(tree, tranche_prefix(record_name(organization)))
+    }
 
 
 def mirror(
@@ -110,15 +168,20 @@ def refused(tree: Tree, asked: Asked) -> OverLimitError:
     return account.over_limit(states, claims, tokens, windows, now)
 
 
-def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
-    """Write down what requests of a worker cost, each account once.
+def settle(tree: Tree, worker: int, closings: Closings, tranches: Iterable[Tranche], now: int) -> None:
+    """Write down what requests of a worker cost, each account once, and give back what is left of its tranches.
 
     A request that was booked without its worker, which was taken for dead, stays as it is.
     """
     sums: dict[tuple[str, Windows], Sum] = {}
     written = []
+    ended = {tranche.number for tranche in tranches if give_back(tree, worker, tranche, sums)}
     for reservation in closings:
         pair = PAIR.pack(worker, reservation.token)
+        if isinstance(reservation, Drawn) and reservation.tranche is not None:
+            if reservation.record is not None and reservation.tranche.number in ended:
+                written.append((JOURNAL + pair, reservation.record))
+            continue
         if not tree.delete(RESERVATION + pair):
             continue
         for (name, limits), windows in zip(reservation.claims, reservation.windows, strict=True):
@@ -135,6 +198,28 @@ def settle(tree: Tree, worker: int, closings: Closings, now: int) -> None:
         settle_sum(tree, ACCOUNT + record_name(name), windows, total, now)
     if written:
         write(tree, written)
+
+
+def give_back(tree: Tree, worker: int, tranche: Tranche, sums: dict[tuple[str, Windows], Sum]) -> bool:
+    """Add to the sums what a tranche was used for, and write down what of it runs; False: it was booked already."""
+    if not tree.delete(tranche.key):
+        return False
+    running = tranche.running
+    count = tranche.granted - len(running)
+    reserved = tranche.granted_tokens
+    for token, drawn in running.items():
+        reserved -= drawn.tokens
+        held = (tranche.claims, tranche.windows, drawn.tokens, drawn.will)
+        tree.put(RESERVATION + PAIR.pack(worker, token), _encode(held))
+    for (name, limits), windows in zip(tranche.claims, tranche.windows, strict=True):
+        total = sums.get((name, windows))
+        if total is None:
+            total = sums[name, windows] = Sum(limits)
+        total.count += count
+        total.requests += count - tranche.requests
+        total.reserved += reserved
+        total.tokens += reserved - tranche.tokens
+    return True
 
 
 def settle_sum(tree: Tree, key: bytes, windows: Windows, total: Sum, now: int) -> None:
@@ -155,6 +240,19 @@ def book(tree: Tree, key: bytes, value: bytes) -> None:
     for (name, limits), windows in zip(held.claims, held.windows, strict=True):
         settle_sum(tree, ACCOUNT + record_name(name), windows, Sum(limits, 1, 1, held.tokens, will.tokens), 0)
     write(tree, [(JOURNAL + key[len(RESERVATION) :], will.record)])
+
+
+def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -> None:
+    """Settle a tranche whose worker is gone: what was drawn of it as the wills say, and nothing for what was not."""
+    held = _decode_tranche(value)
+    worker, number = PAIR.unpack(key[-PAIR.size :])
+    tree.delete(key)
+    drawn = [will for will in wills if will.tranche == number]
+    tokens = sum(will.tokens for will in drawn)
+    for (name, limits), windows in zip(held.claims, held.windows, strict=True):
+        total = Sum(limits, held.requests, len(drawn), held.tokens, tokens)
+        settle_sum(tree, ACCOUNT + record_name(name), windows, total, 0)
+    write(tree, [(JOURNAL + PAIR.pack(worker, will.token), will.record) for will in drawn])
 
 
 def write(tree: Tree, records: Sequence[tuple[bytes, bytes]]) -> None:
@@ -233,7 +331,7 @@ def entries_of_books(tree: Tree) -> int:
     return int(accounts) + int(entries) + 2
 
 
-def begin(tree: Tree, journal_bytes: int) -> None:
+def begin(tree: Tree, journal_bytes: int, wills_of: Callable[[int], Sequence[Entry]]) -> None:
     """Make books of a tree in which nobody lives; what earlier workers left reserved is booked as their will says."""
     accounts, entries, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
     tree.put(BOOKS, COUNTS.pack(accounts, entries, size, journal_bytes, lost))
@@ -241,6 +339,8 @@ def begin(tree: Tree, journal_bytes: int) -> None:
         tree.put(EPOCH, os.urandom(EPOCH_BYTES).hex().encode())
     for key, value in list(records_between(tree, RESERVATION, AFTER_RESERVATIONS)):
         book(tree, key, value)
+    for key, value in list(records_between(tree, TRANCHE, AFTER_TRANCHES)):
+        book_tranche(tree, key, value, wills_of(PAIR.unpack(key[-PAIR.size :])[0]))
 
 
 def epoch(tree: Tree) -> str:

@@ -5,7 +5,7 @@ import heapq
 from gateway.store import ledger
 from gateway.store.booking import entries_of_books
 from gateway.store.protocol import KeyCounts, StoreCounts
-from gateway.store.records import AFTER_RESERVATIONS, AFTER_WORKERS, RESERVATION, TURN
+from gateway.store.records import AFTER_RESERVATIONS, AFTER_TRANCHES, AFTER_WORKERS, RESERVATION, TRANCHE, TURN
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import BUSIEST
 from gateway.store.tree import Tree, records_between
@@ -17,6 +17,7 @@ def count(tree: Tree) -> StoreCounts:
     in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
     seats = sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS))
     running = sum(1 for _ in records_between(tree, RESERVATION, AFTER_RESERVATIONS))
+    running += sum(1 for _ in records_between(tree, TRANCHE, AFTER_TRANCHES))
     few = 1 + sum(1 for _ in records_between(tree, TURN, AFTER_WORKERS))  # turns, workers, the newest's number
     tracked = tree.stat()["entries"] - len(each) - queued - seats - few - running - entries_of_books(tree)
     return StoreCounts(in_flight, queued, tracked, busiest(each))

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple, cast
 
 import lmdb
 
 from gateway.core.clock import Clock
-from gateway.store import environment, parting
+from gateway.store import environment, parting, wills
 from gateway.store.doorbell import Doorbell
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.ledger import Called
@@ -58,6 +58,7 @@ class Desk:
             try:
                 self._env = cast("Environment", environment.open_environment(self._directory, self._room, alone=alone))
                 self.worker = self.decide(parting.join)
+                self.wills = wills.WillBook(self._directory, self.worker)
                 self._doorbell = Doorbell(self._directory, self.worker, self._rung)
             except (lmdb.Error, OSError) as error:
                 raise StoreUnavailableError(f"LIMITER_PATH {self._directory} cannot be opened: {error}") from error
@@ -73,9 +74,11 @@ class Desk:
             try:
                 self.call(self._clear(self.worker))
                 self._doorbell.remove(self.worker)
+                wills.remove(self._directory, self.worker)
             except StoreUnavailableError:
                 log.exception("limits_not_left", extra={"worker": self.worker})
             self._env.close()
+            self.wills.close()
             self._doorbell.close()
 
     def decide(self, decision: Callable[[Tree, *Ts], T], *args: *Ts) -> T:
@@ -132,6 +135,11 @@ class Desk:
         for worker, tokens in elsewhere.items():
             self._doorbell.ring(worker, tokens)
 
+    def call_for(self, workers: Iterable[int]) -> None:
+        """Tell workers that somebody waits for what they hold and do not use."""
+        for worker in workers:
+            self._doorbell.ring(worker, [ANYBODY])
+
     def complain(self, event: str, error: Exception) -> None:
         """Log the first trouble after a tick without any; it is tried again with the next one."""
         if not self._ailing:
@@ -169,8 +177,9 @@ class Desk:
         """Give up all that a worker has, at once: whoever may start now."""
         place: bytes | None = parting.FIRST_PLACE
         called: list[Claimant] = []
+        drawn = wills.read(self._directory, worker)
         while place is not None:
-            place, some = self.decide(parting.part, worker, place, RECORDS_PER_STEP)
+            place, some = self.decide(parting.part, worker, place, RECORDS_PER_STEP, drawn)
             called += some
         return called
 
@@ -180,12 +189,14 @@ class Desk:
         if self.closed:
             return
         try:
-            next_place, called = self.decide(parting.part, worker, place, RECORDS_PER_STEP)
+            drawn = wills.read(self._directory, worker)
+            next_place, called = self.decide(parting.part, worker, place, RECORDS_PER_STEP, drawn)
         except StoreUnavailableError:
             return  # the next tick begins anew
         self.call(called)
         if next_place is None:
             self._doorbell.remove(worker)
+            wills.remove(self._directory, worker)
         else:
             self._burying.add(worker)
             self._loop.call_soon(self._bury, worker, next_place)

@@ -6,12 +6,13 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import lmdb
 
-from gateway.store import booking
+from gateway.store import booking, wills
 from gateway.store.doorbell import anybody_alive
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import LAYOUT
@@ -92,7 +93,9 @@ def open_environment(directory: Path, room: Room, *, alone: bool) -> lmdb.Enviro
     with environment.begin(write=True) as tree:
         for key, value in kept:
             tree.put(key, value, append=True)
-        booking.begin(cast("Tree", tree), room.journal)
+        booking.begin(cast("Tree", tree), room.journal, partial(wills.read, directory))
+    for path in directory.glob("*.wills"):
+        path.unlink()
     marker.write_bytes(expected)  # last: what is left by a start that is broken off here is not kept
     return environment
 

@@ -49,7 +49,7 @@ class LmdbStore:
 
     async def open(self) -> None:
         """Join the workers on LIMITER_PATH. Raises StoreUnavailableError with a sentence for the operator."""
-        self._desk.open(self._spares.called_for)
+        self._desk.open(self._called_for)
         self._accounts.open()
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_soon(self._tick)
@@ -177,6 +177,11 @@ class LmdbStore:
             self._desk.call(called)
         return entry
 
+    def _called_for(self) -> None:
+        """Somebody waits for what this worker may keep."""
+        self._spares.called_for()
+        self._accounts.called_for()
+
     def _refuse_if_full(self, tree: Tree) -> None:
         if used_bytes(tree.stat()) > self._size * CLAIMS_SHARE:
             raise unavailable("Too many requests are running.")
@@ -185,7 +190,7 @@ class LmdbStore:
         """Do what nobody's request does: settle, pay debts, find lost wake-ups and dead workers, drop idle buckets."""
         self._timer = self._loop.call_later(TICK_SECS, self._tick)
         self._spares.tick()
-        self._accounts.write()
+        self._accounts.tick()
         try:
             self._spares.give_back()
             if self._decide(ledger.somebody_waits):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from gateway.core.clock import Clock
 from gateway.store import booking
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
-from gateway.store.desk import Desk
+from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
+from gateway.store.spares import TICKS_WITHOUT_SPARES
+from gateway.store.tranche import Drawn, Tranche
 
 BATCH = 32
 """Requests that end are written down together, so many at once or with the next tick: a transaction costs more than
@@ -15,6 +17,12 @@ what is written in it, and the loop is to be held up for a fraction of a millise
 
 FORGOTTEN_TOGETHER = 250
 """Records of the journal that are removed in one transaction: some 0.2 ms, for which workers wait that would decide."""
+
+LOOKS = 3
+"""How often, a tick apart, one who would be refused looks for what others hold and are called to give back."""
+
+MOST_TRANCHES = 32
+"""That a worker holds; one more, and all are given back in one transaction."""
 
 NS = 1e9
 
@@ -25,10 +33,14 @@ class LmdbAccounts:
     def __init__(self, desk: Desk, clock: Clock, most: int) -> None:
         self._desk = desk
         self._decide = desk.decide
+        self._clock = clock
         self._now = clock.monotonic
         self._shelf = booking.AccountShelf(most)
         self._tokens = itertools.count(1)
         self._closings: list[Reservation] = []
+        self._tranches: dict[str, Tranche] = {}  # by the last account of their claims
+        self._far: dict[str, bool] = {}  # asked since the last tick; False: too near to its limits for a tranche
+        self._ticks_without = 0  # tranches, since another worker needed one
         self._epoch = ""
 
     def open(self) -> None:
@@ -40,15 +52,62 @@ class LmdbAccounts:
         self.write()
 
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
-        """See `Accounts.reserve`."""
+        """See `Accounts.reserve`; out of a tranche that this worker holds, or else by a transaction."""
+        name = claims[-1][0]
+        tranche = self._tranches.get(name)
+        if (
+            tranche is None
+            or tokens > tranche.tokens
+            or not tranche.requests
+            or tranche.asked != windows
+            or tranche.claims != claims
+        ):
+            tranche = self._begin_tranche(claims, tokens, windows, will) if name in self._far else None
+        if tranche is not None:
+            token = next(self._tokens)
+            if self._desk.wills.add(tranche.number, token, will.tokens, will.record):
+                return tranche.draw(token, tokens, will)
+            self.write()  # which makes room for wills
+        self._far.setdefault(name, True)
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
         answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
-        if isinstance(answer, OverLimitError) and self._closings:  # what has ended may leave room
-            self.write()
-            answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
         if isinstance(answer, OverLimitError):
-            raise answer
+            return await self._insist(asked, answer)
         return answer
+
+    def _begin_tranche(self, claims: Sequence[Claim], tokens: int, windows: Windows, will: Will) -> Tranche | None:
+        """Another tranche for such requests, where their accounts are far from their limits and nobody calls for it."""
+        name = claims[-1].account
+        if not self._far[name] or self._ticks_without:
+            return None
+        if name in self._tranches or len(self._tranches) >= MOST_TRANCHES:
+            self.write()
+            if self._tranches:
+                return None  # what cannot be written stays
+        asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
+        tranche = self._decide(booking.hand_out, self._desk.worker, asked, self._shelf)
+        if tranche is None:
+            self._far[name] = False
+        else:
+            self._tranches[name] = tranche
+        return tranche
+
+    async def _insist(self, asked: booking.Asked, answer: OverLimitError) -> Reservation:
+        """Ask again once nothing is held back: what has ended here, and what workers hold of tranches."""
+        organization = asked[1][0].account
+        for _ in range(LOOKS):
+            if self._closings or self._tranches:
+                self.write()
+            elif others := self._decide(booking.holders, organization):
+                self._desk.call_for(others)
+                await self._clock.sleep(TICK_SECS)
+            else:
+                break
+            again = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
+            if not isinstance(again, OverLimitError):
+                return again
+            answer = again
+        raise answer
 
     def mirror(
         self,
@@ -68,6 +127,12 @@ class LmdbAccounts:
         if reservation.settled:
             return
         reservation.settled = True
+        if isinstance(reservation, Drawn) and (tranche := reservation.tranche) is not None:
+            del tranche.running[reservation.token]
+            tranche.requests += 1 - requests
+            tranche.tokens += reservation.tokens - tokens  # what it did not take is the next one's
+            if record is None:
+                return
         reservation.requests, reservation.spent, reservation.record = requests, tokens, record
         self._closings.append(reservation)
         if not len(self._closings) % BATCH:  # what could not be written is not tried again with each
@@ -110,15 +175,32 @@ class LmdbAccounts:
     @property
     def owes(self) -> bool:
         """Something that has ended is not written down."""
-        return bool(self._closings)
+        return bool(self._closings or self._tranches)
+
+    def tick(self) -> None:
+        """Write down what has ended, and give back what is held and not used."""
+        self._ticks_without = max(self._ticks_without - 1, 0)
+        self._far.clear()
+        self.write()
+
+    def called_for(self) -> None:
+        """Somebody needs what this worker holds."""
+        self._ticks_without = TICKS_WITHOUT_SPARES
+        self.write()
 
     def write(self) -> None:
         """Write down what has ended; what cannot be written is tried again by the next call. Never raises."""
-        if not self._closings or self._desk.closed:
+        if self._desk.closed or not (self._closings or self._tranches):
             return
+        tranches = self._tranches.values()
         try:
-            self._decide(booking.settle, self._desk.worker, self._closings, int(self._now() * NS))
+            self._decide(booking.settle, self._desk.worker, self._closings, tranches, int(self._now() * NS))
         except StoreUnavailableError as error:
             self._desk.complain("usage_not_booked", error)
-        else:
-            self._closings = []
+            return
+        self._closings = []
+        for tranche in tranches:
+            for drawn in tranche.running.values():
+                drawn.tranche = None
+        self._tranches.clear()
+        self._desk.wills.clear()

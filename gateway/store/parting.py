@@ -1,9 +1,9 @@
 """How does a worker come, and what becomes of what it had when it is gone? Step by step, so that no loop is held up."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from gateway.store.booking import book
+from gateway.store.booking import book, book_tranche
 from gateway.store.ledger import call_heads, settle
 from gateway.store.records import (
     AFTER_LINES,
@@ -14,6 +14,7 @@ from gateway.store.records import (
     PAIR,
     RESERVATION,
     TICKET,
+    TRANCHE,
     WORKER,
     Claimant,
 )
@@ -21,6 +22,7 @@ from gateway.store.seat_records import AFTER_SEATS, GIVEN, PLACE, SEATS, parse_p
 from gateway.store.seating import forget_given, give_up, strike_seats
 from gateway.store.tally import read_line, strike, write_line
 from gateway.store.tree import Tree, records_between
+from gateway.store.wills import Entry
 
 FIRST_PLACE = PLACE
 """Where `part` begins."""
@@ -43,18 +45,24 @@ def workers(tree: Tree) -> list[int]:
     return [NUMBER.unpack_from(key, len(WORKER))[0] for key, _ in records_between(tree, WORKER, AFTER_WORKERS)]
 
 
-def part(tree: Tree, worker: int, place: bytes, most: int) -> tuple[bytes | None, list[Claimant]]:
+def part(
+    tree: Tree, worker: int, place: bytes, most: int, wills: Sequence[Entry] = ()
+) -> tuple[bytes | None, list[Claimant]]:
     """One step of giving up what a gone worker has: where to go on (None: done), and whoever may start now.
 
-    It looks at `most` records: first at all tickets, because one that is called becomes a slot, then at the lines; so
-    with seats, too. The worker's own record goes last, so that another can begin anew where this one is killed.
+    It looks at `most` records: first at tranches, of which `wills` tell what was drawn, and at all tickets, because one
+    that is called becomes a slot, then at the lines; so with seats, too. The worker's own record goes last, so that
+    another can begin anew where this one is killed.
     """
     called: list[Claimant] = []
     seats = records_between(tree, place, AFTER_SEATS)
-    slots = records_between(tree, max(place, TICKET), AFTER_LINES)
+    slots = records_between(tree, max(place, TRANCHE), AFTER_LINES)
     records = list(itertools.islice(itertools.chain(seats, slots), most))
     for key, value in records:
-        called += STRIKES[key[:1]](tree, key, value, worker)
+        if key[:1] == TRANCHE:
+            strike_tranche(tree, key, value, worker, wills)
+        else:
+            called += STRIKES[key[:1]](tree, key, value, worker)
         if len(called) >= most:
             return key + NEXT_KEY, called
     if len(records) == most:
@@ -90,6 +98,12 @@ def strike_reservation(tree: Tree, key: bytes, value: bytes, worker: int) -> lis
     if PAIR.unpack_from(key, len(RESERVATION))[0] == worker:
         book(tree, key, value)
     return []
+
+
+def strike_tranche(tree: Tree, key: bytes, value: bytes, worker: int, wills: Sequence[Entry]) -> None:
+    """Book what a gone worker ran of its tranche, and give back the rest."""
+    if PAIR.unpack(key[-PAIR.size :])[0] == worker:
+        book_tranche(tree, key, value, wills)
 
 
 def strike_line(tree: Tree, key: bytes, _value: bytes, worker: int) -> list[Claimant]:

@@ -9,6 +9,7 @@ One tree holds everything, told apart by the first byte:
     w worker                    a worker that has joined
     n                           number of the newest worker
     a name                      account: see `account.py`
+    p length name worker number tranche of the organization of that name: see `booking.py`
     r worker token              reservation of a running request: see `booking.py`
     j worker token              journal: a usage record that nobody took away, under the number of its reservation
     k                           books: accounts, records in the journal, their bytes, as many as may be, records lost
@@ -21,7 +22,7 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "5"
+LAYOUT = "6"
 """Changes with any change of this module or of `seat_records.py`: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64
@@ -33,6 +34,7 @@ REMEMBERED_NAMES = 4096
 BUCKET, TICKET, LINE, TURN, WORKER, NEWEST_WORKER = b"b", b"q", b"s", b"t", b"w", b"n"
 ACCOUNT, RESERVATION, JOURNAL, BOOKS, EPOCH = b"a", b"r", b"j", b"k", b"e"
 AFTER_BUCKETS, AFTER_ACCOUNTS, AFTER_JOURNAL = b"c", b"b", b"k"
+TRANCHE, AFTER_TRANCHES = b"p", b"q"
 AFTER_TICKETS, AFTER_RESERVATIONS = b"r", b"s"
 AFTER_LINES, AFTER_WORKERS = b"t", b"x"
 """Tickets stand before lines: whoever walks over both has seen the last ticket before the first slot."""
@@ -68,6 +70,11 @@ def ticket_prefix(name: bytes) -> bytes:
 def ticket_key(name: bytes, number: int) -> bytes:
     """The key of one ticket; those of a name stand in the order of their numbers."""
     return ticket_prefix(name) + NUMBER.pack(number)
+
+
+def tranche_prefix(name: bytes) -> bytes:
+    """What the keys of all tranches of an organization begin with; a worker's number and its own follow."""
+    return TRANCHE + bytes((len(name),)) + name
 
 
 def name_of_ticket(key: bytes) -> bytes:

@@ -27,6 +27,7 @@ from gateway.store.records import (
     NUMBER,
     RESERVATION,
     TICKET,
+    TRANCHE,
     TURN,
     WORKER,
 )
@@ -49,7 +50,7 @@ SIZES = {
     BOOKS: BOOKS_SHAPE.size,
 }
 """Bytes of the values that have always as many."""
-KEPT = SIZES.keys() | {RESERVATION, JOURNAL, EPOCH}
+KEPT = SIZES.keys() | {RESERVATION, TRANCHE, JOURNAL, EPOCH}
 """What outlives all workers; slots, seats and places in queues end with those who had them."""
 KINDS = SEAT_KINDS | KEPT | {TICKET, LINE, WORKER}
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+from unittest.mock import patch
 
 import orjson
 import uvloop
@@ -18,6 +19,7 @@ from gateway.app import build
 from gateway.core.asgi import ASGIApp, Message
 from gateway.core.worker import WorkerIdentity
 from gateway.settings import Settings, load
+from gateway.store.lmdb import LmdbStore
 from tests.server.door import Door, serving
 from tests.streaming.wire import DONE
 
@@ -232,6 +234,9 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """The application of `gateway.app.build` with its default settings, behind its own server, before one backend.
 
+    The store's timer stands still: it would fall into one run and not into the next, and the request behind it takes
+    what the timer has given back.
+
     Args:
         folder: for the shared state, which is LMDB's as in production.
         wrap: puts something around the application.
@@ -249,14 +254,15 @@ async def stage(
     try:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         app = build(_settings(url, folder, access_log=access_log), WorkerIdentity())
-        async with _living(app), serving(wrap(app)) as door:
-            built = Stage(door, streams)
-            try:
-                await built.ready()
-                yield built
-            finally:
-                for client in built.clients:
-                    await client.leave()
+        with patch.object(LmdbStore, "_tick", lambda _: None):
+            async with _living(app), serving(wrap(app)) as door:
+                built = Stage(door, streams)
+                try:
+                    await built.ready()
+                    yield built
+                finally:
+                    for client in built.clients:
+                        await client.leave()
     finally:
         server.close()
         for peer in backends:

@@ -19,7 +19,7 @@ from gateway.store.accounts import Claim, OverLimitError, Reservation, Will, Win
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.factory import open_store
 from gateway.store.lmdb import LmdbStore
-from gateway.store.records import AFTER_RESERVATIONS, RESERVATION
+from gateway.store.records import AFTER_RESERVATIONS, AFTER_TRANCHES, RESERVATION, TRANCHE
 from gateway.store.settings import StoreSettings
 from gateway.store.tree import records_between
 from gateway.store.valkey.store import ValkeyStore
@@ -135,9 +135,12 @@ class Spender:
         return sum(not record.startswith(b"ended") for _, record in await self.store.accounts.journal(1_000_000))
 
     async def reservations(self) -> int:
-        """How many requests run."""
+        """How many requests run, and tranches are held."""
         assert isinstance(self.store, LmdbStore)
-        return self.store._decide(lambda tree: sum(1 for _ in records_between(tree, RESERVATION, AFTER_RESERVATIONS)))
+        kinds = (RESERVATION, AFTER_RESERVATIONS), (TRANCHE, AFTER_TRANCHES)
+        return self.store._decide(
+            lambda tree: sum(1 for first, after in kinds for _ in records_between(tree, first, after))
+        )
 
 
 def spend(pipe: "Connection[Any, Any]", chosen: StoreSettings) -> None:

@@ -179,6 +179,10 @@ class AccountsMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
     def restore(self, name: str, number: int) -> None:
+        self.add_earlier(name, number)
+
+    def add_earlier(self, name: str, number: int) -> None:
+        """An earlier epoch's use, which counts once."""
         self.do(self.accounts(number).restore(name, self.windows, (1, 30), (2, 60), WHOSE.get(name, "")))
         for kind, window, requests, tokens in (("day", self.day, 1, 30), ("month", self.windows.month, 2, 60)):
             if (name, kind, window) not in self.restored:
@@ -273,6 +277,48 @@ class LmdbMachine(AccountsMachine):
         await self.host.close()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.directory)
+
+
+class TrancheMachine(LmdbMachine):
+    """The same, where workers hold all that is left of an account: nobody is refused for it, and nothing is lost."""
+
+    @initialize()
+    def open(self) -> None:
+        super().open()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("gateway.store.account.SHARES", 1)
+        self.patch.setattr("gateway.store.lmdb_accounts.TICK_SECS", 0.001)
+
+    @rule()
+    def tick(self) -> None:
+        self.host.look_round()
+
+    @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
+    def step_back(self, name: str, number: int) -> None:
+        self.host.look_round()
+        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0), WHOSE.get(name, "")))
+        self.restored |= {(name, "day", self.windows.day), (name, "month", self.windows.month)}
+        standing = self.do(self.accounts(number).standing(name, Windows(self.day - 1, self.windows.month)))
+        assert standing.day_tokens == self.expected(name)[1]
+
+    @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
+    def restore(self, name: str, number: int) -> None:
+        """What is held was given out before: nobody is refused for what is added behind that."""
+        self.host.look_round()
+        self.add_earlier(name, number)
+
+    @invariant()
+    def accounts_add_up(self) -> None:
+        """They do when all have given back what they hold; a tick does that."""
+
+    @rule()
+    def add_up(self) -> None:
+        self.host.look_round()
+        super().accounts_add_up()
+
+    async def close(self) -> None:
+        self.patch.undo()
+        await super().close()
 
 
 class ValkeyMachine(AccountsMachine):
@@ -379,6 +425,8 @@ TestMemoryAccounts = MemoryMachine.TestCase
 TestMemoryAccounts.settings = STEPS
 TestLmdbAccounts = LmdbMachine.TestCase
 TestLmdbAccounts.settings = STEPS
+TestTranches = TrancheMachine.TestCase
+TestTranches.settings = STEPS
 
 
 class TestValkeyAccounts(ValkeyMachine.TestCase):  # type: ignore[valid-type, misc]  # Hypothesis makes it of the machine

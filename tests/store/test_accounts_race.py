@@ -21,6 +21,16 @@ def test_of_a_hundred_requests_for_the_last_seven_of_a_quota_seven_run(directory
         assert workers[0].do("figures") == (100, 100 * COST, 100, 100)
 
 
+def test_where_workers_hold_tranches_as_many_run_as_a_quota_has_room_for(directory: Path) -> None:
+    with spenders(directory, WORKERS) as workers:
+        assert [worker.do("ask", times=20, limit=2000) for worker in workers] == [20] * WORKERS
+        races = [(worker, worker.start("ask", times=600, limit=2000)) for worker in workers]
+        assert sum(worker.result(race) for worker, race in races) == 2000 - 20 * WORKERS
+        for worker in workers:
+            worker.do("figures")  # which writes down what has ended
+        assert workers[0].do("figures") == (2000, 2000 * COST, 2000, 2000)
+
+
 @pytest.mark.parametrize("chance", range(3))
 def test_what_killed_processes_ran_is_booked_once_and_nothing_leaks(directory: Path, chance: int) -> None:
     del chance

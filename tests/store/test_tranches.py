@@ -1,0 +1,269 @@
+"""What a worker holds of an account that is far from its limits is missed by nobody, and lost by no kill."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.core.principal import AccountLimits
+from gateway.store import account, wills
+from gateway.store.accounts import Claim, OverLimitError, Reservation, Will
+from gateway.store.booking import TRANCHE_REQUESTS
+from gateway.store.errors import StoreUnavailableError
+from gateway.store.lmdb import LmdbStore
+from gateway.store.records import AFTER_TRANCHES, TRANCHE
+from gateway.store.tree import records_between
+from tests.store.conftest import HandClock
+from tests.store.host import Host
+from tests.store.test_accounts import TODAY, TOMORROW, records, spent
+from tests.store.test_lmdb_accounts import reservations
+
+pytestmark = pytest.mark.anyio
+
+FAR = Claim("org:acme", AccountLimits(tokens_per_day=1_000_000, requests_per_day=10_000))
+KEY = Claim("key:1", AccountLimits(tokens_per_month=2_000_000))
+
+
+async def reserve(
+    store: LmdbStore, *claims: Claim, tokens: int = 100, record: bytes = b"died", windows: Any = TODAY
+) -> Reservation:
+    return await store.accounts.reserve(claims or (FAR,), tokens=tokens, windows=windows, will=Will(7, record))
+
+
+def end(store: LmdbStore, reservation: Reservation, tokens: int = 10, record: bytes | None = b"ended") -> None:
+    store.accounts.settle(reservation, requests=1, tokens=tokens, record=record)
+
+
+def tranches(store: LmdbStore) -> int:
+    return store._decide(lambda tree: sum(1 for _ in records_between(tree, TRANCHE, AFTER_TRANCHES)))
+
+
+async def holding(store: LmdbStore, *claims: Claim) -> None:
+    """Have a worker hold a tranche: an account's first request since the last tick begins none."""
+    for _ in range(2):
+        end(store, await reserve(store, *claims), record=None)
+    assert tranches(store)
+
+
+@pytest.fixture
+async def host(directory: Path, clock: HandClock) -> Any:
+    opened = Host(directory, clock)
+    for _ in range(2):
+        await opened.open_worker()
+    yield opened
+    await opened.close()
+
+
+async def test_requests_far_from_their_limits_share_transactions(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = host.workers
+    await holding(one)
+    with monkeypatch.context() as patch:
+        patch.setattr(one._accounts, "_decide", None)
+        for _ in range(20):
+            end(one, await reserve(one))
+    host.look_round()
+    assert await spent(other.accounts, FAR) == (22, 220, 22, 220)
+    assert await records(other.accounts) == [b"ended"] * 20
+    assert (tranches(one), reservations(one)) == (0, 0)
+
+
+async def test_what_an_account_stands_at_counts_what_is_drawn_and_not_what_is_held(host: Host) -> None:
+    one = host.workers[0]
+    await holding(one)
+    running = await reserve(one, tokens=300)
+    again = await reserve(one)
+    assert running.standings[0].day_tokens == 100 + 10 + 300  # the first was not settled when the tranche began
+    assert (again.standings[0].day_requests, again.standings[0].month_tokens) == (4, 100 + 10 + 400)
+
+
+async def test_what_runs_when_a_tranche_ends_is_settled_on_its_own(host: Host) -> None:
+    one, other = host.workers
+    await holding(one, FAR, KEY)
+    running = [await reserve(one, FAR, KEY) for _ in range(3)]
+    host.look_round()
+    assert reservations(one) == 3
+    assert await spent(other.accounts, FAR) == (5, 320, 5, 320)
+    for reservation in running:
+        end(one, reservation, 1000)
+        end(one, reservation, 1000)
+    one.accounts.settle(await reserve(one, FAR, KEY), requests=0, tokens=0, record=None)
+    host.look_round()
+    assert await spent(other.accounts, FAR) == await spent(other.accounts, KEY) == (5, 3020, 5, 3020)
+    assert await records(other.accounts) == [b"ended"] * 3
+    assert reservations(one) == 0
+
+
+async def test_nobody_is_refused_for_what_another_worker_holds(host: Host) -> None:
+    one, other = host.workers
+    await holding(one)
+    running = await reserve(one)
+    assert await spent(other.accounts, FAR) > (5, 400)
+    await reserve(other, tokens=1_000_000 - 20 - 100)
+    with pytest.raises(OverLimitError):
+        await reserve(other, tokens=1)
+    end(one, running, 99, None)
+    host.look_round()
+    await reserve(other, tokens=1)
+    with pytest.raises(OverLimitError):
+        await reserve(one, tokens=1)
+
+
+async def test_a_worker_holds_nothing_while_others_call_for_it(host: Host) -> None:
+    one, _ = host.workers
+    await holding(one)
+    one._called_for()
+    assert tranches(one) == 0
+    for _ in range(3):
+        await reserve(one)
+        assert tranches(one) == 0
+        host.look_round()
+    await holding(one)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        AccountLimits(requests_per_day=100),
+        AccountLimits(tokens_per_day=10_000),
+        AccountLimits(tokens_per_month=10_000),
+        AccountLimits(requests_per_minute=100_000),
+        AccountLimits(tokens_per_minute=100_000_000),
+    ],
+)
+async def test_near_a_limit_and_with_one_for_a_minute_nothing_is_held(host: Host, limits: AccountLimits) -> None:
+    for _ in range(4):
+        await reserve(host.workers[0], FAR, Claim("key:1", limits))
+    assert tranches(host.workers[0]) == 0
+
+
+async def test_a_dead_workers_tranche_is_booked_as_the_wills_say_and_the_rest_is_given_back(host: Host) -> None:
+    dies, lives = host.workers
+    await holding(dies, FAR, KEY)
+    dies._accounts.write()
+    await reserve(dies, FAR, KEY, record=b"0")
+    end(dies, await reserve(dies, FAR, KEY, record=b"1"), 50, b"ended, and not written")
+    host.crash(dies)
+    host.look_round()
+    host.look_round()
+    assert await records(lives.accounts) == [b"0", b"1"]
+    assert await spent(lives.accounts, FAR) == await spent(lives.accounts, KEY) == (4, 20 + 14, 4, 20 + 14)
+    assert (tranches(lives), reservations(lives)) == (0, 0)
+    assert not wills.read(dies._desk._directory, dies._desk.worker)
+
+
+async def test_what_was_written_before_a_kill_is_not_booked_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    dies, lives = host.workers
+    await holding(dies)
+    end(dies, await reserve(dies), 50)
+    monkeypatch.setattr(dies._desk.wills, "clear", lambda: None)  # killed between the two
+    dies._accounts.write()
+    host.crash(dies)
+    host.look_round()
+    assert await records(lives.accounts) == [b"ended"]
+    assert (await spent(lives.accounts, FAR))[:2] == (3, 70)
+
+
+async def test_a_worker_that_was_taken_for_dead_books_nothing_of_its_tranche_again(host: Host) -> None:
+    one, other = host.workers
+    await holding(one)
+    one._accounts.write()
+    running, ended = await reserve(one), await reserve(one)
+    end(one, ended)
+    other._desk._bury(one._desk.worker)
+    one._accounts.write()
+    end(one, running)
+    assert (await spent(one.accounts, FAR))[:2] == (4, 34)
+    assert await records(other.accounts) == [b"died"] * 2
+
+
+async def test_tranches_of_workers_that_were_all_killed_are_booked_when_the_next_one_comes(
+    directory: Path, clock: HandClock
+) -> None:
+    host = Host(directory, clock)
+    killed = await host.open_worker()
+    await holding(killed)
+    end(killed, await reserve(killed, record=b"0"))
+    host.crash(killed)
+    host._opened[0].close()
+    store = LmdbStore(host._settings, clock)
+    await store.open()
+    assert await spent(store.accounts, FAR) == (3, 7 + 7 + 7, 3, 7 + 7 + 7)
+    assert await records(store.accounts) == [b"0", b"died", b"died"]
+    await store.close()
+    assert not wills.read(directory, 1)
+
+
+async def test_another_day_begins_another_tranche(host: Host) -> None:
+    one = host.workers[0]
+    await holding(one)
+    await reserve(one, windows=TOMORROW)
+    assert tranches(one) == 1
+    host.look_round()
+    assert await spent(one.accounts, FAR, TOMORROW) == (1, 100, 3, 120)
+
+
+async def test_a_request_that_a_tranche_has_no_room_for_begins_another(host: Host) -> None:
+    one = host.workers[0]
+    await holding(one)
+    await reserve(one, tokens=7900)
+    assert tranches(one) == 1
+    for _ in range(TRANCHE_REQUESTS + 1):
+        await reserve(one, tokens=0)
+    assert tranches(one) == 1
+    host.look_round()
+    assert await spent(one.accounts, FAR) == (TRANCHE_REQUESTS + 4, 7920, TRANCHE_REQUESTS + 4, 7920)
+
+
+async def test_more_wills_than_a_book_has_room_for_are_in_the_tree(host: Host) -> None:
+    dies, lives = host.workers
+    for number in range(10):
+        await reserve(dies, record=b"%d" % number + os.urandom(10_000))
+    host.crash(dies)
+    for _ in range(2):
+        host.look_round()
+    assert (await spent(lives.accounts, FAR))[:2] == (10, 70)
+    assert sorted(record[:1] for record in await records(lives.accounts)) == [b"%d" % number for number in range(10)]
+
+
+async def test_a_tranche_that_cannot_be_written_goes_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = host.workers
+    await holding(one)
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailableError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one._accounts, "_decide", fail)
+        end(one, await reserve(one))
+        one._accounts.write()
+        end(one, await reserve(one))
+        assert one._accounts.owes
+    host.look_round()
+    assert (await spent(other.accounts, FAR))[:2] == (4, 40)
+    assert await records(other.accounts) == [b"ended"] * 2
+
+
+async def test_a_worker_holds_a_bounded_number_of_tranches(host: Host) -> None:
+    one = host.workers[0]
+    for number in range(70):
+        await holding(one, Claim(f"org:{number}", FAR.limits))
+        assert tranches(one) <= 32
+
+
+@pytest.mark.parametrize("end_of", [lambda path: path.unlink(), lambda path: path.write_bytes(b"\xff" * 100)])
+def test_wills_that_cannot_be_read_are_none(directory: Path, end_of: Callable[[Path], object]) -> None:
+    book = wills.WillBook(directory, 3)
+    assert book.add(1, 2, 30, b"record")
+    assert wills.read(directory, 3) == [wills.Entry(1, 2, 30, b"record")]
+    book.close()
+    end_of(directory / "3.wills")
+    assert all(len(entry.record) <= 100 for entry in wills.read(directory, 3))
+
+
+def test_a_share_is_small_and_of_the_tightest_limit() -> None:
+    record = account.RECORD.pack(0, 0, TODAY.day, 10, 36_000, TODAY.month, 10, 36_000, 0, 0)
+    limits = AccountLimits(tokens_per_day=100_000, tokens_per_month=1_000_000, requests_per_month=74)
+    assert account.share(record, limits, TODAY) == (4, 4000)
+    assert account.share(record, limits, TOMORROW) == (4, 100_000 // 16)
