@@ -1,4 +1,4 @@
-"""Two gateways with one REDIS_URL have one circuit for each backend, and one trial; without the server, each its own."""
+"""Two gateways with one REDIS_URL have one circuit for each backend, and one trial; without it, each its own."""
 
 from collections.abc import Iterator
 from typing import Any
