@@ -153,10 +153,16 @@ def _found(wanted: Sequence[str] | None, around: Surroundings) -> dict[str, str]
         if peer is not None:
             found[name] = version(peer)
         elif wanted:
-            raise UsageError(f"{name} is neither on PATH nor in the folder of --venvs")
+            raise UsageError(f"{name} is neither on PATH nor in the folder of --venvs{_way_to_have(name)}")
         else:
-            say(f"not installed, left out: {name}")
+            say(f"not installed, left out: {name}{_way_to_have(name)}")
     return found
+
+
+def _way_to_have(name: str) -> str:
+    """How a peer is installed, where the project pins one."""
+    pinned_here = (ROOT / "bench" / "locks" / f"{name}.lock").is_file()
+    return f" (run `make bench-peers PEERS={name}`)" if pinned_here else ""
 
 
 def _about(versions: dict[str, str]) -> dict[str, Any]:

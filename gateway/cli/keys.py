@@ -7,7 +7,7 @@ import click
 
 from gateway.cli.asking import Admin, Json, asks, fail
 from gateway.cli.changing import amend
-from gateway.cli.tables import echo_json, json_option, limits, moment, show, show_one
+from gateway.cli.tables import NONE, echo_json, field, json_option, limits, moment, show, show_one
 from gateway.cli.wishes import Moment, Organization, limit_options, limits_in, pairs
 
 PATH = "/v1/keys"
@@ -20,8 +20,8 @@ COLUMNS: dict[str, Callable[[Json], object]] = {
     "ORGANIZATION": lambda key: key["organization"] or "(its address)",
     "NAME": lambda key: key["name"],
     "STATE": lambda key: key["state"],
-    "MODELS": lambda key: "all" if key["models"] is None else key["models"],
-    "LIMITS": lambda key: limits(key["limits"]),
+    "MODELS": lambda key: field("models", key["models"]),
+    "LIMITS": lambda key: limits(key["limits"], key["concurrency"]),
     "EXPIRES": lambda key: moment(key["expires_at"]),
 }
 
@@ -142,7 +142,8 @@ def shown_once(key: Json, *, as_json: bool) -> None:
         return
     click.echo(key["key"])
     whose = key["organization"] or "its client's address"
-    own = limits(key["limits"]) if any(key["limits"].values()) else "no limits of its own"
+    own = limits(key["limits"], key["concurrency"])
+    own = "no limits of its own" if own == NONE else own
     click.echo(f"{key['id']} for {whose}, {own}: keep it, it is shown this once.", err=True)
 
 

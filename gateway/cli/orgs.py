@@ -12,10 +12,12 @@ from gateway.cli.wishes import Organization, limit_options, limits_in
 
 PATH = "/v1/organizations"
 
+OPT_OUT = "Keep no contents of its requests; this version keeps none of anybody's."
+
 COLUMNS: dict[str, Callable[[Json], object]] = {
     "ORGANIZATION": lambda row: row["id"],
     "LIMITS": lambda row: limits(row["limits"]),
-    "AUDIT": lambda row: not row["audit_opt_out"],
+    "OPTED OUT": lambda row: row["audit_opt_out"],
     "CREATED": lambda row: moment(row["created_at"]),
 }
 
@@ -29,7 +31,9 @@ def orgs() -> None:
 @asks
 @click.argument("organization", type=Organization())
 @limit_options
-@click.option("--audit-opt-out", is_flag=True, help="Its requests' contents are never kept.")
+@click.option(
+    "--audit-opt-out", is_flag=True, help="Keep no contents of its requests; none are kept of anybody's so far."
+)
 @json_option
 def create(admin: Admin, *, organization: str, audit_opt_out: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- limits
     """Give an organization limits of its own; those that are not stated are the defaults as they are now."""
@@ -67,7 +71,11 @@ def show_org(admin: Admin, *, organization: str, as_json: bool) -> None:
 @asks
 @click.argument("organization", type=Organization())
 @limit_options
-@click.option("--audit-opt-out/--no-audit-opt-out", default=None, help="Whether its requests' contents are never kept.")
+@click.option(
+    "--audit-opt-out/--no-audit-opt-out",
+    default=None,
+    help="Keep no contents of its requests; none are kept of anybody's so far.",
+)
 @click.option("--defaults", is_flag=True, help="The settings' default limits, whatever they become.")
 @json_option
 def update(

@@ -9,6 +9,8 @@ import orjson
 
 GAP = "  "
 NOTHING = "-"
+NONE = "none"
+ALL = "all"
 
 Command = TypeVar("Command")
 SHORT = {
@@ -58,11 +60,12 @@ def moment(text: str | None) -> str:
     return NOTHING if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}"
 
 
-def limits(values: Mapping[str, int] | None) -> str:
+def limits(values: Mapping[str, int] | None, concurrency: int = 0) -> str:
     """The limits that there are, in a few words."""
     if values is None:
         return "defaults"
-    return " ".join(f"{short}={values[name]}" for name, short in SHORT.items() if values[name]) or "none"
+    words = [f"{short}={values[name]}" for name, short in SHORT.items() if values[name]]
+    return " ".join([*words, *([f"concurrency={concurrency}"] if concurrency else [])]) or NONE
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], *, as_json: bool) -> None:
@@ -88,6 +91,8 @@ def field(name: str, value: Any) -> str:  # noqa: ANN401 -- whatever JSON holds
     """One field's value for people."""
     if name == "limits":
         return limits(value)
+    if name == "models" and value is None:
+        return ALL
     if name.endswith("_at") or name == "at":
         return moment(value)
     if isinstance(value, dict):

@@ -81,6 +81,7 @@ def test_a_peer_that_is_named_and_not_installed_stops_the_run(tmp_path: Path) ->
     done = bench("--peers", "vllm-router", "--venvs", str(tmp_path), folder=tmp_path)
     assert done.returncode == 1
     assert "vllm-router is neither on PATH nor in the folder of --venvs" in done.stderr
+    assert "run `make bench-peers PEERS=vllm-router`" in done.stderr
 
 
 def _every_answer_is_right(row: dict[str, Any]) -> None:

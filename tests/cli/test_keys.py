@@ -30,6 +30,7 @@ def test_a_new_key_is_all_of_standard_output(gateway: Run, server: AdminServer) 
 
 def test_a_key_lives_its_life(gateway: Run) -> None:
     key = orjson.loads(gateway("keys", "create", "--org", "acme", "--model", "qwen", "--json").stdout)
+    assert re.search(r"^models +qwen$", gateway("keys", "show", key["id"]).stdout, re.MULTILINE)
     listed = gateway("keys", "list")
     assert listed.stdout.splitlines()[0].split() == [
         *("ID", "PREFIX", "ORGANIZATION", "NAME", "STATE", "MODELS", "LIMITS", "EXPIRES"),
@@ -42,6 +43,7 @@ def test_a_key_lives_its_life(gateway: Run) -> None:
     rotated = gateway("keys", "rotate", key["id"], "--overlap-hours", "1")
     assert is_well_formed(rotated.stdout.strip().encode())
     shown = gateway("keys", "show", key["id"]).stdout
+    assert re.search(r"^models +all$", shown, re.MULTILINE)
     assert re.search(r"^expires_at +2026-11-21 13:00$", shown, re.MULTILINE)
     assert gateway("keys", "revoke", key["id"]).returncode == 0
     assert gateway("keys", "revoke", key["id"]).returncode == 0
@@ -49,6 +51,14 @@ def test_a_key_lives_its_life(gateway: Run) -> None:
     assert len(orjson.loads(gateway("keys", "list", "--json").stdout)) == 1
     for output in (changed, listed, rotated):
         assert key["key"] not in output.stdout + output.stderr
+
+
+def test_how_many_may_run_at_once_is_among_the_limits(gateway: Run) -> None:
+    made = gateway("keys", "create", "--concurrency", "20")
+    assert ", concurrency=20: keep it" in made.stderr
+    gateway("keys", "create", "--rpm", "5", "--concurrency", "3")
+    rows = gateway("keys", "list").stdout.splitlines()[1:]
+    assert ["concurrency=20" in rows[0], "rpm=5 concurrency=3" in rows[1]] == [True, True]
 
 
 def test_a_time_ahead_is_one_and_another_is_in_utc(gateway: Run) -> None:

@@ -17,7 +17,11 @@ class OrganizationWishes(Taken):
         description="null: the settings' defaults, whatever they become. An object: what it does not state is taken "
         "from the defaults as they are now; 0 is no limit.",
     )
-    audit_opt_out: bool = Field(default=False, strict=True, description="Its requests' contents are never kept.")
+    audit_opt_out: bool = Field(
+        default=False,
+        strict=True,
+        description="No contents of its requests are to be kept; this version keeps none of anybody's.",
+    )
 
 
 class NewOrganization(OrganizationWishes):

@@ -1,6 +1,9 @@
 """What does a configuration amount to? Limits, models, time-outs in words, and the table of all settings."""
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
 
 from gateway.backends.roster import build_roster
 from gateway.cli.env_file import written
@@ -19,10 +22,16 @@ def table(settings: Settings) -> list[str]:
         lines += ["", (room.__doc__ or "").splitlines()[0]]
         for name, field in room.model_fields.items():
             value = getattr(settings, name)
-            mark = " " if value == field.get_default(call_default_factory=True, validated_data={}) else "*"
+            mark = " " if value == _default(field) else "*"
             text = (MASKED if value else "") if is_secret(name) else written(value)
             lines.append(f" {mark} {name.upper():<{width}}  {text}")
     return [*lines[1:], "", " * differs from the default"]
+
+
+def _default(field: FieldInfo) -> object:
+    """A setting's default as it is in force: a folder's is taken from here."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return default.absolute() if isinstance(default, Path) else default
 
 
 def limits(settings: Settings) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterable
 from typing import cast
 
@@ -268,7 +269,7 @@ class ValkeyStore:
         await self._accounts.agree()
         await self._agree(self._book.folders.values())  # what the host gave in that very moment
         if self.outages:
-            log.warning("limits_shared_again", extra={"server": str(self._address), "hosts": self._fleet.hosts})
+            log.warning("limits_shared_again", extra=self._fields())
 
     async def _beat(self) -> None:
         if not await self._fleet.beat():
@@ -339,7 +340,11 @@ class ValkeyStore:
         self._tell(away=True)
         self._host.begin(self._fleet.hosts)
         self._book.interrupt()
-        log.error("limits_not_shared", extra={"server": str(self._address), "why": why, "hosts": self._fleet.hosts})
+        log.error("limits_not_shared", extra={"why": why, **self._fields()})
+
+    def _fields(self) -> dict[str, str | int]:
+        """What a log line says of it: each worker and the control process see the server for themselves."""
+        return {"pid": os.getpid(), "server": str(self._address), "hosts": self._fleet.hosts}
 
     def _tell(self, *, away: bool) -> None:
         if away != self._told:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.bookkeeping.neighbours import NOTICE
 from gateway.cli.check.doubts import doubts
-from gateway.cli.check.explained import fleet, time_outs
+from gateway.cli.check.explained import fleet, table, time_outs
 from gateway.routing.settings import Balancing
 from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import load
@@ -23,6 +23,14 @@ FLEET = {
 def said(**others: Any) -> str:
     """What is said of the fleet."""
     return "\n".join(fleet(load(None, **FLEET, **others)))
+
+
+def test_a_folder_that_was_only_made_absolute_does_not_differ_from_the_default() -> None:
+    usual = load(None, **FLEET)
+    moved = usual.model_copy(update={"data_path": Path("/srv/data")})
+    (line,), (other,) = ([line for line in table(known) if " DATA_PATH " in line] for known in (usual, moved))
+    assert not line.startswith(" *")
+    assert other.startswith(" * ")
 
 
 @pytest.mark.parametrize("policy", Balancing)
@@ -72,7 +80,8 @@ def test_weights_that_no_policy_reads_are_doubted() -> None:
 
 
 def test_a_database_that_several_hosts_can_use_is_doubted_without_a_server_for_their_limits() -> None:
-    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": "b1946ac92492d2347c6235b4d2611184"}
+    secret = "b1946ac92492d2347c6235b4d2611184"
+    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": secret}
     (words,) = doubts(load(None, **shared))
     assert words.startswith("DATABASE_URL names a server and REDIS_URL is empty")
     assert doubts(load(None, **shared, redis_url="redis://cache")) == []
