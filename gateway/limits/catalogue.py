@@ -53,7 +53,8 @@ def too_large(account: str, row: Row, limit: int, tokens: int) -> str:
 
 def quota_used_up(account: str, row: Row, left: int, limit: int, renews: str) -> str:
     """Said to who must wait for the calendar."""
+    rest = f"{left} of them left, too few for this request" if left else "none of them left"
     return (
-        f"Quota exceeded: {owner(account)} may use {limit} {row.unit} per {row.window}, of which {left} are left, "
-        f"too few for this request. The quota renews at {renews}."
+        f"Quota exceeded: {owner(account)} may use {limit} {row.unit} per {row.window}, with {rest}. "
+        f"The quota renews at {renews}."
     )

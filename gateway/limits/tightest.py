@@ -1,7 +1,8 @@
 """What is left of the limits, in the fields of an answer? Of several limits the one that will be reached first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.core.asgi import Headers
@@ -26,6 +27,28 @@ class Left(NamedTuple):
     remaining: int
     limit: int
     reset: float
+
+
+class Unit(NamedTuple):
+    """How to read what counts requests, or tokens.
+
+    Attributes:
+        limits: those of a day, of a month and of a minute; 0: none.
+        used: what was used of the day and of the month, and in how many seconds the minute's bucket is full.
+    """
+
+    limits: Callable[[AccountLimits], tuple[int, int, int]]
+    used: Callable[[Standing], tuple[int, int, float]]
+
+
+TOKENS = Unit(
+    attrgetter("tokens_per_day", "tokens_per_month", "tokens_per_minute"),
+    attrgetter("day_tokens", "month_tokens", "tokens_full_after"),
+)
+REQUESTS = Unit(
+    attrgetter("requests_per_day", "requests_per_month", "requests_per_minute"),
+    attrgetter("day_requests", "month_requests", "requests_full_after"),
+)
 
 
 class Display:
@@ -74,50 +97,30 @@ class Display:
     def _show_all(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
         """The same for any limits."""
         wall, period = when
-        tokens = tokens_left(claims, standings, period, wall // 1)
+        tokens = tightest(TOKENS, claims, standings, period, wall // 1)
         if tokens is not None:
             show_tokens(tokens, headers)
-        requests = requests_left(claims, standings, period, wall // 1)
+        requests = tightest(REQUESTS, claims, standings, period, wall // 1)
         if requests is not None and not 0 < self._bucket <= requests.remaining:
             show_requests(requests, headers)
 
 
-def tokens_left(claims: Sequence[Claim], standings: Sequence[Standing], period: Period, wall: float) -> Left | None:
-    """The tightest limit of tokens; None: there is none."""
+def tightest(
+    unit: Unit, claims: Sequence[Claim], standings: Sequence[Standing], period: Period, wall: float
+) -> Left | None:
+    """The limit of that unit of which the least is left; None: there is none."""
     least = None
-    limit, reset = 0, 0.0
     for (_, limits), standing in zip(claims, standings, strict=True):
-        most = limits.tokens_per_day
-        if most and (least is None or most - standing.day_tokens < least):
-            least, limit, reset = most - standing.day_tokens, most, period.day_ends - wall
-        most = limits.tokens_per_month
-        if most and (least is None or most - standing.month_tokens < least):
-            least, limit, reset = most - standing.month_tokens, most, period.month_ends - wall
-        most = limits.tokens_per_minute
-        if most:
-            left = int(most * (1.0 - standing.tokens_full_after / MINUTE_SECS))
-            if least is None or left < least:
-                least, limit, reset = left, most, standing.tokens_full_after
-    return None if least is None else Left(max(least, 0), limit, reset)
-
-
-def requests_left(claims: Sequence[Claim], standings: Sequence[Standing], period: Period, wall: float) -> Left | None:
-    """The tightest limit of requests, as `tokens_left`."""
-    least = None
-    limit, reset = 0, 0.0
-    for (_, limits), standing in zip(claims, standings, strict=True):
-        most = limits.requests_per_day
-        if most and (least is None or most - standing.day_requests < least):
-            least, limit, reset = most - standing.day_requests, most, period.day_ends - wall
-        most = limits.requests_per_month
-        if most and (least is None or most - standing.month_requests < least):
-            least, limit, reset = most - standing.month_requests, most, period.month_ends - wall
-        most = limits.requests_per_minute
-        if most:
-            left = int(most * (1.0 - standing.requests_full_after / MINUTE_SECS))
-            if least is None or left < least:
-                least, limit, reset = left, most, standing.requests_full_after
-    return None if least is None else Left(max(least, 0), limit, reset)
+        day, month, minute = unit.limits(limits)
+        used_today, used_this_month, full_after = unit.used(standing)
+        for limit, left, reset in (
+            (day, day - used_today, period.day_ends - wall),
+            (month, month - used_this_month, period.month_ends - wall),
+            (minute, int(minute * (1.0 - full_after / MINUTE_SECS)), full_after),
+        ):
+            if limit and (least is None or left < least.remaining):
+                least = Left(left, limit, reset)
+    return least and least._replace(remaining=max(least.remaining, 0))
 
 
 def show_tokens(left: Left, headers: Headers) -> None:

@@ -200,12 +200,19 @@ async def test_a_quota_that_is_used_up_refuses_and_says_when_it_renews() -> None
     door = Door(org_daily_token_limit=150, quota_timezone="UTC")
     await door.visit(answer, max_tokens=10)
     with pytest.raises(
-        QuotaExceededError, match=r"150 tokens per day, of which 125 are left.*renews at \d{4}-"
+        QuotaExceededError, match=r"150 tokens per day, with 125 of them left, too few .*renews at \d{4}-"
     ) as caught:
         await door.visit(answer, max_tokens=50)
     assert caught.value.should_retry is False
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "insufficient_quota", None)
     assert await door.used() == (1, 25)
+
+
+async def test_a_quota_of_which_nothing_is_left_says_so() -> None:
+    door = Door(org_daily_request_limit=1)
+    await door.visit(answer)
+    with pytest.raises(QuotaExceededError, match=r"1 requests per day, with none of them left\. The quota renews"):
+        await door.visit(answer)
 
 
 async def test_a_keys_minute_refuses_and_says_when_to_return() -> None:
