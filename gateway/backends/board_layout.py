@@ -6,13 +6,13 @@ ROWS = 128
 """Workers of one generation, dead ones that are still to be cleared among them."""
 BACKENDS = 64
 
-LAYOUT = 2
+LAYOUT = 3
 """Which arrangement this is: another release that maps the board must know it."""
 HEAD_WORDS = 8
 WORD_BYTES = 8
 VERDICT_BYTES = 4096
 """Of one verdict. A server's list of models is cut where it would not fit (some 80 names of 40 letters)."""
-WORDS = 10
+WORDS = 12
 """Of each backend, its rows of workers and its verdict aside."""
 ANSWER = 1 << 24
 """What an answered request adds to its word of `in_flight`, whose lower three bytes count those that run: one store
@@ -55,6 +55,8 @@ class Circuits(NamedTuple):
         trial: until when the running trial is waited for, same clock; 0: none runs.
         holder: the number of the trial that runs or ran last.
         failures: in a row, while the circuit is closed.
+        light: how many of them were failures of requests that need no engine.
+        failed: when the last of them came, same clock.
         why: why the circuit was opened, as the place of a word in a list.
     """
 
@@ -63,12 +65,15 @@ class Circuits(NamedTuple):
     trial: "memoryview[float]"
     holder: "memoryview[int]"
     failures: "memoryview[int]"
+    light: "memoryview[int]"
+    failed: "memoryview[float]"
     why: "memoryview[int]"
 
     def copy(self, index: int, other: "Circuits", at: int) -> None:
         """Make the circuit of that index what another board's is at `at`."""
         self.pause[index], self.trial[index] = other.pause[at], other.trial[at]
         self.holder[index], self.failures[index] = other.holder[at], other.failures[at]
+        self.light[index], self.failed[index] = other.light[at], other.failed[at]
         self.why[index], self.until[index] = other.why[at], other.until[at]
 
 
@@ -113,13 +118,13 @@ class Regions(NamedTuple):
 
         each = [next_words(BACKENDS) for _ in range(WORDS)]
         in_flight, alive = next_words(ROWS * BACKENDS), next_words(ROWS * BACKENDS)
-        until, pause, trial, suspected, barred, wanted = (words.cast("d") for words in each[:6])
-        holder, failures, why, versions = (words.cast("Q") for words in each[6:])
+        until, pause, trial, failed, suspected, barred, wanted = (words.cast("d") for words in each[:7])
+        holder, failures, light, why, versions = (words.cast("Q") for words in each[7:])
         return cls(
             head=memory[:head_bytes].cast("Q"),
             beat=memory[:head_bytes].cast("d"),
             halves=memory[:head_bytes].cast("I"),
-            circuits=Circuits(until, pause, trial, holder, failures, why),
+            circuits=Circuits(until, pause, trial, holder, failures, light, failed, why),
             suspected=suspected,
             barred=barred,
             wanted=wanted,

@@ -51,9 +51,11 @@ class Breaker:
         self._board = board
         self._words = board.circuits
         self._failures = board.circuits.failures  # for `succeeded`, which every request calls
+        self._light = board.circuits.light
         self._threshold = settings.circuit_failure_threshold
         self._pause = settings.circuit_recovery_timeout
         self._longest = settings.circuit_max_recovery_secs
+        self._row_lasts = max(self._pause, self._longest)
         self._clock = clock
         self._on_change = on_change
         self._jitter = jitter
@@ -110,9 +112,19 @@ class Breaker:
         if trial or self._failures[index]:
             self._update(index, partial(self._trial_succeeded, trial) if trial else self._forget)
 
-    def failed(self, index: int, *, trial: int = 0) -> None:
-        """The backend failed: too many in a row open the circuit, and a trial opens it again, for longer."""
-        self._update(index, partial(self._trial_failed, trial) if trial else self._count)
+    def succeeded_lightly(self, index: int) -> None:
+        """It did what needs no engine: failures of such requests begin anew, and nothing else is known."""
+        if self._light[index]:
+            self._update(index, self._forget_light)
+
+    def failed(self, index: int, *, trial: int = 0, light: bool = False) -> None:
+        """The backend failed: too many in a row open the circuit, and a trial opens it again, for longer.
+
+        A row ends with a success, and where no failure follows for as long as a circuit is open at the most: a trial
+        would have forgiven it by then. `light`: the request needs no engine, so that the success of one like it takes
+        this failure back.
+        """
+        self._update(index, partial(self._trial_failed, trial) if trial else partial(self._count, light=light))
 
     def neutral(self, index: int, *, trial: int = 0) -> None:
         """The request ended without a word about the backend: another one may be the trial."""
@@ -205,14 +217,26 @@ class Breaker:
 
     def _forget(self, index: int, now: float) -> None:
         if not self._words.until[index]:
-            self._words.failures[index] = 0
+            self._begin_row(index)
         elif index in self._asked_anyway and self._words.until[index] > now and not self.drains(index):
             self._bring_forward(index, now)
 
-    def _count(self, index: int, now: float) -> Change | None:
+    def _forget_light(self, index: int, _: float) -> None:
+        light, self._words.light[index] = self._words.light[index], 0
+        self._words.failures[index] = max(0, self._words.failures[index] - light)
+
+    def _begin_row(self, index: int, failures: int = 0) -> None:
+        self._words.light[index] = 0
+        self._words.failures[index] = failures
+
+    def _count(self, index: int, now: float, *, light: bool = False) -> Change | None:
         if self._words.until[index]:
             return None
+        if now - self._words.failed[index] > self._row_lasts:
+            self._begin_row(index)
+        self._words.failed[index] = now
         self._words.failures[index] += 1
+        self._words.light[index] += light
         return self._open(index, now, Why.FAILURES) if self._words.failures[index] >= self._threshold else None
 
     def _trial_succeeded(self, trial: int, index: int, now: float) -> Change | None:
@@ -246,13 +270,13 @@ class Breaker:
         with self._board.changing():
             self._words.pause[index] = pause
             self._words.why[index] = WHYS.index(why)
-            self._words.failures[index] = HEEDS_SUCCESS
+            self._begin_row(index, HEEDS_SUCCESS)
             self._words.trial[index] = 0.0
             self._words.until[index] = until
 
     def _close(self, index: int) -> Change:
         with self._board.changing():
-            self._words.failures[index] = 0
+            self._begin_row(index)
             self._words.pause[index] = self._words.trial[index] = 0.0
             self._words.until[index] = 0.0
         return Change(self._board.backends[index].name, _HALF_OPEN, _CLOSED, Why.TRIAL_SUCCEEDED)
@@ -260,7 +284,7 @@ class Breaker:
     def _begin_anew(self, index: int, now: float) -> Change:
         before = self._stored(index)
         with self._board.changing():
-            self._words.failures[index] = 0
+            self._begin_row(index)
             self._words.pause[index] = self._words.trial[index] = 0.0
             self._words.why[index] = WHYS.index(Why.RESTARTED)
             self._words.until[index] = max(now, EARLIEST)

@@ -108,6 +108,8 @@ class Attempts:
         elif attempt.counted:
             self._board.answered(attempt.index)
             self._breaker.succeeded(attempt.index, trial=attempt.trial)
+        else:
+            self._breaker.succeeded_lightly(attempt.index)
         if attempt.seat is not None:  # whoever has it next looks at what was told
             attempt.seat.leave()
 
@@ -137,7 +139,7 @@ class Attempts:
         name, signal = attempt.backend.name, attempt.signal
         self._metrics.count(m.BACKEND_SIGNALS, name, signal.value)
         if signal is Signal.FAILURE:
-            self._breaker.failed(attempt.index, trial=attempt.trial)
+            self._breaker.failed(attempt.index, trial=attempt.trial, light=not attempt.counted)
         elif signal is Signal.DRAINING:
             self._breaker.trip(attempt.index, trial=attempt.trial)
         elif attempt.trial:

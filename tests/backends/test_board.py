@@ -274,9 +274,9 @@ def test_a_generation_takes_over_the_circuits_of_backends_that_are_the_same() ->
     epoch = new.epoch()
     new.adopt(old)
     assert [[int(words[index]) for words in new.circuits] for index in range(3)] == [
-        [0] * 6,
-        [kind * 10 + 1 for kind in range(1, 7)],
-        [0] * 6,
+        [0] * 8,
+        [kind * 10 + 1 for kind in range(1, 9)],
+        [0] * 8,
     ]
     assert new.epoch() != epoch
 

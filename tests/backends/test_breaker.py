@@ -86,6 +86,50 @@ def test_a_success_of_any_worker_begins_the_row_anew(fleet: Fleet) -> None:
     assert fleet.workers[0].standing(0) is Standing.OPEN
 
 
+def test_a_success_without_the_engine_takes_back_the_failures_without_it_and_no_others(fleet: Fleet) -> None:
+    for round_ in range(3):
+        for _ in range(4):
+            fleet.workers[round_].failed(0, light=True)
+        fleet.workers[2].succeeded_lightly(0)
+    fleet.fail(4)
+    fleet.workers[0].succeeded_lightly(0)
+    assert fleet.workers[0].standing(0) is Standing.CLOSED
+    fleet.workers[1].failed(0, light=True)  # four that stand, and one
+    assert (fleet.workers[0].standing(0), fleet.paused()) == (Standing.OPEN, PAUSE)
+
+
+def test_five_failures_without_the_engine_open_too_and_a_success_with_it_takes_them_back(fleet: Fleet) -> None:
+    for _ in range(2):
+        for _ in range(4):
+            fleet.workers[0].failed(0, light=True)
+        fleet.workers[1].succeeded(0)
+    assert fleet.workers[0].standing(0) is Standing.CLOSED
+    for _ in range(5):
+        fleet.workers[0].failed(0, light=True)
+    assert fleet.workers[0].standing(0) is Standing.OPEN
+
+
+def test_what_is_known_of_an_open_circuit_is_not_changed_by_a_success_without_the_engine(fleet: Fleet) -> None:
+    for _ in range(5):
+        fleet.workers[0].failed(0, light=True)
+    fleet.workers[0].ask_anyway(0, asked=True)
+    epoch = fleet.board.epoch()
+    fleet.workers[0].succeeded_lightly(0)
+    assert (fleet.paused(), fleet.board.epoch()) == (PAUSE, epoch)
+
+
+def test_failures_that_lie_further_apart_than_a_circuit_is_ever_open_make_no_row(fleet: Fleet) -> None:
+    for _ in range(2 * THRESHOLD):
+        fleet.fail(1)
+        fleet.clock.advance(LONGEST + 0.001)
+    assert fleet.workers[0].standing(0) is Standing.CLOSED
+    for _ in range(THRESHOLD):
+        assert fleet.workers[0].standing(0) is Standing.CLOSED
+        fleet.fail(1)
+        fleet.clock.advance(LONGEST)
+    assert fleet.workers[0].why(0) is Why.FAILURES
+
+
 def test_a_request_that_says_nothing_changes_nothing(fleet: Fleet) -> None:
     fleet.fail(4)
     epoch = fleet.board.epoch()
@@ -400,7 +444,7 @@ def test_a_process_that_dies_between_two_stores_leaves_a_circuit_that_works(page
     board = Board(FLEET, page, 1)
     with crew(page, 1) as (process,):
         for found in STANDINGS:
-            endings = [_after_a_death(board, process, found, stores, method) for stores in range(10)]
+            endings = [_after_a_death(board, process, found, stores, method) for stores in range(14)]
             assert endings == sorted(endings, reverse=True)  # it dies of few stores, and comes to its end with more
             assert endings[-1] == 0
 

@@ -15,6 +15,7 @@ from tests.backends.sharing import FLEET
 from tests.core.hand_time import HandTime
 
 SETTINGS = BreakerSettings(circuit_failure_threshold=3, circuit_recovery_timeout=30.0, circuit_max_recovery_secs=100.0)
+ROW_LASTS = 100.0
 PAUSES = (30.0, 60.0, 100.0, 100.0)
 """One after the other, before jitter."""
 WORKERS = 3
@@ -36,7 +37,8 @@ class Circuit(RuleBasedStateMachine):
         self.board = Board(FLEET)
         self.draws = 0.0
         self.workers = [self.new_worker() for _ in range(WORKERS)]
-        self.failures = 0
+        self.failures = self.light = 0
+        self.failed = 0.0
         self.openings = 0  # in a row: 0 while closed, or after a restart
         self.due: float | None = None  # when a trial is due; None while closed
         self.grant: Grant | None = None
@@ -53,24 +55,29 @@ class Circuit(RuleBasedStateMachine):
         pause = PAUSES[min(self.openings, len(PAUSES) - 1)]
         seconds = max(30.0, pause * (1 - JITTER * self.draws)) if self.openings else pause
         self.due, self.grant, self.failures = self.clock.now + seconds, None, 0
+        self.light = 0
         self.openings += 1
         self.drains = False
 
     def closes(self) -> None:
-        self.due, self.grant, self.failures, self.openings = None, None, 0, 0
+        self.due, self.grant, self.failures, self.light, self.openings = None, None, 0, 0, 0
 
     def decides(self, number: int) -> bool:
         return self.grant is not None and self.grant.number == number
 
     def a_success_counts(self) -> None:
         if self.due is None:
-            self.failures = 0
+            self.failures = self.light = 0
         elif self.nobody_else and not self.drains and self.due > self.clock.now:
             self.due, self.openings = self.clock.now, 0
 
-    def counts(self) -> None:
+    def counts(self, *, light: bool = False) -> None:
         if self.due is None:
+            if self.clock.now - self.failed > ROW_LASTS:
+                self.failures = self.light = 0
+            self.failed = self.clock.now
             self.failures += 1
+            self.light += light
             if self.failures == SETTINGS.circuit_failure_threshold:
                 self.opens()
 
@@ -79,11 +86,17 @@ class Circuit(RuleBasedStateMachine):
         self.clock.advance(seconds)
         self.draws = draws
 
-    @rule(worker=st.integers(0, WORKERS - 1), times=st.integers(1, 4))
-    def requests_fail(self, worker: int, times: int) -> None:
+    @rule(worker=st.integers(0, WORKERS - 1), times=st.integers(1, 4), light=st.booleans())
+    def requests_fail(self, worker: int, times: int, *, light: bool) -> None:
         for _ in range(times):
-            self.workers[worker].failed(0)
-            self.counts()
+            self.workers[worker].failed(0, light=light)
+            self.counts(light=light)
+
+    @rule(worker=st.integers(0, WORKERS - 1))
+    def a_request_without_the_engine_succeeds(self, worker: int) -> None:
+        self.workers[worker].succeeded_lightly(0)
+        if self.due is None:
+            self.failures, self.light = self.failures - self.light, 0
 
     @rule(worker=st.integers(0, WORKERS - 1))
     def a_request_succeeds(self, worker: int) -> None:

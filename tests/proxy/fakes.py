@@ -209,8 +209,11 @@ class NotingBreaker(Breaker):
     def succeeded(self, index: int, *, trial: int = 0) -> None:
         self._note(index, "succeeded", trial=trial)
 
-    def failed(self, index: int, *, trial: int = 0) -> None:
-        self._note(index, "failed", trial=trial)
+    def succeeded_lightly(self, index: int) -> None:
+        self._note(index, "succeeded lightly", trial=0)
+
+    def failed(self, index: int, *, trial: int = 0, light: bool = False) -> None:
+        self._note(index, "failed lightly" if light else "failed", trial=trial)
 
     def neutral(self, index: int, *, trial: int = 0) -> None:
         self._note(index, "neutral", trial=trial)

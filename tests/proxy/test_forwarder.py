@@ -295,11 +295,11 @@ async def test_how_an_answer_ends_is_told_to_the_breaker(reply: FakeReply, told:
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        (whole(b'{"count":1,"max_model_len":8,"tokens":[1]}'), []),
+        (whole(b'{"count":1,"max_model_len":8,"tokens":[1]}'), ["chat0 succeeded lightly"]),
         (whole(ERROR, 400), []),
-        (whole(ERROR, 500), ["chat0 failed"]),
-        (MayHaveRun("timeout"), ["chat0 failed"]),
-        (FakeReply(b'{"a":', MayHaveRun("cut"), content_length=9), ["chat0 failed"]),
+        (whole(ERROR, 500), ["chat0 failed lightly"]),
+        (MayHaveRun("timeout"), ["chat0 failed lightly"]),
+        (FakeReply(b'{"a":', MayHaveRun("cut"), content_length=9), ["chat0 failed lightly"]),
     ],
     ids=["count", "refusal", "failure", "hangs", "cut body"],
 )
@@ -330,7 +330,7 @@ async def test_what_needs_no_engine_is_no_trial_and_goes_where_it_would_have_gon
     way = Way(whole(b'{"count":1}'))
     way.conductor.availability.choices["chat"] = Choice(BACKENDS[:1], trial=BACKENDS[0])
     await way.run(endpoint=COUNTS)
-    assert (way.told.status, way.conductor.breaker.told) == (200, [])
+    assert (way.told.status, way.conductor.breaker.told) == (200, ["chat0 succeeded lightly"])
     assert not way.conductor.breaker.trial_taken
     await way.settled()
 
