@@ -14,6 +14,8 @@ _SAMPLE = re.compile(
     re.MULTILINE,
 )
 """A label's value may hold a brace only where a model's name does; such a page counts as saying nothing."""
+_FINITE = re.compile(rb"[0-9.eE+-]+")
+"""All that a finite number is written with; Python reads underscores and some blanks into one too."""
 _LISTED = b"http_requests_total"
 _NAMES = 5
 
@@ -50,7 +52,7 @@ def read_figures(page: bytes) -> Figures | None:
     for engines, servers, written in _SAMPLE.findall(page):
         name = engines or servers
         try:
-            value = float(written)
+            value = float(written) if _FINITE.fullmatch(written) else math.nan
         except ValueError:
             return None
         if not math.isfinite(value) or value < 0:

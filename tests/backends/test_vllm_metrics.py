@@ -56,7 +56,7 @@ def test_a_page_that_lacks_a_figure_says_nothing(name: str) -> None:
     assert read_figures(b"".join(lines)) is None
 
 
-@pytest.mark.parametrize("value", [b"NaN", b"+Inf", b"-1", b"many", b"0x10"])
+@pytest.mark.parametrize("value", [b"NaN", b"+Inf", b"-1", b"many", b"0x10", b"1_0", b"\x0b1", b"1e999", b"1e"])
 def test_a_figure_that_is_none_makes_the_page_say_nothing(value: bytes) -> None:
     assert read_figures(WELL.replace(b" 1000\n", b" " + value + b"\n")) is None
 
