@@ -110,17 +110,19 @@ def tightest(
 ) -> Left | None:
     """The limit of that unit of which the least is left; None: there is none."""
     least = None
+    limit, reset = 0, 0.0
     for (_, limits), standing in zip(claims, standings, strict=True):
         day, month, minute = unit.limits(limits)
         used_today, used_this_month, full_after = unit.used(standing)
-        for limit, left, reset in (
-            (day, day - used_today, period.day_ends - wall),
-            (month, month - used_this_month, period.month_ends - wall),
-            (minute, int(minute * (1.0 - full_after / MINUTE_SECS)), full_after),
-        ):
-            if limit and (least is None or left < least.remaining):
-                least = Left(left, limit, reset)
-    return least and least._replace(remaining=max(least.remaining, 0))
+        if day and (least is None or day - used_today < least):
+            least, limit, reset = day - used_today, day, period.day_ends - wall
+        if month and (least is None or month - used_this_month < least):
+            least, limit, reset = month - used_this_month, month, period.month_ends - wall
+        if minute:
+            left = int(minute * (1.0 - full_after / MINUTE_SECS))
+            if least is None or left < least:
+                least, limit, reset = left, minute, full_after
+    return None if least is None else Left(max(least, 0), limit, reset)
 
 
 def show_tokens(left: Left, headers: Headers) -> None:
