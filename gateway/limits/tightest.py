@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from gateway.limits.token_bucket import duration
 from gateway.store.accounts import Claim, Standing
 
 MINUTE_SECS = 60.0
+
+_duration = lru_cache(64)(duration)
+"""Of a window's end the same for a second long, for everybody."""
 
 REMAINING_REQUESTS = b"x-ratelimit-remaining-requests"
 """Of the organization's bucket it is there already, between its limit and its reset: see `token_bucket.RateLimiter`."""
@@ -130,7 +134,7 @@ def show_tokens(left: Left, headers: Headers) -> None:
     headers += (
         (b"x-ratelimit-limit-tokens", b"%d" % left.limit),
         (b"x-ratelimit-remaining-tokens", b"%d" % left.remaining),
-        (b"x-ratelimit-reset-tokens", duration(left.reset)),
+        (b"x-ratelimit-reset-tokens", _duration(left.reset)),
     )
 
 
@@ -145,5 +149,5 @@ def show_requests(left: Left, headers: Headers) -> None:
     headers += (
         (b"x-ratelimit-limit-requests", b"%d" % left.limit),
         (REMAINING_REQUESTS, b"%d" % left.remaining),
-        (b"x-ratelimit-reset-requests", duration(left.reset)),
+        (b"x-ratelimit-reset-requests", _duration(left.reset)),
     )
