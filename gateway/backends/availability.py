@@ -45,6 +45,7 @@ class Choice(NamedTuple):
         why: the word of the `State` for which there are none; empty where there are.
         at_last: the same with those that are only suspected to hang, where there is nobody else; None where there is,
             or none is suspected. For who has asked the fallback of the group in vain, or would wait anyhow.
+        reserve: replicas that no probe has ended at yet, where others are in rotation: for who got nothing from those.
     """
 
     backends: tuple[Backend, ...]
@@ -52,6 +53,7 @@ class Choice(NamedTuple):
     retry_after: float = 0.0
     why: str = ""
     at_last: "Choice | None" = None
+    reserve: tuple[Backend, ...] = ()
 
 
 class Prospect(NamedTuple):
@@ -173,7 +175,7 @@ class Availability:
         holds = min([*moments, out_of_date if now <= out_of_date else now + self._probed_every])
         trial = _trial(prospects, now)
         if usable:
-            return holds, Choice(usable, trial)
+            return holds, Choice(usable, trial, reserve=_reserve(prospects, usable))
         doubted = Choice(at_last, _trial(believed, now)) if at_last else None
         return now, Choice((), trial, self._retry_after(prospects, now), _why_none(prospects), doubted)
 
@@ -218,6 +220,13 @@ def _usable(prospects: list[Prospect]) -> tuple[Backend, ...]:
     if closed:
         return in_rotation or tuple(one.backend for one in closed)
     return tuple(one.backend for one in prospects if one.fit and not one.drains)
+
+
+def _reserve(prospects: list[Prospect], usable: tuple[Backend, ...]) -> tuple[Backend, ...]:
+    """Those that were never probed, if they are not usable already."""
+    return tuple(
+        one.backend for one in prospects if one.closed and one.state is State.LOADING and one.backend not in usable
+    )
 
 
 def _trial(prospects: list[Prospect], now: float) -> Backend | None:

@@ -139,7 +139,7 @@ class Dispatcher:
                     return attempt
                 moved = Moved.REFUSED
             if search is None:
-                search = Search(group, list(backends[1:]))
+                search = Search(group, [*backends[1:], *choice.reserve])
             search.move(moved)
             attempt = await self._next(ctx, search)
 
@@ -152,7 +152,7 @@ class Dispatcher:
             backends = choice.backends
             if len(backends) > 1:
                 backends = await self._policy.order(group.name, backends)
-        return Search(group, list(backends), choice.trial, patient=patient)
+        return Search(group, [*backends, *choice.reserve], choice.trial, patient=patient)
 
     async def _next(self, ctx: RequestContext, search: Search) -> Attempt:
         """The next attempt of a search; raises if nobody is left."""

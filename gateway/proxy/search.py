@@ -135,13 +135,19 @@ class Searcher:
         return self._begin(ctx, search, backend, seat)
 
     def _left(self, search: Search) -> list[Backend]:
-        """Who may be asked by now and was not, in the order known; behind them those that came back meanwhile."""
+        """Who may be asked by now and was not, in the order known; behind them those that came back meanwhile.
+
+        Where somebody was asked and nobody is left, those that were never probed.
+        """
         choice = self._choose(search.group)
         if search.patient and choice.at_last is not None:
             choice = choice.at_last
         usable = choice.backends
         back = [backend for backend in usable if backend not in search.left and backend not in search.gone]
-        return self._reachable(search, [*(backend for backend in search.left if backend in usable), *back])
+        left = [*(backend for backend in search.left if backend in usable), *back]
+        if not left and search.moved is not None:
+            left = [backend for backend in choice.reserve if backend not in search.gone]
+        return self._reachable(search, left)
 
     def _reachable(self, search: Search, backends: list[Backend]) -> list[Backend]:
         """The same, without those that are suspected where this request has not reached another one."""

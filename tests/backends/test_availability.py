@@ -120,6 +120,18 @@ def test_verdicts_decide_in_ranks(
     assert fleet.chosen().trial is None
 
 
+def test_who_was_never_probed_is_kept_for_those_who_get_nothing_from_the_others(fleet: Fleet) -> None:
+    fleet.say(NOT_PROBED, HEALTHY, NOT_PROBED)
+    assert fleet.chosen() == Choice((B,), reserve=(A, C))
+    fleet.open(A)
+    assert fleet.chosen() == Choice((B,), reserve=(C,))
+    fleet.say(LOADING, HEALTHY, RECOVERING)
+    assert fleet.chosen() == Choice((B,))
+    fleet.say(NOT_PROBED, RECOVERING, DOWN)
+    fleet.breaker.reset(0)
+    assert fleet.chosen().reserve == ()
+
+
 def test_before_the_prober_says_anything_everybody_may_be_tried() -> None:
     fleet = Fleet()
     assert fleet.chosen() == Choice(CHAT.backends)

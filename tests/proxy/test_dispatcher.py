@@ -150,6 +150,21 @@ async def test_refusals_move_on_only_while_the_budget_lasts() -> None:
     assert post.client.order == ["chat0", "chat1"]
 
 
+@pytest.mark.parametrize("said", [refusal(503), refusal(429), NeverSent("refused")], ids=["busy", "429", "unreached"])
+async def test_who_was_never_probed_is_asked_when_those_in_rotation_take_nothing(said: FakeReply | Exception) -> None:
+    post = Post(chat0=[whole(b"{}")], chat1=[said], chat2=[refusal()])
+    post.conductor.availability.choices["chat"] = Choice(BACKENDS[1:], reserve=BACKENDS[:1])
+    await post.open()
+    assert post.client.order == ["chat1", "chat2", "chat0"]
+
+
+async def test_who_was_never_probed_is_asked_behind_a_trial_too() -> None:
+    post = Post(chat0=[refusal()], chat1=[refusal()], chat2=[whole(b"{}")])
+    post.conductor.availability.choices["chat"] = Choice(BACKENDS[1:2], trial=BACKENDS[0], reserve=BACKENDS[2:])
+    await post.open()
+    assert post.client.order == ["chat0", "chat1", "chat2"]
+
+
 async def test_where_nobody_is_left_no_retry_is_spent() -> None:
     post = Post(retries=3, chat0=[refusal()])
     post.conductor.availability.choices["chat"] = Choice(BACKENDS[:1])

@@ -198,6 +198,17 @@ async def test_a_client_that_leaves_while_it_waits_holds_nothing(store: MemorySt
     assert house.conductor.idle
 
 
+async def test_who_was_never_probed_has_a_seat_for_those_alone_who_were_refused_by_all_others(store: MemoryStore) -> None:
+    busy = [whole(b"{}", 503), whole(b"{}", 503)]
+    house = House(store, backends=3, chat0=[whole(b"{}")], chat1=busy[:1], chat2=busy[1:])
+    house.conductor.budget._tokens = 10.0
+    house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:], reserve=BACKENDS[:1])
+    attempt = await house.open()
+    assert house.conductor.client.order == ["chat1", "chat2", "chat0"]
+    assert house.taken == {"chat0": 1}
+    house.close(attempt)
+
+
 async def test_a_trial_waits_for_no_seat(store: MemoryStore) -> None:
     house = House(store, backends=2, chat0=[whole(b"{}")], chat1=[whole(b"{}")])
     await store.seat("chat", "other", candidates=lambda: ["chat0"], limit=1, max_queued=0, patience=0)
