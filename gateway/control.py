@@ -51,6 +51,8 @@ from gateway.store.factory import open_store
 
 logger = logging.getLogger("gateway.control")  # by name: this module runs as `__main__`
 
+REMEDY = "stop the gateway and run `gateway db copy`, or remove the file"
+"""Against keys that a new DATABASE_URL has left behind."""
 DRAIN_SECS = 5.0
 """How long the last records may take on their way; after it they stay in the journal, for the next control process."""
 
@@ -123,6 +125,9 @@ class Control:
         """Answer operators at a unix socket until `stop`; not before the database has its tables, if it answers."""
         with contextlib.suppress(DatabaseUnavailableError):
             await self._database.open()
+            if left := await self._database.keys_left_behind():
+                file, keys = left
+                logger.warning("keys_left_behind", extra={"file": str(file), "keys": keys, "remedy": REMEDY})
         server = UnixServer(self._application, path, on_started)
         serving = asyncio.create_task(server.serve())
         over = asyncio.create_task(stop.wait())

@@ -1,23 +1,25 @@
-"""`gateway db`: which schema does the database have, and how does it get another? Alembic's words, our settings."""
+"""`gateway db`: which schema does the database have, how does it get another, and how does it come elsewhere?"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
+from gateway.auth.key_secret import FILE as KEY_HASHES
 from gateway.core.errors import GatewayError
-from gateway.database import revisions
-from gateway.database.settings import DatabaseSettings
-from gateway.settings import ConfigurationError, load
+from gateway.database import copying, revisions
+from gateway.database.settings import DatabaseSettings, refuse_unfit
+from gateway.settings import ConfigurationError, Settings, load
 
 FAILED = 1
 """Exit status; 2 is click's, for a command line that will not do."""
 
 
-@click.group(short_help="The database's schema: upgrade, downgrade, current.")
+@click.group(short_help="The database: upgrade, downgrade, current, backup, copy.")
 def db() -> None:
-    """Look after the schema of the database that DATABASE_URL names; by default, of gateway.db in DATA_PATH."""
+    """Look after the database that DATABASE_URL names; by default, gateway.db in DATA_PATH."""
 
 
 @db.command()
@@ -55,6 +57,40 @@ def current() -> None:
             sys.exit(FAILED)
 
 
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(file: Path) -> None:
+    """Write the SQLite database into FILE, and the secret of its keys' hashes beside it, while the gateway runs.
+
+    FILE must not be there yet. Where KEY_HASH_SECRET is set no secret is written: keep it as you keep .env.
+    """
+    with said() as settings:
+        copying.back_up(settings, file)
+        click.echo(f"{file}: {file.stat().st_size:,} bytes")
+        secret, beside = settings.data_path / KEY_HASHES, file.with_name(f"{file.name}.{KEY_HASHES}")
+        if secret.is_file() and not settings.key_hash_secret.get_secret_value():
+            copying.keep(secret, beside)
+            click.echo(f"{beside}: keep both; without it no key in the database is known again")
+
+
+@db.command(name="copy")
+@click.option("--from", "source", metavar="URL", help="Which database; by default gateway.db in DATA_PATH.")
+def copy_database(source: str | None) -> None:
+    """Copy everything from another database into that of DATABASE_URL, which must be empty.
+
+    Stop the gateway first: what it writes into the old one meanwhile is not copied.
+    """
+    with said() as settings:
+        if source is not None:
+            try:
+                refuse_unfit(source)
+            except ValueError as error:
+                raise click.UsageError(str(error).replace("DATABASE_URL", "--from")) from None
+        counts = copying.copy(source or "", settings)
+        for table, rows in counts.items():
+            click.echo(f"{table:<{max(map(len, counts))}}  {rows:>12,}")
+
+
 def tell(settings: DatabaseSettings) -> bool:
     """Print the database's revision; whether it is this version's."""
     found, wanted = revisions.current(settings) or revisions.BASE, revisions.head()
@@ -63,7 +99,7 @@ def tell(settings: DatabaseSettings) -> bool:
 
 
 @contextmanager
-def said() -> Iterator[DatabaseSettings]:
+def said() -> Iterator[Settings]:
     """The settings, for a task whose failures are told to the operator and end the command."""
     try:
         yield load()

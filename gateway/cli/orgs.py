@@ -11,7 +11,6 @@ from gateway.cli.tables import cell, echo_json, json_option, limits, moment, sho
 from gateway.cli.wishes import Organization, limit_options, limits_in
 
 PATH = "/v1/organizations"
-
 OPT_OUT = "Keep no contents of its requests; this version keeps none of anybody's."
 
 COLUMNS: dict[str, Callable[[Json], object]] = {
@@ -31,9 +30,7 @@ def orgs() -> None:
 @asks
 @click.argument("organization", type=Organization())
 @limit_options
-@click.option(
-    "--audit-opt-out", is_flag=True, help="Keep no contents of its requests; none are kept of anybody's so far."
-)
+@click.option("--audit-opt-out", is_flag=True, help=OPT_OUT)
 @json_option
 def create(admin: Admin, *, organization: str, audit_opt_out: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- limits
     """Give an organization limits of its own; those that are not stated are the defaults as they are now."""
@@ -71,11 +68,7 @@ def show_org(admin: Admin, *, organization: str, as_json: bool) -> None:
 @asks
 @click.argument("organization", type=Organization())
 @limit_options
-@click.option(
-    "--audit-opt-out/--no-audit-opt-out",
-    default=None,
-    help="Keep no contents of its requests; none are kept of anybody's so far.",
-)
+@click.option("--audit-opt-out/--no-audit-opt-out", default=None, help=OPT_OUT)
 @click.option("--defaults", is_flag=True, help="The settings' default limits, whatever they become.")
 @json_option
 def update(

@@ -1,6 +1,7 @@
 """What is the one way to the database? Its repositories, and when it is open."""
 
 import asyncio
+from pathlib import Path
 from typing import Self
 
 from gateway.core.clock import Clock, SystemClock
@@ -10,6 +11,7 @@ from gateway.database.engine import make_async_engine
 from gateway.database.errors import translated
 from gateway.database.hosts import Hosts
 from gateway.database.keys import Keys
+from gateway.database.leftovers import keys_left_behind
 from gateway.database.named import Backends, Named
 from gateway.database.revisions import PATIENCE_SECS, ensure
 from gateway.database.rows import Backend, Model, Organization
@@ -38,6 +40,7 @@ class Database:
         self._settings = settings
         self._engine = make_async_engine(settings)
         transactions = Transactions(self._engine, settings.database_timeout_secs, clock or SystemClock())
+        self._transactions = transactions
         self.keys = Keys(transactions)
         self.organizations = Named(transactions, "organization", ORGANIZATIONS, Organization)
         self.models = Named(transactions, "model", MODELS, Model)
@@ -58,6 +61,14 @@ class Database:
         with translated():  # a thread that a server keeps waiting longer than migrations may is left to itself
             async with asyncio.timeout(PATIENCE_SECS + self._settings.database_timeout_secs):
                 await asyncio.to_thread(ensure, self._settings)
+
+    async def keys_left_behind(self) -> tuple[Path, int] | None:
+        """The file in DATA_PATH and how many API keys it has, where the database in use is another and has none.
+
+        Raises:
+            DatabaseUnavailableError: there is no database now.
+        """
+        return await keys_left_behind(self._settings, self._transactions)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -48,7 +48,7 @@ def current(settings: DatabaseSettings) -> str | None:
     Raises:
         DatabaseUnavailableError: there is no database now.
     """
-    with _connected(settings, writes=False) as connection:
+    with connected(settings, writes=False) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -75,7 +75,7 @@ def ensure(settings: DatabaseSettings) -> None:
 
 
 def _run(settings: DatabaseSettings, task: Callable[[Config], None]) -> None:
-    with _connected(settings, writes=True) as connection:
+    with connected(settings, writes=True) as connection:
         config = _config()
         config.attributes["connection"] = connection
         try:
@@ -85,7 +85,7 @@ def _run(settings: DatabaseSettings, task: Callable[[Config], None]) -> None:
 
 
 @contextmanager
-def _connected(settings: DatabaseSettings, *, writes: bool) -> Iterator[sa.Connection]:
+def connected(settings: DatabaseSettings, *, writes: bool) -> Iterator[sa.Connection]:
     """A connection in a transaction of its own, which alone changes the schema if it writes."""
     with translated():
         engine = make_sync_engine(settings, PATIENCE_SECS if writes else settings.database_timeout_secs)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.auth.key_secret import find_or_make
 from gateway.database.revisions import head
 from gateway.settings import names
 
@@ -80,3 +81,37 @@ def test_what_cannot_be_done_is_one_sentence_without_a_secret(
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
     assert "hunter2" not in result.stderr
+
+
+def test_a_backup_has_the_secret_without_which_its_keys_are_not_known(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    without = {name: value for name, value in environment.items() if name != "KEY_HASH_SECRET"}
+    run("upgrade", env=without)
+    secret = find_or_make(tmp_path / "data")
+    done = run("backup", "kept.db", env=without)
+    assert (done.returncode, done.stderr) == (0, "")
+    copied = tmp_path / "kept.db.key-hash.secret"
+    assert copied.read_text().strip() == secret
+    assert copied.stat().st_mode & 0o777 == 0o600
+    again = run("backup", "kept.db", env=without)
+    assert (again.returncode, again.stdout, again.stderr.count("\n")) == (1, "", 1)
+    assert "is not overwritten" in again.stderr
+    assert run("backup", "other.db", env=environment).returncode == 0
+    assert not (tmp_path / "other.db.key-hash.secret").exists(), "that of KEY_HASH_SECRET is in use, and not the file's"
+
+
+def test_a_copy_says_how_many_rows_each_table_has_got(environment: dict[str, str], tmp_path: Path) -> None:
+    run("upgrade", env=environment)
+    elsewhere = {**environment, "DATABASE_URL": f"sqlite:///{tmp_path}/new.db"}
+    done = run("copy", env=elsewhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = dict(line.split() for line in done.stdout.splitlines())
+    assert (rows["changes"], rows["api_keys"]) == ("1", "0")
+    assert run("current", env=elsewhere).returncode == 0
+    same = run("copy", "--from", elsewhere["DATABASE_URL"], env=elsewhere)
+    assert (same.returncode, same.stderr.count("\n")) == (1, 1)
+    mistyped = run("copy", "--from", "mysql://u:hunter2@h/n", env=elsewhere)
+    assert mistyped.returncode == 2
+    assert "--from must begin with postgresql://" in mistyped.stderr
+    assert "hunter2" not in mistyped.stderr

@@ -412,3 +412,15 @@ def test_an_idle_gateway_answers_operators_and_clients_all_through_a_reload(host
     assert set(answers) == {200}
     assert len(host.gateway.events("control_serving")) == 2
     assert host.gateway.metrics()["gateway_control_deaths_total"] == 0
+
+
+def test_keys_that_a_new_database_url_leaves_behind_are_spoken_of(host: Host) -> None:
+    host.new_key()
+    host.gateway.stop()
+    host.start(DATABASE_URL=f"sqlite:///{host.data}/other.db")
+    (event,) = wait_until(lambda: host.gateway.events("keys_left_behind"))
+    assert (event["file"], event["keys"]) == (str(host.data / "gateway.db"), 1)
+    host.gateway.stop()
+    host.start(DATABASE_URL="")
+    assert host.admin("GET", "/admin/v1/keys").json()["data"]
+    assert not host.gateway.events("keys_left_behind")
