@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from gateway.core.asgi import ASGIApp, Fields, Headers, Message, Receive, Scope, Send, fields_of
+from gateway.core.control_wire import MAX_BODY_BYTES, PRINCIPAL_HEADER
 from gateway.core.endpoint import Dialect
 from gateway.core.envelope import error_body, error_headers
 from gateway.core.errors import (
@@ -27,14 +28,10 @@ from gateway.core.errors import (
 )
 from gateway.database.errors import DatabaseUnavailableError
 
-MAX_BODY_BYTES = 262_144
-"""A model's prompt prefix is the longest thing that anybody has to say here."""
 MAX_ACTOR = 64
 ACTOR = "gateway.actor"
 CALLER = "gateway.caller"
-PRINCIPAL_HEADER = b"x-gateway-principal"
-"""A `Caller` as JSON, set by the worker that relays, which drops what a client sent under this name."""
-BEARER = "bearer "
+BEARER = b"bearer "
 CLIENTS_PATH = "/v1/usage"
 
 logger = logging.getLogger(__name__)
@@ -100,8 +97,9 @@ class Gate:
             raise NotFoundError("This gateway has no such path.")
         shown = fields.get(b"x-admin-key")
         if shown is None:
-            authorization = fields.get(b"authorization", b"").decode("latin-1")
-            shown = authorization[len(BEARER) :].strip().encode("latin-1") * authorization.lower().startswith(BEARER)
+            authorization = fields.get(b"authorization", b"")
+            is_bearer = authorization[: len(BEARER)].lower() == BEARER
+            shown = authorization[len(BEARER) :].strip() if is_bearer else b""
         # All of them are compared, whichever fits: how long it takes tells nothing.
         digest = hashlib.sha256(shown).digest()
         fitting = [number for number, key in enumerate(self.keys, 1) if hmac.compare_digest(key, digest)]

@@ -14,7 +14,7 @@ from gateway.admin.paging import After, Limit, page_of
 from gateway.admin.quotas import Quotas, standing_of
 from gateway.admin.reports import From, Reports, To, cursor_of, span_of
 from gateway.admin.schemas.usage import Usage
-from gateway.core.principal import UNLIMITED, AccountLimits
+from gateway.core.principal import KEY_ACCOUNT, UNLIMITED, AccountLimits
 from gateway.core.usage_report import OwnUsage, UsageLine
 from gateway.database.errors import NoSuchRecordError
 from gateway.database.usage import By
@@ -94,7 +94,7 @@ class UsageRoutes:
         lines = self._reports.all_lines(by=by, span=span, organization=client.organization, key_id=client.key_id)
         found = [line async for line in lines]
         quota = await self._quotas.of(client.organization)
-        account = f"key:{client.key_id}"
+        account = KEY_ACCOUNT + client.key_id
         limits = await self._limits_of(client) if client.key_id else UNLIMITED
         own = await self._live.standing(account, limits, client.organization)
         return OwnUsage(

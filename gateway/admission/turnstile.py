@@ -5,15 +5,12 @@ from typing import Any
 
 from gateway.admission.settings import AdmissionSettings
 from gateway.core.errors import QueueFullError, QueueTimeoutError
+from gateway.core.principal import KEY_ACCOUNT
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.protocol import Grant, LimiterStore
 
 MIN_RETRY_AFTER_SECS = 1.0
 """A slot is held for as long as an answer takes: a sooner retry would mostly meet the same queue."""
-
-
-KEY_PREFIX = "key:"
-"""Keeps a key's slots apart from those of organizations."""
 
 
 class Turnstile:
@@ -39,7 +36,7 @@ class Turnstile:
 
     def enter_by_key(self, key_id: str, limit: int) -> Coroutine[Any, Any, Grant]:
         """One of `limit` slots of an API key, as `enter` of an organization's."""
-        return self._enter(KEY_PREFIX + key_id, limit)
+        return self._enter(KEY_ACCOUNT + key_id, limit)
 
     async def _enter(self, name: str, limit: int) -> Grant:
         try:

@@ -10,19 +10,16 @@ import orjson
 
 from gateway.core.asgi import CLOSE, Headers, Receive, Scope, Send, first_of
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
+from gateway.core.control_wire import MAX_BODY_BYTES, PRINCIPAL_HEADER, SPLIT_NOTICE
 from gateway.core.endpoint import Access
 from gateway.core.errors import NO_SUCH_PATH, BodyTimeoutError, NotFoundError, PayloadTooLargeError, UnavailableError
+from gateway.core.lifeline import until_cut
 
-PRINCIPAL_HEADER: Final = b"x-gateway-principal"
-"""For whom a request counts, as JSON. It is written here alone: of a client's fields only those named below go on."""
 PASSED: Final = frozenset((b"accept", b"if-none-match", b"user-agent"))
 """What of a client's fields reaches the control process. Its key does not: that was judged here."""
 PASSED_OF_ADMINS: Final = PASSED | {b"authorization", b"content-type", b"if-match", b"x-admin-actor", b"x-admin-key"}
 """Likewise, where the control process judges the key."""
 OF_CONNECTIONS: Final = frozenset((b"connection", b"content-length", b"date", b"keep-alive", b"server"))
-NOTICE: Final = "split"
-"""The file beside the socket that `bookkeeping.neighbours` writes."""
-MAX_BODY_BYTES: Final = 262_144
 MAX_HEAD_BYTES: Final = 65_536
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 MAX_AT_ONCE: Final = 16
@@ -71,7 +68,7 @@ class ControlRelay:
     def neighbours(self) -> list[str]:
         """Other hosts that grant the same limits once more, as the control process has found."""
         try:
-            found: list[str] = orjson.loads(Path(self._socket).with_name(NOTICE).read_bytes())
+            found: list[str] = orjson.loads(Path(self._socket).with_name(SPLIT_NOTICE).read_bytes())
         except (OSError, ValueError):
             return []
         return found
@@ -160,7 +157,7 @@ async def read(ctx: RequestContext, receive: Receive) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    await asyncio.get_running_loop().create_future()  # whoever watches the client cuts us
+                    await until_cut()
                 parts.append(message.get("body", b""))
                 ctx.bytes_in += len(parts[-1])
                 if ctx.bytes_in > MAX_BODY_BYTES:

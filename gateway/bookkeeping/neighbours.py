@@ -10,14 +10,13 @@ import orjson
 
 from gateway.bookkeeping.figure import Gauge
 from gateway.core.clock import Clock
+from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.hosts import Hosts
 from gateway.observability.metrics import HOSTS, LIMITS_SPLIT, Metrics
 
 logger = logging.getLogger(__name__)
 
-NOTICE = "split"
-"""The file beside the control process's socket from which workers learn of it, for `/health/detailed`."""
 WHY = "REDIS_URL is not set: each host grants every rate limit, slot and quota in full, so that together they double"
 REMEDY = "set the same REDIS_URL on all of them, or give each host a DATABASE_URL of its own"
 BEAT_SECS = 5.0
@@ -48,7 +47,7 @@ class Neighbours:
         self._hosts = hosts
         self._identity = identity
         self._shared = shared
-        self._notice = folder / NOTICE
+        self._notice = folder / SPLIT_NOTICE
         self._clock = clock
         self._count = Gauge(metrics, HOSTS)
         self._split = Gauge(metrics, LIMITS_SPLIT)

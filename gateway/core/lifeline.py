@@ -2,7 +2,7 @@
 
 import asyncio
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 from msgspec import Struct
 
@@ -67,3 +67,13 @@ class Lifeline(Struct, eq=False):  # made per request: see core/structs.py
     def finish(self) -> None:
         """The request is over: later cuts reach nobody."""
         self._task = None
+
+
+async def until_cut() -> NoReturn:
+    """Wait for the cut that whoever watches the client makes, or has made: nothing is left to be done for it.
+
+    Raises:
+        CancelledError: always.
+    """
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("nobody sets that future")

@@ -48,5 +48,8 @@ class Principal(Struct, frozen=True, array_like=True):
     priority: int = 0
 
 
+KEY_ACCOUNT = "key:"
+"""What the accounts and lines of API keys begin with, their id behind it; all others are organizations'."""
+
 MASTER = Principal()
 """Whoever shows one of GATEWAY_API_KEY."""

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from msgspec.structs import astuple
 
+from gateway.core.principal import KEY_ACCOUNT
 from gateway.core.usage_record import UsageRecord
 from gateway.database.entries import COUNTED, Row, enter_into_postgresql, enter_into_sqlite
 from gateway.database.rows import AccountUse, Usage
@@ -70,7 +71,7 @@ class Ledger:
         found: list[AccountUse] = []
         async with self._transactions.read() as connection:
             organization, key = USAGE_DAILY.c.organization, USAGE_DAILY.c.key_id
-            for account, prefix, whose in ((organization, "", sa.literal("")), (key, "key:", organization)):
+            for account, prefix, whose in ((organization, "", sa.literal("")), (key, KEY_ACCOUNT, organization)):
                 statement = (
                     sa.select(account, whose, *columns)
                     .where(USAGE_DAILY.c.month == month, USAGE_DAILY.c.epoch != except_epoch, account != "")

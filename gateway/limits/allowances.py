@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.catalog.errors import CatalogUnavailableError
-from gateway.core.principal import AccountLimits, Principal
-from gateway.limits.catalogue import KEY_ACCOUNT
+from gateway.core.principal import KEY_ACCOUNT, AccountLimits, Principal
 from gateway.limits.settings import LimitsSettings
 from gateway.store.accounts import Claim
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from gateway.core.principal import KEY_ACCOUNT
+
 
 class Row(NamedTuple):
     """One limit.
@@ -28,9 +30,6 @@ ROWS = {
         Row("tokens_per_month", "tokens", "month"),
     )
 }
-
-KEY_ACCOUNT = "key:"
-"""What the accounts of API keys begin with; all others are organizations'."""
 
 
 def owner(account: str) -> str:

@@ -1,6 +1,5 @@
 """Has it been answered before? Kept answers are given again, and identical requests wait for the one that runs."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -12,7 +11,7 @@ from gateway.cache.verdict import SharedFailureError, Verdict, verdict_of
 from gateway.core.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, first_of
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import NEVER_SHARED
-from gateway.core.lifeline import Cut
+from gateway.core.lifeline import Cut, until_cut
 from gateway.middleware.request_scope import leave
 from gateway.observability.metrics import CACHE_REQUESTS, Metrics
 
@@ -157,7 +156,7 @@ class _Run:
         self._tell()
         if ctx.disconnect_phase is not None:
             ctx.lifeline.cut(_CLIENT_GONE)
-            await asyncio.get_running_loop().create_future()  # the cut ends it
+            await until_cut()
         await _answer(ctx, self._status, self._headers, b"".join(self._parts), self._send)
 
     def _left(self) -> None:
@@ -215,13 +214,12 @@ async def _answer(ctx: RequestContext, status: int, headers: Headers, body: byte
     """Send a whole answer. A client that does not take it is the server's to reset."""
     ctx.phase = _ANSWERING
     connection = ctx.connection
+    stated = [field for field in headers if field[0] != b"content-length"]
     if connection is None:
-        stated = [field for field in headers if field[0] != b"content-length"]
         start = {"status": status, "headers": [*stated, (b"content-length", b"%d" % len(body))]}
         await send({"type": "http.response.start", **start})
         await send({"type": "http.response.body", "body": body})
         return
-    stated = [field for field in headers if field[0] != b"content-length"]
     room = connection.answer(status, stated + ctx.answer_headers, body)
     ctx.answer_started = ctx.answer_complete = True
     ctx.status = status

@@ -1,11 +1,11 @@
 """What does it say? The body of a relayed request: read within its bounds, then planned before it may wait."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway.core.asgi import CLOSE, ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.errors import PayloadTooLargeError, UnavailableError, UnsupportedEncodingError
+from gateway.core.lifeline import until_cut
 from gateway.middleware.arrivals import Arrivals
 from gateway.middleware.request_scope import leave
 from gateway.middleware.settings import MiddlewareSettings
@@ -90,7 +90,7 @@ class ReadBody:
                 if message["type"] == "http.disconnect":
                     # It left before anybody watched; a departure that is watched cuts `receive` itself.
                     leave(ctx)
-                    await asyncio.get_running_loop().create_future()
+                    await until_cut()
                 part = message["body"]
                 held = self._hold(ctx, held, len(part))
                 parts.append(part)

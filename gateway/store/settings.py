@@ -79,7 +79,7 @@ class StoreSettings(BaseModel):
 
     @field_validator("redis_ca_file", "redis_key_file", "redis_cert_file", mode="before")
     @classmethod
-    def _empty_is_none(cls, value: object) -> object:
+    def _empty_file_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
     @field_validator("redis_ca_file", "redis_cert_file")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from gateway.admin.gate import MAX_BODY_BYTES
+from gateway.core.control_wire import MAX_BODY_BYTES
 from gateway.database.settings import DatabaseSettings
 from tests.support.admin import ADMIN_KEY, OTHER_ADMIN_KEY, AdminServer, Ruling
 

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.api.control import MAX_AT_ONCE, MAX_BODY_BYTES, PRINCIPAL_HEADER, ControlRelay, ControlUnavailableError
+from gateway.api.control import MAX_AT_ONCE, ControlRelay, ControlUnavailableError
 from gateway.api.endpoints import ADMIN, find
 from gateway.core.asgi import ASGIApp, Headers, Message, Receive, Scope, Send, fields_of
 from gateway.core.context import CONTEXT_KEY
+from gateway.core.control_wire import MAX_BODY_BYTES, PRINCIPAL_HEADER
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import NotFoundError, PayloadTooLargeError, RateLimitedError
 from gateway.core.principal import Principal

@@ -7,8 +7,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.bookkeeping.neighbours import BEAT_SECS, FORGOTTEN_SECS, NOTICE, PATIENCE_SECS, Neighbours
+from gateway.bookkeeping.neighbours import BEAT_SECS, FORGOTTEN_SECS, PATIENCE_SECS, Neighbours
 from gateway.core.clock import SystemClock
+from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.database.database import Database
 from gateway.database.hosts import Host
 from gateway.observability.metrics import HOSTS, LIMITS_SPLIT, Family, Figure, Metrics
@@ -30,7 +31,7 @@ class Site:
 
     def __init__(self, database: Database, name: str, folder: Path, clock: HandClock, *, shared: bool = False) -> None:
         folder.mkdir(exist_ok=True)
-        self.notice = folder / NOTICE
+        self.notice = folder / SPLIT_NOTICE
         self.metrics = Metrics()
         self.neighbours = Neighbours(
             database.hosts, lambda: name, shared=shared, folder=folder, metrics=self.metrics, clock=clock

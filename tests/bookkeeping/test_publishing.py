@@ -103,7 +103,7 @@ async def test_a_key_is_known_when_it_was_made_and_unknown_when_it_was_revoked(p
     assert entry is not None
     assert entry.principal == first.principal()
     await press.database.keys.revoke(first.id, actor="test")
-    await press.database.keys.delete(second.id, 1, actor="test")
+    await press.database.keys.delete(second.id, second.version, actor="test")
     await press.publishing.turn()
     assert not press.knows(first)
     assert not press.knows(second)

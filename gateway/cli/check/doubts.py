@@ -5,7 +5,7 @@ import contextlib
 import orjson
 
 from gateway.backends.roster import build_roster
-from gateway.bookkeeping.neighbours import NOTICE
+from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.routing.settings import Balancing
 from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import Settings
@@ -51,7 +51,7 @@ def _several_hosts(settings: Settings) -> list[str]:
         return []
     seen: list[str] = []
     with contextlib.suppress(OSError, orjson.JSONDecodeError):
-        seen = orjson.loads((settings.limiter_path / CONTROL_FOLDER / NOTICE).read_bytes())
+        seen = orjson.loads((settings.limiter_path / CONTROL_FOLDER / SPLIT_NOTICE).read_bytes())
     if seen:
         words = (
             f"other hosts use the same database ({', '.join(seen)}) and REDIS_URL is empty: each grants every rate "

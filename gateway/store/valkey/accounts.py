@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from gateway.core.principal import AccountLimits
+from gateway.core.principal import KEY_ACCOUNT, AccountLimits
 from gateway.store import account as arithmetic
 from gateway.store.accounts import Accounts, Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
 from gateway.store.errors import StoreUnavailableError
@@ -21,9 +21,6 @@ from gateway.store.records import record_name
 from gateway.store.valkey.connection import LostError, Reply, Word
 from gateway.store.valkey.scripts import ACCOUNTS, keys_of, tags_key
 from gateway.store.valkey.session import Session
-
-KEY = "key:"
-"""What the accounts of keys begin with; all others are organizations."""
 
 AWAY = "The server that counts for all hosts is away."
 
@@ -322,7 +319,7 @@ class ValkeyAccounts:
 
 def tag_of(claims: Sequence[Claim]) -> bytes:
     """Under which tag the accounts of a request stand: its organization's."""
-    name = next((claim.account for claim in claims if not claim.account.startswith(KEY)), claims[0].account)
+    name = next((claim.account for claim in claims if not claim.account.startswith(KEY_ACCOUNT)), claims[0].account)
     return ACCOUNTS + record_name(name)
 
 

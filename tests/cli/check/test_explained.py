@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateway.bookkeeping.neighbours import NOTICE
 from gateway.cli.check.doubts import doubts
 from gateway.cli.check.explained import fleet, table, time_outs
+from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.routing.settings import Balancing
 from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import load
@@ -90,7 +90,7 @@ def test_a_database_that_several_hosts_can_use_is_doubted_without_a_server_for_t
 def test_other_hosts_that_a_running_gateway_has_seen_are_named_with_what_doubles_and_how_to_mend_it(
     tmp_path: Path,
 ) -> None:
-    notice = tmp_path / CONTROL_FOLDER / NOTICE
+    notice = tmp_path / CONTROL_FOLDER / SPLIT_NOTICE
     notice.parent.mkdir()
     notice.write_bytes(b'["host-b"]')
     (words,) = doubts(load(None, **FLEET, limiter_path=tmp_path))
