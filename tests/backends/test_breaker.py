@@ -98,6 +98,29 @@ def test_a_success_without_the_engine_takes_back_the_failures_without_it_and_no_
     assert (fleet.workers[0].standing(0), fleet.paused()) == (Standing.OPEN, PAUSE)
 
 
+def test_a_row_of_both_kinds_loses_what_a_success_takes_back_and_nothing_twice(fleet: Fleet) -> None:
+    fleet.fail(3)
+    fleet.workers[0].failed(0, light=True)
+    fleet.workers[1].succeeded_lightly(0)
+    fleet.fail(1)
+    assert fleet.workers[0].standing(0) is Standing.CLOSED
+    fleet.workers[2].succeeded(0)
+    fleet.workers[0].failed(0, light=True)
+    fleet.workers[2].succeeded(0)  # takes back both kinds
+    fleet.fail(4)
+    fleet.workers[1].succeeded_lightly(0)
+    fleet.fail(1)
+    assert fleet.workers[0].standing(0) is Standing.OPEN
+
+
+def test_failures_of_both_kinds_are_one_row(fleet: Fleet) -> None:
+    fleet.fail(3)
+    fleet.workers[0].failed(0, light=True)
+    fleet.workers[1].succeeded_lightly(0)
+    fleet.fail(2)
+    assert fleet.workers[0].standing(0) is Standing.OPEN
+
+
 def test_five_failures_without_the_engine_open_too_and_a_success_with_it_takes_them_back(fleet: Fleet) -> None:
     for _ in range(2):
         for _ in range(4):

@@ -198,7 +198,7 @@ async def test_a_client_that_leaves_while_it_waits_holds_nothing(store: MemorySt
     assert house.conductor.idle
 
 
-async def test_who_was_never_probed_has_a_seat_for_those_alone_who_were_refused_by_all_others(store: MemoryStore) -> None:
+async def test_who_was_never_probed_has_a_seat_for_those_alone_whom_all_others_refused(store: MemoryStore) -> None:
     busy = [whole(b"{}", 503), whole(b"{}", 503)]
     house = House(store, backends=3, chat0=[whole(b"{}")], chat1=busy[:1], chat2=busy[1:])
     house.conductor.budget._tokens = 10.0
