@@ -46,18 +46,21 @@ def output(folder: Path) -> str:
         with Gateway(folder, **settings) as gateway:
             wait_until(gateway.well)
             wait_until(lambda: gateway.events("control_serving"))
-            return run(script, folder, gateway.url)
+            (folder / ".env").write_text(
+                f"ADMIN_API_KEY={ADMIN_KEY},another-0123456789abcdef\nGATEWAY_PORT={gateway.port}\n"
+            )
+            return run(script, folder)
 
 
-def run(script: str, folder: Path, url: str) -> str:
-    """Standard output of the script; its failure is the test's."""
+def run(script: str, folder: Path) -> str:
+    """Standard output of the script, which knows what `.env` says; its failure is the test's."""
     known = {"GATEWAY_CONFIG", *names()}
     own = {name: value for name, value in os.environ.items() if name not in known}  # noqa: TID251 -- handed on
     path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
     result = subprocess.run(  # noqa: S603 -- our own page
         ["bash", "-c", script],  # noqa: S607 -- wherever it is
         cwd=folder,
-        env={**own, "PATH": path, "ADMIN_API_KEY": ADMIN_KEY, "GATEWAY_URL": url},
+        env={**own, "PATH": path},
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECS,
@@ -112,7 +115,7 @@ def test_no_key_stands_in_the_log_or_where_the_gateway_keeps_its_data(folder: Pa
 
 def test_every_setting_and_command_that_is_spoken_of_is_one() -> None:
     spoken = set(re.findall(r"\b(?:[A-Z]+_)+[A-Z]+\b", PAGE)) - {"ACME_KEY", "GLOBEX_KEY", "GLOBEX_ID", "NEW_KEY"}
-    assert spoken - {"NGINX_OPERATORS", "GATEWAY_CONFIG"} <= set(names())
+    assert spoken - {"NGINX_OPERATORS", "GATEWAY_CONFIG", "SSL_CERT_FILE"} <= set(names())
     commands = set(
         re.findall(r"(?:^|[`(])gateway ([a-z]+)", "\n".join([*BLOCKS, *re.findall(r"`[^`\n]+`", PAGE)]), re.MULTILINE)
     )
