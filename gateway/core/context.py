@@ -73,6 +73,8 @@ class RequestContext(Struct, eq=False):  # made per request: a dataclass takes s
     queue_wait: float | None = None
     first_token_at: float | None = None
     usage: Usage | None = None
+    token_events: int = 0
+    """How many events of a stream have carried tokens, as far as it came."""
     cached: bool = False
     """Answered without a backend's work of its own: from what is kept, or by another request's run."""
     bytes_in: int = 0

@@ -9,22 +9,15 @@ from gateway.core.usage_record import UsageRecord, encode_usage
 from gateway.limits import catalogue, settlement
 from gateway.limits.allowances import Allowances
 from gateway.limits.calendar import Calendar, Period, zone_of
+from gateway.limits.reckoning import BYTES_PER_TOKEN, Reckoner
 from gateway.limits.settings import LimitsSettings
 from gateway.limits.tightest import Display
 from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Will
-
-BYTES_PER_TOKEN = 4
-"""Of a body as it comes, JSON included: English text has some four, and what is estimated is settled later."""
 
 MOST_TOKENS = 2**40
 """No request takes more, whatever it asks for."""
 
 WORKER_DIED = "worker_died"
-
-
-def prompt_estimate(ctx: RequestContext) -> int:
-    """The prompt's tokens, as long as no backend has stated them."""
-    return len(ctx.plan.body) // BYTES_PER_TOKEN if ctx.endpoint.uses_engine else 0
 
 
 class QuotaExceededError(RateLimitedError):
@@ -55,6 +48,7 @@ class Quotas:
         self._period = self._calendar.at(self._wall())
         self._per_choice = settings.max_estimated_tokens
         self._journaled = journaled
+        self._reckoner = Reckoner(settings.max_estimated_tokens, clock.monotonic)
         bucket = settings.request_bucket()
         self._display = Display(allowances.default, 0.0 if bucket is None else bucket.capacity)
 
@@ -118,8 +112,10 @@ class Quotas:
         usage = ctx.usage
         if usage is not None and not ctx.cached:
             requests, prompt, completion, estimated = 1, usage.prompt_tokens, usage.completion_tokens, False
+            if self._reckoner.lessons:
+                self._reckoner.learn(ctx, usage)
         else:
-            requests, prompt, completion, estimated = settlement.cost_without_usage(ctx, prompt_estimate(ctx), failure)
+            requests, prompt, completion, estimated = settlement.cost_without_usage(ctx, self._reckoner.reckon, failure)
         record = None
         if requests and self._journaled:
             status, outcome = settlement.words(ctx, failure)

@@ -1,10 +1,12 @@
 """What did a request cost in the end, and in which words is it booked?"""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.core.context import Phase, RequestContext
 from gateway.core.errors import BadGatewayError, GatewayError, GatewayTimeoutError, RateLimitedError, UnavailableError
 from gateway.core.lifeline import Cut
+from gateway.core.usage import Usage
 
 CLIENT_CLOSED_REQUEST = 499
 INTERNAL_ERROR = 500
@@ -32,12 +34,14 @@ NOTHING = Cost(0, 0, 0, estimated=False)
 ONE_REQUEST = Cost(1, 0, 0, estimated=False)
 
 
-def cost_without_usage(ctx: RequestContext, prompt: int, failure: BaseException | None) -> Cost:
-    """What a request costs of which no backend has stated the tokens; `prompt` is the estimate.
+def cost_without_usage(
+    ctx: RequestContext, reckon: Callable[[RequestContext], Usage], failure: BaseException | None
+) -> Cost:
+    """What a request costs of which no backend has stated the tokens; `reckon` says what one may have done.
 
     Nothing, where no backend can have run it and nobody answered it: it was refused behind us, or left its place in a
-    queue. The prompt, where a backend may have worked on it. One request without tokens, where it was answered from
-    what is kept, by a backend's own error, or by a backend that needs no model for it.
+    queue. What is reckoned, where a backend may have worked on it. One request without tokens, where it was answered
+    from what is kept, by a backend's own error, or by a backend that needs no model for it.
     """
     if ctx.cached:
         return ONE_REQUEST
@@ -46,7 +50,8 @@ def cost_without_usage(ctx: RequestContext, prompt: int, failure: BaseException 
     stated = isinstance(failure, GatewayError) and not isinstance(failure, BadGatewayError | GatewayTimeoutError)
     if stated or not ctx.endpoint.uses_engine or ctx.outcome.startswith(BACKEND_ERROR):
         return ONE_REQUEST
-    return Cost(1, prompt, 0, estimated=True)
+    done = reckon(ctx)
+    return Cost(1, done.prompt_tokens, done.completion_tokens, estimated=True)
 
 
 def _may_have_run(ctx: RequestContext, failure: BaseException | None) -> bool:

@@ -70,6 +70,7 @@ async def relay_stream(
                 incoming.pour()
     finally:
         ctx.usage = plausible(relay.usage)
+        ctx.token_events = relay.tokens
         ctx.bytes_out += incoming.pushed
     await _read_tail(reply)
 

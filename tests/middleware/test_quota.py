@@ -161,6 +161,37 @@ async def test_what_an_end_costs_and_how_it_is_booked(how: str) -> None:
         assert (record.organization, record.model, record.path) == (WHO, "chat", "/v1/chat/completions")
 
 
+async def test_what_a_whole_answer_cost_whose_client_has_left_is_learned_from_those_that_stayed() -> None:
+    door = Door()
+
+    async def answered_in_two_seconds(ctx: RequestContext) -> None:
+        await answer(ctx)
+        ctx.usage = Usage(130, 40)
+        door.clock.now = ctx.started + 2.0
+
+    async def half_of_that(ctx: RequestContext) -> None:
+        await ask(ctx)
+        door.clock.now = ctx.started + 1.0
+
+    await door.visit(answered_in_two_seconds)
+    left = asyncio.ensure_future(door.visit(cut(Cut.CLIENT_GONE, half_of_that)))
+    await asyncio.wait([left])
+    record = (await door.records())[-1]
+    assert (record.prompt_tokens, record.completion_tokens, record.estimated) == (130, 20, True)
+    assert await door.used() == (2, 170 + 150)
+
+
+async def test_a_stream_that_states_its_figures_at_its_end_alone_costs_what_came_of_it() -> None:
+    async def begin(ctx: RequestContext) -> None:
+        await begin_stream(ctx)
+        ctx.streamed, ctx.usage, ctx.token_events = True, None, 7
+
+    door = Door()
+    left = asyncio.ensure_future(door.visit(cut(Cut.CLIENT_GONE, begin)))
+    await asyncio.wait([left])
+    assert await door.used() == (1, PROMPT + 7)
+
+
 async def test_an_answer_that_needs_no_model_costs_no_tokens() -> None:
     async def end(ctx: RequestContext) -> None:
         await answer(ctx)
