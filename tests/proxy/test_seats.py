@@ -199,8 +199,7 @@ async def test_a_client_that_leaves_while_it_waits_holds_nothing(store: MemorySt
 
 
 async def test_who_was_never_probed_has_a_seat_for_those_alone_whom_all_others_refused(store: MemoryStore) -> None:
-    busy = [whole(b"{}", 503), whole(b"{}", 503)]
-    house = House(store, backends=3, chat0=[whole(b"{}")], chat1=busy[:1], chat2=busy[1:])
+    house = House(store, backends=3, chat0=[whole(b"{}")], chat1=[whole(b"{}", 503)], chat2=[whole(b"{}", 503)])
     house.conductor.budget._tokens = 10.0
     house.conductor.availability.choices["chat"] = Choice(BACKENDS[1:], reserve=BACKENDS[:1])
     attempt = await house.open()

@@ -223,6 +223,15 @@ def test_what_connection_names_goes_and_content_length_stays(named: bytes) -> No
     assert forged.headers == [(b"content-length", b"0")]
 
 
+@pytest.mark.parametrize("interim", [b"HTTP/1.1 103 Early Hints\r\n", b"HTTP/1.1 100 Continue\r\n"])
+def test_what_an_interim_answer_states_of_a_length_is_not_the_final_ones(interim: bytes) -> None:
+    answer = Answer()
+    answer.feed(interim + b"content-length: 3\r\nlink: x\r\n\r\n")
+    answer.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n")
+    assert (answer.status, answer.headers, answer.content_length) == (200, [], None)
+    assert (answer.take(), answer.complete) == (b"whole", True)
+
+
 def test_a_finished_answer_holds_no_parser() -> None:
     answer = Answer()
     answer.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")

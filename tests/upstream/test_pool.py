@@ -160,6 +160,44 @@ async def test_waiting_for_a_connection_has_an_end(open_client: Opener) -> None:
         assert backend.accepted == 1
 
 
+async def test_who_leaves_in_the_moment_in_which_it_was_given_a_connection_passes_it_on(open_client: Opener) -> None:
+    client = open_client(upstream_max_connections=1)
+    with Backend(answers(OK)) as backend:
+        held = await ask(client, backend.address)
+        waiting = asyncio.create_task(client.send(backend.address, POST))
+        assert await within(2, lambda: client.counts == (1, 0, 1))
+        held.close()
+        waiting.cancel()  # it has the connection, and does not know yet
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert client.counts == (1, 1, 0)
+        (await ask(client, backend.address)).close()
+        assert backend.accepted == 1
+
+
+async def test_who_leaves_in_the_moment_in_which_it_was_given_a_place_passes_it_on(
+    open_client: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_client(upstream_max_connections=1)
+    with Backend(answers(OK)) as one, Backend(answers(OK)) as other:
+        held = await ask(client, one.address)
+        waiting = asyncio.create_task(client.send(other.address, POST))
+        assert await within(2, lambda: client.counts == (1, 0, 1))
+        grant = client._pool._grant
+
+        def grant_and_cancel() -> None:
+            grant()
+            waiting.cancel()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(client._pool, "_grant", grant_and_cancel)
+            held.close()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        assert (client.counts, other.accepted) == ((0, 0, 0), 0)
+        (await ask(client, other.address)).close()
+
+
 async def test_a_closed_client_takes_no_more(open_client: Opener) -> None:
     client = open_client(upstream_max_connections=1)
     with Backend(answers(OK)) as backend:

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from gateway.core.context import Phase
+from gateway.upstream import http11
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.errors import MayHaveRun, NeverSent
 from gateway.upstream.http11 import Http11Client
@@ -69,18 +70,45 @@ async def test_a_close_that_the_loop_has_not_seen_is_seen_before_the_request_is_
         assert backend.accepted == 2
 
 
-async def test_a_stray_answer_that_the_loop_has_not_seen_reaches_no_request(open_client: Opener) -> None:
-    said = threading.Event()
+class Stray:
+    """A backend that answers three requests, and when it is told to, says on the same connection what nobody asked."""
 
-    def strays(peer: Peer) -> None:
-        peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstray")
-        said.set()
+    def __init__(self, stray: bytes) -> None:
+        self._stray = stray
+        self.go, self.said = threading.Event(), threading.Event()
+        self.script = answered_then(self._strays)
+
+    def _strays(self, peer: Peer) -> None:
+        assert self.go.wait(PATIENCE_SECS)
+        peer.say(self._stray)
+        self.said.set()
         peer.until_left()
 
-    with Backend(answered_then(strays), answers(OK)) as backend:
+
+async def test_a_stray_answer_that_the_loop_has_not_seen_reaches_no_request(open_client: Opener) -> None:
+    """It lies in the kernel when the next request is to be written: only a look there tells."""
+    stray = Stray(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstray")
+    with Backend(stray.script, answers(OK)) as backend:
         client = open_client()
         await warm(client, backend)
-        assert said.wait(PATIENCE_SECS)
+        stray.go.set()
+        assert stray.said.wait(PATIENCE_SECS)  # blocks the loop
+        assert await exchange(client, backend) == b"ok"
+        assert backend.accepted == 2
+
+
+@pytest.mark.parametrize(
+    "part", [b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstray", b"HTTP/1.1 200 OK\r\nx-stray: "]
+)
+async def test_a_stray_answer_that_the_loop_has_seen_ends_its_connection(open_client: Opener, part: bytes) -> None:
+    """Nothing of it is in the kernel any more when the next request is to be written."""
+    stray = Stray(part)
+    with Backend(stray.script, answers(OK)) as backend:
+        client = open_client()
+        await warm(client, backend)
+        assert client.counts == (1, 1, 0)
+        stray.go.set()
+        assert await within(PATIENCE_SECS, lambda: client.counts == (0, 0, 0))
         assert await exchange(client, backend) == b"ok"
         assert backend.accepted == 2
 
@@ -278,6 +306,51 @@ async def test_an_answer_before_the_question_is_given_to_nobody(open_client: Ope
 
     with Backend(speaks_first) as backend, pytest.raises((NeverSent, MayHaveRun)):
         await exchange(open_client(), backend)
+
+
+async def test_who_spoke_before_the_request_was_written_was_never_sent_it(
+    open_client: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoke = threading.Event()
+
+    def speaks_first(peer: Peer) -> None:
+        peer.say(b"220 mail ready\r\n")
+        spoke.set()
+        peer.until_left()
+
+    made = BackendConnection.connection_made
+
+    def made_late(connection: BackendConnection, transport: asyncio.BaseTransport) -> None:
+        made(connection, transport)
+        assert spoke.wait(PATIENCE_SECS)  # blocks the loop
+
+    monkeypatch.setattr(BackendConnection, "connection_made", made_late)
+    with Backend(speaks_first) as backend:
+        client = open_client()
+        with pytest.raises(NeverSent) as caught:
+            await exchange(client, backend)
+        assert (caught.value.reason, backend.requests.qsize()) == ("closed", 0)
+        assert await within(PATIENCE_SECS, lambda: client.counts == (0, 0, 0))
+
+
+async def test_a_new_connection_that_took_nothing_is_left_to_another_replica(
+    open_client: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one that had rested is replaced here, where it died in its rest: this backend may be going down."""
+    closed = threading.Event()
+
+    def closes(peer: Peer) -> None:
+        peer.close()
+        closed.set()
+
+    def blind(_: BackendConnection) -> bool:
+        return closed.wait(PATIENCE_SECS)  # blocks the loop, which sees the close after the request was written
+
+    monkeypatch.setattr(http11, "_is_fit_when_new", blind)
+    with Backend(closes, answers(OK)) as backend:
+        with pytest.raises(NeverSent) as caught:
+            await exchange(open_client(), backend)
+        assert (caught.value.reason, backend.accepted) == ("closed", 1)
 
 
 async def test_a_flood_of_interim_answers_ends(open_client: Opener) -> None:
