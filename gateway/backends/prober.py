@@ -199,7 +199,7 @@ class Prober:
         watched.probed = True
         watched.due = now + self._interval(watched, now)
         self._board.publish_at(watched.index, after)
-        if before.state is State.DOWN and before.reached and after.state in IN_ROTATION:
+        if before.state is State.DOWN and after.state in IN_ROTATION:
             self._breaker.reset(watched.index)  # one request goes first
         self._on_probe(Probed(watched.backend, before, after, ours, began))
 

@@ -1,5 +1,6 @@
 """Workers count failures together, and one request of all of them finds out whether a backend works again."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -172,6 +173,32 @@ def test_no_trial_is_granted_before_the_pause_is_over_nor_when_the_circuit_is_cl
     fleet.clock.advance(0.001)
     assert fleet.workers[0].standing(0) is Standing.HALF_OPEN
     assert fleet.workers[0].take_trial(0)
+
+
+class OvertakenBoard(Board):
+    """A board of which another worker gets the lock first, once."""
+
+    rival: Breaker | None = None
+    rivals = 0
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        rival, self.rival = self.rival, None
+        if rival is not None:
+            self.rivals = rival.take_trial(0)
+        with super().exclusive() as held:
+            yield held
+
+
+def test_whoever_finds_a_trial_due_and_gets_the_lock_second_gets_no_trial() -> None:
+    board, clock = OvertakenBoard(FLEET), HandTime()
+    first, second = (Breaker(board, SETTINGS, clock) for _ in range(2))
+    first.reset(0)
+    board.rival = first
+    assert not second.take_trial(0)
+    assert board.rivals
+    first.succeeded(0, trial=board.rivals)
+    assert second.standing(0) is Standing.CLOSED
 
 
 def test_a_trial_that_succeeds_closes_the_circuit(fleet: Fleet) -> None:

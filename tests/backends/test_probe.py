@@ -1,6 +1,7 @@
 """One probe: what each answer of a backend is taken for."""
 
 import asyncio
+import gzip
 import re
 import socket
 import ssl
@@ -123,6 +124,21 @@ async def test_the_authority_that_requests_believe_in_is_believed_by_probes_too(
 async def test_a_wrong_key_is_called_a_wrong_key(backend: ScriptedBackend) -> None:
     backend.key = "sk-another"
     assert (await find(backend.url)).reason is Reason.WRONG_KEY
+
+
+async def test_a_server_that_would_compress_is_told_not_to() -> None:
+    """What it packed would have to be unfolded to be read, and to what size nobody knows."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = b'{"data": [{"id": "qwen"}]}'
+        if "gzip" not in request.headers["accept-encoding"]:
+            return httpx.Response(200, content=body)
+        return httpx.Response(200, content=gzip.compress(body), headers={"content-encoding": "gzip"})
+
+    with respx.mock(base_url="http://chat0:8000", assert_all_mocked=False) as fake:
+        fake.get("/health").respond(200)
+        fake.get("/v1/models").mock(side_effect=answer)
+        assert (await find("http://chat0:8000")).reason is Reason.OK
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -15,7 +15,7 @@ from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import BackendHealth, State
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed
-from gateway.backends.prober import SOON_SECS, TICK_SECS, Prober
+from gateway.backends.prober import ROUNDS_SECS, SOON_SECS, TICK_SECS, Prober
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster, build_roster
 from gateway.backends.settings import BackendSettings
@@ -188,6 +188,16 @@ async def test_one_that_died_and_came_back_begins_with_one_request(backend: Scri
     assert watch.breaker.standing(0) is Standing.CLOSED
     await watch.probes()
     assert watch.breaker.standing(0) is Standing.HALF_OPEN
+
+
+async def test_one_that_came_up_after_its_time_to_load_begins_with_one_request_too() -> None:
+    async with ScriptedBackend() as backend:
+        await backend.stop()
+        watch = Watch(backend.url, backend_loading_secs=1, backend_up_after=1)
+        assert (await watch.probes(2)).state is State.DOWN
+        await backend.start()
+        assert (await watch.probes()).state is State.HEALTHY
+        assert watch.breaker.standing(0) is Standing.HALF_OPEN
 
 
 async def test_an_engine_that_hangs_while_its_server_says_200_is_down_after_the_limit_and_back_when_it_moves(
@@ -383,6 +393,20 @@ async def test_a_probe_that_times_out_while_our_streams_move_leaves_the_backend_
     assert watch.verdict().state is State.DOWN
 
 
+async def test_a_sign_of_life_counts_that_a_worker_told_of_in_its_last_round(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url, backend_probe_timeout_secs=0.3)
+    await watch.probes()
+    backend.silent = True
+    watch.board.begin(0)
+    for _ in range(3):
+        watch.board.alive(0, watch.time.now + 10 - ROUNDS_SECS)
+        assert (await watch.probes(each=10)).state is State.BUSY
+    for _ in range(2):
+        watch.board.alive(0, watch.time.now + 10 - ROUNDS_SECS - 0.1)
+        await watch.probes(each=10)
+    assert watch.verdict().state is State.DOWN
+
+
 async def test_a_health_check_that_times_out_while_the_engines_figures_move_leaves_it_in_rotation(
     backend: ScriptedBackend,
 ) -> None:
@@ -446,6 +470,17 @@ async def test_a_fault_of_ours_costs_one_probe_and_is_logged(
     assert [record.message for record in caplog.records] == ["probe_failed"]
 
 
+async def test_after_a_fault_of_ours_it_is_probed_again_in_a_second(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url)
+
+    def fail(_: Probed) -> None:
+        raise RuntimeError("a fault of ours")
+
+    watch.prober._on_probe = fail
+    await watch.probes()
+    assert [watched.due - watch.time.now for watched in watch.prober._watched] == [SOON_SECS]
+
+
 async def test_leaving_in_mid_probe_leaves_no_task_behind(backend: ScriptedBackend) -> None:
     backend.silent = True
     before = asyncio.all_tasks()
@@ -478,6 +513,24 @@ async def test_who_joins_is_probed_at_once_and_who_leaves_is_not_probed_any_more
                 await watch.next_probe()
             assert len(other.asked) == asked
             assert watch.verdict().state is State.HEALTHY
+
+
+async def test_who_leaves_in_mid_probe_is_not_judged_by_it(backend: ScriptedBackend) -> None:
+    watch = Watch(backend.url, backend_probe_timeout_secs=50)
+    known = build_roster(watch.settings)
+    async with ScriptedBackend(key=KEY, silent=True) as other:
+        joined = Backend("chat9", other.url, column=63)
+        more = Roster((replace(known.groups[0], backends=(*known.groups[0].backends, joined)),))
+        async with watch.running():
+            watch.board.follow(more.placed())
+            watch.prober.follow(more)
+            await watch.until(lambda: other.asked)
+            (task,) = [one.task for one in watch.prober._watched if one.backend == joined]
+            watch.prober.follow(known)
+            assert task is not None
+            await asyncio.wait([task], timeout=5)
+            assert task.cancelled()
+            assert watch.verdict("chat9").reason is Reason.NOT_PROBED
 
 
 async def test_the_same_backend_keeps_what_is_known_of_it_when_others_come(backend: ScriptedBackend) -> None:
