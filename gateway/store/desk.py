@@ -186,13 +186,11 @@ class Desk:
     def _bury(self, worker: int, place: bytes = parting.FIRST_PLACE) -> None:
         """Give up what a dead worker had, step by step."""
         self._burying.discard(worker)
-        if self.closed:
-            return
         try:
             drawn = wills.read(self._directory, worker)
             next_place, called = self.decide(parting.part, worker, place, RECORDS_PER_STEP, drawn)
         except StoreUnavailableError:
-            return  # the next tick begins anew
+            return  # the next tick begins anew; after the close there is none
         self.call(called)
         if next_place is None:
             self._doorbell.remove(worker)

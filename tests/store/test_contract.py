@@ -310,7 +310,10 @@ async def test_a_grant_released_after_the_close_does_nothing(
 
 async def test_closing_ends_the_wait_of_those_in_the_queue(store: LimiterStore) -> None:
     await acquire(store)
-    waiting = await queue(store)
+    before, _ = await figures(store)
+    waiting = asyncio.create_task(acquire(store, patience=3600))
+    await until_figures(store, before, 1)
     await store.close()
     with pytest.raises(StoreUnavailableError):
-        await waiting
+        async with asyncio.timeout(30):
+            await waiting

@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store import environment, ledger
+from gateway.store import environment, ledger, parting
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, Seat
@@ -184,6 +184,54 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
             while store.counts().in_flight:
                 await checkpoint()
         assert store.counts().queued == 0
+
+
+async def test_a_tick_leaves_a_dead_worker_alone_that_is_being_cleared_away(directory: Path) -> None:
+    async with opened(directory) as store:
+        store._timer.cancel()
+        dead = store._decide(parting.join)
+        for token in range(1000):
+            store._decide(ledger.enter, b"a", Claimant(dead, token), 300, 1000)
+        store._desk._bury(dead)
+        assert sum(store.counts()[:2]) == 800
+        store._desk.look_after()
+        assert sum(store.counts()[:2]) == 800
+        async with asyncio.timeout(30):
+            while store.counts().in_flight:
+                await checkpoint()
+
+
+async def test_a_dead_worker_that_is_half_cleared_away_is_left_to_others_by_one_that_closes(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(directory) as store:
+        store._timer.cancel()
+        dead = store._decide(parting.join)
+        for token in range(1000):
+            store._decide(ledger.enter, b"a", Claimant(dead, token), 300, 1000)
+        store._desk._bury(dead)
+    await checkpoint()  # its next step
+    assert store._desk._burying == set()
+    assert caplog.records == []
+
+
+async def test_trouble_that_lasts_is_said_once_and_again_when_it_comes_back(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(directory) as store:
+        store._timer.cancel()
+        desk, trouble = store._desk, StoreUnavailableError("no room")
+        desk.complain("trouble", trouble)
+        desk.recovered(still_owes=True)
+        desk.complain("trouble", trouble)
+        desk._debts.append(lambda _: [])
+        desk.recovered(still_owes=False)
+        desk.complain("trouble", trouble)
+        assert [record.message for record in caplog.records] == ["trouble"]
+        desk.look_after()
+        desk.recovered(still_owes=False)
+        desk.complain("trouble", trouble)
+        assert [record.message for record in caplog.records] == ["trouble"] * 2
 
 
 @asynccontextmanager
