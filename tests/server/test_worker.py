@@ -1,6 +1,7 @@
 """A worker's beginning and end: how it takes connections, and for whom it waits."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,10 +12,11 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.core.worker import WorkerIdentity
+from gateway.server import worker
 from gateway.server.accepting import BATCH
 from gateway.server.channel import report_failure, report_ready
 from gateway.server.listening import listen
-from gateway.server.worker import WorkerServer, listen_to
+from gateway.server.worker import GC_ALLOCATIONS, WorkerServer, listen_to, settle_memory
 from tests.server.door import PATIENCE_SECS, Echo, turns
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +37,9 @@ class Connection(asyncio.Protocol):
         self.connections.discard(self)
 
     def shutdown(self) -> None:
+        self.transport.close()
+
+    def retire(self) -> None:
         self.transport.close()
 
 
@@ -84,6 +89,55 @@ async def test_a_connection_that_was_taken_just_before_a_drain_is_told_of_it() -
             socket.create_connection(address)
 
 
+async def test_a_connection_that_was_taken_just_before_a_retirement_is_told_of_it_and_the_port_is_let_go() -> None:
+    def make(server_state: ServerState, **_: object) -> Connection:
+        server.retire()  # before the connection is made
+        return Connection(server_state)
+
+    server = server_of(make)
+    listener = listen("127.0.0.1", 0)
+    with socket.create_connection(listener.getsockname()) as client:
+        await server.startup([listener])
+        client.settimeout(0)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
+    assert listener.fileno() == -1
+    async with asyncio.timeout(10):
+        while not server.should_exit:
+            await turns(1)
+    await asyncio.wait_for(server.shutdown([listener]), 10)
+
+
+async def test_a_stop_is_told_to_the_application_and_to_every_connection_at_once() -> None:
+    made: list[Connection] = []
+
+    def make(server_state: ServerState, **_: object) -> Connection:
+        made.append(Connection(server_state))
+        return made[-1]
+
+    server = server_of(make)
+    listener = listen("127.0.0.1", 0)
+    with socket.create_connection(listener.getsockname()):
+        await server.startup([listener])
+        async with asyncio.timeout(10):
+            while not server.server_state.connections:
+                await turns(1)
+        server.stop()
+        assert (server._worker.drain.draining, made[0].transport.is_closing()) == (True, True)
+        await asyncio.wait_for(server.shutdown([listener]), 10)
+
+
+async def test_a_request_that_heeds_no_farewell_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "FAREWELL_SECS", 0.01)
+    server = server_of(Connection)
+    server._drain_secs = 0.0
+    farewells: list[bool] = []
+    server._worker.drain.on_deadline(lambda: farewells.append(True))
+    request = asyncio.create_task(asyncio.Event().wait())
+    server.server_state.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
+    await asyncio.wait_for(server.shutdown(), 10)
+    assert (farewells, request.cancelled()) == ([True], True)
+
+
 async def test_a_worker_that_is_told_to_end_while_it_starts_takes_nobody() -> None:
     server = server_of(lambda **_: pytest.fail("it was taken"))
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
@@ -118,6 +172,18 @@ async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died() -> 
         async with asyncio.timeout(10):
             while not server.should_exit:
                 await turns(1)
+        assert not asyncio.get_running_loop().remove_reader(ours)  # its end is readable for ever
         report_ready(ours)
         report_failure(ours, "nobody is there to be told")
         assert server.should_exit
+
+
+def test_what_the_start_has_built_is_out_of_the_collectors_sight() -> None:
+    before = gc.get_threshold()
+    try:
+        settle_memory()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] == GC_ALLOCATIONS
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
