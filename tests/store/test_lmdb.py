@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store import environment, ledger, parting
+from gateway.store import environment, ledger, parting, wills
 from gateway.store.doorbell import datagram_socket
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
@@ -187,7 +187,7 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
         assert store.counts().queued == 0
 
 
-async def test_a_tick_leaves_a_dead_worker_alone_that_is_being_cleared_away(directory: Path) -> None:
+async def test_a_dead_worker_is_cleared_away_once_with_all_that_it_left_in_the_directory(directory: Path) -> None:
     async with opened(directory) as store:
         store._timer.cancel()
         dead = store._decide(parting.join)
@@ -195,13 +195,17 @@ async def test_a_tick_leaves_a_dead_worker_alone_that_is_being_cleared_away(dire
             store._decide(ledger.enter, b"a", Claimant(dead, token), 300, 1000)
         with datagram_socket() as its:
             its.bind(str(store._desk._doorbell.path_of(dead)))
+        wills.WillBook(directory, dead).close()
         store._desk.look_after()  # finds it dead
         assert sum(store.counts()[:2]) == 800
         store._desk.look_after()
         assert sum(store.counts()[:2]) == 800
         async with asyncio.timeout(30):
-            while store.counts().in_flight:
+            while dead in store._decide(parting.workers):
                 await checkpoint()
+        assert store.counts()[:2] == (0, 0)
+        assert not store._desk._doorbell.path_of(dead).exists()
+        assert not wills.path_of(directory, dead).exists()
 
 
 async def test_a_dead_worker_that_is_half_cleared_away_is_left_to_others_by_one_that_closes(
