@@ -53,7 +53,8 @@ class Post:
     ) -> pytest.ExceptionInfo[BaseException]:
         """What it raises; nothing of it is left."""
         with pytest.raises(failure, match=match) as raised:
-            await self.open()
+            async with asyncio.timeout(10):  # one who has no script is waited for without end
+                await self.open()
         assert self.conductor.idle
         return raised
 

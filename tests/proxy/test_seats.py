@@ -127,7 +127,8 @@ async def test_the_one_deadline_is_shared_with_the_wait_for_a_slot(store: Memory
     house = House(store, patience=600.0, chat0=[whole(b"{}")])
     await house.open()
     with pytest.raises(SeatsTakenError, match="within 600 s") as refused:
-        await house.open(house.request(queue_wait=600.0))  # nothing is left of it: it does not wait
+        async with asyncio.timeout(10):
+            await house.open(house.request(queue_wait=600.0))  # nothing is left of it: it does not wait
     assert refused.value.status == 503
     assert refused.value.retry_after is not None
 

@@ -89,3 +89,4 @@ async def test_a_retiring_worker_is_waited_for_as_long_as_a_request_or_an_idle_c
     estate.born[0].end(0)
     await asyncio.wait_for(running, 10)
     assert len(estate.born) == 1
+    assert [deadline.cancelled() for deadline in keeper._deadlines] == [True, True]  # it has nothing left to be told

@@ -33,8 +33,9 @@ async def test_new_connections_follow_a_backend_that_moved(open_client: Opener) 
             (await client.send(address, POST)).close()
             assert (old.accepted, moved.accepted) == (1, 0)
             where[0] = "127.0.0.2"
-            while not moved.accepted:
-                (await client.send(address, POST)).close()
+            async with asyncio.timeout(PATIENCE_SECS):
+                while not moved.accepted:
+                    (await client.send(address, POST)).close()
             before = old.accepted
             for _ in range(5):
                 (await client.send(address, POST)).close()
