@@ -320,6 +320,14 @@ async def test_of_a_dead_group_a_request_asks_one_where_the_others_were_not_reac
     assert post.client.order == ["chat0"]
 
 
+async def test_who_is_suspected_is_asked_after_one_that_was_reached_and_refused() -> None:
+    post = Post(chat0=[refusal()], chat1=[whole(b"{}")])
+    post.conductor.board.suspect(1, post.conductor.time.now + 0.5)
+    post.conductor.board.suspect(2, post.conductor.time.now + 0.5)
+    await post.open()
+    assert post.client.order == ["chat0", "chat1"]
+
+
 async def test_who_is_suspected_is_asked_all_the_same_where_its_turn_is_the_first() -> None:
     post = Post(chat0=[whole(b"{}")])
     for index in range(3):

@@ -162,9 +162,20 @@ async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
     assert not within.expired()
 
 
-async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_the_end_of_a_supervisor_which_stays_readable_is_heard_once(caplog: pytest.LogCaptureFixture) -> None:
+    server = server_of(Connection)
+    ours, theirs = socket.socketpair()
+    with ours:
+        listen_to(ours, server)
+        theirs.close()
+        async with asyncio.timeout(10):
+            while not server.should_exit:
+                await turns(1)
+        await turns(10)
+    assert [record.message for record in caplog.records].count("supervisor_died") == 1
+
+
+async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died() -> None:
     server = server_of(Connection)
     ours, theirs = socket.socketpair()
     with ours:
@@ -174,8 +185,6 @@ async def test_a_supervisor_that_died_before_it_had_read_our_word_has_died_once(
         async with asyncio.timeout(10):
             while not server.should_exit:
                 await turns(1)
-        await turns(10)
-        assert [record.message for record in caplog.records].count("supervisor_died") == 1  # its end stays readable
         report_ready(ours)
         report_failure(ours, "nobody is there to be told")
         assert server.should_exit
