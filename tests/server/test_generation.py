@@ -70,3 +70,10 @@ async def test_a_first_look_that_takes_too_long_is_not_waited_for(monkeypatch: p
     async with growing(EstateStandIn(serves), companion) as generation:
         await asyncio.wait_for(generation.serving, 10)
         assert not companion.looked.is_set()
+
+
+async def test_a_fault_after_all_serve_changes_nothing() -> None:
+    async with growing(EstateStandIn(serves)) as generation:
+        await asyncio.wait_for(generation.serving, 10)
+        generation.fail("too late")
+        assert generation.serving.exception() is None

@@ -148,6 +148,18 @@ async def test_a_worker_that_is_told_to_end_while_it_starts_takes_nobody() -> No
         assert not server.server_state.connections
 
 
+async def test_a_worker_that_is_to_retire_while_it_starts_takes_nobody() -> None:
+    server = server_of(lambda **_: pytest.fail("it was taken"))
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        server.retire()
+        await server.startup([listener])
+        assert server._acceptors == []
+        async with asyncio.timeout(10):
+            while not server.should_exit:
+                await turns(1)
+        await asyncio.wait_for(server.shutdown([listener]), 10)
+
+
 async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
     config = Config(Echo(), lifespan="off")
     config.load()
