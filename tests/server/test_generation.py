@@ -11,7 +11,7 @@ from gateway.server.edition import Alone, Edition
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
 from gateway.server.settings import ServerSettings
-from tests.server.stand_ins import EstateStandIn, serves, until
+from tests.server.stand_ins import EstateStandIn, WorkerStandIn, serves, until
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +77,15 @@ async def test_a_fault_after_all_serve_changes_nothing() -> None:
         await asyncio.wait_for(generation.serving, 10)
         generation.fail("too late")
         assert generation.serving.exception() is None
+
+
+async def test_one_that_comes_up_when_all_is_to_end_never_serves() -> None:
+    def comes_up(worker: WorkerStandIn) -> None:
+        serves(worker)
+        if worker.index == 1:
+            estate.stopping.set()
+
+    estate = EstateStandIn(comes_up)
+    async with growing(estate) as generation:
+        await until(lambda: len(estate.born) == 2)
+    assert not generation.serving.done()
