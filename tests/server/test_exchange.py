@@ -96,17 +96,18 @@ async def test_nobody_is_told_after_unwatch_nor_after_a_complete_answer() -> Non
 
 async def test_writing_to_a_client_that_left_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
     finished = asyncio.Event()
-
     begun: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        await reply(send, b"to nobody")
         connection = connection_of(scope)
         assert isinstance(connection, Exchange)
-        begun.append(connection.started)
-        finished.set()
+        try:
+            await reply(send, b"to nobody")
+        finally:
+            begun.append(connection.started)
+            finished.set()
 
     async with serving(app) as door, client(door) as it:
         await it.send(request(body=b"b"))
