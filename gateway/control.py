@@ -45,6 +45,7 @@ from gateway.server.channel import (
 )
 from gateway.server.control import END_SECS
 from gateway.server.orphan import end_if_orphaned
+from gateway.server.pulse import Heart
 from gateway.server.unix import UnixServer
 from gateway.settings import Settings
 from gateway.store.factory import open_store
@@ -217,6 +218,7 @@ def listen_to(channel: socket.socket, stop: asyncio.Event) -> None:
 
 async def serve(assignment: ControlAssignment, channel: socket.socket) -> None:
     """Do all that a control process does until SIGTERM, or the supervisor's death."""
+    Heart(assignment.pulse)
     settings: Settings = assignment.settings
     metrics = Metrics(assignment.page)
     writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))

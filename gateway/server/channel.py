@@ -58,12 +58,14 @@ class ControlAssignment:
         settings: its generation's.
         socket: path of the unix socket that it answers on.
         page: the descriptor of the page for its figures, in whichever process holds this.
+        pulse: likewise, of the memory where its loop says that it turns.
         board: likewise, of its generation's board; None: there is none.
     """
 
     settings: Any
     socket: str
     page: int
+    pulse: int
     board: int | None = None
 
 
@@ -80,7 +82,8 @@ def send_assignment(channel: socket.socket, assignment: Assignment, listener: so
 
 def send_control_assignment(channel: socket.socket, assignment: ControlAssignment) -> None:
     """Write a control process's assignment, likewise."""
-    _send(channel, assignment, [assignment.page, *([] if assignment.board is None else [assignment.board])])
+    board = [] if assignment.board is None else [assignment.board]
+    _send(channel, assignment, [assignment.page, assignment.pulse, *board])
 
 
 def receive_assignment(channel: socket.socket) -> tuple[Assignment, socket.socket]:
@@ -104,8 +107,8 @@ def receive_control_assignment(channel: socket.socket) -> ControlAssignment:
     """
     assignment, descriptors = _receive(channel)
     assert isinstance(assignment, ControlAssignment)  # noqa: S101 -- for mypy
-    page, *board = descriptors
-    return replace(assignment, page=page, board=board[0] if board else None)
+    page, pulse, *board = descriptors
+    return replace(assignment, page=page, pulse=pulse, board=board[0] if board else None)
 
 
 def report_ready(channel: socket.socket) -> None:

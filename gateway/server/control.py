@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from gateway.observability import metrics as m
 from gateway.server.channel import FAILED, READY, ControlAssignment, send_control_assignment
@@ -13,11 +13,18 @@ from gateway.server.estate import Estate
 from gateway.server.keeper import AS_TOLD, BACKOFF_SECS, NOT_STARTED_SECS, STEADY_SECS
 from gateway.server.life import first_words
 from gateway.server.process import ChildProcess
+from gateway.server.pulse import ASK, Pulse
 
 logger = logging.getLogger(__name__)
 
 END_SECS = 10.0
 """How long a control process may take to write down what it has; then it is killed, and the next one goes on there."""
+
+HUNG_SECS = 30.0
+"""A control process whose loop stands still for so long is killed and replaced, which costs no request and no record:
+it holds the lock of who is on duty, and nobody else answers operators. Far above what any step of it takes."""
+LOOK_SECS = 1.0
+"""From one look at its pulse to the next; also how long it is waited for where it stands."""
 
 
 class ControlKeeper:
@@ -39,6 +46,7 @@ class ControlKeeper:
         self._process: ChildProcess | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._overdue = False
+        self._hung = False
         self._relieve_earlier: Callable[[], None] | None = None
         """Ends those of the generations before; None: ours is not in line with them."""
 
@@ -87,18 +95,24 @@ class ControlKeeper:
 
     async def _live(self) -> str:
         """Start one, and be there until it has ended; how it did, empty where it was told to."""
+        self._hung = False
         try:
-            with self._estate.exporter.page() as page, ChildProcess(self._edition.control) as process:
+            with self._estate.exporter.page() as page, Pulse() as pulse, ChildProcess(self._edition.control) as process:
                 self._process = process
                 assignment = ControlAssignment(
-                    self._edition.settings, self._estate.control_socket, page, self._companion.descriptor
+                    settings=self._edition.settings,
+                    socket=self._estate.control_socket,
+                    page=page,
+                    pulse=pulse.descriptor,
+                    board=self._companion.descriptor,
                 )
                 with contextlib.suppress(ConnectionError):
                     send_control_assignment(process.channel, assignment)
-                words = await first_words(process.channel)
-                if words == READY:
-                    self._serves(process.pid)
-                code = await process.wait()
+                async with self._watched(process, pulse):
+                    words = await first_words(process.channel)
+                    if words == READY:
+                        self._serves(process.pid)
+                    code = await process.wait()
         except OSError as error:  # no descriptor, process or memory for it
             await self._pause(NOT_STARTED_SECS)
             return f"cannot be started: {error}"
@@ -108,9 +122,43 @@ class ControlKeeper:
                 self._deadline.cancel()
         if code in AS_TOLD or self._overdue:
             return ""
+        if self._hung:
+            return f"stood still for {HUNG_SECS:g} s and was killed"
         if words.startswith(FAILED):
             return words.removeprefix(FAILED).decode(errors="replace").strip()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, process: ChildProcess, pulse: Pulse) -> AsyncIterator[None]:
+        """The scope in which it is killed when it stands still."""
+        watch = asyncio.create_task(self._watch(process, pulse))
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+    async def _watch(self, process: ChildProcess, pulse: Pulse) -> None:
+        """Kill it as soon as its loop has stood still for long; before it turns for the first time nothing is said.
+
+        If we come late ourselves, the host stood still or the container was paused: it is given all the time again.
+        """
+        now = asyncio.get_running_loop().time
+        looked = since = now()
+        while True:
+            await _sleep(LOOK_SECS)
+            if now() > looked + 2 * LOOK_SECS:
+                since = now()
+            looked = now()
+            last = pulse.last()
+            if last and looked - max(last, since) >= HUNG_SECS:
+                break
+        pulse.clear_stack()
+        process.signal(ASK)
+        await _sleep(LOOK_SECS)  # one that is stopped (SIGSTOP) does not say where it stands
+        still, stack = round(now() - last, 1), pulse.stack()
+        logger.error("control_blocked", extra={"pid": process.pid, "blocked_secs": still, "stack": stack})
+        self._hung = True
+        process.kill()
 
     async def _pause(self, secs: float) -> None:
         """Wait, or until there is nothing more to do."""
@@ -135,6 +183,10 @@ class ControlKeeper:
         if self._relieve_earlier:
             self._relieve_earlier()
             self._relieve_earlier = nobody
+
+
+async def _sleep(secs: float) -> None:
+    await asyncio.sleep(secs)  # noqa: TID251 -- other processes keep real time
 
 
 def nobody() -> None:

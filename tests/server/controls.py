@@ -1,15 +1,30 @@
 """Control processes for a keeper, run as `python -m tests.server.controls`: what one does, its settings say."""
 
+import asyncio
 import signal
 import socket
 import sys
 from pathlib import Path
 
 from gateway.server.channel import receive_control_assignment, report_failure, report_ready
+from gateway.server.pulse import Heart
+
+
+async def beat(pulse: int, channel: socket.socket) -> None:
+    """Serve, and turn until SIGTERM."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    Heart(pulse)
+    report_ready(channel)
+    await over.wait()
 
 
 def main() -> None:
-    """Read the assignment and behave: `serves`, `deaf` to SIGTERM, `fails`, `dies`, or `silent` until it is told."""
+    """Read the assignment and behave: `serves`, `deaf` to SIGTERM, `fails`, `dies`, or `silent` until it is told.
+
+    One that `beats` serves too, and its loop turns until something stops it.
+    """
     channel = socket.socket(fileno=int(sys.argv[1]))
     assignment = receive_control_assignment(channel)
     how = assignment.settings if isinstance(assignment.settings, str) else "serves"
@@ -26,6 +41,9 @@ def main() -> None:
             listener.bind(str(beside))
             listener.listen()
             beside.rename(assignment.socket)
+            if how == "beats":
+                asyncio.run(beat(assignment.pulse, channel))
+                return
             report_ready(channel)
             if how == "deaf":
                 signal.pause()  # SIGTERM is blocked

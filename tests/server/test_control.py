@@ -167,6 +167,28 @@ async def test_one_that_is_killed_is_replaced_and_counted_and_answers_at_the_sam
     assert {event["how"] for event in events(caplog, "control_died")} == {"was killed by SIGKILL"}
 
 
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who stands still is not waited for half a minute, but longer than from one beat to the next."""
+    monkeypatch.setattr(module, "HUNG_SECS", 3.0)
+    monkeypatch.setattr(module, "LOOK_SECS", 0.25)
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_one_that_hangs_is_killed_and_replaced(estate: Estate, caplog: pytest.LogCaptureFixture) -> None:
+    async with kept(estate, "beats"):
+        await until(lambda: events(caplog, "control_serving"))
+        hung = events(caplog, "control_serving")[0]["pid"]
+        os.kill(hung, signal.SIGSTOP)
+        await until(lambda: len(events(caplog, "control_serving")) == 2)
+        assert estate.answers()
+    (blocked,), (died,) = events(caplog, "control_blocked"), events(caplog, "control_died")
+    assert (blocked["pid"], blocked["stack"]) == (hung, [])
+    assert blocked["blocked_secs"] >= 3.0
+    assert died["how"] == "stood still for 3 s and was killed"
+    assert estate.deaths == 1
+
+
 @pytest.mark.parametrize(
     ("how", "said"), [("dies", "ended with status 7"), ("fails", "the database is of a newer release")]
 )
