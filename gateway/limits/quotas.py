@@ -96,9 +96,9 @@ class Quotas:
                 claims, tokens=tokens, windows=period.windows, will=Will(prompt, record)
             )
         except OverLimitError as over:
-            self._display.show(ctx.answer_headers, claims, over.standings, (wall, period))
+            self._display.show_all(ctx.answer_headers, claims, over.standings, (wall, period))
             raise self._refusal(over, claims, tokens, period) from None
-        self._display.show(ctx.answer_headers, claims, reservation.standings, (wall, period))
+        self._display.show(ctx.answer_headers, reservation, (wall, period))
         return reservation
 
     def settle(self, ctx: RequestContext, reservation: Reservation, failure: BaseException | None) -> None:

@@ -10,7 +10,7 @@ from gateway.core.asgi import Headers
 from gateway.core.principal import AccountLimits
 from gateway.limits.calendar import Period
 from gateway.limits.token_bucket import duration
-from gateway.store.accounts import Claim, Standing
+from gateway.store.accounts import Claim, Reservation, Standing
 
 MINUTE_SECS = 60.0
 
@@ -77,18 +77,20 @@ class Display:
         self._reset = (b"", b"")
         self._second = 0.0
 
-    def show(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
+    def show(self, headers: Headers, reservation: Reservation, when: When) -> None:
         """Add the tightest limit of tokens, and that of requests where it is tighter than the bucket's.
 
         Nearly all who ask have the default limits, and nearly always the day's are the tightest.
         """
+        claims = reservation.claims
         if claims[0][1] is self._usual and len(claims) == 1:
-            standing = standings[0]
-            used = standing.day_tokens
+            standing = reservation.standings[0]
+            used_by_all = standing.day_tokens
+            used = used_by_all - reservation.unused_tokens
             if (
                 used <= self._tokens
-                and standing.month_tokens - used <= self._earlier
-                and standing.day_requests <= self._requests
+                and standing.month_tokens - used_by_all <= self._earlier
+                and standing.day_requests - reservation.unused_requests <= self._requests
             ):
                 second = when[0] // 1
                 if second != self._second:
@@ -96,10 +98,10 @@ class Display:
                     self._reset = (b"x-ratelimit-reset-tokens", duration(when[1].day_ends - second))
                 headers += (self._limit, (b"x-ratelimit-remaining-tokens", b"%d" % (self._tokens - used)), self._reset)
                 return
-        self._show_all(headers, claims, standings, when)
+        self.show_all(headers, claims, reservation.used(), when)
 
-    def _show_all(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
-        """The same for any limits."""
+    def show_all(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
+        """The same for any limits, the standings of claims being known."""
         wall, period = when
         tokens = tightest(TOKENS, claims, standings, period, wall // 1)
         if tokens is not None:

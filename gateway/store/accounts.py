@@ -55,7 +55,8 @@ class Will(Struct, frozen=True, array_like=True, gc=False):
 class Reservation(Struct, eq=False, gc=False):
     """What a running request has set aside, until it is settled; `token` is unique in its worker.
 
-    `windows` are those that each claim was counted in, which the caller's may differ from for the clock's sake. The
+    `windows` are those that each claim was counted in, which the caller's may differ from for the clock's sake.
+    `standings` are those of the claims, of which so many requests and tokens are held for others and not used. The
     last three are what it cost, as `Accounts.settle` was told, until that is written down.
     """
 
@@ -64,10 +65,29 @@ class Reservation(Struct, eq=False, gc=False):
     tokens: int
     windows: Sequence[Windows]
     standings: Sequence[Standing]
+    unused_requests: int = 0
+    unused_tokens: int = 0
     settled: bool = False
     requests: int = 0
     spent: int = 0
     record: bytes | None = None
+
+    def used(self) -> Sequence[Standing]:
+        """The standings without what is held for others."""
+        requests, tokens = self.unused_requests, self.unused_tokens
+        if not requests and not tokens:
+            return self.standings
+        return [
+            Standing(
+                at.requests_full_after,
+                at.tokens_full_after,
+                at.day_requests - requests,
+                at.day_tokens - tokens,
+                at.month_requests - requests,
+                at.month_tokens - tokens,
+            )
+            for at in self.standings
+        ]
 
 
 class OverLimitError(Exception):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 from msgspec import Struct
@@ -77,7 +78,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Held).decode
 _decode_tranche = msgspec.msgpack.Decoder(HeldTranche).decode
 
-TRANCHE_REQUESTS = 256
+TRANCHE_REQUESTS = 1024
 """As many as a worker ends between two ticks, and tokens for so many, as estimated."""
 
 LEAST_REQUESTS = 8
@@ -169,17 +170,39 @@ def refused(tree: Tree, asked: Asked) -> OverLimitError:
 
 
 def settle(tree: Tree, worker: int, closings: Closings, tranches: Iterable[Tranche], now: int) -> None:
-    """Write down what requests of a worker cost, each account once, and give back what is left of its tranches.
+    """Write down what requests of a worker cost, each account once; those out of tranches, which go on, have theirs.
 
     A request that was booked without its worker, which was taken for dead, stays as it is.
     """
+    ours = {tranche.number for tranche in tranches if tree.get(tranche.key) is not None}
+    write_down(tree, worker, closings, ours, {}, now)
+
+
+def end_tranches(tree: Tree, worker: int, closings: Closings, tranches: Iterable[Tranche], now: int) -> None:
+    """Likewise, and give back what is left of all tranches of the worker."""
     sums: dict[tuple[str, Windows], Sum] = {}
+    ours = {tranche.number for tranche in tranches if give_back(tree, worker, tranche, sums)}
+    write_down(tree, worker, closings, ours, sums, now)
+
+
+def write_down(
+    tree: Tree, worker: int, closings: Closings, ours: AbstractSet[int], sums: dict[tuple[str, Windows], Sum], now: int
+) -> None:
+    """Add what requests cost to the sums, and write these and the records down.
+
+    Args:
+        tree: of the transaction.
+        worker: whose requests they were.
+        closings: the requests.
+        ours: the numbers of the tranches that nobody else has booked.
+        sums: what is to be written of accounts already.
+        now: nanoseconds of the monotonic clock.
+    """
     written = []
-    ended = {tranche.number for tranche in tranches if give_back(tree, worker, tranche, sums)}
     for reservation in closings:
         pair = PAIR.pack(worker, reservation.token)
         if isinstance(reservation, Drawn) and reservation.tranche is not None:
-            if reservation.record is not None and reservation.tranche.number in ended:
+            if reservation.record is not None and reservation.tranche.number in ours:
                 written.append((JOURNAL + pair, reservation.record))
             continue
         if not tree.delete(RESERVATION + pair):
@@ -248,11 +271,13 @@ def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -
     worker, number = PAIR.unpack(key[-PAIR.size :])
     tree.delete(key)
     drawn = [will for will in wills if will.tranche == number]
-    tokens = sum(will.tokens for will in drawn)
+    requests, tokens = sum(will.requests for will in drawn), sum(will.tokens for will in drawn)
     for (name, limits), windows in zip(held.claims, held.windows, strict=True):
-        total = Sum(limits, held.requests, len(drawn), held.tokens, tokens)
+        total = Sum(limits, held.requests, requests, held.tokens, tokens)
         settle_sum(tree, ACCOUNT + record_name(name), windows, total, 0)
-    write(tree, [(JOURNAL + PAIR.pack(worker, will.token), will.record) for will in drawn])
+    running = [(JOURNAL + PAIR.pack(worker, will.token), will.record) for will in drawn if will.running]
+    # Killed behind the transaction that wrote it: the record itself is better than the will.
+    write(tree, [(key, record) for key, record in running if tree.get(key) is None])
 
 
 def write(tree: Tree, records: Sequence[tuple[bytes, bytes]]) -> None:

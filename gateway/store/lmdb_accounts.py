@@ -1,7 +1,7 @@
 """What if there are several workers on one host? Their accounts, in the tree where the limits' other state stands."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.clock import Clock
 from gateway.store import booking
@@ -10,6 +10,7 @@ from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.spares import TICKS_WITHOUT_SPARES
 from gateway.store.tranche import Drawn, Tranche
+from gateway.store.tree import Tree
 
 BATCH = 32
 """Requests that end are written down together, so many at once or with the next tick: a transaction costs more than
@@ -65,8 +66,8 @@ class LmdbAccounts:
             tranche = self._begin_tranche(claims, tokens, windows, will) if name in self._far else None
         if tranche is not None:
             token = next(self._tokens)
-            if self._desk.wills.add(tranche.number, token, will.tokens, will.record):
-                return tranche.draw(token, tokens, will)
+            if place := self._desk.wills.add(tranche.number, token, will.tokens, will.record):
+                return tranche.draw(token, tokens, will, place)
             self.write()  # which makes room for wills
         self._far.setdefault(name, True)
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
@@ -132,11 +133,12 @@ class LmdbAccounts:
             tranche.requests += 1 - requests
             tranche.tokens += reservation.tokens - tokens  # what it did not take is the next one's
             if record is None:
+                self._desk.wills.settle(reservation.place, requests, tokens)
                 return
         reservation.requests, reservation.spent, reservation.record = requests, tokens, record
         self._closings.append(reservation)
         if not len(self._closings) % BATCH:  # what could not be written is not tried again with each
-            self.write()
+            self._write_down()
 
     async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
         """See `Accounts.journal`."""
@@ -189,18 +191,34 @@ class LmdbAccounts:
         self.write()
 
     def write(self) -> None:
-        """Write down what has ended; what cannot be written is tried again by the next call. Never raises."""
-        if self._desk.closed or not (self._closings or self._tranches):
-            return
+        """Write down what has ended and give back what is held; the next call tries again what fails. Never raises."""
         tranches = self._tranches.values()
-        try:
-            self._decide(booking.settle, self._desk.worker, self._closings, tranches, int(self._now() * NS))
-        except StoreUnavailableError as error:
-            self._desk.complain("usage_not_booked", error)
+        if not (self._closings or tranches) or not self._written(booking.end_tranches):
             return
-        self._closings = []
         for tranche in tranches:
             for drawn in tranche.running.values():
                 drawn.tranche = None
         self._tranches.clear()
         self._desk.wills.clear()
+
+    def _write_down(self) -> None:
+        """Write down what has ended; tranches go on."""
+        closings = self._closings
+        if not self._written(booking.settle):
+            return
+        settle = self._desk.wills.settle
+        for one in closings:
+            if isinstance(one, Drawn) and one.tranche is not None:
+                settle(one.place, one.requests, one.spent)
+
+    def _written(self, how: Callable[[Tree, int, booking.Closings, Iterable[Tranche], int], None]) -> bool:
+        """Whether what has ended is written down in that way."""
+        if self._desk.closed:
+            return False
+        try:
+            self._decide(how, self._desk.worker, self._closings, self._tranches.values(), int(self._now() * NS))
+        except StoreUnavailableError as error:
+            self._desk.complain("usage_not_booked", error)
+            return False
+        self._closings = []
+        return True

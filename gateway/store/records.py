@@ -22,7 +22,7 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "6"
+LAYOUT = "7"
 """Changes with any change of this module or of `seat_records.py`: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64

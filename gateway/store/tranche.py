@@ -8,10 +8,17 @@ from gateway.store.accounts import Claim, Reservation, Standing, Will, Windows
 
 
 class Drawn(Reservation, eq=False, gc=False):
-    """A reservation out of a tranche; None: its tranche was written down, and it stands in the tree like others."""
+    """A reservation out of a tranche, whose standings it shows.
+
+    Attributes:
+        tranche: None: it was given back, and this stands in the tree like others.
+        will: what is booked if its worker dies.
+        place: of that in the book of wills.
+    """
 
     tranche: "Tranche | None" = None
     will: Will | None = None
+    place: int = 0
 
 
 class Tranche(Struct, eq=False):
@@ -43,24 +50,20 @@ class Tranche(Struct, eq=False):
     tokens: int
     running: dict[int, Drawn]
 
-    def draw(self, token: int, tokens: int, will: Will) -> Drawn:
+    def draw(self, token: int, tokens: int, will: Will, place: int) -> Drawn:
         """One request and `tokens` tokens of it, of which enough are left."""
         self.requests = requests = self.requests - 1
         self.tokens = left = self.tokens - tokens
-        standings: list[Standing] = []
-        for at in self.standings:  # as plain steps: a comprehension is a call of its own
-            day_tokens, month_tokens = at.day_tokens - left, at.month_tokens - left
-            full, tokens_full = at.requests_full_after, at.tokens_full_after
-            standings += (
-                Standing(
-                    full,
-                    tokens_full,
-                    at.day_requests - requests,
-                    day_tokens,
-                    at.month_requests - requests,
-                    month_tokens,
-                ),
-            )
-        drawn = Drawn(token, self.claims, tokens, self.windows, standings, tranche=self, will=will)
-        self.running[token] = drawn
+        drawn = self.running[token] = Drawn(
+            token,
+            self.claims,
+            tokens,
+            self.windows,
+            self.standings,
+            requests,
+            left,
+            tranche=self,
+            will=will,
+            place=place,
+        )
         return drawn

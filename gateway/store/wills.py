@@ -9,23 +9,38 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-BOOK_BYTES = 32 * 1024
-"""Some hundred requests with their records; more between two ticks cost a transaction for each book full."""
+BOOK_BYTES = 256 * 1024
+"""Some thousand requests with their records; more between two ticks cost a transaction for each book full."""
 
 END = struct.Struct("=Q")
-ENTRY = struct.Struct("=4Q")
-"""Bytes of the record that follows, number of the tranche, token, tokens."""
+ENTRY = struct.Struct("=4QBB")
+"""Bytes of the record that follows, number of the tranche, token, tokens, requests, and whether it is still running."""
+COST = struct.Struct("=QBB")
+"""The last three of them."""
 
 _write_end = END.pack_into
 _entry = ENTRY.pack
+_write_cost = COST.pack_into
+_COST_AT = ENTRY.size - COST.size
 
 
 class Entry(NamedTuple):
-    """One request, the tranche that it is of, and what is booked for it."""
+    """One request, the tranche that it is of, and what is booked for it.
+
+    Attributes:
+        tranche: the tranche's number.
+        token: the request's.
+        tokens: what it cost, or what its will says.
+        requests: 1, or 0 where nothing was run or answered.
+        running: it was not settled: `record` is its last word.
+        record: for the journal.
+    """
 
     tranche: int
     token: int
     tokens: int
+    requests: int
+    running: bool
     record: bytes
 
 
@@ -42,17 +57,24 @@ class WillBook:
         self._end = 0
         self.clear()
 
-    def add(self, tranche: int, token: int, tokens: int, record: bytes) -> bool:
-        """Write one down; False: there is no room. It is there once the end is behind it, whenever a kill comes."""
-        entry = _entry(len(record), tranche, token, tokens) + record
+    def add(self, tranche: int, token: int, tokens: int, record: bytes) -> int:
+        """Write one down, at its place; 0: there is no room.
+
+        It is there once the end is behind it, whenever a kill comes.
+        """
+        entry = _entry(len(record), tranche, token, tokens, 1, 1) + record
         start = self._end
         end = start + len(entry)
         if end > BOOK_BYTES:
-            return False
+            return 0
         self._map[start:end] = entry
         _write_end(self._map, 0, end)
         self._end = end
-        return True
+        return start
+
+    def settle(self, place: int, requests: int, tokens: int) -> None:
+        """Its request has ended, and its record is where it belongs: only what it cost is still to be counted."""
+        _write_cost(self._map, place + _COST_AT, tokens, requests, 0)
 
     def clear(self) -> None:
         """Forget all."""
@@ -80,9 +102,9 @@ def read(directory: Path, worker: int) -> list[Entry]:
         return []
     at, (end,) = END.size, END.unpack_from(book)
     while at + ENTRY.size <= min(end, len(book)):
-        size, tranche, token, tokens = ENTRY.unpack_from(book, at)
+        size, tranche, token, tokens, requests, running = ENTRY.unpack_from(book, at)
         at += ENTRY.size
-        entries.append(Entry(tranche, token, tokens, book[at : at + size]))
+        entries.append(Entry(tranche, token, tokens, requests, bool(running), book[at : at + size]))
         at += size
     return entries
 

@@ -9,7 +9,7 @@ from gateway.core.principal import AccountLimits
 from gateway.limits.calendar import Period
 from gateway.limits.settings import LimitsSettings
 from gateway.limits.tightest import Display
-from gateway.store.accounts import Claim, Standing, Windows
+from gateway.store.accounts import Claim, Reservation, Standing, Windows
 
 PERIOD = Period(Windows(1, 1), 50_000.0, 900_000.0)
 NOW = 14_000.25
@@ -29,7 +29,8 @@ def shown(
 ) -> dict[bytes, bytes]:
     headers = list(BUCKET) if headers is None else headers
     claims = [Claim(f"org:{number}", limits) for number, (limits, _) in enumerate(accounts)]
-    Display(default, bucket).show(headers, claims, [standing for _, standing in accounts], (NOW, PERIOD))
+    reservation = Reservation(1, claims, 0, [], [standing for _, standing in accounts])
+    Display(default, bucket).show(headers, reservation, (NOW, PERIOD))
     assert len({name for name, _ in headers}) == len(headers)
     return dict(headers)
 

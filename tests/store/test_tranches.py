@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import lmdb
 import pytest
 
 from gateway.core.principal import AccountLimits
@@ -13,6 +14,7 @@ from gateway.store.accounts import Claim, OverLimitError, Reservation, Will
 from gateway.store.booking import TRANCHE_REQUESTS
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
+from gateway.store.lmdb_accounts import BATCH
 from gateway.store.records import AFTER_TRANCHES, TRANCHE
 from gateway.store.tree import records_between
 from tests.store.conftest import HandClock
@@ -38,6 +40,11 @@ def end(store: LmdbStore, reservation: Reservation, tokens: int = 10, record: by
 
 def tranches(store: LmdbStore) -> int:
     return store._decide(lambda tree: sum(1 for _ in records_between(tree, TRANCHE, AFTER_TRANCHES)))
+
+
+def transactions(store: LmdbStore) -> int:
+    """How many have changed something; LMDB numbers them."""
+    return store._decide(lambda tree: cast("lmdb.Transaction", tree).id())
 
 
 async def holding(store: LmdbStore, *claims: Claim) -> None:
@@ -74,8 +81,8 @@ async def test_what_an_account_stands_at_counts_what_is_drawn_and_not_what_is_he
     await holding(one)
     running = await reserve(one, tokens=300)
     again = await reserve(one)
-    assert running.standings[0].day_tokens == 100 + 10 + 300  # the first was not settled when the tranche began
-    assert (again.standings[0].day_requests, again.standings[0].month_tokens) == (4, 100 + 10 + 400)
+    assert running.used()[0].day_tokens == 100 + 10 + 300  # the first was not settled when the tranche began
+    assert (again.used()[0].day_requests, again.used()[0].month_tokens) == (4, 100 + 10 + 400)
 
 
 async def test_what_runs_when_a_tranche_ends_is_settled_on_its_own(host: Host) -> None:
@@ -165,6 +172,54 @@ async def test_what_was_written_before_a_kill_is_not_booked_again(host: Host, mo
     assert (await spent(lives.accounts, FAR))[:2] == (3, 70)
 
 
+async def test_records_are_written_while_the_tranche_goes_on(host: Host) -> None:
+    one, other = host.workers
+    await holding(one)
+    one._accounts.write()
+    running = await reserve(one)
+    before = transactions(one)
+    for _ in range(BATCH):
+        end(one, await reserve(one), 50)
+    assert (tranches(one), reservations(one)) == (1, 0)
+    assert transactions(one) == before + 1
+    assert await records(other.accounts) == [b"ended"] * BATCH
+    end(one, running)
+    assert (await spent(one.accounts, FAR))[:2] == (3 + BATCH, 20 + 50 * BATCH + 10)
+
+
+async def test_what_was_written_of_a_tranche_that_went_on_costs_what_it_has_cost(host: Host) -> None:
+    dies, lives = host.workers
+    await holding(dies)
+    dies._accounts.write()
+    await reserve(dies)
+    for _ in range(BATCH):
+        end(dies, await reserve(dies), 50)
+    dies.accounts.settle(await reserve(dies), requests=0, tokens=0, record=None)
+    host.crash(dies)
+    host.look_round()
+    assert await records(lives.accounts) == [b"died"] + [b"ended"] * BATCH
+    assert (await spent(lives.accounts, FAR))[:2] == (3 + BATCH, 20 + 7 + 50 * BATCH)
+
+
+async def test_of_one_that_was_killed_behind_its_write_the_record_comes_before_the_will(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies, lives = host.workers
+    await holding(dies)
+    dies._accounts.write()
+    monkeypatch.setattr(dies._desk.wills, "settle", lambda *_: None)
+    await reserve(dies)
+    for number in range(BATCH):
+        end(dies, await reserve(dies, record=b"will %02d" % number), 50, b"record %02d" % number)
+    host.crash(dies)
+    host.look_round()
+    journal = [record for _, record in await lives.accounts.journal(1000)]
+    for number in range(BATCH):  # the ledger keeps the first of a request's records
+        written = journal.index(b"record %02d" % number)
+        assert b"will %02d" % number not in journal[:written]
+    assert (await spent(lives.accounts, FAR))[0] == 3 + BATCH
+
+
 async def test_a_worker_that_was_taken_for_dead_books_nothing_of_its_tranche_again(host: Host) -> None:
     one, other = host.workers
     await holding(one)
@@ -189,8 +244,8 @@ async def test_tranches_of_workers_that_were_all_killed_are_booked_when_the_next
     host._opened[0].close()
     store = LmdbStore(host._settings, clock)
     await store.open()
-    assert await spent(store.accounts, FAR) == (3, 7 + 7 + 7, 3, 7 + 7 + 7)
-    assert await records(store.accounts) == [b"0", b"died", b"died"]
+    assert await spent(store.accounts, FAR) == (3, 7 + 10 + 7, 3, 7 + 10 + 7)  # the second had nothing to be written
+    assert await records(store.accounts) == [b"0", b"died"]
     await store.close()
     assert not wills.read(directory, 1)
 
@@ -256,7 +311,7 @@ async def test_a_worker_holds_a_bounded_number_of_tranches(host: Host) -> None:
 def test_wills_that_cannot_be_read_are_none(directory: Path, end_of: Callable[[Path], object]) -> None:
     book = wills.WillBook(directory, 3)
     assert book.add(1, 2, 30, b"record")
-    assert wills.read(directory, 3) == [wills.Entry(1, 2, 30, b"record")]
+    assert wills.read(directory, 3) == [wills.Entry(1, 2, 30, 1, running=True, record=b"record")]
     book.close()
     end_of(directory / "3.wills")
     assert all(len(entry.record) <= 100 for entry in wills.read(directory, 3))
