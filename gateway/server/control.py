@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 END_SECS = 10.0
 """How long a control process may take to write down what it has; then it is killed, and the next one goes on there."""
 
-HUNG_SECS = 30.0
-"""A control process whose loop stands still for so long is killed and replaced, which costs no request and no record:
-it holds the lock of who is on duty, and nobody else answers operators. Far above what any step of it takes."""
 LOOK_SECS = 1.0
-"""From one look at its pulse to the next; also how long it is waited for where it stands."""
+"""From one look at a control process's pulse to the next; also how long it is waited for where it stands."""
+HUNG_LOOKS = 30
+"""One whose loop has not turned for so many looks is killed and replaced, which costs no request and no record: it
+holds the lock of who is on duty, and nobody else answers operators. Far above what any step of it takes."""
 
 
 class ControlKeeper:
@@ -123,7 +123,7 @@ class ControlKeeper:
         if code in AS_TOLD or self._overdue:
             return ""
         if self._hung:
-            return f"stood still for {HUNG_SECS:g} s and was killed"
+            return f"stood still for {HUNG_LOOKS * LOOK_SECS:g} s and was killed"
         if words.startswith(FAILED):
             return words.removeprefix(FAILED).decode(errors="replace").strip()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -138,25 +138,20 @@ class ControlKeeper:
             watch.cancel()
 
     async def _watch(self, process: ChildProcess, pulse: Pulse) -> None:
-        """Kill it as soon as its loop has stood still for long; before it turns for the first time nothing is said.
+        """Kill it when its loop has not turned from look to look; before it turns for the first time nothing is said.
 
-        If we come late ourselves, the host stood still or the container was paused: it is given all the time again.
+        Looks are counted, not seconds: where the host stood still, or we did, no time of ours has passed for it either.
         """
-        now = asyncio.get_running_loop().time
-        looked = since = now()
-        while True:
+        looks, last = 0, 0.0
+        while looks < HUNG_LOOKS:
             await _sleep(LOOK_SECS)
-            if now() > looked + 2 * LOOK_SECS:
-                since = now()
-            looked = now()
-            last = pulse.last()
-            if last and looked - max(last, since) >= HUNG_SECS:
-                break
+            before, last = last, pulse.last()
+            looks = looks + 1 if last and last == before else 0
         pulse.clear_stack()
         process.signal(ASK)
         await _sleep(LOOK_SECS)  # one that is stopped (SIGSTOP) does not say where it stands
-        still, stack = round(now() - last, 1), pulse.stack()
-        logger.error("control_blocked", extra={"pid": process.pid, "blocked_secs": still, "stack": stack})
+        still = round(asyncio.get_running_loop().time() - last, 1)
+        logger.error("control_blocked", extra={"pid": process.pid, "blocked_secs": still, "stack": pulse.stack()})
         self._hung = True
         process.kill()
 
