@@ -95,17 +95,18 @@ class Bookkeeper:
             StoreUnavailableError: the journal cannot be read or written.
         """
         self._journal.set(self._accounts.journal_counts().records)
-        entries = await self._accounts.journal(BATCH)
-        if not entries:
+        sheets = await self._accounts.journal(BATCH)
+        if not sheets:
             if self._spool.empty:
                 self._lag.set(0)
             return False
-        batch = Batch(self._accounts.epoch(), self._clock.wall(), [content for _, content in entries])
+        records = [record for _, sheet in sheets for record in sheet]
+        batch = Batch(self._accounts.epoch(), self._clock.wall(), records)
         booked = self._spool.empty and await self._book_in_time(batch)
         if not booked and not await self._put_aside(batch):
             return False
-        await self._accounts.forget([key for key, _ in entries])
-        return len(entries) == BATCH
+        await self._accounts.forget([key for key, _ in sheets])
+        return len(records) >= BATCH
 
     async def replay(self) -> bool:
         """Book the batch that has waited longest; whether there may be another one at once."""

@@ -108,6 +108,10 @@ class OverLimitError(Exception):
         self.standings = standings
 
 
+Sheet = tuple[bytes, Sequence[bytes]]
+"""Records of the journal that were written together, under their key."""
+
+
 class JournalCounts(NamedTuple):
     """Records that wait to be taken away, their bytes, and how many were lost because there was no room for them."""
 
@@ -139,12 +143,12 @@ class Accounts(Protocol):
         """
         ...
 
-    async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
-        """Key and content of `most` records at the most that nobody took away; for the bookkeeper alone."""
+    async def journal(self, most: int) -> list[Sheet]:
+        """The first sheets that nobody took away, until they have `most` records; for the bookkeeper alone."""
         ...
 
     async def forget(self, keys: Sequence[bytes]) -> None:
-        """Remove records from the journal; keys that are not there are passed over."""
+        """Remove sheets from the journal; keys that are not there are passed over."""
         ...
 
     async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:

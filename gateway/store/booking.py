@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.core.principal import AccountLimits
 from gateway.store import account
 from gateway.store.account import NOTHING, RECORD, State
-from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
+from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Sheet, Standing, Will, Windows
 from gateway.store.records import (
     ACCOUNT,
     AFTER_ACCOUNTS,
@@ -77,6 +77,12 @@ NO_BOOKS = bytes(COUNTS.size)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Held).decode
 _decode_tranche = msgspec.msgpack.Decoder(HeldTranche).decode
+_decode_sheet = msgspec.msgpack.Decoder(list[bytes]).decode
+
+SHEET = 32
+"""Records of the dead that stand together; the living write what has ended meanwhile."""
+OF_WILLS = b"w"
+"""Behind the token of a sheet's last request; other sheets have that of their first one, and come before it."""
 
 TRANCHE_REQUESTS = 1024
 """As many as a worker ends between two ticks, and tokens for so many, as estimated."""
@@ -198,12 +204,12 @@ def write_down(
         sums: what is to be written of accounts already.
         now: nanoseconds of the monotonic clock.
     """
-    written = []
+    written: list[tuple[int, bytes]] = []
     for reservation in closings:
         pair = PAIR.pack(worker, reservation.token)
         if isinstance(reservation, Drawn) and reservation.tranche is not None:
             if reservation.record is not None and reservation.tranche.number in ours:
-                written.append((JOURNAL + pair, reservation.record))
+                written.append((reservation.token, reservation.record))
             continue
         if not tree.delete(RESERVATION + pair):
             continue
@@ -216,11 +222,12 @@ def write_down(
             total.reserved += reservation.tokens
             total.tokens += reservation.spent
         if reservation.record is not None:
-            written.append((JOURNAL + pair, reservation.record))
+            written.append((reservation.token, reservation.record))
     for (name, windows), total in sums.items():
         settle_sum(tree, ACCOUNT + record_name(name), windows, total, now)
     if written:
-        write(tree, written)
+        first, _ = min(written)
+        write(tree, JOURNAL + PAIR.pack(worker, first), [record for _, record in written])
 
 
 def give_back(tree: Tree, worker: int, tranche: Tranche, sums: dict[tuple[str, Windows], Sum]) -> bool:
@@ -262,7 +269,7 @@ def book(tree: Tree, key: bytes, value: bytes) -> None:
     tree.delete(key)
     for (name, limits), windows in zip(held.claims, held.windows, strict=True):
         settle_sum(tree, ACCOUNT + record_name(name), windows, Sum(limits, 1, 1, held.tokens, will.tokens), 0)
-    write(tree, [(JOURNAL + key[len(RESERVATION) :], will.record)])
+    write(tree, JOURNAL + key[len(RESERVATION) :], [will.record])
 
 
 def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -> None:
@@ -275,39 +282,54 @@ def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -
     for (name, limits), windows in zip(held.claims, held.windows, strict=True):
         total = Sum(limits, held.requests, requests, held.tokens, tokens)
         settle_sum(tree, ACCOUNT + record_name(name), windows, total, 0)
-    running = [(JOURNAL + PAIR.pack(worker, will.token), will.record) for will in drawn if will.running]
-    # Killed behind the transaction that wrote it: the record itself is better than the will.
-    write(tree, [(key, record) for key, record in running if tree.get(key) is None])
+    # Who was killed behind the transaction that wrote the records has the wills of those booked, too: on a later sheet,
+    # so that the ledger, which keeps the first of a request's, passes them over.
+    running = [will for will in drawn if will.running]
+    for start in range(0, len(running), SHEET):
+        sheet = running[start : start + SHEET]
+        write(tree, JOURNAL + PAIR.pack(worker, sheet[-1].token) + OF_WILLS, [will.record for will in sheet])
 
 
-def write(tree: Tree, records: Sequence[tuple[bytes, bytes]]) -> None:
-    """Put records into the journal; where it is full they are lost, and counted."""
-    accounts, entries, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
-    for key, value in records:
-        if size + len(key) + len(value) > most:
-            lost += 1
-        else:
-            entries += 1
-            size += len(key) + len(value)
-            tree.put(key, value)
-    tree.put(BOOKS, COUNTS.pack(accounts, entries, size, most, lost))
+def write(tree: Tree, key: bytes, records: Sequence[bytes]) -> None:
+    """Put a sheet of records into the journal; those for which that has no room are lost, and counted."""
+    accounts, sheets, count, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    room = most - size - len(key)
+    sheet = _encode(records)
+    while len(sheet) > room and records:
+        lost += 1
+        records = records[:-1]
+        sheet = _encode(records)
+    if records:
+        sheets += 1
+        count += len(records)
+        size += len(key) + len(sheet)
+        tree.put(key, sheet)
+    tree.put(BOOKS, COUNTS.pack(accounts, sheets, count, size, most, lost))
 
 
-def journal(tree: Tree, most: int) -> list[tuple[bytes, bytes]]:
-    """The records that stand first in the journal."""
-    return list(records_between(tree, JOURNAL, AFTER_JOURNAL, most))
+def journal(tree: Tree, most: int) -> list[Sheet]:
+    """The sheets that stand first in the journal, until they have so many records."""
+    found: list[Sheet] = []
+    for key, value in records_between(tree, JOURNAL, AFTER_JOURNAL):
+        found.append((key, sheet := _decode_sheet(value)))
+        most -= len(sheet)
+        if most <= 0:
+            break
+    return found
 
 
 def forget(tree: Tree, keys: Iterable[bytes]) -> None:
-    """Remove records that somebody has taken away."""
-    accounts, entries, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    """Remove sheets that somebody has taken away."""
+    accounts, sheets, count, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
     with tree.cursor() as cursor:
         for key in keys:
             if key[:1] == JOURNAL and cursor.set_key(key):
-                entries -= 1
-                size -= len(key) + len(cursor.value())
+                value = cursor.value()
+                sheets -= 1
+                count -= len(_decode_sheet(value))
+                size -= len(key) + len(value)
                 cursor.delete()
-    tree.put(BOOKS, COUNTS.pack(accounts, entries, size, most, lost))
+    tree.put(BOOKS, COUNTS.pack(accounts, sheets, count, size, most, lost))
 
 
 def restore(tree: Tree, name: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
@@ -343,8 +365,8 @@ def add_account(tree: Tree, change: int) -> int:
 
 def journal_counts(tree: Tree) -> JournalCounts:
     """How full the journal is."""
-    _, entries, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
-    return JournalCounts(entries, size, lost)
+    _, _, count, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    return JournalCounts(count, size, lost)
 
 
 def entries_of_books(tree: Tree) -> int:
@@ -352,14 +374,14 @@ def entries_of_books(tree: Tree) -> int:
     value = tree.get(BOOKS)
     if value is None:
         return 0
-    accounts, entries, *_ = COUNTS.unpack(value)
-    return int(accounts) + int(entries) + 2
+    accounts, sheets, *_ = COUNTS.unpack(value)
+    return int(accounts) + int(sheets) + 2
 
 
 def begin(tree: Tree, journal_bytes: int, wills_of: Callable[[int], Sequence[Entry]]) -> None:
     """Make books of a tree in which nobody lives; what earlier workers left reserved is booked as their will says."""
-    accounts, entries, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
-    tree.put(BOOKS, COUNTS.pack(accounts, entries, size, journal_bytes, lost))
+    accounts, sheets, count, size, _, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
+    tree.put(BOOKS, COUNTS.pack(accounts, sheets, count, size, journal_bytes, lost))
     if tree.get(EPOCH) is None:
         tree.put(EPOCH, os.urandom(EPOCH_BYTES).hex().encode())
     for key, value in list(records_between(tree, RESERVATION, AFTER_RESERVATIONS)):

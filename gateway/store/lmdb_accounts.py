@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.clock import Clock
 from gateway.store import booking
-from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
+from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Sheet, Standing, Will, Windows
 from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.spares import TICKS_WITHOUT_SPARES
@@ -16,8 +16,8 @@ BATCH = 32
 """Requests that end are written down together, so many at once or with the next tick: a transaction costs more than
 what is written in it, and the loop is to be held up for a fraction of a millisecond."""
 
-FORGOTTEN_TOGETHER = 250
-"""Records of the journal that are removed in one transaction: some 0.2 ms, for which workers wait that would decide."""
+FORGOTTEN_TOGETHER = 100
+"""Sheets of the journal that are removed in one transaction: some 0.2 ms, for which workers wait that would decide."""
 
 LOOKS = 3
 """How often, a tick apart, one who would be refused looks for what others hold and are called to give back."""
@@ -140,7 +140,7 @@ class LmdbAccounts:
         if not len(self._closings) % BATCH:  # what could not be written is not tried again with each
             self._write_down()
 
-    async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
+    async def journal(self, most: int) -> list[Sheet]:
         """See `Accounts.journal`."""
         return self._decide(booking.journal, most)
 

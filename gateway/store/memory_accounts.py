@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gateway.core.clock import Clock
 from gateway.store import account as arithmetic
 from gateway.store.account import NO_RECORD, RECORD, State
-from gateway.store.accounts import Claim, JournalCounts, Reservation, Standing, Will, Windows
+from gateway.store.accounts import Claim, JournalCounts, Reservation, Sheet, Standing, Will, Windows
 from gateway.store.records import JOURNAL, NUMBER
 from gateway.store.settings import EVICTION_SAMPLE
 
@@ -85,9 +85,9 @@ class MemoryAccounts:
             self._size += size
             self._journal[key] = record
 
-    async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
+    async def journal(self, most: int) -> list[Sheet]:
         """See `Accounts.journal`."""
-        return list(itertools.islice(self._journal.items(), most))
+        return [(key, [record]) for key, record in itertools.islice(self._journal.items(), most)]
 
     async def forget(self, keys: Sequence[bytes]) -> None:
         """See `Accounts.forget`."""

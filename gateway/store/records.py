@@ -42,7 +42,8 @@ AFTER_LINES, AFTER_WORKERS = b"t", b"x"
 FULL_AT = struct.Struct("=d")
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">QQ")
-COUNTS = struct.Struct("5Q")
+COUNTS = struct.Struct("6Q")
+"""Accounts; sheets of the journal, their records and bytes, how many bytes there may be; records that were lost."""
 
 
 class Claimant(NamedTuple):

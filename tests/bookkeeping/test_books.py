@@ -59,7 +59,7 @@ async def test_a_full_batch_is_followed_by_another_one_at_once(books: Books) -> 
 async def test_what_was_booked_and_not_forgotten_is_booked_once(books: Books) -> None:
     await books.use(3)
     entries = await books.accounts.journal(10)
-    await books.keeper._book(Batch(books.accounts.epoch(), 0.0, [content for _, content in entries]))
+    await books.keeper._book(Batch(books.accounts.epoch(), 0.0, [record for _, sheet in entries for record in sheet]))
     await books.keeper.collect()
     assert (await books.booked(), await books.waiting()) == (3, 0)
     assert books.figure("written") == 3

@@ -81,7 +81,7 @@ class Spender:
     async def figures(self) -> tuple[int, int, int, int]:
         """Requests and tokens of the account; records in the journal, and different ones among them."""
         at = await self.store.accounts.standing("org:acme", TODAY)
-        records = [record for _, record in await self.store.accounts.journal(1_000_000)]
+        records = [record for _, sheet in await self.store.accounts.journal(1_000_000) for record in sheet]
         return at.day_requests, at.day_tokens, len(records), len(set(records))
 
     async def hold(self, limit: int = 0) -> int:
@@ -132,7 +132,11 @@ class Spender:
 
     async def died(self) -> int:
         """How many requests were booked as their wills say."""
-        return sum(not record.startswith(b"ended") for _, record in await self.store.accounts.journal(1_000_000))
+        return sum(
+            not record.startswith(b"ended")
+            for _, sheet in await self.store.accounts.journal(1_000_000)
+            for record in sheet
+        )
 
     async def reservations(self) -> int:
         """How many requests run, and tranches are held."""

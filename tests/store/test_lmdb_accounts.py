@@ -219,7 +219,7 @@ async def test_a_long_journal_is_forgotten_in_steps_between_which_others_decide(
     count = FORGOTTEN_TOGETHER + 1
     for number in range(count):
         one.accounts.settle(await reserve(one, tokens=0), requests=1, tokens=0, record=b"%d" % number)
-    await one.accounts.standing(CLAIM.account, TODAY)
+        one._accounts.write()  # a sheet for each
     entries = await one.accounts.journal(2 * count)
     steps: list[int] = []
     forget = booking.forget

@@ -213,7 +213,7 @@ async def test_of_one_that_was_killed_behind_its_write_the_record_comes_before_t
         end(dies, await reserve(dies, record=b"will %02d" % number), 50, b"record %02d" % number)
     host.crash(dies)
     host.look_round()
-    journal = [record for _, record in await lives.accounts.journal(1000)]
+    journal = [record for _, sheet in await lives.accounts.journal(1000) for record in sheet]
     for number in range(BATCH):  # the ledger keeps the first of a request's records
         written = journal.index(b"record %02d" % number)
         assert b"will %02d" % number not in journal[:written]

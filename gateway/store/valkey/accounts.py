@@ -15,7 +15,17 @@ from msgspec import Struct
 
 from gateway.core.principal import KEY_ACCOUNT, AccountLimits
 from gateway.store import account as arithmetic
-from gateway.store.accounts import Accounts, Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
+from gateway.store.accounts import (
+    Accounts,
+    Claim,
+    JournalCounts,
+    OverLimitError,
+    Reservation,
+    Sheet,
+    Standing,
+    Will,
+    Windows,
+)
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import record_name
 from gateway.store.valkey.connection import LostError, Reply, Word
@@ -148,7 +158,7 @@ class ValkeyAccounts:
         else:
             self._owe(entry)
 
-    async def journal(self, most: int) -> list[tuple[bytes, bytes]]:
+    async def journal(self, most: int) -> list[Sheet]:
         """See `Accounts.journal`: this host's."""
         return await self._local.journal(most)
 
