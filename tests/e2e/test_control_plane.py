@@ -358,6 +358,13 @@ def test_a_control_process_ends_with_its_supervisor(host: Host) -> None:
     assert not list((host.memory / "control").glob("*.sock"))
 
 
+def test_a_control_process_says_all_the_while_that_its_loop_turns(host: Host) -> None:
+    descriptors = Path(f"/proc/{host.control()}/fd")
+    pulse = next(link for link in descriptors.iterdir() if "gateway-pulse" in str(link.readlink()))
+    first = pulse.read_bytes()[:8]
+    wait_until(lambda: pulse.read_bytes()[:8] != first)
+
+
 def test_a_revocation_is_seen_by_all_workers_within_a_second_under_load(host: Host) -> None:
     with load(host.gateway), one_client_of_each_worker(host.gateway) as clients:
         assert sorted(clients) == [0, 1, 2, 3]
