@@ -24,8 +24,8 @@ def conversation(size: int) -> bytes:
 
 
 def batch(inputs: int) -> bytes:
-    """An embeddings request with so many inputs of a sentence each."""
-    return orjson.dumps({"model": EMBED_MODEL, "input": [f"{number}: {WORDS}" for number in range(inputs)]})
+    """An embeddings request with so many inputs of a sentence each, with numbers of eight digits before them."""
+    return orjson.dumps({"model": EMBED_MODEL, "input": [f"{number:08}: {WORDS}" for number in range(inputs)]})
 
 
 def _text(length: int) -> str:

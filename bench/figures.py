@@ -11,7 +11,7 @@ Figures = dict[str, float | None]
 
 def of_window(load: Load, window: Window) -> Figures:
     """What is reported of a timed window."""
-    rows = _STREAM_ROWS if load.stream else _JSON_ROWS
+    rows = _STREAM_ROWS if load.stream else _ALIKE_ROWS if load.alike else _JSON_ROWS
     figures = {f"{load.name}: {name}": figure(window) for name, figure in rows.items()}
     if load.due_per_s:
         figures[f"{load.name}: delivered %"] = 100 * float(window.load["events_per_s"]) / load.due_per_s
@@ -62,6 +62,7 @@ _JSON_ROWS: dict[str, Callable[[Window], float | None]] = {
     "p99 ms": _quantile("total", "p99"),
     "CPU us/request": lambda window: _per(window.cpu_ns, window.answers, 1e3),
 }
+_ALIKE_ROWS = {**_JSON_ROWS, "CPU us/request": lambda window: _per(window.cpu_ns, int(window.load["ok"]), 1e3)}
 _STREAM_ROWS: dict[str, Callable[[Window], float | None]] = {
     "events/s": lambda window: float(window.load["events_per_s"]),
     "first event p50 ms": _quantile("first_event", "p50"),

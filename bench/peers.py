@@ -182,7 +182,8 @@ SWITCHED_ON: Mapping[str, str] = {
     "litellm": "master key, its router, log of errors; no database, so no budgets and no exact limits",
     "gateway": (
         "authentication, exact limits over all workers (LMDB on tmpfs; rate and concurrency at values that never "
-        "bite), routing by turns over all workers, metering of tokens, metrics, an access log line for each request"
+        "bite), routing by turns over all workers, metering of tokens, quotas and a ledger of usage in SQLite, the "
+        "response cache, metrics, an access log line for each request"
     ),
 }
 """What each does besides passing bytes on, as it is started here."""

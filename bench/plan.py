@@ -10,6 +10,7 @@ LEAVING = "departures"
 """The topic that is no load: single clients that leave in mid-answer."""
 INPUTS = 256
 """Of an embeddings request."""
+EMBEDDINGS = "/v1/embeddings"
 SMALL_BODY, LARGE_BODY = 500, 500_000
 """Bytes of a chat request."""
 
@@ -75,7 +76,8 @@ FULL = Plan(
         Load("SSE paced c=200", "paced", 200, 6.0, warm_up=1.5, stream=True, delay_ms=20, ramp_ms=1280),
         Load("chat body 500 B", "bodies", 8, 2.0, body=conversation(SMALL_BODY)),
         Load("chat body 500 KB", "bodies", 8, 2.0, body=conversation(LARGE_BODY)),
-        Load("embeddings x256", "embeddings", 8, 2.0, path="/v1/embeddings", body=batch(INPUTS)),
+        Load("embeddings x256", "embeddings", 8, 2.0, path=EMBEDDINGS, body=batch(INPUTS), alike=False),
+        Load("embeddings x256, again", "embeddings", 8, 2.0, 0, path=EMBEDDINGS, body=batch(INPUTS), alike=True),
     ),
     counted=(
         Load("JSON c=32", "json", 32, 1.0),
@@ -93,7 +95,8 @@ QUICK = Plan(
         Load("SSE burst c=8", "burst", 8, 0.2, warm_up=0.1, stream=True),
         Load("SSE paced c=10", "paced", 10, 0.8, warm_up=0, stream=True, delay_ms=5),
         Load("chat body 500 KB", "bodies", 2, 0.2, warm_up=0.1, body=conversation(LARGE_BODY)),
-        Load("embeddings x256", "embeddings", 2, 0.2, warm_up=0.1, path="/v1/embeddings", body=batch(INPUTS)),
+        Load("embeddings x256", "embeddings", 2, 0.2, warm_up=0.1, path=EMBEDDINGS, body=batch(INPUTS), alike=False),
+        Load("embeddings x256, again", "embeddings", 2, 0.2, 0, path=EMBEDDINGS, body=batch(INPUTS), alike=True),
     ),
     counted=(Load("JSON c=8", "json", 8, 0.2, warm_up=0.1),),
     crowds=(Load("SSE paced c=50", "crowd", 50, 0.8, warm_up=0, stream=True, delay_ms=5),),

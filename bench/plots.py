@@ -58,6 +58,7 @@ PLOTS = (
         {
             "chat, 500 KB sent": "chat body 500 KB: CPU us/request",
             "embeddings, 1 MB received": "embeddings x256: CPU us/request",
+            "the same once more": "embeddings x256, again: CPU us/request",
         },
     ),
     Plot(

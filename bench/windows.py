@@ -44,6 +44,9 @@ class Load:
         ramp_ms: over which the connections begin.
         path: where the requests go.
         body: of each request; empty: a short question.
+        alike: whether all requests are; otherwise each has a number of its own in its body, in the place of 00000000.
+            A gateway that keeps answers gives most of those alike without its upstream: each answer that a client got
+            counts, and there is no warm-up.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Load:
     ramp_ms: float = 0
     path: str = CHAT_PATH
     body: bytes = b""
+    alike: bool | None = None
 
     @property
     def due_per_s(self) -> float | None:
@@ -69,7 +73,7 @@ class Load:
         if self.body:
             file = folder / "body.json"
             file.write_bytes(self.body)
-            words += ["-b", str(file)]
+            words += ["-b", str(file), *(["-u"] if self.alike is False else [])]
         return [*words, *(["-s", "-e", str(EVENTS)] if self.stream else [])]
 
 

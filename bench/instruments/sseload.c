@@ -3,11 +3,12 @@
  *   cc -O2 -o sseload sseload.c
  *   ./sseload -p port [-a 127.0.0.1] [-c connections] [-d seconds | -n requests] [-w warm_up_s] [-r ramp_ms] [-s]
  *             [-k api_key] [-P path] [-m model] [-b body_file] [-H "Name: value"]... [-e expected_events]
- *             [-t timeout_s] [-j]
+ *             [-t timeout_s] [-u] [-j]
  *
  *   -s  streamed answers      -r  spread the connections' starts over that time
  *   -j  the result as JSON    -d, -w  count for so long, after so long
  *   -b  the request's body, instead of a short question (then -m says nothing, and -s only what to expect)
+ *   -u  no two bodies alike: each request's number stands in the place of the body's first 00000000
  *
  * One thread, epoll, HTTP/1.1 with keep-alive. A closed loop: each connection sends its next request when its answer is
  * complete. Only answers that end inside the window are counted. An answer is "ok" when its status is 200, its framing
@@ -38,6 +39,7 @@ enum {
     MAX_SIZE_LINE = 32,   /* bytes kept of a chunk's size line */
     READ_BYTES = 262144,
     STAMP_DIGITS = 17,
+    SERIAL_DIGITS = 8,
 };
 
 #define NS_PER_S 1000000000ull
@@ -68,7 +70,7 @@ struct samples {
 };
 
 static struct {
-    int port, connections, stream, expected_events, json;
+    int port, connections, stream, expected_events, unique, json;
     uint64_t requests; /* 0: as many as the time allows */
     double seconds, warm_up_s, ramp_ms, timeout_s;
     const char *host, *path, *key, *model, *body_file;
@@ -103,6 +105,7 @@ static int epoll_fd;
 static struct sockaddr_in address;
 static char *request;
 static size_t request_length;
+static char *serial;             /* where the request's number stands; NULL: nowhere */
 static uint64_t began, window_begins, window_ends; /* ns */
 
 static uint64_t now_ns(void) {
@@ -166,6 +169,12 @@ static void fail(struct connection *c, enum failure why) {
 }
 
 static void write_request(struct connection *c) {
+    if (serial && c->written == 0) {
+        static unsigned number;
+        char digits[SERIAL_DIGITS + 1];
+        snprintf(digits, sizeof digits, "%08u", number++ % 100000000u);
+        memcpy(serial, digits, SERIAL_DIGITS);
+    }
     while (c->written < request_length) {
         ssize_t written = send(c->fd, request + c->written, request_length - c->written, MSG_NOSIGNAL);
         if (written >= 0) {
@@ -669,6 +678,9 @@ static void read_option(int letter) {
     case 't':
         option.timeout_s = atof(optarg);
         break;
+    case 'u':
+        option.unique = 1;
+        break;
     case 'j':
         option.json = 1;
         break;
@@ -734,6 +746,10 @@ static void make_request(void) {
     }
     memcpy(request + head_length, body.data, body.length);
     request_length = (size_t)head_length + body.length;
+    if (option.unique && !(serial = memmem(request + head_length, body.length, "00000000", SERIAL_DIGITS))) {
+        fprintf(stderr, "sseload: the body has no 00000000\n");
+        exit(2);
+    }
 }
 
 static void set_address(void) {
@@ -746,7 +762,7 @@ static void set_address(void) {
 }
 
 int main(int argc, char **argv) {
-    for (int letter; (letter = getopt(argc, argv, "p:a:c:d:n:w:r:sk:P:m:b:H:e:t:j")) != -1;) {
+    for (int letter; (letter = getopt(argc, argv, "p:a:c:d:n:w:r:sk:P:m:b:H:e:t:uj")) != -1;) {
         read_option(letter);
     }
     set_address();

@@ -28,6 +28,12 @@ def test_json_costs_are_shared_among_the_answers() -> None:
     assert of_counted(JSON, window()) == {"JSON: k instructions/request": 640}
 
 
+def test_where_answers_are_given_again_each_that_a_client_got_has_a_share() -> None:
+    load = Load("again", "", 8, 1.0, alike=True)
+    seen = window(answers=1, load={**window().load, "ok": 40})
+    assert of_window(load, seen)["again: CPU us/request"] == pytest.approx(window().cpu_ns / 40 / 1e3)  # type: ignore[operator]  # it has one
+
+
 def test_stream_costs_are_shared_among_the_events() -> None:
     figures = of_window(STREAM, window())
     assert figures["SSE: CPU us/event"] == 4

@@ -62,6 +62,23 @@ def test_both_count_the_same_answers(instruments: Instruments, mock: Mock) -> No
     assert mock.stats()["done"] == 20
 
 
+def test_no_two_bodies_are_alike_where_that_was_asked_for(instruments: Instruments, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(b'{"input":"00000000"}')
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        argv = [str(instruments.sseload), "-c", "1", "-n", "2", "-b", str(body), "-u"]
+        argv += ["-p", str(server.getsockname()[1])]
+        with running(argv, cores=frozenset(), folder=tmp_path, log=tmp_path / "log", environment={}):
+            client, _ = server.accept()
+            with client:
+                for number in (0, 1):
+                    data = b""
+                    while not data.endswith(b"}"):
+                        data += client.recv(65536)
+                    assert data.endswith(b'{"input":"%08d"}' % number)
+                    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
 def test_both_count_the_same_events(instruments: Instruments, mock: Mock) -> None:
     code, report = load(instruments, mock.port, "-s", "-e", "64")
     assert (code, report["ok"], report["status"]) == (0, 20, {"200": 20})
