@@ -16,10 +16,15 @@ import orjson
 import uvloop
 
 from gateway.app import build
+from gateway.catalog.reader import Catalog
 from gateway.core.asgi import ASGIApp, Message
+from gateway.core.clock import Clock
 from gateway.core.worker import WorkerIdentity
+from gateway.limits.allowances import Allowances
+from gateway.limits.quotas import Quotas
 from gateway.settings import Settings, load
 from gateway.store.lmdb import LmdbStore
+from gateway.store.protocol import LimiterStore
 from tests.server.door import Door, serving
 from tests.streaming.wire import DONE
 
@@ -235,7 +240,7 @@ async def stage(
     """The application of `gateway.app.build` with its default settings, behind its own server, before one backend.
 
     The store's timer stands still: it would fall into one run and not into the next, and the request behind it takes
-    what the timer has given back.
+    what the timer has given back. Usage is recorded, as it is where a control process takes the records away.
 
     Args:
         folder: for the shared state, which is LMDB's as in production.
@@ -253,7 +258,8 @@ async def stage(
     server = await asyncio.get_running_loop().create_server(backend, "127.0.0.1", 0)
     try:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        app = build(_settings(url, folder, access_log=access_log), WorkerIdentity())
+        with patch("gateway.app.build_quotas", _journaled):
+            app = build(_settings(url, folder, access_log=access_log), WorkerIdentity())
         with patch.object(LmdbStore, "_tick", lambda _: None):
             async with _living(app), serving(wrap(app)) as door:
                 built = Stage(door, streams)
@@ -267,6 +273,11 @@ async def stage(
         server.close()
         for peer in backends:
             await peer.leave()
+
+
+def _journaled(settings: Settings, store: LimiterStore, catalog: Catalog | None, clock: Clock) -> Quotas:
+    """What `gateway.app.build_quotas` makes under a supervisor; this application has none."""
+    return Quotas(settings, store.accounts, Allowances(settings, catalog), clock, journaled=True)
 
 
 def _settings(url: str, folder: Path, *, access_log: bool) -> Settings:
