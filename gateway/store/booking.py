@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 from msgspec import Struct
 
-from gateway.core.principal import AccountLimits
+from gateway.core.principal import UNLIMITED, AccountLimits
 from gateway.store import account
 from gateway.store.account import NOTHING, RECORD, State
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Sheet, Standing, Will, Windows
@@ -52,6 +52,10 @@ class HeldTranche(Struct, frozen=True, array_like=True, gc=False):
     windows: Sequence[Windows]
     requests: int
     tokens: int
+
+    def counts(self) -> set[tuple[str, Windows]]:
+        """The accounts and windows that it is counted in."""
+        return {(name, windows) for (name, _), windows in zip(self.claims, self.windows, strict=True)}
 
 
 Asked = tuple[int, Sequence[Claim], int, Windows, Will, int]
@@ -99,7 +103,7 @@ def reserve(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Res
         return refused(tree, asked)
     counted, standings = found
     tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
-    return Reservation(token, claims, tokens, counted, standings)
+    return Reservation(token, claims, tokens, counted, shown(tree, claims, counted, standings))
 
 
 def count(
@@ -141,8 +145,35 @@ def hand_out(tree: Tree, worker: int, asked: Asked, shelf: "AccountShelf") -> Tr
         return None
     counted, standings = found
     key = tranche_prefix(record_name(claims[0].account)) + PAIR.pack(worker, number)
+    seen = shown(tree, claims, counted, standings)  # before its own record: that is seen as if all were used up
     tree.put(key, _encode((claims, counted, requests, granted)))
-    return Tranche(number, key, claims, windows, counted, standings, requests, granted, requests, granted, {})
+    return Tranche(number, key, claims, windows, counted, seen, requests, granted, requests, granted, {})
+
+
+def shown(
+    tree: Tree, claims: Sequence[Claim], windows: Sequence[Windows], standings: Sequence[Standing]
+) -> Sequence[Standing]:
+    """How accounts stand without what is held of them in tranches: most of that comes back with the next tick."""
+    held = [_decode_tranche(value) for _, value in records_under(tree, tranche_prefix(record_name(claims[0].account)))]
+    if not held:
+        return standings
+    return [
+        without(standing, [tranche for tranche in held if (name, counts_in) in tranche.counts()])
+        for (name, _), counts_in, standing in zip(claims, windows, standings, strict=True)
+    ]
+
+
+def without(at: Standing, held: Sequence[HeldTranche]) -> Standing:
+    """An account that counts no more what is held of it."""
+    requests, tokens = sum(tranche.requests for tranche in held), sum(tranche.tokens for tranche in held)
+    return Standing(
+        at.requests_full_after,
+        at.tokens_full_after,
+        max(at.day_requests - requests, 0),
+        max(at.day_tokens - tokens, 0),
+        max(at.month_requests - requests, 0),
+        max(at.month_tokens - tokens, 0),
+    )
 
 
 def holders(tree: Tree, organization: str) -> set[int]:
@@ -343,11 +374,12 @@ def restore(tree: Tree, name: str, windows: Windows, day: tuple[int, int], month
     tree.put(key, RECORD.pack(*state))
 
 
-def standing(tree: Tree, name: str, windows: Windows, now: int) -> Standing:
-    """See `Accounts.standing`."""
+def standing(tree: Tree, organization: str, name: str, windows: Windows, now: int) -> Standing:
+    """See `Accounts.standing`; what workers hold in tranches is not counted, and what has ended of it is in a tick."""
     state = read(tree, ACCOUNT + record_name(name)) or list(NOTHING)
     account.turn(state, windows)
-    return account.standing(state, now)
+    claims = (Claim(organization, UNLIMITED), Claim(name, UNLIMITED))
+    return shown(tree, claims, (windows, windows), (account.standing(state, now),) * 2)[1]
 
 
 def read(tree: Tree, key: bytes) -> State | None:

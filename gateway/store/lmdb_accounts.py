@@ -151,9 +151,8 @@ class LmdbAccounts:
 
     async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""
-        del organization
         self.write()
-        return self._decide(booking.standing, account, windows, int(self._now() * NS))
+        return self._decide(booking.standing, organization or account, account, windows, int(self._now() * NS))
 
     async def restore(
         self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
