@@ -195,4 +195,4 @@ AUDIT = sa.Table(
     sa.Column("before", sa.JSON(none_as_null=True)),
     sa.Column("after", sa.JSON(none_as_null=True)),
 )
-"""Append-only: triggers refuse to change or remove a row (migration 0004)."""
+"""Append-only: triggers refuse to change, remove or replace a row (migrations 0004 and 0006)."""
