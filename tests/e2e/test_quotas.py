@@ -84,6 +84,7 @@ def test_of_forty_requests_for_the_last_seven_of_a_day_seven_run(chat_fleet: Fle
 def test_of_a_hundred_requests_for_the_tokens_of_seven_seven_run(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     tokens = len(orjson.dumps(BODY)) // 4 + BODY["max_tokens"]  # what is set aside for each, until it has ended
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=4, ORG_DAILY_TOKEN_LIMIT=7 * tokens, **FAST)
+    wait_until(gateway.well)
     for server in chat_fleet.servers.values():
         server.stop_engine()  # nothing is settled, and so given back, before all have asked
     with ExitStack() as stack:
@@ -97,7 +98,7 @@ def test_of_a_hundred_requests_for_the_tokens_of_seven_seven_run(chat_fleet: Fle
             pass
         assert failures == []
         wait_until(lambda: sum(client.readable(0) for client in clients) == 93)
-        assert chat_fleet.requests() == 7
+        wait_until(lambda: chat_fleet.requests() == 7)
         for server in chat_fleet.servers.values():
             server.resume_engine()
         answers = Counter(client.rest()[9:12] for client in clients)
