@@ -74,6 +74,7 @@ class Door:
         self.status = 200
         self.kind = JSON
         self.parts = [b'{"data":', b"[]}"]
+        self.ends = True
         self.failures: list[Exception] = []
         self.version = 0
         self._layer = layer(self._app, self.cache, 60.0, self.metrics, lambda: self.version)
@@ -93,7 +94,7 @@ class Door:
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         for part in self.parts[:-1]:
             await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": self.parts[-1]})
+        await send({"type": "http.response.body", "body": self.parts[-1], "more_body": not self.ends})
 
     async def visit(
         self,
@@ -304,6 +305,16 @@ async def test_what_is_no_json_is_not_kept(door: Door) -> None:
     door.free.set()
     await ended(await door.visit(), await door.visit())
     assert len(door.runs) == 2
+
+
+async def test_what_was_not_ended_is_not_kept_and_others_ask_for_themselves(door: Door) -> None:
+    door.ends = False
+    visits = [await door.visit() for _ in range(3)]
+    door.free.set()
+    await ended(*visits)
+    assert len(door.runs) == 3
+    await ended(await door.visit())
+    assert len(door.runs) == 4
 
 
 async def test_a_leaders_client_that_takes_nothing_keeps_nobody_waiting(door: Door) -> None:
