@@ -36,6 +36,8 @@ METADATA_NETWORKS = tuple(
 """Where clouds serve their hosts' credentials; whoever reaches them through us has them."""
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""RFC 8215: for a network's own translator, which chooses in it a prefix of any length that RFC 6052 has."""
 COMPATIBLE = ipaddress.IPv6Network("::/96")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_HOST = 253
@@ -105,13 +107,22 @@ def as_ip(host: str) -> IPAddress | None:
 
 
 def _forms(address: IPAddress) -> list[IPAddress]:
-    """The address and every IPv4 address that it carries: mapped, compatible, 6to4, NAT64."""
+    """The address and every IPv4 address that it carries, or may: mapped, compatible, 6to4, NAT64."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     inner = [address.ipv4_mapped, address.sixtofour]
     if address in NAT64 or address in COMPATIBLE:
         inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    if address in LOCAL_NAT64:
+        inner += _translated(int(address))
     return [address, *(form for form in inner if form is not None)]
+
+
+def _translated(address: int) -> list[ipaddress.IPv4Address]:
+    """Whom a translator may take it for: behind a prefix of 48, 56, 64 or 96 bits, without the bits 64 to 71."""
+    spliced = address >> 64 << 56 | address & (1 << 56) - 1
+    found = (spliced >> 40, spliced >> 32, spliced >> 24, address)
+    return [ipaddress.IPv4Address(one & 0xFFFFFFFF) for one in found]
 
 
 def _split(url: str) -> SplitResult:
@@ -146,7 +157,7 @@ def _host(host: str, url: str) -> str:
     if address is not None:
         if is_metadata(address):
             raise ValueError(f"{url!r} points at a metadata or link-local address, where no backend may stand.")
-        return str(address)
+        return str(getattr(address, "ipv4_mapped", None) or address)
     name = host.rstrip(".")
     if name in METADATA_NAMES:
         raise ValueError(f"{url!r} points at a cloud's metadata service, where no backend may stand.")
