@@ -125,7 +125,13 @@ ALL_BUT_THE_GAPS = 99.5
 """Percent of the events due that count as all: a stream that has ended begins anew, and that takes its time."""
 
 GOALS = (
-    Goal("JSON c=32: CPU per request against vllm-router", "x", beside(RIVAL, "JSON c=32: CPU us/request"), 1.15, 0.8),
+    Goal(
+        "JSON c=32: CPU per request against vllm-router",
+        "x",
+        beside(RIVAL, "JSON c=32: CPU us/request"),
+        must=1.3,  # 1.15 before there were keys, quotas and a ledger
+        moonshot=0.8,
+    ),
     Goal(
         "JSON c=256 against c=32: requests/s",
         "x",
