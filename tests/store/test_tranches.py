@@ -282,6 +282,15 @@ async def test_another_day_begins_another_tranche(host: Host) -> None:
     assert await spent(one.accounts, FAR, TOMORROW) == (1, 100, 3, 120)
 
 
+async def test_a_limit_that_is_lowered_while_a_tranche_is_held_holds_at_once(host: Host) -> None:
+    one = host.workers[0]
+    await holding(one)
+    lowered = Claim(FAR.account, AccountLimits(requests_per_day=3))
+    await reserve(one, lowered)
+    with pytest.raises(OverLimitError):
+        await reserve(one, lowered)
+
+
 async def test_a_request_that_a_tranche_has_no_room_for_begins_another(host: Host) -> None:
     one = host.workers[0]
     await holding(one)
@@ -294,10 +303,18 @@ async def test_a_request_that_a_tranche_has_no_room_for_begins_another(host: Hos
     assert await spent(one.accounts, FAR) == (TRANCHE_REQUESTS + 4, 7920, TRANCHE_REQUESTS + 4, 7920)
 
 
+@pytest.fixture
+def book_of_six(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for six wills of 10,000 bytes."""
+    monkeypatch.setattr(wills, "BOOK_BYTES", 64 * 1024)
+
+
+@pytest.mark.usefixtures("book_of_six")
 async def test_more_wills_than_a_book_has_room_for_are_in_the_tree(host: Host) -> None:
     dies, lives = host.workers
     for number in range(10):
         await reserve(dies, record=b"%d" % number + os.urandom(10_000))
+    assert reservations(dies) == 1 + 6 + 1  # the first one, a book full, and the one for which that had no room
     host.crash(dies)
     for _ in range(2):
         host.look_round()
