@@ -228,28 +228,34 @@ async def test_a_lowered_limit_lets_nobody_start_above_it(store: LimiterStore) -
 async def test_ten_thousand_cancellations_leave_nothing_behind(store: LimiterStore) -> None:
     chance = random.Random(7)  # noqa: S311 -- a test's dice, the same in every run
     loop = asyncio.get_running_loop()
-    running = most = started = 0
+    all_three = asyncio.Barrier(3)
+    running = most = 0
 
-    async def visit(turns: int) -> None:
-        nonlocal running, most, started
-        grant = await acquire(store, 3, patience=chance.choice((PATIENCE, 0.001)))
-        running, started = running + 1, started + 1
+    async def visit(*, stays: bool) -> None:
+        nonlocal running, most
+        grant = await acquire(store, 3, patience=PATIENCE if stays else chance.choice((PATIENCE, 0.001)))
+        running += 1
         most = max(most, running)
         try:
-            for _ in range(turns):
-                await checkpoint()
+            if stays:
+                await all_three.wait()
+            else:
+                for _ in range(chance.randrange(20)):
+                    await checkpoint()
         finally:
             running -= 1
             store.release(grant)
 
     for _ in range(100):
-        tasks = [asyncio.create_task(visit(chance.randrange(20))) for _ in range(100)]
-        for task in tasks:
+        leaving = [asyncio.create_task(visit(stays=False)) for _ in range(50)]
+        staying = [asyncio.create_task(visit(stays=True)) for _ in range(3)]
+        leaving += [asyncio.create_task(visit(stays=False)) for _ in range(50)]
+        for task in leaving:
             loop.call_later(chance.uniform(0, 0.02), task.cancel)
-        await asyncio.wait(tasks)
-        for task in tasks:
+        await asyncio.gather(*staying)
+        await asyncio.wait(leaving)
+        for task in leaving:
             assert task.cancelled() or task.exception() is None or isinstance(task.exception(), NoSlotError)
-    assert started > 50
     assert most == 3
     assert await figures(store) == (0, 0)
     waiters = getattr(store, "_desk", store)._waiters  # type: ignore[union-attr]  # both have them, out of sight
