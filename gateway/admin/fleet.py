@@ -10,6 +10,7 @@ from gateway.admin.schemas.common import moment
 from gateway.backends.view import BackendStatus
 from gateway.database.named import Backends
 from gateway.database.rows import Backend as Row
+from gateway.upstream.address import Address
 
 
 class Condition(NamedTuple):
@@ -80,16 +81,17 @@ class Fleet:
         return any(group.name == name for group, _ in self._live.fixed())
 
     def refuse_taken(self, name: str, url: str) -> None:
-        """Refuse what the settings' backends have already.
+        """Refuse what the settings' backends have already, however the URL spells it.
 
         Raises:
             StaticError: the name or the address is theirs.
         """
+        address = Address.parse(url)
         for group, source in self._live.fixed():
             for backend in group.backends:
                 if name == backend.name:
                     raise StaticError(f"The backend `{name}` is set by {source}.", param="id")
-                if url == backend.url:
+                if address == Address.parse(backend.url):
                     raise StaticError(f"{url} is the backend `{backend.name}`, which is set by {source}.", param="url")
 
 

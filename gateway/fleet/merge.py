@@ -14,6 +14,7 @@ from gateway.core.model_card import FLAT, BackendCard, ModelCard
 from gateway.fleet.edition import Edition, Rows, card_of, compose, read_edition
 from gateway.fleet.fitness import check_backend, check_model
 from gateway.transforms.shape import Shaper
+from gateway.upstream.address import Address
 
 FILE: Final = "GATEWAY_CONFIG"
 
@@ -29,11 +30,17 @@ def static_roster(settings: BackendSettings) -> Roster:
     """The fleet that the settings describe, the `models:` section of the file among them, ready to serve.
 
     Raises:
-        ValueError: a card says what cannot be done, or two of them contradict each other.
+        ValueError: a card says what cannot be done, two of them contradict each other, or two backends are one server.
     """
     for card in settings.gateway_models:
         check_model(card)
-    return Roster(tuple(map(_shaped, build_roster(settings).groups)))
+    roster = Roster(tuple(map(_shaped, build_roster(settings).groups)))
+    names: dict[Address, str] = {}
+    for _, backend in roster.backends():
+        other = names.setdefault(Address.parse(backend.url), backend.name)
+        if other != backend.name:
+            raise ValueError(f"{other} and {backend.name} are one server, {backend.url}: it would get twice the load")
+    return roster
 
 
 def source_of(group: str) -> str:
@@ -76,7 +83,7 @@ class _Merging:
         self._edition = edition
         self._said: list[str] = []
         self._owners = {name: group.name for group in static.groups for name in (group.name, *group.model_names)}
-        self._taken = {name for _, one in static.backends() for name in (one.name, one.url)}
+        self._taken = {claim for _, one in static.backends() for claim in _claims(one.name, one.url)}
         self._first_free = sum(1 for _ in static.backends())
         self._columns = {(place.name, place.url): place.column for place in edition.places if not place.until}
 
@@ -115,7 +122,7 @@ class _Merging:
             if why:
                 self._said.append(f"the backend {card.name} is left out: {why}")
                 continue
-            self._taken |= {card.name, card.url}
+            self._taken |= _claims(card.name, card.url)
             yield self._owners[card.model], backend_of(card, column=column, drained=card.name in self._edition.drained)
 
     def _refusal(self, card: BackendCard, column: int | None) -> str:
@@ -126,7 +133,7 @@ class _Merging:
             return str(error)
         if card.model not in self._owners:
             return f"there is no model {card.model}"
-        if taken := {card.name, card.url} & self._taken:
+        if taken := _claims(card.name, card.url) & self._taken:
             return f"{min(taken)} is another backend's"
         if column is None or not self._first_free <= column < BACKENDS:
             return f"there is room for {BACKENDS} backends, those that left within the longest request's time included"
@@ -160,6 +167,11 @@ class _Merging:
                 continue
             self._said.append(f"models.{group.name}.fallback is left out: {group.fallback} cannot answer in its stead")
             yield _regrouped(group, fallback="")
+
+
+def _claims(name: str, url: str) -> set[str]:
+    """What a backend has for itself: its name and, however its URL spells it, its address."""
+    return {name, str(Address.parse(url))}
 
 
 def _regrouped(

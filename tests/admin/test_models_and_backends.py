@@ -40,6 +40,7 @@ def test_the_settings_own_are_listed_beside_those_made_here(client: httpx.Client
         ("DELETE", f"{BACKENDS}/chat0", None),
         ("POST", BACKENDS, {"id": "chat0", "model": "chat", "url": "http://other:8000"}),
         ("POST", BACKENDS, {"id": "chat9", "model": "chat", "url": "http://chat0:8000"}),
+        ("POST", BACKENDS, {"id": "chat9", "model": "chat", "url": "HTTP://CHAT0.:08000"}),
     ],
 )
 def test_what_the_settings_rule_is_409_that_names_them(

@@ -95,6 +95,11 @@ def test_an_inactive_backend_is_not_there() -> None:
         ([CODER, Model(alias="z", kind="chat", model="z", settings={"aliases": ["code"]})], "code is a name of coder"),
         ([Backend(name="chat0", model="chat", url="http://new:1")], "chat0 is another backend's"),
         ([Backend(name="new", model="chat", url="http://chat0:8000/")], "http://chat0:8000 is another backend's"),
+        ([Backend(name="new", model="chat", url="HTTP://CHAT0.:08000")], "http://chat0:8000 is another backend's"),
+        (
+            [CODER, *[Backend(name=name, model="coder", url=f"http://{name}:80") for name in ("127.1", "0x7f.1")]],
+            "http://127.0.0.1 is another backend's",
+        ),
         ([Backend(name="new", model="nobody", url="http://new:1")], "there is no model nobody"),
         ([Backend(name="new", model="chat", url="http://169.254.169.254")], "metadata"),
         ([Backend(name="new", model="chat", url="http://new:1/v1")], "ends with /v1"),
@@ -168,3 +173,8 @@ def test_who_wants_to_change_the_settings_is_told_where_they_stand() -> None:
         "EMBED_BACKEND",
         "`models:` in GATEWAY_CONFIG",
     ]
+
+
+def test_the_settings_name_a_server_once_however_they_spell_it() -> None:
+    with pytest.raises(ValueError, match="chat1 and text2sql are one server"):
+        static_roster(settings(text2sql_backend="HTTP://CHAT1.:08000"))
