@@ -188,15 +188,27 @@ def mirror(
 ) -> Reservation:
     """Take over what another store has decided and counts."""
     token, claims, tokens, windows, will, now = asked
+    learn(tree, claims, decided, (windows, now), shelf)
+    counted = [counts_in for counts_in, _ in decided]
+    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
+    return Reservation(token, claims, tokens, counted, [at for _, at in decided])
+
+
+def learn(
+    tree: Tree,
+    claims: Sequence[Claim],
+    decided: Sequence[tuple[Windows, Standing]],
+    when: tuple[Windows, int],
+    shelf: "AccountShelf",
+) -> None:
+    """Have the accounts stand as they do in another store."""
+    windows, now = when
     for (name, _), (counts_in, at) in zip(claims, decided, strict=True):
         key = ACCOUNT + record_name(name)
         known = tree.get(key) is not None
         tree.put(key, RECORD.pack(*account.state_of(at, counts_in, now)))
         if not known:
             shelf.make_room(tree, key, windows, now)
-    counted = [counts_in for counts_in, _ in decided]
-    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
-    return Reservation(token, claims, tokens, counted, [at for _, at in decided])
 
 
 def refused(tree: Tree, asked: Asked) -> OverLimitError:

@@ -123,6 +123,11 @@ class LmdbAccounts:
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
         return self._decide(booking.mirror, self._desk.worker, asked, decided, self._shelf)
 
+    def learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
+        """Take over how the store of several hosts says that accounts stand, where it grants nothing."""
+        self.write()  # what has ended here is in its figures already
+        self._decide(booking.learn, claims, decided, (windows, int(self._now() * NS)), self._shelf)
+
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
         """See `Accounts.settle`."""
         if reservation.settled:

@@ -57,13 +57,17 @@ class MemoryAccounts:
     ) -> Reservation:
         """Take over what the store of several hosts has decided: this one knows the state if that one is away."""
         del will
+        self.learn(claims, decided, windows)
+        counted, standings = [counts_in for counts_in, _ in decided], [at for _, at in decided]
+        return Reservation(next(self._tokens), claims, tokens, counted, standings)
+
+    def learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
+        """Take over how the store of several hosts says that accounts stand, where it grants nothing."""
         now = self._now()
         for (name, _), (counts_in, at) in zip(claims, decided, strict=True):
             self._accounts[name] = RECORD.pack(*arithmetic.state_of(at, counts_in, now))
             self._accounts.move_to_end(name)
         self._evict(windows, now)
-        counted, standings = [counts_in for counts_in, _ in decided], [at for _, at in decided]
-        return Reservation(next(self._tokens), claims, tokens, counted, standings)
 
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
         """See `Accounts.settle`."""

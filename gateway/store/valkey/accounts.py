@@ -59,6 +59,10 @@ class Mirror(Accounts, Protocol):
         """Take over what the server has decided."""
         ...
 
+    def learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
+        """Take over how the server says that accounts stand, where it grants nothing."""
+        ...
+
 
 class Entry(Struct, eq=False):
     """One request of this worker, as the server is told of it.
@@ -169,14 +173,17 @@ class ValkeyAccounts:
     async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""
         known_here = await self._local.standing(account, windows)
-        if not self.away:
-            try:
-                await self._write()
-                tag, name = ACCOUNTS + record_name(organization or account), named(account)
-                return said(_decode_shown(await self._run(tag, "standing", name, _encode(windows))))[1]
-            except LostError:
-                pass
-        return known_here
+        if self.away:
+            return known_here
+        tag, name = ACCOUNTS + record_name(organization or account), named(account)
+        try:
+            await self._write()
+            shown = said(_decode_shown(await self._run(tag, "standing", name, _encode(windows))))
+        except LostError:
+            return known_here
+        if shown[1] != known_here:
+            self._learn([Claim(account, AccountLimits())], [shown], windows)
+        return shown[1]
 
     async def restore(
         self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
@@ -268,8 +275,14 @@ class ValkeyAccounts:
         decided = [said(one) for one in shown]
         if fits:
             return decided
+        self._learn(claims, decided, windows)
         states = [arithmetic.state_of(standing, counted, 0) for counted, standing in decided]
         raise arithmetic.over_limit(states, claims, entry.tokens, windows, 0)
+
+    def _learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
+        """Leave the host what the server says, for the time without it: other hosts may have used a quota up."""
+        with contextlib.suppress(StoreUnavailableError):  # what is said here holds all the same
+            self._local.learn(claims, decided, windows)
 
     def _enter(self, tag: bytes) -> None:
         """A request of this worker counts there: whoever buries it has to look."""

@@ -23,11 +23,13 @@ def server() -> Iterator[Server]:
 
 
 @contextmanager
-def hosts(server: Server, directory: Path, *sizes: int, timeout_ms: float = 1000) -> Iterator[list[list[Worker]]]:
+def hosts(
+    server: Server, directory: Path, *sizes: int, timeout_ms: float = 1000, kind: StoreKind = StoreKind.LMDB
+) -> Iterator[list[list[Worker]]]:
     """So many workers on each of several hosts, all of which know of each other."""
     chosen = [
         StoreSettings(
-            limiter_store=StoreKind.LMDB,
+            limiter_store=kind,
             limiter_path=directory / str(host),
             max_tracked_organizations=1000,
             journal_bytes=2**20,
@@ -161,6 +163,25 @@ def test_quotas_hold_by_what_was_seen_last_while_the_server_is_away(server: Serv
         server.stop()
         until_away(workers)
         assert sibling.do("ask", times=5, limit=7) == 2
+        assert first.do("ask", times=5, limit=7) == 0
+
+
+@pytest.mark.parametrize("kind", StoreKind)
+@pytest.mark.parametrize("told", ["ask", "used"])
+def test_a_host_that_was_told_of_a_used_up_quota_grants_none_of_it_without_the_server(
+    server: Server, directory: Path, kind: StoreKind, told: str
+) -> None:
+    with hosts(server, directory, 1, 1, kind=kind) as ((first,), (second,)):
+        assert first.do("ask", times=1, limit=7) == 1
+        assert second.do("ask", times=6, limit=7) == 6
+        until_used(second, 7, 7 * COST)
+        if told == "ask":
+            assert first.do("ask", times=1, limit=7) == 0
+        else:
+            until_used(first, 7, 7 * COST)
+        server.stop()
+        until_away([first])
+        assert first.do("figures")[:2] == (7, 7 * COST)
         assert first.do("ask", times=5, limit=7) == 0
 
 
