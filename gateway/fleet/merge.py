@@ -30,17 +30,11 @@ def static_roster(settings: BackendSettings) -> Roster:
     """The fleet that the settings describe, the `models:` section of the file among them, ready to serve.
 
     Raises:
-        ValueError: a card says what cannot be done, two of them contradict each other, or two backends are one server.
+        ValueError: a card says what cannot be done, or two of them contradict each other.
     """
     for card in settings.gateway_models:
         check_model(card)
-    roster = Roster(tuple(map(_shaped, build_roster(settings).groups)))
-    names: dict[Address, str] = {}
-    for _, backend in roster.backends():
-        other = names.setdefault(Address.parse(backend.url), backend.name)
-        if other != backend.name:
-            raise ValueError(f"{other} and {backend.name} are one server, {backend.url}: it would get twice the load")
-    return roster
+    return Roster(tuple(map(_shaped, build_roster(settings).groups)))
 
 
 def source_of(group: str) -> str:

@@ -173,8 +173,3 @@ def test_who_wants_to_change_the_settings_is_told_where_they_stand() -> None:
         "EMBED_BACKEND",
         "`models:` in GATEWAY_CONFIG",
     ]
-
-
-def test_the_settings_name_a_server_once_however_they_spell_it() -> None:
-    with pytest.raises(ValueError, match="chat1 and text2sql are one server"):
-        static_roster(settings(text2sql_backend="HTTP://CHAT1.:08000"))
