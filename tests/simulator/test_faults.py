@@ -213,7 +213,7 @@ def test_a_delay_holds_the_answer_back_and_ends_with_the_client(chat: Simulator)
     chat.set_fault("delay", path="/health", seconds=0.05)
     assert httpx.get(f"{chat.url}/health", trust_env=False).status_code == 200
     (row,) = chat.ledger(probes=True)
-    assert row["finished"] - row["started"] >= 0.05
+    assert row["finished"] - row["started"] >= 0.045  # the loop's clock is read once a round
     chat.set_fault("delay", seconds=60)
     with connected(chat) as connection:
         connection.sendall(raw_request(chat, body()))
