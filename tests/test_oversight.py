@@ -23,7 +23,7 @@ from gateway.oversight import Oversight
 from gateway.settings import Settings, load
 from gateway.store.factory import open_store
 from tests.store.conftest import directory as directory  # noqa: PLC0414 -- a fixture
-from tests.store.racing import ORGANIZATION, crew
+from tests.store.racing import ORGANIZATION, crew, until_figures
 from tests.store.spending import COST, ESTIMATE, TODAY, spenders
 
 pytestmark = pytest.mark.anyio
@@ -62,9 +62,9 @@ async def test_what_runs_and_waits_in_another_process_is_seen(directory: Path) -
         for _ in range(3):
             worker.do("hold", limit=3)
         worker.start("hold", limit=3)
+        until_figures(worker, (3, 1))
         async with overseeing(settings(directory)) as live:
-            while await live.loads() != [Load(ORGANIZATION, 3, 1)]:  # pytest's time-out ends it
-                pass
+            assert await live.loads() == [Load(ORGANIZATION, 3, 1)]
 
 
 async def test_limits_stand_as_workers_have_counted_them_and_those_that_are_none_are_left_out(directory: Path) -> None:

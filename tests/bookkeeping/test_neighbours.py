@@ -87,6 +87,8 @@ async def test_what_one_who_was_killed_has_left_to_say_is_taken_back(
             await asyncio.sleep(0)  # noqa: TID251 -- as above
     running.cancel()
     await asyncio.wait([running])
+    assert running.cancelled(), "it did not end by itself"
+    assert not one.notice.exists()
 
 
 async def test_two_hosts_that_share_nothing_are_told_what_doubles_and_how_to_mend_it(

@@ -93,7 +93,9 @@ def test_a_lost_message_delays_a_slot_and_does_not_lose_it(server: Server, direc
         waiting = waiter.start("hold", limit=1, patience=10 * PROMPTLY)
         until_figures(holder, (1, 1))
         holder.do("free", token=held)
-        waiter.do("free", token=waiter.result(waiting))
+        given = waiter.result(waiting)
+        assert isinstance(given, int)
+        waiter.do("free", token=given)
         until_figures(holder, (0, 0))
 
 
