@@ -2,9 +2,14 @@
 
 hiredis writes and parses RESP3; what the server publishes for this worker comes on the same connection.
 docs/decisions/0074 has what client libraries cost beside it.
+
+A server is slow if nothing of an answer can be read when its time is up, counted from when the question had left. A
+loop that was held up, before it sent the question or before it read the answer, says nothing of the server.
 """
 
 import asyncio
+import math
+import select
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -14,8 +19,8 @@ import hiredis
 
 from gateway.store.valkey.address import Address
 
-LATE_SECS = 0.005
-"""An answer may lie in our own socket when the loop was held up: so long it is given to be read before it is missed."""
+AGAIN_SECS = 0.005
+"""Between two looks at the least: so long the loop has to read an answer that lies in our own socket."""
 
 Reply = Any
 """What hiredis makes of a reply: bytes, int, None, a list of those, or a HiredisError that the server stated."""
@@ -36,6 +41,15 @@ class RefusedError(Exception):
         return rest.partition(" ")[2] if word == "MOVED" else ""
 
 
+class _Sent:
+    """When the questions of one turn of the loop had left; they have not, as long as that lies ahead of all times."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = math.inf
+
+
 class Connection(asyncio.Protocol):
     """One connection. `on_message` hears what is published for us, `on_lost`, once, why there is no connection now."""
 
@@ -46,14 +60,17 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._out: list[bytes] = []
-        self._asked: deque[tuple[asyncio.Future[Reply], float]] = deque()
+        self._asked: deque[tuple[asyncio.Future[Reply], _Sent]] = deque()
+        self._next = _Sent()
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._readable = select.poll()
         self.lost = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = transport  # type: ignore[assignment]  # a stream's transport is an asyncio.Transport
+        self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def ask(self, *words: Word) -> "asyncio.Future[Reply]":
         """Send a command; its reply, or LostError. One that is no longer awaited is read past."""
@@ -64,9 +81,9 @@ class Connection(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(packed(words))
-        self._asked.append((future, self._loop.time()))
+        self._asked.append((future, self._next))
         if self._timer is None:
-            self._timer = self._loop.call_later(self._patience, self._look, 0.0)
+            self._timer = self._loop.call_later(self._patience, self._look)
         return future
 
     def listen(self, channel: str) -> None:
@@ -115,19 +132,23 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport is not None and self._out:
             self._transport.write(b"".join(self._out))
+        self._loop.call_soon(self._left, self._next)  # uvloop writes at the end of this turn, whose time stands still
+        self._next = _Sent()
         self._out.clear()
 
-    def _look(self, asked_at: float) -> None:
-        """Miss the oldest reply, if it was due at the last look already, or look again when it is."""
+    def _left(self, sent: _Sent) -> None:
+        sent.at = self._loop.time()
+
+    def _look(self) -> None:
+        """Miss the oldest answer, if its time is up and nothing is there to be read, or look again when it is."""
         self._timer = None
         if not self._asked:
             return
-        oldest = self._asked[0][1]
-        left = oldest + self._patience - self._loop.time()
-        if left <= 0 and oldest == asked_at:
+        left = self._asked[0][1].at + self._patience - self._loop.time()
+        if left <= 0 and not self._readable.poll(0):
             self.close(f"no answer within {self._patience * 1e3:g} ms")
             return
-        self._timer = self._loop.call_later(max(left, LATE_SECS), self._look, oldest if left <= 0 else 0.0)
+        self._timer = self._loop.call_later(max(AGAIN_SECS, min(left, self._patience)), self._look)
 
 
 def packed(words: tuple[Word, ...]) -> bytes:

@@ -81,19 +81,28 @@ async def test_a_server_that_stands_still_is_given_up_once(server: Server, heard
 
 
 async def test_a_loop_that_was_held_up_finds_its_replies_before_it_misses_them(server: Server, heard: Heard) -> None:
-    connection = await connected(server, heard, patience=0.02)
+    connection = await connected(server, heard, patience=0.2)
     loop = asyncio.get_running_loop()
-    asked = connection.ask("PING")
+    left, asked = connection.ask("PING"), connection.ask("BLPOP", "nothing", "0.1")  # answered after that time
+    assert await left == b"PONG"
     ours, theirs = socket.socketpair()
     with ours, theirs:
 
         def hold_up() -> None:  # as another connection's bytes do: timers are due before the loop reads again
             loop.remove_reader(ours)
-            subprocess.run(["sleep", "0.1"], check=True)  # noqa: S607 -- the system's
+            subprocess.run(["sleep", "0.4"], check=True)  # noqa: S607 -- the system's
 
         loop.add_reader(ours, hold_up)
         theirs.send(b"x")
-        assert await asked == b"PONG"
+        assert await asked is None
+    connection.close()
+
+
+async def test_the_server_has_its_time_from_when_the_question_has_left(server: Server, heard: Heard) -> None:
+    connection = await connected(server, heard, patience=0.5)
+    asked = connection.ask("BLPOP", "nothing", "0.2")  # answered after that time
+    subprocess.run(["sleep", "0.7"], check=True)  # noqa: ASYNC221, S607 -- the loop is to stand still; the system's
+    assert await asked is None
     connection.close()
 
 
