@@ -44,6 +44,17 @@ class Standing(Struct, frozen=True, gc=False):  # made per request: a NamedTuple
     month_requests: int = 0
     month_tokens: int = 0
 
+    def without(self, requests: int, tokens: int) -> "Standing":
+        """The same without so much of both calendar's windows, which may have been forgotten meanwhile."""
+        return Standing(
+            self.requests_full_after,
+            self.tokens_full_after,
+            self.day_requests - requests if self.day_requests > requests else 0,
+            self.day_tokens - tokens if self.day_tokens > tokens else 0,
+            self.month_requests - requests if self.month_requests > requests else 0,
+            self.month_tokens - tokens if self.month_tokens > tokens else 0,
+        )
+
 
 class Will(Struct, frozen=True, array_like=True, gc=False):
     """What is booked if the worker dies before it settles: one request, so many tokens, and this record of it."""
@@ -77,17 +88,7 @@ class Reservation(Struct, eq=False, gc=False):
         requests, tokens = self.unused_requests, self.unused_tokens
         if not requests and not tokens:
             return self.standings
-        return [
-            Standing(
-                at.requests_full_after,
-                at.tokens_full_after,
-                at.day_requests - requests,
-                at.day_tokens - tokens,
-                at.month_requests - requests,
-                at.month_tokens - tokens,
-            )
-            for at in self.standings
-        ]
+        return [at.without(requests, tokens) for at in self.standings]
 
 
 class OverLimitError(Exception):

@@ -3,7 +3,7 @@
 import heapq
 
 from gateway.store import ledger
-from gateway.store.booking import entries_of_books
+from gateway.store.journal import entries_of_books
 from gateway.store.protocol import KeyCounts, StoreCounts
 from gateway.store.records import AFTER_RESERVATIONS, AFTER_TRANCHES, AFTER_WORKERS, RESERVATION, TRANCHE, TURN
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.clock import Clock
-from gateway.store import booking
+from gateway.store import booking, holdings, journal, shelf
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Sheet, Standing, Will, Windows
 from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
@@ -36,7 +36,7 @@ class LmdbAccounts:
         self._decide = desk.decide
         self._clock = clock
         self._now = clock.monotonic
-        self._shelf = booking.AccountShelf(most)
+        self._shelf = shelf.AccountShelf(most)
         self._tokens = itertools.count(1)
         self._closings: list[Reservation] = []
         self._tranches: dict[str, Tranche] = {}  # by the last account of their claims
@@ -86,20 +86,20 @@ class LmdbAccounts:
             if self._tranches:
                 return None  # what cannot be written stays
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
-        tranche = self._decide(booking.hand_out, self._desk.worker, asked, self._shelf)
+        tranche = self._decide(holdings.hand_out, self._desk.worker, asked, self._shelf)
         if tranche is None:
             self._far[name] = False
         else:
             self._tranches[name] = tranche
         return tranche
 
-    async def _insist(self, asked: booking.Asked, answer: OverLimitError) -> Reservation:
+    async def _insist(self, asked: holdings.Asked, answer: OverLimitError) -> Reservation:
         """Ask again once nothing is held back: what has ended here, and what workers hold of tranches."""
         organization = asked[1][0].account
         for _ in range(LOOKS):
             if self._closings or self._tranches:
                 self.write()
-            elif others := self._decide(booking.holders, organization):
+            elif others := self._decide(holdings.holders, organization):
                 self._desk.call_for(others)
                 await self._clock.sleep(TICK_SECS)
             else:
@@ -126,7 +126,7 @@ class LmdbAccounts:
     def learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
         """Take over how the store of several hosts says that accounts stand, where it grants nothing."""
         self.write()  # what has ended here is in its figures already
-        self._decide(booking.learn, claims, decided, (windows, int(self._now() * NS)), self._shelf)
+        self._decide(shelf.learn, claims, decided, (windows, int(self._now() * NS)), self._shelf)
 
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
         """See `Accounts.settle`."""
@@ -147,12 +147,12 @@ class LmdbAccounts:
 
     async def journal(self, most: int) -> list[Sheet]:
         """See `Accounts.journal`."""
-        return self._decide(booking.journal, most)
+        return self._decide(journal.first, most)
 
     async def forget(self, keys: Sequence[bytes]) -> None:
         """See `Accounts.forget`."""
         for start in range(0, len(keys), FORGOTTEN_TOGETHER):
-            self._decide(booking.forget, keys[start : start + FORGOTTEN_TOGETHER])
+            self._decide(journal.forget, keys[start : start + FORGOTTEN_TOGETHER])
 
     async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""
@@ -164,11 +164,11 @@ class LmdbAccounts:
     ) -> None:
         """See `Accounts.restore`."""
         del organization
-        self._decide(booking.restore, account, windows, day, month)
+        self._decide(shelf.restore, account, windows, day, month)
 
     def journal_counts(self) -> JournalCounts:
         """See `Accounts.journal_counts`."""
-        return self._decide(booking.journal_counts)
+        return self._decide(journal.journal_counts)
 
     def epoch(self) -> str:
         """See `Accounts.epoch`."""

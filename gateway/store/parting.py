@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Callable, Sequence
 
-from gateway.store.booking import book, book_tranche
+from gateway.store.booking import book
+from gateway.store.holdings import book_tranche
 from gateway.store.ledger import call_heads, settle
 from gateway.store.records import (
     AFTER_LINES,

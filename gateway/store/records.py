@@ -9,10 +9,10 @@ One tree holds everything, told apart by the first byte:
     w worker                    a worker that has joined
     n                           number of the newest worker
     a name                      account: see `account.py`
-    p length name worker number tranche of the organization of that name: see `booking.py`
+    p length name worker number tranche of the organization of that name: see `holdings.py`
     r worker token              reservation of a running request: see `booking.py`
-    j worker token              journal: a usage record that nobody took away, under the number of its reservation
-    k                           books: accounts, records in the journal, their bytes, as many as may be, records lost
+    j worker token              journal: a sheet of usage records that nobody took away, under the first one's token
+    k                           books: accounts, and how full the journal is: see COUNTS
     e                           epoch: the name of this state's life
     G, O, P, Q, R, S            seats: see `seat_records.py`
 """
@@ -37,7 +37,8 @@ AFTER_BUCKETS, AFTER_ACCOUNTS, AFTER_JOURNAL = b"c", b"b", b"k"
 TRANCHE, AFTER_TRANCHES = b"p", b"q"
 AFTER_TICKETS, AFTER_RESERVATIONS = b"r", b"s"
 AFTER_LINES, AFTER_WORKERS = b"t", b"x"
-"""Tickets stand before lines: whoever walks over both has seen the last ticket before the first slot."""
+"""Tranches, tickets, reservations and lines stand in this order, and whoever gives up what a dead worker had walks over
+all: it has seen the last ticket before the first slot, and books tranches before reservations."""
 
 FULL_AT = struct.Struct("=d")
 NUMBER = struct.Struct(">Q")

@@ -7,7 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.principal import AccountLimits
-from gateway.store import booking
+from gateway.store import journal
 from gateway.store.accounts import Claim, Reservation, Will
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
@@ -222,13 +222,13 @@ async def test_a_long_journal_is_forgotten_in_steps_between_which_others_decide(
         one._accounts.write()  # a sheet for each
     entries = await one.accounts.journal(2 * count)
     steps: list[int] = []
-    forget = booking.forget
+    forget = journal.forget
 
     def remembered(tree: Tree, keys: list[bytes]) -> None:
         steps.append(len(keys))
         forget(tree, keys)
 
-    monkeypatch.setattr("gateway.store.lmdb_accounts.booking.forget", remembered)
+    monkeypatch.setattr("gateway.store.lmdb_accounts.journal.forget", remembered)
     await one.accounts.forget([key for key, _ in entries])
     assert steps == [FORGOTTEN_TOGETHER, 1]
     assert one.accounts.journal_counts() == (0, 0, 0)

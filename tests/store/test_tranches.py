@@ -11,8 +11,8 @@ import pytest
 from gateway.core.principal import AccountLimits
 from gateway.store import account, wills
 from gateway.store.accounts import Claim, OverLimitError, Reservation, Will
-from gateway.store.booking import TRANCHE_REQUESTS
 from gateway.store.errors import StoreUnavailableError
+from gateway.store.holdings import TRANCHE_REQUESTS
 from gateway.store.lmdb import LmdbStore
 from gateway.store.lmdb_accounts import BATCH
 from gateway.store.records import AFTER_TRANCHES, TRANCHE

@@ -1,0 +1,126 @@
+"""What do workers hold of accounts in tranches? Each function here is a part of one LMDB transaction."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gateway.store import account
+from gateway.store.accounts import Claim, Standing, Will, Windows
+from gateway.store.journal import write
+from gateway.store.records import ACCOUNT, JOURNAL, PAIR, record_name, tranche_prefix
+from gateway.store.shelf import AccountShelf, Sum, Sums, count, settle_sum
+from gateway.store.tranche import Tranche
+from gateway.store.tree import Tree, records_under
+from gateway.store.wills import Entry
+
+TRANCHE_REQUESTS = 1024
+"""As many as a worker ends between two ticks, and tokens for so many, as estimated."""
+
+LEAST_REQUESTS = 8
+"""A smaller tranche is used up before it has paid for itself."""
+
+SHEET = 32
+"""Records of the dead that stand together; the living write what has ended meanwhile."""
+OF_WILLS = b"w"
+"""Behind the token of a sheet's last request; other sheets have that of their first one, and come before it."""
+
+Asked = tuple[int, Sequence[Claim], int, Windows, Will, int]
+"""What a request wants to set aside: its token, in which accounts, how many tokens, in which windows, what is booked if
+its worker dies, and now, in nanoseconds of the monotonic clock. A plain tuple, as one is made for each request."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class HeldTranche(Struct, frozen=True, array_like=True, gc=False):
+    """A tranche as it stands in the tree, for whoever finds it there when its worker is gone."""
+
+    claims: Sequence[Claim]
+    windows: Sequence[Windows]
+    requests: int
+    tokens: int
+
+    def counts(self) -> set[tuple[str, Windows]]:
+        """The accounts and windows that it is counted in."""
+        return {(name, windows) for (name, _), windows in zip(self.claims, self.windows, strict=True)}
+
+
+_decode = msgspec.msgpack.Decoder(HeldTranche).decode
+
+
+def hand_out(tree: Tree, worker: int, asked: Asked, shelf: AccountShelf) -> Tranche | None:
+    """A tranche of all accounts for requests like this one; None, and no trace, if one is too near to its limits."""
+    number, claims, tokens, windows, _, now = asked
+    shares = [account.share(tree.get(ACCOUNT + record_name(name)), limits, windows) for name, limits in claims]
+    requests = min(TRANCHE_REQUESTS, *(requests for requests, _ in shares))
+    granted = min(TRANCHE_REQUESTS * tokens, *(tokens for _, tokens in shares))
+    if requests < LEAST_REQUESTS or granted < tokens * LEAST_REQUESTS:
+        return None
+    found = count(tree, claims, (requests, granted), (windows, now), shelf)
+    if found is None:
+        return None
+    counted, standings = found
+    key = tranche_prefix(record_name(claims[0].account)) + PAIR.pack(worker, number)
+    seen = shown(tree, claims, counted, standings)  # before its own record: that is seen as if all were used up
+    tree.put(key, _encode((claims, counted, requests, granted)))
+    return Tranche(number, key, claims, windows, counted, seen, requests, granted, requests, granted, {})
+
+
+def shown(
+    tree: Tree, claims: Sequence[Claim], windows: Sequence[Windows], standings: Sequence[Standing]
+) -> Sequence[Standing]:
+    """How accounts stand without what is held of them in tranches: most of that comes back with the next tick."""
+    held = [_decode(value) for _, value in records_under(tree, tranche_prefix(record_name(claims[0].account)))]
+    if not held:
+        return standings
+    return [
+        standing.without(*held_in(held, name, counts_in))
+        for (name, _), counts_in, standing in zip(claims, windows, standings, strict=True)
+    ]
+
+
+def held_in(held: Sequence[HeldTranche], name: str, windows: Windows) -> tuple[int, int]:
+    """The requests and tokens that tranches hold of an account."""
+    of_it = [tranche for tranche in held if (name, windows) in tranche.counts()]
+    return sum(tranche.requests for tranche in of_it), sum(tranche.tokens for tranche in of_it)
+
+
+def holders(tree: Tree, organization: str) -> set[int]:
+    """The workers with a tranche of an organization, or of keys of it."""
+    return {
+        PAIR.unpack(key[-PAIR.size :])[0] for key, _ in records_under(tree, tranche_prefix(record_name(organization)))
+    }
+
+
+def give_back(tree: Tree, tranche: Tranche, sums: Sums) -> bool:
+    """Add to the sums what of a tranche was used and does not run; False: somebody has booked it already."""
+    if not tree.delete(tranche.key):
+        return False
+    running = tranche.running.values()
+    count = tranche.granted - len(running)
+    reserved = tranche.granted_tokens - sum(drawn.tokens for drawn in running)
+    for claim, windows in zip(tranche.claims, tranche.windows, strict=True):
+        total = sums.of(claim, windows)
+        total.count += count
+        total.requests += count - tranche.requests
+        total.reserved += reserved
+        total.tokens += reserved - tranche.tokens
+    return True
+
+
+def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -> None:
+    """Settle a tranche whose worker is gone: what was drawn of it as the wills say, and nothing for what was not."""
+    held = _decode(value)
+    worker, number = PAIR.unpack(key[-PAIR.size :])
+    tree.delete(key)
+    drawn = [will for will in wills if will.tranche == number]
+    requests, tokens = sum(will.requests for will in drawn), sum(will.tokens for will in drawn)
+    for (name, limits), windows in zip(held.claims, held.windows, strict=True):
+        total = Sum(limits, held.requests, requests, held.tokens, tokens)
+        settle_sum(tree, ACCOUNT + record_name(name), windows, total, 0)
+    # Who was killed behind the transaction that wrote the records has the wills of those booked, too: on a later sheet,
+    # so that the ledger, which keeps the first of a request's, passes them over.
+    running = [will for will in drawn if will.running]
+    for start in range(0, len(running), SHEET):
+        sheet = running[start : start + SHEET]
+        write(tree, JOURNAL + PAIR.pack(worker, sheet[-1].token) + OF_WILLS, [will.record for will in sheet])
