@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadRequestError, UnsupportedFeatureError
+from gateway.payload.json_schema import fault_of
 from gateway.payload.lists import as_bytes
 
 MAX_TOOLS_BYTES: Final = 262_144
@@ -17,8 +18,6 @@ MAX_DEPTH: Final = 200
 call is required, in words that nobody understands."""
 MAX_STRICT_DEPTH: Final = 64
 """The same where the calls are held to the schema, which vLLM then makes a grammar of; its own bound."""
-TYPES: Final = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
-"""Those of JSON schema."""
 NO_TOOLS: Final = (b"null", b"[]")
 
 
@@ -40,7 +39,8 @@ def check_tools(body: bytes, dialect: Dialect, *, parser: str, model: str) -> No
     """Refuse tools that the model cannot call, and definitions that vLLM would not take, in clearer words.
 
     What vLLM 0.32.0 runs is not refused, whatever other services think of it: names of any length and signs, two tools
-    of one name, hundreds of tools, and any object for a schema, unless calls are to be held to it (`strict`).
+    of one name, hundreds of tools. But for one thing: parameters must be a JSON schema. vLLM hands any object on to the
+    model, unless calls are held to it (`strict`), and a slip in a type would be paid for and never told.
 
     Args:
         body: where they stand, as `peek` accepted it.
@@ -116,21 +116,20 @@ def _check_schema(schema: object, place: str, *, strict: bool) -> None:
         return
     if not isinstance(schema, dict):
         raise BadRequestError(f"'{place}' must be an object: a JSON schema.", param=place)
-    if strict:
-        _check_strict(schema, place)
     bound = MAX_STRICT_DEPTH if strict else MAX_DEPTH
     if _is_deep(schema, bound):
         raise BadRequestError(f"'{place}' may nest {bound} levels at the most.", param=place)
+    fault = fault_of(schema) or (_null_in(schema) if strict else None)
+    if fault is not None:
+        raise BadRequestError(f"'{place}{fault[0]}' {fault[1]}.", param=f"{place}{fault[0]}")
 
 
-def _check_strict(schema: Mapping[str, Any], place: str) -> None:
-    """The outermost members of a schema that becomes a grammar; vLLM's own refusal names no place."""
-    stated = schema.get("type", "object")
-    for kind in stated if isinstance(stated, list) else [stated]:
-        if not isinstance(kind, str) or kind not in TYPES:
-            raise BadRequestError(f"'{place}.type' must be a type of JSON schema.", param=f"{place}.type")
-    if not isinstance(schema.get("properties", {}), dict):
-        raise BadRequestError(f"'{place}.properties' must be an object.", param=f"{place}.properties")
+def _null_in(schema: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The outermost member of a schema that becomes a grammar which vLLM refuses to take as absent, naming no place."""
+    for keyword in ("type", "properties"):
+        if schema.get(keyword, ...) is None:
+            return f".{keyword}", "must not be null where calls are held to the schema"
+    return None
 
 
 def _is_deep(schema: object, bound: int) -> bool:

@@ -111,7 +111,21 @@ def test_a_schema_that_becomes_a_grammar_must_be_one(dialect: Dialect, inside: s
     assert place([strict({"properties": None})], dialect) == f"{at}.properties"
     assert place([strict(nested(MAX_STRICT_DEPTH + 1))], dialect) == at
     nobody: Any = {"type": "none"} if dialect is ANTHROPIC else "none"
-    check([strict({"type": "wizard"})], dialect, tool_choice=nobody)
+    check([strict({"type": None})], dialect, tool_choice=nobody)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "inside", "member"),
+    [(OPENAI, ".function", "parameters"), (RESPONSES, "", "parameters"), (ANTHROPIC, "", "input_schema")],
+)
+def test_a_slip_deep_in_a_schema_is_named_by_its_place_strict_or_not(
+    dialect: Dialect, inside: str, member: str
+) -> None:
+    schema = {"type": "object", "properties": {"days": {"type": "array", "items": {"type": "int"}}}}
+    assert place([tool(dialect, "b", schema)], dialect) == f"tools[0]{inside}.{member}.properties.days.items.type"
+    assert place([tool(dialect, "b", {"type": "nonsense"})], dialect) == f"tools[0]{inside}.{member}.type"
+    with pytest.raises(BadRequestError, match=r"type' must be a type of JSON schema \(object, array, string, number,"):
+        check([tool(dialect, "b", {"type": "nonsense"})], dialect)
 
 
 def test_no_schema_is_one_that_takes_nothing_but_for_messages_which_have_no_tools_of_the_servers_own() -> None:
