@@ -53,18 +53,18 @@ from gateway.middleware.rate_limit import RateLimit
 from gateway.middleware.read_body import ReadBody
 from gateway.middleware.refused import recording
 from gateway.middleware.request_scope import RequestScope
-from gateway.observability.live import LiveGauges
-from gateway.observability.log_writer import LogWriter
-from gateway.observability.logs import build_logger, wants_console
-from gateway.observability.metrics import (
+from gateway.observability.families import (
     CACHE_BYTES_ADDED,
     CACHE_BYTES_DROPPED,
     CACHE_EVICTIONS,
     LIMITS_NOT_SHARED,
     LIMITS_OUTAGES,
     LOG_LINES_DROPPED,
-    Metrics,
 )
+from gateway.observability.live import LiveGauges
+from gateway.observability.log_writer import LogWriter
+from gateway.observability.logs import build_logger, wants_console
+from gateway.observability.metrics import Metrics
 from gateway.observability.recorder import Recorder
 from gateway.proxy.attempts import Attempts
 from gateway.proxy.dispatcher import Addresses, Dispatcher, Wire

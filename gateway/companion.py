@@ -27,8 +27,9 @@ from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.fleet import Backend
 from gateway.fleet.live import live_fleet
-from gateway.observability import metrics as m
-from gateway.observability.metrics import Family, Metrics
+from gateway.observability import families
+from gateway.observability.families import Family
+from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.store.settings import StoreKind
 
@@ -246,19 +247,19 @@ class BackendFigures:
         """Take over what a probe found."""
         name, health, ours = probed.backend.name, probed.after, probed.ours
         for state in State:
-            self._set(m.BACKEND_STATE, float(state is health.state), name, state)
-        self._set(m.BACKEND_PROBE, health.latency or 0.0, name)
+            self._set(families.BACKEND_STATE, float(state is health.state), name, state)
+        self._set(families.BACKEND_PROBE, health.latency or 0.0, name)
         for condition, count in (("running", health.running), ("waiting", health.waiting)):
-            self._set(m.BACKEND_ENGINE, count or 0.0, name, condition)
+            self._set(families.BACKEND_ENGINE, count or 0.0, name, condition)
         known = health.running is not None and health.waiting is not None
-        self._set(m.BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
+        self._set(families.BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
 
     def look(self, name: str, circuit: Standing, ours: int) -> None:
         """Take over what workers do: how a backend's circuit stands, and how many of our requests are there."""
         for standing in Standing:
-            self._set(m.BACKEND_CIRCUIT, float(standing is circuit), name, standing)
-            self._metrics.figure(m.CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
-        self._set(m.BACKEND_IN_FLIGHT, ours, name)
+            self._set(families.BACKEND_CIRCUIT, float(standing is circuit), name, standing)
+            self._metrics.figure(families.CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
+        self._set(families.BACKEND_IN_FLIGHT, ours, name)
 
     def keep(self, names: AbstractSet[str]) -> None:
         """All zeros for the backends that are not of these names."""

@@ -32,9 +32,10 @@ from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge
 from gateway.fleet.register import Register
 from gateway.limits.calendar import Calendar, zone_of
+from gateway.observability.families import LOG_LINES_DROPPED
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
-from gateway.observability.metrics import LOG_LINES_DROPPED, Metrics
+from gateway.observability.metrics import Metrics
 from gateway.oversight import Oversight
 from gateway.server.channel import (
     CONTROL_FOLDER,

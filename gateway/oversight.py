@@ -19,7 +19,8 @@ from gateway.core.principal import AccountLimits
 from gateway.fleet.merge import static_roster
 from gateway.limits.calendar import Calendar, Period
 from gateway.limits.catalogue import ROWS, Row
-from gateway.observability.metrics import CACHE_BYTES_DROPPED, CACHE_EVICTIONS, Metrics
+from gateway.observability.families import CACHE_BYTES_DROPPED, CACHE_EVICTIONS
+from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.store.accounts import Standing
 from gateway.store.protocol import LimiterStore

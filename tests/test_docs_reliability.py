@@ -17,7 +17,7 @@ from gateway.core import envelope
 from gateway.core.keys import MIN_LENGTH
 from gateway.database import transactions
 from gateway.fleet import live
-from gateway.observability.metrics import CATALOGUE, Family, Kind
+from gateway.observability.families import CATALOGUE, Family, Kind
 from gateway.proxy import attempts, pieces, retry
 from gateway.routing.policies import loads
 from gateway.server import channel, control, generation, keeper

@@ -13,7 +13,7 @@ from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import State
 from gateway.backends.reasons import Reason
 from gateway.cli import COMMANDS
-from gateway.observability.metrics import CATALOGUE, Kind
+from gateway.observability.families import CATALOGUE, Kind
 from gateway.settings import Settings, names
 from gateway.simulator.faults import KINDS
 from tests.observability.test_event_names import events

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from structlog.typing import FilteringBoundLogger
 
-from gateway.observability.metrics import CIRCUIT_CHANGES, Metrics
+from gateway.observability.families import CIRCUIT_CHANGES
+from gateway.observability.metrics import Metrics
 
 
 class Standing(StrEnum):

@@ -12,7 +12,8 @@ from gateway.core.clock import Clock
 from gateway.core.usage_record import UsageRecord
 from gateway.database.errors import ConflictError, DatabaseUnavailableError, UnfitValueError
 from gateway.database.usage import Ledger
-from gateway.observability.metrics import USAGE_JOURNAL, USAGE_LAG, USAGE_RECORDS, USAGE_SPOOL, Metrics
+from gateway.observability.families import USAGE_JOURNAL, USAGE_LAG, USAGE_RECORDS, USAGE_SPOOL
+from gateway.observability.metrics import Metrics
 from gateway.store.accounts import Accounts, Windows
 from gateway.store.errors import StoreUnavailableError
 

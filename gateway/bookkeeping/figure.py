@@ -1,6 +1,7 @@
 """What is shown of what changes? A gauge that is set, where pages of figures only add."""
 
-from gateway.observability.metrics import Family, Metrics
+from gateway.observability.families import Family
+from gateway.observability.metrics import Metrics
 
 
 class Gauge:

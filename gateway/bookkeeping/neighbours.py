@@ -13,7 +13,8 @@ from gateway.core.clock import Clock
 from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.hosts import Hosts
-from gateway.observability.metrics import HOSTS, LIMITS_SPLIT, Metrics
+from gateway.observability.families import HOSTS, LIMITS_SPLIT
+from gateway.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from gateway.core.errors import GatewayError
 from gateway.core.principal import AccountLimits
 from gateway.database.database import Database
 from gateway.database.rows import ApiKey
-from gateway.observability.metrics import DATABASE_UP, KEYS_PUBLISHED, Metrics
+from gateway.observability.families import DATABASE_UP, KEYS_PUBLISHED
+from gateway.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import NEVER_SHARED
 from gateway.core.lifeline import Cut, until_cut
 from gateway.middleware.request_scope import leave
-from gateway.observability.metrics import CACHE_REQUESTS, Metrics
+from gateway.observability.families import CACHE_REQUESTS
+from gateway.observability.metrics import Metrics
 
 STATE_HEADER: Final = b"x-gateway-cache"
 OK: Final = 200

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Self
 
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.observability.metrics import Metrics
 
 WRITE_SECS = 0.1
@@ -47,10 +47,10 @@ class LiveGauges:
     def _write(self) -> None:
         now = (self.queued, self.in_flight)
         if now != self._written:
-            self._metrics.move(m.QUEUED, now[0] - self._written[0])
-            self._metrics.move(m.IN_FLIGHT, now[1] - self._written[1])
+            self._metrics.move(families.QUEUED, now[0] - self._written[0])
+            self._metrics.move(families.IN_FLIGHT, now[1] - self._written[1])
             self._written = now
         if self.seats != self._seats_written:
             for group, count in self.seats.items():
-                self._metrics.count(m.SEATS_WAITING, group, amount=count - self._seats_written.get(group, 0))
+                self._metrics.count(families.SEATS_WAITING, group, amount=count - self._seats_written.get(group, 0))
             self._seats_written = dict(self.seats)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.observability.access_line import JsonLine, console_line
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.metrics import Distribution, Figure, Lost, Metrics
@@ -33,8 +33,8 @@ class Recorder:
         self._clock = clock
         self._render: Callable[[RequestContext, float, float], bytes] = console_line if console else JsonLine().__call__
         self._answers = Opened(self._open_answers)
-        self._waits = Opened(partial(metrics.distribution, m.QUEUE_WAIT))
-        self._firsts = Opened(partial(metrics.distribution, m.FIRST_TOKEN))
+        self._waits = Opened(partial(metrics.distribution, families.QUEUE_WAIT))
+        self._firsts = Opened(partial(metrics.distribution, families.FIRST_TOKEN))
         self._tokens = Opened(self._open_tokens)
 
     def record(self, ctx: RequestContext) -> None:
@@ -58,16 +58,18 @@ class Recorder:
             prompt.add(ctx.usage.prompt_tokens)
             completion.add(ctx.usage.completion_tokens)
         if ctx.disconnect_phase is not None:
-            self._metrics.count(m.DISCONNECTS, ctx.disconnect_phase)
+            self._metrics.count(families.DISCONNECTS, ctx.disconnect_phase)
 
     def _open_answers(self, key: tuple[str, str, int, str]) -> tuple[Figure | Lost, Distribution | Lost]:
         path, group, status, outcome = key
         path = path or OTHER_PATH
-        requests = self._metrics.figure(m.REQUESTS, path, group, str(status), outcome)
-        return requests, self._metrics.distribution(m.DURATION, path, group)
+        requests = self._metrics.figure(families.REQUESTS, path, group, str(status), outcome)
+        return requests, self._metrics.distribution(families.DURATION, path, group)
 
     def _open_tokens(self, group: str) -> tuple[Figure | Lost, Figure | Lost]:
-        return self._metrics.figure(m.TOKENS, group, "prompt"), self._metrics.figure(m.TOKENS, group, "completion")
+        return self._metrics.figure(families.TOKENS, group, "prompt"), self._metrics.figure(
+            families.TOKENS, group, "completion"
+        )
 
 
 class Opened(dict[Key, Series], Generic[Key, Series]):

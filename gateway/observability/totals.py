@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 
-from gateway.observability.metrics import CATALOGUE, Kind
+from gateway.observability.families import CATALOGUE, Kind
 from gateway.observability.page import PageReader, Series, create_page
 
 Sums = dict[str, dict[tuple[str, ...], list[float]]]

@@ -9,7 +9,7 @@ from gateway.backends.breaker import Breaker
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.fleet import Backend
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.observability.metrics import Metrics
 from gateway.proxy.buffered import BufferedReply
 from gateway.proxy.seats import HeldSeat
@@ -137,7 +137,7 @@ class Attempts:
     def _tell(self, attempt: Attempt) -> None:
         """Tell of anything but a success."""
         name, signal = attempt.backend.name, attempt.signal
-        self._metrics.count(m.BACKEND_SIGNALS, name, signal.value)
+        self._metrics.count(families.BACKEND_SIGNALS, name, signal.value)
         if signal is Signal.FAILURE:
             self._breaker.failed(attempt.index, trial=attempt.trial, light=not attempt.counted)
         elif signal is Signal.DRAINING:

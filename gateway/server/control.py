@@ -6,7 +6,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.server.channel import FAILED, READY, ControlAssignment, send_control_assignment
 from gateway.server.edition import Companion, Edition
 from gateway.server.estate import Estate
@@ -66,7 +66,7 @@ class ControlKeeper:
                 return
             quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
             delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
-            self._estate.figures.count(m.CONTROL_DEATHS)
+            self._estate.figures.count(families.CONTROL_DEATHS)
             next_one = {} if self._over.is_set() else {"next_in_secs": delay}
             logger.error("control_died", extra={"how": how or "ended unasked", **next_one})
             await self._pause(delay)

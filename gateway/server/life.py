@@ -7,7 +7,7 @@ import socket
 from enum import StrEnum
 
 from gateway.core.worker import new_request_ids
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.observability.metrics import Metrics
 from gateway.server.channel import FAILED, READY, RETIRE
 from gateway.server.process import WorkerProcess
@@ -86,11 +86,11 @@ class Worker:
 
     def leave(self) -> None:
         """It is no longer counted."""
-        self._figures.figure(m.WORKERS, self.state).add(-1)
+        self._figures.figure(families.WORKERS, self.state).add(-1)
 
     def join(self) -> None:
         """It is counted from now on."""
-        self._figures.figure(m.WORKERS, self.state).add()
+        self._figures.figure(families.WORKERS, self.state).add()
 
     def how_it_ended(self) -> str:
         """In words, its own where it had some."""

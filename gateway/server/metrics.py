@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.observability.metrics import CATALOGUE, Family, Kind
+from gateway.observability.families import CATALOGUE, Family, Kind
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
 

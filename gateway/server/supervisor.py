@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.observability.metrics import Metrics
 from gateway.server.channel import CONTROL_FOLDER, farewell_secs
 from gateway.server.edition import Edition, NotRenewedError, Renew
@@ -97,7 +97,7 @@ class Supervisor:
             with exporter.page() as page:
                 figures = Metrics(page)
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
-                    figures.figure(m.RELOADS, outcome)
+                    figures.figure(families.RELOADS, outcome)
                 estate = Estate(self._factory, listener, exporter, figures, self._born, self._workers, self._stopping)
                 estate.control_socket = str(self._directory / CONTROL_FOLDER / f"{port}.sock")
                 self._hear_signals()
@@ -211,12 +211,12 @@ class Supervisor:
         try:
             after = await self._successor(estate, before)
         except NotRenewedError as error:
-            estate.figures.count(m.RELOADS, error.outcome)
+            estate.figures.count(families.RELOADS, error.outcome)
             logger.error("not_reloaded", extra={"outcome": error.outcome, "why": list(error.reasons)})  # noqa: TRY400 -- the line is enough
             self._tell(Outcome(error.outcome), *error.reasons)
             return before
         workers, old = (one.edition.settings.gateway_workers for one in (after, before))
-        estate.figures.count(m.RELOADS, Outcome.DONE)
+        estate.figures.count(families.RELOADS, Outcome.DONE)
         logger.info("reloaded", extra={"workers": workers, "retiring": old})
         self._tell(Outcome.DONE, f"{workers} new workers serve; the {old} old ones finish what they have")
         return after

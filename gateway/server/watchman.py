@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from gateway.observability import metrics as m
+from gateway.observability import families
 from gateway.observability.metrics import Metrics
 from gateway.server.life import Worker
 
@@ -50,7 +50,7 @@ async def look_at(worker: Worker, workers: Collection[Worker], figures: Metrics,
     still = asyncio.get_running_loop().time() - last
     if last and still >= blocked_secs:
         worker.blocked_since = last
-        figures.count(m.BLOCKED)
+        figures.count(families.BLOCKED)
         stack = await stack_of(worker, workers)
         logger.error("worker_blocked", extra={**worker.as_fields(), "blocked_secs": round(still, 1), "stack": stack})
 

@@ -18,7 +18,8 @@ from gateway.core.errors import BadGatewayError, QueueFullError
 from gateway.core.lifeline import Cut
 from gateway.middleware.cache import Cache, SampledCache
 from gateway.middleware.request_scope import leave
-from gateway.observability.metrics import CACHE_REQUESTS, Metrics
+from gateway.observability.families import CACHE_REQUESTS
+from gateway.observability.metrics import Metrics
 from tests.cache.requests import Plan
 from tests.core.hand_time import HandTime
 from tests.core.requests import EMBEDDINGS, HEALTH, FakeConnection, Told, context, nothing_to_receive

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from gateway.observability.families import IN_FLIGHT, QUEUED, SEATS_WAITING
 from gateway.observability.live import LiveGauges
-from gateway.observability.metrics import IN_FLIGHT, QUEUED, SEATS_WAITING
 from tests.core.hand_time import HandTime
 from tests.observability.noted import CountedMetrics
 

@@ -9,7 +9,7 @@ from gateway.backends.availability import Choice
 from gateway.core.context import Phase, RequestContext
 from gateway.core.errors import BadGatewayError
 from gateway.core.fleet import BackendGroup
-from gateway.observability.metrics import BACKEND_SIGNALS, RETRIES
+from gateway.observability.families import BACKEND_SIGNALS, RETRIES
 from gateway.payload.peek import Peek
 from gateway.proxy.pieces import HOLD_BYTES
 from gateway.proxy.planner import Plan

@@ -15,7 +15,7 @@ from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import UnavailableError
 from gateway.core.fleet import BackendGroup
-from gateway.observability.metrics import FALLBACKS
+from gateway.observability.families import FALLBACKS
 from gateway.payload.peek import peek
 from gateway.payload.settings import PayloadSettings
 from gateway.proxy.fallback import Fallbacks

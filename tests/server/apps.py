@@ -9,7 +9,8 @@ from typing import Any
 
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
-from gateway.observability.metrics import DISCONNECTS, IN_FLIGHT, Metrics
+from gateway.observability.families import DISCONNECTS, IN_FLIGHT
+from gateway.observability.metrics import Metrics
 from tests.server.door import reply
 
 STREAM_SECS = 0.02

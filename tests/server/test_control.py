@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from gateway.observability.metrics import CONTROL_DEATHS, Metrics
+from gateway.observability.families import CONTROL_DEATHS
+from gateway.observability.metrics import Metrics
 from gateway.observability.totals import Totals
 from gateway.server import control as module
 from gateway.server.control import ControlKeeper

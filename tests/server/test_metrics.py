@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.observability import metrics as m
-from gateway.observability.metrics import CATALOGUE, Family, Kind, Metrics
+from gateway.observability import families
+from gateway.observability.families import CATALOGUE, Family, Kind
+from gateway.observability.metrics import Metrics
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
 from gateway.server.metrics import MAX_SCRAPES, FleetCollector, Handler, MetricsExporter
@@ -19,14 +20,14 @@ from gateway.server.metrics import MAX_SCRAPES, FleetCollector, Handler, Metrics
 Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
 
 UPDATES: list[tuple[Family, tuple[str, ...], float]] = [
-    (m.REQUESTS, ("/v1/chat/completions", "chat", "200", "ok"), 1),
-    (m.REQUESTS, ("other", "", "404", 'quo"te\\\n'), 1),
-    (m.TOKENS, ("chat", "prompt"), 2.0**53),
-    (m.IN_FLIGHT, (), 3),
-    (m.QUEUE_WAIT, ("chat",), 0.005),
-    (m.QUEUE_WAIT, ("chat",), 0.3),
-    (m.QUEUE_WAIT, ("chat",), 99.0),
-    (m.DURATION, ("/v1", "chat"), 5400.0),
+    (families.REQUESTS, ("/v1/chat/completions", "chat", "200", "ok"), 1),
+    (families.REQUESTS, ("other", "", "404", 'quo"te\\\n'), 1),
+    (families.TOKENS, ("chat", "prompt"), 2.0**53),
+    (families.IN_FLIGHT, (), 3),
+    (families.QUEUE_WAIT, ("chat",), 0.005),
+    (families.QUEUE_WAIT, ("chat",), 0.3),
+    (families.QUEUE_WAIT, ("chat",), 99.0),
+    (families.DURATION, ("/v1", "chat"), 5400.0),
 ]
 
 
