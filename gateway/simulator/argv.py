@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from gateway.simulator import flags, pace
+from gateway.simulator import flags, pace, switches
 from gateway.simulator.pace import Pace
 
 Kind = Literal["chat", "text2sql", "embed", "rerank"]
@@ -120,7 +120,7 @@ def _build_parser(environ: Mapping[str, str]) -> _Parser:
         "model_tag", nargs="?", metavar="model", help="its name says the kind: sql, embed, rerank, else chat"
     )
     typed = _add_flags_that_matter(parser)
-    for flag in sorted(flags.SWITCHES - typed):
+    for flag in sorted(switches.SWITCHES - typed):
         parser.add_argument(*_names(flag), action="store_true", help=argparse.SUPPRESS)
     for flag in sorted(flags.ONE_VALUE - typed):
         parser.add_argument(*_names(flag), help=argparse.SUPPRESS)

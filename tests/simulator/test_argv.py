@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.simulator import flags
+from gateway.simulator import flags, switches
 from gateway.simulator.argv import Options, parse
 
 CHAT = "Qwen/Qwen2.5-7B-Instruct"
@@ -51,7 +51,7 @@ def test_flags_of_older_versions_are_refused_with_2(flag: str) -> None:
     with pytest.raises(SystemExit) as ended:
         read(f"{CHAT} {flag} 1")
     assert ended.value.code == 2
-    assert flag not in {*flags.SWITCHES, *flags.ONE_VALUE, *flags.MANY_VALUES}
+    assert flag not in {*switches.SWITCHES, *flags.ONE_VALUE, *flags.MANY_VALUES}
 
 
 def test_the_word_serve_is_no_part_of_the_arguments() -> None:
@@ -61,7 +61,7 @@ def test_the_word_serve_is_no_part_of_the_arguments() -> None:
 
 
 def test_every_switch_is_accepted() -> None:
-    assert read(" ".join([CHAT, *sorted(flags.SWITCHES)])).model == CHAT
+    assert read(" ".join([CHAT, *sorted(switches.SWITCHES)])).model == CHAT
 
 
 def test_every_flag_with_values_is_accepted() -> None:
