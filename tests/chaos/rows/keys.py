@@ -25,7 +25,7 @@ KEYS = Section(
                 "e2e/test_hostile_input.py::test_a_canary_key_is_found_in_no_answer_log_or_metric",
                 "e2e/test_backend_failures.py::test_nothing_of_a_backend_or_a_key_stands_in_answers_or_logs",
                 "api/test_probes.py::test_no_answer_holds_a_backends_address",
-                "test_settings.py::test_nothing_of_a_user_name_or_password_in_a_url_is_shown",
+                "settings/test_values.py::test_nothing_of_a_user_name_or_password_in_a_url_is_shown",
             ),
         ),
         Row(
@@ -94,7 +94,7 @@ KEYS = Section(
             "a backend URL that points at a metadata service, in any disguise",
             "the start is refused; a name that resolves to one is not followed",
             (
-                "test_settings.py::test_a_backend_that_is_no_server_or_a_metadata_service_is_refused",
+                "settings/test_values.py::test_a_backend_that_is_no_server_or_a_metadata_service_is_refused",
                 "upstream/test_address.py::test_a_metadata_address_is_refused_in_every_disguise",
                 "upstream/test_resolver.py::test_a_name_that_leads_to_a_metadata_service_is_not_followed",
             ),
