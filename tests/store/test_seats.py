@@ -1,92 +1,17 @@
 """Every store seats requests alike: so many at each backend, organizations by turns; each test runs on all stores."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import pytest
 from anyio.lowlevel import checkpoint
 
-from gateway.store import waiters
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
-from gateway.store.protocol import GroupCounts, LimiterStore, Seat
+from gateway.store.protocol import GroupCounts
 from tests.store.conftest import HandClock, counted
+from tests.store.floor import CHAT, Floor
+from tests.store.floor import floor as floor  # noqa: PLC0414 -- a fixture
 
 pytestmark = pytest.mark.anyio
-
-CHAT = "chat"
-BOTH = ("chat0", "chat1")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await checkpoint()
-
-
-@dataclass
-class Floor:
-    """One group of a store, as these tests ask for it."""
-
-    store: LimiterStore
-    limit: int = 1
-
-    async def seat(
-        self,
-        organization: str = "a",
-        candidates: Sequence[str] = BOTH,
-        *,
-        max_queued: int = 1000,
-        patience: float = 20.0,
-    ) -> Seat:
-        return await self.store.seat(
-            CHAT,
-            organization,
-            candidates=lambda: candidates,
-            limit=self.limit,
-            max_queued=max_queued,
-            patience=patience,
-        )
-
-    async def queue(self, organization: str, candidates: Sequence[str] = BOTH) -> "asyncio.Task[Seat]":
-        """A task that is known to wait."""
-        before = await self.queued()
-        task = asyncio.create_task(self.seat(organization, candidates))
-        await self.until_queued(before + 1)
-        return task
-
-    async def counts(self) -> tuple[GroupCounts, ...]:
-        await counted(self.store)
-        return self.store.seat_counts()
-
-    async def until_queued(self, queued: int) -> None:
-        async with asyncio.timeout(10):
-            while await self.queued() != queued:
-                await checkpoint()
-
-    async def queued(self) -> int:
-        return sum(group.queued for group in await self.counts())
-
-    async def taken(self) -> dict[str, int]:
-        return {backend: taken for group in await self.counts() for backend, taken in group.taken.items()}
-
-    async def order(self, seat: Seat, waiting: Sequence["asyncio.Task[Seat]"]) -> list[int]:
-        """Leave the seat, and then each that is given, until nobody waits: whose seat each was, by its place."""
-        left, order = list(waiting), list[int]()
-        while left:
-            self.store.leave_seat(seat)
-            done, _ = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED, timeout=10)
-            (next_one,) = done
-            left.remove(next_one)
-            order.append(waiting.index(next_one))
-            seat = next_one.result()
-        self.store.leave_seat(seat)
-        return order
-
-
-@pytest.fixture
-def floor(store: LimiterStore) -> Floor:
-    return Floor(store)
 
 
 # Free seats
@@ -278,136 +203,6 @@ async def test_a_seat_that_nobody_who_waits_may_use_is_a_newcomers_at_once(floor
     newcomer = await floor.seat("c", max_queued=0)
     assert (newcomer.backend, newcomer.waited) == ("chat1", 0.0)
     assert await floor.order(zero, [waiting]) == [0]
-
-
-# Candidates that change
-
-
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits looks all the time."""
-    monkeypatch.setattr(waiters, "LOOK_SECS", 0.01)
-
-
-@pytest.fixture
-def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits looks when it is given a seat, and not by itself."""
-    monkeypatch.setattr(waiters, "LOOK_SECS", 3600.0)
-
-
-@pytest.mark.usefixtures("often")
-async def test_who_waits_sees_that_another_backend_may_be_asked(floor: Floor) -> None:
-    held, usable = await floor.seat(candidates=["chat0"]), ["chat0"]
-    waiting = await floor.queue("b", usable)
-    usable.append("chat1")
-    async with asyncio.timeout(10):
-        seat = await waiting
-    assert (seat.backend, await floor.queued(), await floor.taken()) == ("chat1", 0, {"chat0": 1, "chat1": 1})
-    floor.store.leave_seat(seat)
-    floor.store.leave_seat(held)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("often")
-async def test_other_candidates_cost_no_place(floor: Floor) -> None:
-    zero, one = await floor.seat("a", ["chat0"]), await floor.seat("a", ["chat1"])
-    usable, looks = ["chat0"], 0
-
-    def look() -> list[str]:
-        nonlocal looks
-        looks += 1
-        return usable
-
-    first = asyncio.create_task(floor.store.seat(CHAT, "b", candidates=look, limit=1, max_queued=1000, patience=20.0))
-    await floor.until_queued(1)
-    waiting = [first, await floor.queue("b", ["chat1"]), await floor.queue("c", ["chat1"])]
-    usable, looks = ["chat1"], 0
-    await until(lambda: looks > 0)
-    assert await floor.order(one, waiting) == [0, 2, 1]
-    floor.store.leave_seat(zero)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("often")
-async def test_a_wait_without_any_candidate_left_ends_at_once(floor: Floor) -> None:
-    held, usable = await floor.seat(candidates=["chat0"]), ["chat0"]
-    waiting = await floor.queue("b", usable)
-    usable.clear()
-    with pytest.raises(NoSlotError):
-        await waiting
-    floor.store.leave_seat(held)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("seldom")
-async def test_a_seat_that_is_of_no_use_any_more_goes_to_the_next_and_costs_no_turn(floor: Floor) -> None:
-    zero, one, usable = await floor.seat("a", ["chat0"]), await floor.seat("a", ["chat1"]), [*BOTH]
-    waiting = [await floor.queue(name, each) for name, each in (("b", usable), ("c", BOTH), ("d", BOTH), ("b", BOTH))]
-    usable.remove("chat0")
-    floor.store.leave_seat(zero)
-    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=10)
-    assert done == {waiting[3]}, "its organization is still the first, and this one can use it"
-    assert (await floor.queued(), await floor.taken()) == (3, {"chat0": 1, "chat1": 1})
-    floor.store.leave_seat(await waiting.pop())
-    zero = await waiting.pop(1)
-    assert await floor.order(one, waiting) == [1, 0]
-    floor.store.leave_seat(zero)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("seldom")
-async def test_who_declines_a_seat_is_still_the_first_of_those_who_wait(floor: Floor) -> None:
-    zero, one, usable = await floor.seat("a", ["chat0"]), await floor.seat("a", ["chat1"]), [*BOTH]
-    waiting = [await floor.queue(name, each) for name, each in (("b", usable), ("c", BOTH), ("d", BOTH))]
-    usable.remove("chat0")
-    floor.store.leave_seat(zero)
-    zero = await waiting.pop(1)
-    assert await floor.order(one, waiting) == [0, 1]
-    floor.store.leave_seat(zero)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("seldom")
-async def test_who_declines_while_nobody_else_waits_keeps_its_place_before_newcomers(floor: Floor) -> None:
-    zero, one, usable = await floor.seat("a", ["chat0"]), await floor.seat("a", ["chat1"]), [*BOTH]
-    waiting = [await floor.queue("b", usable)]
-    usable.remove("chat0")
-    floor.store.leave_seat(zero)
-    zero = await floor.seat("c", ["chat0"])
-    waiting.append(await floor.queue("d", BOTH))
-    assert await floor.order(one, waiting) == [0, 1]
-    floor.store.leave_seat(zero)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("seldom")
-async def test_a_seat_that_was_declined_and_one_that_is_had_instead_are_one(floor: Floor) -> None:
-    zero, one, usable = await floor.seat("a", ["chat0"]), await floor.seat("a", ["chat1"]), ["chat0"]
-    waiting = await floor.queue("b", usable)
-    usable[:] = ["chat1"]
-    floor.store.leave_seat(one)
-    assert not waiting.done()
-    floor.store.leave_seat(zero)
-    seat = await waiting
-    assert (seat.backend, await floor.taken()) == ("chat1", {"chat1": 1})
-    floor.store.leave_seat(seat)
-    assert await floor.counts() == ()
-
-
-@pytest.mark.usefixtures("seldom")
-async def test_who_declines_knows_the_newest_limit(floor: Floor) -> None:
-    zero, usable = await floor.seat("a", ["chat0"]), ["chat0"]
-    waiting = await floor.queue("b", usable)
-    floor.store.leave_seat(zero)
-    floor.limit = 2
-    usable[:] = ["chat1"]
-    one = await floor.seat("c", ["chat1"])
-    async with asyncio.timeout(10):
-        seat = await waiting
-    assert (seat.backend, await floor.taken()) == ("chat1", {"chat1": 2})
-    floor.store.leave_seat(seat)
-    floor.store.leave_seat(one)
-    assert await floor.counts() == ()
 
 
 # Limits that change
