@@ -1,4 +1,4 @@
-"""Which API keys are there? They are kept by digest; a key itself is never here."""
+"""Which API keys are there? They are kept by digest, revoked ones too; a key itself is never here."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -9,13 +9,12 @@ from msgspec.structs import asdict, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.core.principal import AccountLimits
-from gateway.database.changes import buried, changed_rows
+from gateway.database.changes import changed_rows
 from gateway.database.errors import ConflictError, NoSuchRecordError
 from gateway.database.rows import ApiKey, KeyProperties, described
 from gateway.database.tables import API_KEYS
 from gateway.database.transactions import Change, Transactions
 
-KIND = "key"
 LIMITS = AccountLimits.__struct_fields__
 PLAIN = tuple(name for name in KeyProperties.__struct_fields__ if name != "limits")
 STANDING = tuple(name for name in ApiKey.__struct_fields__ if name != "properties")
@@ -26,7 +25,7 @@ class KeyChanges(NamedTuple):
 
     Attributes:
         keys: as they are now; none of them is revoked. Expired ones are among them: time passes without a change.
-        removed: digests of keys that are revoked or deleted.
+        removed: digests of keys that are revoked.
     """
 
     keys: list[ApiKey]
@@ -57,16 +56,7 @@ class Keys:
             NoSuchRecordError: there is none.
         """
         async with self._transactions.read() as connection:
-            return await _read(connection, API_KEYS.c.id == key_id)
-
-    async def by_digest(self, digest: bytes) -> ApiKey:
-        """The key that somebody shows.
-
-        Raises:
-            NoSuchRecordError: there is none.
-        """
-        async with self._transactions.read() as connection:
-            return await _read(connection, API_KEYS.c.digest == digest)
+            return await _read(connection, key_id)
 
     async def list(self, *, organization: str | None = None, after: str = "", most: int = 100) -> list[ApiKey]:
         """A page of keys, oldest first, revoked ones too; `after` is the last id of the page before."""
@@ -84,7 +74,7 @@ class Keys:
             ConflictError: it is no longer at the expected version, or is revoked.
         """
         async with self._transactions.change(actor) as change:
-            before = await _read(change.connection, API_KEYS.c.id == key_id)
+            before = await _read(change.connection, key_id)
             _refuse_revoked(before)
             after = replace(before, properties=properties, version=change.number)
             await _update(change, before, after, expected_version)
@@ -98,7 +88,7 @@ class Keys:
             NoSuchRecordError: there is no such key.
         """
         async with self._transactions.change(actor) as change:
-            before = await _read(change.connection, API_KEYS.c.id == key_id)
+            before = await _read(change.connection, key_id)
             if before.revoked is not None:
                 return before
             after = replace(before, revoked=change.at, version=change.number)
@@ -119,7 +109,7 @@ class Keys:
             ConflictError: it is not at the expected version, is revoked, expired, or rotated already.
         """
         async with self._transactions.change(actor) as change:
-            old = await _read(change.connection, API_KEYS.c.id == key_id)
+            old = await _read(change.connection, key_id)
             _refuse_revoked(old)
             ends = old.properties.expires
             if old.rotated_to is not None or (ends is not None and ends <= change.at):
@@ -133,22 +123,6 @@ class Keys:
             await change.record("key.rotate", key_id, described(old), described(after))
         return new
 
-    async def delete(self, key_id: str, expected_version: int, *, actor: str) -> None:
-        """Forget the key; its usage stays, under its id.
-
-        Raises:
-            NoSuchRecordError: there is no such key.
-            ConflictError: it is not at the expected version.
-        """
-        async with self._transactions.change(actor) as change:
-            before = await _read(change.connection, API_KEYS.c.id == key_id)
-            _refuse_version(before, expected_version)
-            successor = sa.update(API_KEYS).where(API_KEYS.c.rotated_to == key_id).values(rotated_to=None)
-            await change.connection.execute(successor)
-            await change.connection.execute(sa.delete(API_KEYS).where(API_KEYS.c.id == key_id))
-            await change.bury(KIND, before.digest.hex())
-            await change.record("key.delete", key_id, described(before), None)
-
     async def changed_since(self, number: int, *, most: int = 2000) -> AsyncIterator[KeyChanges]:
         """What changed after change `number`, in pages; 0 for all there is.
 
@@ -160,8 +134,6 @@ class Keys:
             yield KeyChanges(
                 [key for key in keys if key.revoked is None], [key.digest for key in keys if key.revoked is not None]
             )
-        async for names in buried(self._transactions, KIND, number, most):
-            yield KeyChanges([], [bytes.fromhex(name) for name in names])
 
 
 def new_id(at: float) -> str:
@@ -169,8 +141,8 @@ def new_id(at: float) -> str:
     return f"key_{int(at * 1000):012x}{secrets.token_hex(6)}"
 
 
-async def _read(connection: AsyncConnection, which: sa.ColumnElement[bool]) -> ApiKey:
-    row = (await connection.execute(sa.select(API_KEYS).where(which))).mappings().one_or_none()
+async def _read(connection: AsyncConnection, key_id: str) -> ApiKey:
+    row = (await connection.execute(sa.select(API_KEYS).where(API_KEYS.c.id == key_id))).mappings().one_or_none()
     if row is None:
         raise NoSuchRecordError("there is no such key")
     return _key(row)
@@ -186,7 +158,6 @@ async def _insert(change: Change, properties: KeyProperties, digest: bytes, pref
         version=change.number,
     )
     await change.connection.execute(sa.insert(API_KEYS).values(**_columns(key), changed=change.number))
-    await change.unearth(KIND, key.digest.hex())
     return key
 
 
