@@ -2,7 +2,7 @@
 
 import heapq
 
-from gateway.store import ledger
+from gateway.store import slots
 from gateway.store.journal import entries_of_books
 from gateway.store.protocol import KeyCounts, StoreCounts
 from gateway.store.records import AFTER_RESERVATIONS, AFTER_TRANCHES, AFTER_WORKERS, RESERVATION, TRANCHE, TURN
@@ -13,7 +13,7 @@ from gateway.store.tree import Tree, records_between
 
 def count(tree: Tree) -> StoreCounts:
     """The state over all workers; about 1 us for each organization that holds or waits."""
-    each = [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in ledger.lines(tree)]
+    each = [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in slots.lines(tree)]
     in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
     seats = sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS))
     running = sum(1 for _ in records_between(tree, RESERVATION, AFTER_RESERVATIONS))

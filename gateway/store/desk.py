@@ -13,8 +13,8 @@ from gateway.core.clock import Clock
 from gateway.store import environment, parting, wills
 from gateway.store.doorbell import Doorbell
 from gateway.store.errors import StoreUnavailableError
-from gateway.store.ledger import Called
 from gateway.store.records import Claimant
+from gateway.store.slots import Called
 from gateway.store.tally import ANYBODY
 from gateway.store.tree import Environment, Tree
 from gateway.store.waiters import Waiters

@@ -5,7 +5,7 @@ import itertools
 from functools import partial
 
 from gateway.core.clock import Clock
-from gateway.store import environment, ledger, seating
+from gateway.store import environment, seating, slots
 from gateway.store.accounts import Accounts
 from gateway.store.counting import count
 from gateway.store.desk import TICK_SECS, Desk, unavailable
@@ -75,23 +75,23 @@ class LmdbStore:
             return Grant(key, token, spare=True)
         grant = Grant(key, token)
         entry = self._enter(name, token, limit, max_queued)
-        if entry == ledger.REFUSED and patience > TICK_SECS and self._spares.others_may_keep_some():
+        if entry == slots.REFUSED and patience > TICK_SECS and self._spares.others_may_keep_some():
             await self._clock.sleep(TICK_SECS)
             entry = self._enter(name, token, limit, max_queued)
-        if entry == ledger.STARTED_WITH_ROOM:
+        if entry == slots.STARTED_WITH_ROOM:
             grant.spare = patience > TICK_SECS and max_queued > 0  # one who is refused could not call for it
             return grant
-        if entry == ledger.STARTED:
+        if entry == slots.STARTED:
             return grant
-        if entry == ledger.REFUSED:
+        if entry == slots.REFUSED:
             raise NoPlaceError
         self._spares.hear_of_waiters()
         ticket = ticket_key(name, entry)
         try:
             grant.waited = await self._desk.wait(token, ticket, patience)
-            holds = self._decide(ledger.settle, ticket)
+            holds = self._decide(slots.settle, ticket)
         except BaseException:
-            self._desk.give_up(ledger.withdraw, ticket, self._desk.worker)
+            self._desk.give_up(slots.withdraw, ticket, self._desk.worker)
             raise
         if not holds:
             raise NoSlotError
@@ -104,7 +104,7 @@ class LmdbStore:
         grant.released = True
         name = record_name(grant.key)
         if not (grant.spare and self._spares.keep(name)):
-            self._desk.give_up(ledger.leave, name, self._desk.worker)
+            self._desk.give_up(slots.leave, name, self._desk.worker)
 
     async def seat(
         self, group: str, organization: str, *, candidates: Candidates, limit: int, max_queued: int, patience: float
@@ -156,7 +156,7 @@ class LmdbStore:
 
     async def next_turn(self, name: str) -> int:
         """See `LimiterStore.next_turn`."""
-        return self._decide(ledger.next_turn, record_name(name))
+        return self._decide(slots.next_turn, record_name(name))
 
     def counts(self) -> StoreCounts:
         """See `LimiterStore.counts`."""
@@ -168,10 +168,10 @@ class LmdbStore:
         return self._decide(seating.count_seats)
 
     def _enter(self, name: bytes, token: int, limit: int, max_queued: int) -> int:
-        """`ledger.enter`'s verdict; whoever it gives reason to look is called."""
+        """`slots.enter`'s verdict; whoever it gives reason to look is called."""
         if not self._entries % ENTRIES_PER_LOOK:  # and again by the next entry, if this one is refused
             self._decide(self._refuse_if_full)
-        entry, called = self._decide(ledger.enter, name, (self._desk.worker, token), limit, max_queued)
+        entry, called = self._decide(slots.enter, name, (self._desk.worker, token), limit, max_queued)
         self._entries += 1
         if called:
             self._desk.call(called)
@@ -193,7 +193,7 @@ class LmdbStore:
         self._accounts.tick()
         try:
             self._spares.give_back()
-            if self._decide(ledger.somebody_waits):
+            if self._decide(slots.somebody_waits):
                 self._spares.hear_of_waiters()
             self._desk.look_after()
             self._decide(self._shelf.forget_idle, self._clock.monotonic())

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 from gateway.store.booking import book
 from gateway.store.holdings import book_tranche
-from gateway.store.ledger import call_heads, settle
 from gateway.store.records import (
     AFTER_LINES,
     AFTER_WORKERS,
@@ -21,6 +20,7 @@ from gateway.store.records import (
 )
 from gateway.store.seat_records import AFTER_SEATS, GIVEN, PLACE, SEATS, parse_place, unpack_given
 from gateway.store.seating import forget_given, give_up, strike_seats
+from gateway.store.slots import call_heads, settle
 from gateway.store.tally import read_line, strike, write_line
 from gateway.store.tree import Tree, records_between
 from gateway.store.wills import Entry
@@ -57,8 +57,8 @@ def part(
     """
     called: list[Claimant] = []
     seats = records_between(tree, place, AFTER_SEATS)
-    slots = records_between(tree, max(place, TRANCHE), AFTER_LINES)
-    records = list(itertools.islice(itertools.chain(seats, slots), most))
+    lines = records_between(tree, max(place, TRANCHE), AFTER_LINES)
+    records = list(itertools.islice(itertools.chain(seats, lines), most))
     for key, value in records:
         if key[:1] == TRANCHE:
             strike_tranche(tree, key, value, worker, wills)

@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from gateway.store import ledger
+from gateway.store import slots
 from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 
@@ -38,7 +38,7 @@ class Spares(dict[bytes, int]):
 
     def take_over(self, name: bytes, limit: int) -> bool:
         """Have one that was kept, if nobody has a better right to it; otherwise none is kept any more."""
-        if not self._desk.decide(ledger.may_take_over, name, limit):
+        if not self._desk.decide(slots.may_take_over, name, limit):
             self.give_back()
             return False
         left = self.pop(name) - 1
@@ -51,7 +51,7 @@ class Spares(dict[bytes, int]):
         if not self:
             return
         try:
-            called = self._desk.decide(ledger.leave_all, self._desk.worker, self)
+            called = self._desk.decide(slots.leave_all, self._desk.worker, self)
         except StoreUnavailableError as error:
             self._desk.complain("spare_slots_not_given_back", error)
             return

@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store import environment, ledger, parting, wills
+from gateway.store import environment, parting, slots, wills
 from gateway.store.doorbell import datagram_socket
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
@@ -177,7 +177,7 @@ async def test_a_dead_worker_is_cleared_step_by_step_without_waiting_for_a_tick(
     async with opened(directory) as store:
         store._timer.cancel()
         for token in range(1000):
-            store._decide(ledger.enter, b"a", Claimant(99, token), 300, 1000)
+            store._decide(slots.enter, b"a", Claimant(99, token), 300, 1000)
         assert store.counts().in_flight == 300
         store._desk._bury(99)
         assert store.counts().in_flight + store.counts().queued == 800
@@ -192,7 +192,7 @@ async def test_a_dead_worker_is_cleared_away_once_with_all_that_it_left_in_the_d
         store._timer.cancel()
         dead = store._decide(parting.join)
         for token in range(1000):
-            store._decide(ledger.enter, b"a", Claimant(dead, token), 300, 1000)
+            store._decide(slots.enter, b"a", Claimant(dead, token), 300, 1000)
         with datagram_socket() as its:
             its.bind(str(store._desk._doorbell.path_of(dead)))
         wills.WillBook(directory, dead).close()
@@ -215,7 +215,7 @@ async def test_a_dead_worker_that_is_half_cleared_away_is_left_to_others_by_one_
         store._timer.cancel()
         dead = store._decide(parting.join)
         for token in range(1000):
-            store._decide(ledger.enter, b"a", Claimant(dead, token), 300, 1000)
+            store._decide(slots.enter, b"a", Claimant(dead, token), 300, 1000)
         store._desk._bury(dead)
     await checkpoint()  # its next step
     assert store._desk._burying == set()
@@ -245,7 +245,7 @@ async def test_trouble_that_lasts_is_said_once_and_again_when_it_comes_back(
 async def waiting_behind(store: LmdbStore, worker: int) -> AsyncIterator["asyncio.Task[Grant]"]:
     """Somebody who is patient and waits for the slot that another worker has, while no tick helps."""
     store._timer.cancel()
-    store._decide(ledger.enter, b"a", Claimant(worker, 1), 1, 1)
+    store._decide(slots.enter, b"a", Claimant(worker, 1), 1, 1)
     task = asyncio.create_task(store.acquire("a", limit=1, max_queued=1, patience=3600))
     while not store.counts().queued:
         await checkpoint()
@@ -266,7 +266,7 @@ async def test_whoever_gets_a_dead_workers_slot_is_told_at_once(directory: Path)
 
 async def test_a_tick_makes_up_for_a_lost_wake_up(directory: Path) -> None:
     async with opened(directory) as store, waiting_behind(store, 99) as waiting, asyncio.timeout(30):
-        assert store._decide(ledger.leave, b"a", 99)  # those whom it names are told nothing
+        assert store._decide(slots.leave, b"a", 99)  # those whom it names are told nothing
         await checkpoint()
         assert not waiting.done()
         store._tick()

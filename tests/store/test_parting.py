@@ -4,13 +4,13 @@ import itertools
 
 import pytest
 
-from gateway.store import ledger, seating
+from gateway.store import seating, slots
 from gateway.store.parting import FIRST_PLACE, part
 from gateway.store.protocol import GroupCounts
 from gateway.store.records import TICKET, Claimant
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG, GIVEN
 from gateway.store.tree import Tree, records_between
-from tests.store.test_ledger import DEAD, LIVING, NAME, enter, figures
+from tests.store.test_slots import DEAD, LIVING, NAME, enter, figures
 
 BACKENDS = (b"0", b"1")
 
@@ -46,7 +46,7 @@ def test_a_gone_worker_is_struck_from_every_line_and_queue(tree: Tree, most: int
     assert steps > 80 / most
     for name in names:
         for _ in range(3):
-            ledger.leave(tree, name, LIVING)
+            slots.leave(tree, name, LIVING)
     assert figures(tree) == {}
     assert not list(records_between(tree, TICKET, b"z"))
 
@@ -56,7 +56,7 @@ def test_a_ticket_of_a_gone_worker_that_is_called_between_two_steps_is_given_up_
     for token in range(4):
         enter(tree, DEAD, token, limit=1)
     place, _ = part(tree, DEAD, FIRST_PLACE, 2)
-    assert ledger.leave(tree, NAME, LIVING) == [Claimant(DEAD, 2)]
+    assert slots.leave(tree, NAME, LIVING) == [Claimant(DEAD, 2)]
     while place is not None:
         place, _ = part(tree, DEAD, place, 2)
     assert figures(tree) == {}
@@ -65,7 +65,7 @@ def test_a_ticket_of_a_gone_worker_that_is_called_between_two_steps_is_given_up_
 def test_a_worker_whose_number_is_anothers_count_is_not_mistaken_for_it(tree: Tree) -> None:
     for token in range(DEAD):
         enter(tree, LIVING, token, limit=9)
-    ledger.leave(tree, NAME, DEAD)
+    slots.leave(tree, NAME, DEAD)
     assert clear(tree, DEAD, 10) == ([], 1)
     assert figures(tree) == {NAME: (DEAD, 0)}
 

@@ -16,7 +16,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.clock import SystemClock
-from gateway.store import ledger
+from gateway.store import slots
 from gateway.store.desk import TICK_SECS
 from gateway.store.errors import NoPlaceError
 from gateway.store.lmdb import LmdbStore
@@ -55,12 +55,12 @@ async def acquire(store: LmdbStore, limit: int = 4, *, max_queued: int = 100, pa
 
 def written(store: LmdbStore) -> tuple[int, int]:
     """Slots taken and requests waiting as the other workers see it."""
-    lines = store._decide(lambda tree: list(ledger.lines(tree)))
+    lines = store._decide(lambda tree: list(slots.lines(tree)))
     return sum(in_flight for _, in_flight, _ in lines), sum(queued for _, _, queued in lines)
 
 
 def enter_elsewhere(store: LmdbStore, limit: int = 4) -> int:
-    return store._decide(ledger.enter, NAME, Claimant(ANOTHER, 1), limit, 100)[0]
+    return store._decide(slots.enter, NAME, Claimant(ANOTHER, 1), limit, 100)[0]
 
 
 async def until_done(task: "asyncio.Task[Grant]") -> Grant:
@@ -145,7 +145,7 @@ async def test_a_worker_keeps_a_few_slots_of_a_name(store: LmdbStore) -> None:
 
 async def test_at_the_limit_a_slot_is_had_again_as_soon_as_it_is_given_back(store: LmdbStore) -> None:
     held = await acquire(store)
-    assert [enter_elsewhere(store) for _ in range(3)][-1] == ledger.STARTED
+    assert [enter_elsewhere(store) for _ in range(3)][-1] == slots.STARTED
     store.release(held)
     assert written(store) == (4, 0)
     await acquire(store)
@@ -155,14 +155,14 @@ async def test_at_the_limit_a_slot_is_had_again_as_soon_as_it_is_given_back(stor
 
 async def test_a_newcomer_does_not_overtake_who_waits_elsewhere_by_a_slot_that_was_kept(store: LmdbStore) -> None:
     store.release(await acquire(store, 2))
-    assert enter_elsewhere(store, 2) == ledger.STARTED
+    assert enter_elsewhere(store, 2) == slots.STARTED
     ticket = enter_elsewhere(store, 2)
     assert ticket >= FIRST_TICKET
     newcomer = asyncio.create_task(acquire(store, 2))
     await checkpoint()
     assert written(store) == (2, 1)
     assert not newcomer.done()
-    store._desk.call(store._decide(ledger.leave, NAME, ANOTHER))
+    store._desk.call(store._decide(slots.leave, NAME, ANOTHER))
     await until_done(newcomer)
 
 
@@ -176,7 +176,7 @@ async def test_once_told_that_somebody_waits_no_slot_is_kept_until_nobody_does(s
     store.release(held)
     assert written(store) == (4, 0)
     for _ in range(3):
-        store._decide(ledger.leave, NAME, ANOTHER)
+        store._decide(slots.leave, NAME, ANOTHER)
     again = await acquire(store, 5)
     store.release(again)
     assert written(store) == (1, 0)

@@ -1,4 +1,4 @@
-"""What does one decision change in the shared state? Each function here is the whole of one LMDB transaction."""
+"""Who runs, and who waits for a slot? Each function here is the whole of one LMDB transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,8 +1,8 @@
 """A line counts its workers' slots and gives them to whoever is next."""
 
-from gateway.store import ledger
-from gateway.store.ledger import REFUSED, STARTED, STARTED_WITH_ROOM
+from gateway.store import slots
 from gateway.store.records import Claimant, ticket_key
+from gateway.store.slots import REFUSED, STARTED, STARTED_WITH_ROOM
 from gateway.store.tally import ANYBODY
 from gateway.store.tree import Tree
 
@@ -11,22 +11,22 @@ LIVING, DEAD = 1, 2
 
 
 def enter(tree: Tree, worker: int, token: int, limit: int = 2, *, name: bytes = NAME) -> int:
-    return ledger.enter(tree, name, Claimant(worker, token), limit, 1000)[0]
+    return slots.enter(tree, name, Claimant(worker, token), limit, 1000)[0]
 
 
 def figures(tree: Tree) -> dict[bytes, tuple[int, int]]:
-    return {name: (in_flight, queued) for name, in_flight, queued in ledger.lines(tree)}
+    return {name: (in_flight, queued) for name, in_flight, queued in slots.lines(tree)}
 
 
 def test_a_worker_gives_up_its_own_slots_and_no_others(tree: Tree) -> None:
     assert enter(tree, LIVING, 1) == STARTED_WITH_ROOM
-    ledger.leave(tree, NAME, DEAD)
+    slots.leave(tree, NAME, DEAD)
     assert figures(tree) == {NAME: (1, 0)}
     assert enter(tree, DEAD, 1) == STARTED
     for _ in range(3):
-        ledger.leave(tree, NAME, DEAD)
+        slots.leave(tree, NAME, DEAD)
     assert figures(tree) == {NAME: (1, 0)}
-    ledger.leave(tree, NAME, LIVING)
+    slots.leave(tree, NAME, LIVING)
     assert figures(tree) == {}
 
 
@@ -36,7 +36,7 @@ def test_several_slots_are_given_up_at_once_and_no_more_than_there_are(tree: Tre
     enter(tree, LIVING, 5, name=b"another")
     tickets = [enter(tree, DEAD, token, limit=5) for token in (6, 7, 8)]
     assert tickets == [1, 2, 3]
-    assert ledger.leave_all(tree, LIVING, {NAME: 9, b"another": 1, b"nobody's": 1}) == [(DEAD, 6), (DEAD, 7)]
+    assert slots.leave_all(tree, LIVING, {NAME: 9, b"another": 1, b"nobody's": 1}) == [(DEAD, 6), (DEAD, 7)]
     assert figures(tree) == {NAME: (5, 1)}
 
 
@@ -46,48 +46,48 @@ def test_there_is_room_while_at_most_half_of_the_slots_are_taken(tree: Tree) -> 
 
 
 def test_a_kept_slot_may_be_taken_over_while_there_is_room_and_nobody_waits(tree: Tree) -> None:
-    assert not ledger.may_take_over(tree, NAME, 2)
+    assert not slots.may_take_over(tree, NAME, 2)
     for token in (1, 2, 3):
         enter(tree, LIVING, token, limit=2)
     assert figures(tree) == {NAME: (2, 1)}
-    assert not ledger.may_take_over(tree, NAME, 4)  # the limit was raised: who waits goes first
-    ledger.leave(tree, NAME, LIVING)
-    assert not ledger.may_take_over(tree, NAME, 3)
-    assert ledger.may_take_over(tree, NAME, 4)
+    assert not slots.may_take_over(tree, NAME, 4)  # the limit was raised: who waits goes first
+    slots.leave(tree, NAME, LIVING)
+    assert not slots.may_take_over(tree, NAME, 3)
+    assert slots.may_take_over(tree, NAME, 4)
 
 
 def test_the_first_to_wait_calls_the_other_workers_that_have_slots(tree: Tree) -> None:
     third, fourth = 3, 4
     for token, worker in enumerate((LIVING, DEAD, third, fourth)):
         enter(tree, worker, token, limit=4)
-    ledger.leave(tree, NAME, fourth)
+    slots.leave(tree, NAME, fourth)
     enter(tree, LIVING, 4, limit=4)
-    assert not ledger.somebody_waits(tree)
-    assert ledger.enter(tree, NAME, Claimant(LIVING, 5), 4, 2) == (1, [(DEAD, ANYBODY), (third, ANYBODY)])
-    assert ledger.enter(tree, NAME, Claimant(LIVING, 6), 4, 2) == (2, ())
-    assert ledger.enter(tree, NAME, Claimant(LIVING, 7), 4, 2) == (REFUSED, ())
-    assert ledger.somebody_waits(tree)
+    assert not slots.somebody_waits(tree)
+    assert slots.enter(tree, NAME, Claimant(LIVING, 5), 4, 2) == (1, [(DEAD, ANYBODY), (third, ANYBODY)])
+    assert slots.enter(tree, NAME, Claimant(LIVING, 6), 4, 2) == (2, ())
+    assert slots.enter(tree, NAME, Claimant(LIVING, 7), 4, 2) == (REFUSED, ())
+    assert slots.somebody_waits(tree)
 
 
 def test_a_refusal_leaves_no_line(tree: Tree) -> None:
-    assert ledger.enter(tree, NAME, Claimant(LIVING, 1), 0, 0) == (REFUSED, ())
+    assert slots.enter(tree, NAME, Claimant(LIVING, 1), 0, 0) == (REFUSED, ())
     assert figures(tree) == {}
 
 
 def test_a_ticket_that_is_gone_has_become_a_slot(tree: Tree) -> None:
     enter(tree, LIVING, 1, limit=1)
     tickets = [ticket_key(NAME, enter(tree, LIVING, token, limit=1)) for token in (2, 3)]
-    assert ledger.leave(tree, NAME, LIVING) == [Claimant(LIVING, 2)]
-    assert ledger.settle(tree, tickets[0])
-    assert not ledger.settle(tree, tickets[1])
+    assert slots.leave(tree, NAME, LIVING) == [Claimant(LIVING, 2)]
+    assert slots.settle(tree, tickets[0])
+    assert not slots.settle(tree, tickets[1])
     assert figures(tree) == {NAME: (1, 0)}
 
 
 def test_whoever_withdraws_gives_up_what_its_ticket_has_become(tree: Tree) -> None:
     enter(tree, LIVING, 1, limit=1)
     tickets = [ticket_key(NAME, enter(tree, LIVING, token, limit=1)) for token in (2, 3, 4)]
-    assert ledger.withdraw(tree, tickets[1], LIVING) == ()
+    assert slots.withdraw(tree, tickets[1], LIVING) == ()
     assert figures(tree) == {NAME: (1, 2)}
-    ledger.leave(tree, NAME, LIVING)
-    assert ledger.withdraw(tree, tickets[0], LIVING) == [Claimant(LIVING, 4)]
+    slots.leave(tree, NAME, LIVING)
+    assert slots.withdraw(tree, tickets[0], LIVING) == [Claimant(LIVING, 4)]
     assert figures(tree) == {NAME: (1, 0)}
