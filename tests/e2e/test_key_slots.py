@@ -53,14 +53,19 @@ def key(gateway: Gateway) -> str:
 @pytest.fixture
 def clients(gateway: Gateway, chat_fleet: Fleet, key: str) -> Iterator[list[RawClient]]:
     """Twelve at once, before backends that do not answer yet: as many as the key has slots and places."""
-    for server in chat_fleet.servers.values():
-        server.stop_engine()
     with ExitStack() as stack:
-        made = [stack.enter_context(RawClient(gateway.port)) for _ in range(CLIENTS)]
-        for client in made:
-            client.post(CHAT, BODY, key=key, headers="Connection: close\r\n")
-        wait_until(lambda: gateway.metrics().get("gateway_queued_requests") == CLIENTS - SLOTS)
-        yield made
+        yield full(stack, gateway, chat_fleet, key)
+
+
+def full(stack: ExitStack, gateway: Gateway, fleet: Fleet, key: str) -> list[RawClient]:
+    """See `clients`, which leave with the stack."""
+    for server in fleet.servers.values():
+        server.stop_engine()
+    made = [stack.enter_context(RawClient(gateway.port)) for _ in range(CLIENTS)]
+    for client in made:
+        client.post(CHAT, BODY, key=key, headers="Connection: close\r\n")
+    wait_until(lambda: gateway.metrics().get("gateway_queued_requests") == CLIENTS - SLOTS)
+    return made
 
 
 def running(fleet: Fleet) -> list[str]:
@@ -115,13 +120,8 @@ def test_slots_of_a_killed_worker_are_had_again_and_no_more_than_three_run(
         client.rest()
     wait_until(lambda: not running(chat_fleet))
     chat_fleet.clear()
-    for server in chat_fleet.servers.values():
-        server.stop_engine()
     with ExitStack() as stack:
-        again = [stack.enter_context(RawClient(gateway.port)) for _ in range(CLIENTS)]
-        for client in again:
-            client.post(CHAT, BODY, key=key, headers="Connection: close\r\n")
-        wait_until(lambda: gateway.metrics().get("gateway_queued_requests") == CLIENTS - SLOTS)
+        again = full(stack, gateway, chat_fleet, key)
         wait_until(lambda: len(running(chat_fleet)) == SLOTS)
         assert chat_fleet.requests() == SLOTS  # nothing ends: who runs can be counted at two backends
         for server in chat_fleet.servers.values():

@@ -4,9 +4,8 @@ import os
 import signal
 import sqlite3
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import orjson
 import pytest
 
 from tests.e2e.conftest import Fleet, MakeGateway
+from tests.e2e.rush import rush
 from tests.support.gateway import RawClient, in_threads, wait_until
 
 CHAT = "/v1/chat/completions"
@@ -85,23 +85,7 @@ def test_of_a_hundred_requests_for_the_tokens_of_seven_seven_run(chat_fleet: Fle
     tokens = len(orjson.dumps(BODY)) // 4 + BODY["max_tokens"]  # what is set aside for each, until it has ended
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=4, ORG_DAILY_TOKEN_LIMIT=7 * tokens, **FAST)
     wait_until(gateway.well)
-    for server in chat_fleet.servers.values():
-        server.stop_engine()  # nothing is settled, and so given back, before all have asked
-    with ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(gateway.port)) for _ in range(100)]
-
-        def ask(thread: int) -> None:
-            for client in clients[thread::10]:
-                client.post(CHAT, BODY, headers="Connection: close\r\n")
-
-        with in_threads(10, ask) as failures:
-            pass
-        assert failures == []
-        wait_until(lambda: sum(client.readable(0) for client in clients) == 93)
-        wait_until(lambda: chat_fleet.requests() == 7)
-        for server in chat_fleet.servers.values():
-            server.resume_engine()
-        answers = Counter(client.rest()[9:12] for client in clients)
+    answers = rush([gateway], chat_fleet, BODY, fitting=7)
     assert answers == {b"200": 7, b"429": 93}
     assert chat_fleet.requests() == 7
 

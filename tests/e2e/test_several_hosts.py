@@ -1,8 +1,6 @@
 """Two gateways with one REDIS_URL have one limit; without the server each goes on, and says so."""
 
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -10,8 +8,9 @@ import orjson
 import pytest
 
 from tests.e2e.conftest import Fleet, MakeGateway
+from tests.e2e.rush import rush
 from tests.store.valkey.server import Server, running
-from tests.support.gateway import Gateway, RawClient, in_threads, wait_until
+from tests.support.gateway import Gateway, in_threads, wait_until
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
@@ -56,23 +55,7 @@ def test_of_a_hundred_requests_at_two_gateways_for_the_tokens_of_seven_seven_run
     tokens = len(orjson.dumps(BODY)) // 4 + BODY["max_tokens"]  # what is set aside for each, until it has ended
     settings = {"REDIS_URL": server.url, "REDIS_TIMEOUT_MS": 1000, "GATEWAY_WORKERS": 2, **FAST}
     gateways = [make_gateway(chat_fleet, **settings, ORG_DAILY_TOKEN_LIMIT=7 * tokens) for _ in range(2)]
-    for replica in chat_fleet.servers.values():
-        replica.stop_engine()  # nothing is settled, and so given back, before all have asked
-    with ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(gateways[number % 2].port)) for number in range(100)]
-
-        def ask(thread: int) -> None:
-            for client in clients[thread::10]:
-                client.post(CHAT, BODY, headers="Connection: close\r\n")
-
-        with in_threads(10, ask) as failures:
-            pass
-        assert failures == []
-        wait_until(lambda: sum(client.readable(0) for client in clients) == 93)
-        assert chat_fleet.requests() == 7
-        for replica in chat_fleet.servers.values():
-            replica.resume_engine()
-        answers = Counter(client.rest()[9:12] for client in clients)
+    answers = rush(gateways, chat_fleet, BODY, fitting=7)
     assert answers == {b"200": 7, b"429": 93}
     assert chat_fleet.requests() == 7
 
