@@ -21,7 +21,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LAYOUT: Final = 0
 _BOOT: Final = 1
 _VERSION: Final = 2
-_EDITION: Final = 3
+_ENVIRONMENT: Final = 3
 _CONTACT: Final = 4
 """The words of the page, of eight bytes each, which x86-64 and arm64 never show by halves."""
 
@@ -33,7 +33,7 @@ class Head:
         identity: which file it is, however that is called by now.
         version: gives a number that is another one after any publication; 0 while there was none. One load; who
             acts on a new one calls `fence` before reading what was published.
-        edition: gives the number of the environment that holds what was published; 0 while there is none.
+        environment: gives the number of the one that holds what was published; 0 while there is none.
         contact: gives when the database last answered the publisher, in seconds on the monotonic clock; 0.0: never.
     """
 
@@ -46,7 +46,7 @@ class Head:
         self._words = memory.cast("Q")
         self._moments = memory.cast("d")
         self.version: Callable[[], int] = partial(self._words.__getitem__, _VERSION)
-        self.edition: Callable[[], int] = partial(self._words.__getitem__, _EDITION)
+        self.environment: Callable[[], int] = partial(self._words.__getitem__, _ENVIRONMENT)
         self.contact: Callable[[], float] = partial(self._moments.__getitem__, _CONTACT)
 
     @property
@@ -61,10 +61,10 @@ class Head:
         self._words[_BOOT] = self._boot
         self._words[_LAYOUT] = LAYOUT
 
-    def announce(self, edition: int, version: int) -> None:
+    def announce(self, environment: int, version: int) -> None:
         """What stands in that environment is what was published; after the transaction that wrote it."""
         fence()
-        self._words[_EDITION] = edition
+        self._words[_ENVIRONMENT] = environment
         fence()
         self._words[_VERSION] = version
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, Self
 
 import lmdb
 
-from gateway.catalog import edition
-from gateway.catalog.edition import Environment, Tree
+from gateway.catalog import environments
+from gateway.catalog.environments import Environment, Tree
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.head import Head, make_folder, open_head
 from gateway.catalog.records import MODELS, KeyEntry, OrganizationEntry, encode, key_record, organization_record
@@ -108,7 +108,7 @@ class Publisher:
             CatalogUnavailableError: there is no room; what was published before stays in force.
         """
         changes = _changes(keys, (), organizations, models)
-        return self._begin_edition(Changes(dict(sorted(changes.put.items())), changes.removed), like=None)
+        return self._begin_anew(Changes(dict(sorted(changes.put.items())), changes.removed), like=None)
 
     def publish(
         self,
@@ -140,30 +140,30 @@ class Publisher:
             _apply(self._environment, changes, append=False)
         except lmdb.MapFullError:
             # Of records, or of pages that a process keeps which was stopped in the very moment of a look-up.
-            return self._begin_edition(changes, like=self._environment)
+            return self._begin_anew(changes, like=self._environment)
         except lmdb.Error as error:
             raise CatalogUnavailableError(str(error)) from error
         head = self._opened()
-        return self._announce(head, head.edition())
+        return self._announce(head, head.environment())
 
-    def _begin_edition(self, changes: Changes, like: Environment | None) -> int:
+    def _begin_anew(self, changes: Changes, like: Environment | None) -> int:
         """Write a new environment, and have everybody read it instead of the one before."""
         head = self._opened()
-        number = max((head.edition(), *edition.found(self._folder))) + 1
+        number = max((head.environment(), *environments.found(self._folder))) + 1
         with contextlib.ExitStack() as broken_off:
-            broken_off.callback(edition.remove, self._folder, [number])
+            broken_off.callback(environments.remove, self._folder, [number])
             try:
-                environment = edition.create(self._folder, number, like=like)
+                environment = environments.create(self._folder, number, like=like)
                 broken_off.callback(environment.close)
                 _apply(environment, changes, append=like is None)
             except (lmdb.Error, OSError) as error:
-                raise CatalogUnavailableError(f"a new edition cannot be written: {error}") from error
+                raise CatalogUnavailableError(f"a new environment cannot be written: {error}") from error
             broken_off.pop_all()
         version = self._announce(head, number)
         if self._environment is not None:
             self._environment.close()
         self._environment = environment
-        edition.remove(self._folder, [other for other in edition.found(self._folder) if other != number])
+        environments.remove(self._folder, [other for other in environments.found(self._folder) if other != number])
         return version
 
     def _announce(self, head: Head, number: int) -> int:

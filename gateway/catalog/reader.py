@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 import lmdb
 import msgspec
 
-from gateway.catalog.edition import Environment, open_to_read
+from gateway.catalog.environments import Environment, open_to_read
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.head import Head, is_at, open_head
 from gateway.catalog.records import (
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 LOOK_SECS = 1.0
 """Between two looks for a head that is not there, or that nobody writes any more: somebody may have removed it."""
 TRIES = 3
-"""An edition may be removed between the look at its number and its opening: there is a newer one then."""
+"""An environment may be removed between the look at its number and its opening: there is a newer one then."""
 
 Entry = TypeVar("Entry")
 
@@ -57,7 +57,7 @@ class Catalog:
         self._clock = clock
         self._head: Head | None = None
         self._environment: Environment | None = None
-        self._edition = 0
+        self._number = 0
         self._look_at = 0.0
         self.version: Callable[[], int] = int
 
@@ -85,7 +85,7 @@ class Catalog:
         head = self._head
         return (
             head is not None
-            and head.edition() != 0
+            and head.environment() != 0
             and self._clock.monotonic() - head.contact() <= self._fresh_secs
             and head.sound
         )
@@ -147,7 +147,7 @@ class Catalog:
     def _leave(self) -> None:
         if self._environment is not None:
             self._environment.close()
-        self._environment, self._edition = None, 0
+        self._environment, self._number = None, 0
 
     def _decoded(self, record: bytes, decode: Callable[[bytes], Entry]) -> Entry | None:
         value = self._get(record)
@@ -167,24 +167,24 @@ class Catalog:
         raise CatalogUnavailableError("the catalog changes faster than it can be opened")
 
     def _current(self) -> Environment | None:
-        """The environment of the edition in force; None: it was replaced meanwhile.
+        """The environment in force; None: it was replaced meanwhile.
 
         Raises:
             CatalogUnavailableError: there is none.
         """
         head = self._head
-        if head is None or not head.sound or not head.edition():
+        if head is None or not head.sound or not head.environment():
             raise CatalogUnavailableError("nothing was published")
-        number = head.edition()
-        if number != self._edition:
+        number = head.environment()
+        if number != self._number:
             self._leave()
             try:
                 self._environment = open_to_read(self._folder, number)
             except CatalogUnavailableError:
-                if head.edition() == number:
+                if head.environment() == number:
                     raise
                 return None
-            self._edition = number
+            self._number = number
         return self._environment
 
 

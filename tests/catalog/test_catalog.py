@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.catalog import edition
+from gateway.catalog import environments
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.reader import LOOK_SECS, Catalog
@@ -112,7 +112,7 @@ def test_one_process_publishes_at_a_time_and_the_next_one_takes_over(folder: Pat
         assert catalog.version() != version
         assert catalog.key(digest_of(1)) is None
         assert catalog.key(digest_of(2)) == entry(2)
-    assert len(edition.found(folder)) == 1
+    assert len(environments.found(folder)) == 1
 
 
 def test_a_publisher_killed_in_a_transaction_leaves_the_last_state(folder: Path, catalog: Catalog) -> None:
@@ -133,14 +133,14 @@ def test_a_publisher_killed_in_a_transaction_leaves_the_last_state(folder: Path,
         assert catalog.models() == b"next"
 
 
-def test_a_killed_publishers_unfinished_edition_is_removed(folder: Path, catalog: Catalog) -> None:
+def test_a_killed_publishers_unfinished_environment_is_removed(folder: Path, catalog: Catalog) -> None:
     (folder / "7").mkdir(mode=0o700)
-    (folder / "7" / "data.mdb").write_bytes(b"half an edition")
+    (folder / "7" / "data.mdb").write_bytes(b"half an environment")
     with child("publisher", folder) as publisher:
         publisher("open")
         publisher("replace_all", keys=[entry(1)], organizations={}, models=b"")
         assert catalog.key(digest_of(1)) == entry(1)
-        assert len(edition.found(folder)) == 1
+        assert len(environments.found(folder)) == 1
         assert not (folder / "7").exists()
 
 
@@ -151,7 +151,7 @@ def test_damage_is_replaced_and_never_believed(folder: Path, where: str, damage:
         publisher("open")
         publisher("replace_all", keys=[entry(1)], organizations={}, models=b"")
         publisher("beat")
-    (number,) = edition.found(folder)
+    (number,) = environments.found(folder)
     path = folder / "head" if where == "head" else folder / str(number) / "data.mdb"
     if damage:
         path.write_bytes(damage + path.read_bytes()[len(damage) :])
@@ -196,13 +196,13 @@ def test_a_removed_catalog_is_found_again_when_somebody_publishes(
 
 
 def blocks(folder: Path) -> int:
-    """Bytes of memory that the edition takes."""
-    (number,) = edition.found(folder)
+    """Bytes of memory that the environment takes."""
+    (number,) = environments.found(folder)
     return (folder / str(number) / "data.mdb").stat().st_blocks * 512
 
 
 def grown(folder: Path, publisher: Child, first: int) -> int:
-    """By how many bytes 200 publications make the edition grow."""
+    """By how many bytes 200 publications make the environment grow."""
     before = blocks(folder)
     for number in range(first, first + 200):
         publisher("publish", keys=[entry(number)], removed=[digest_of(number - 1)])
@@ -237,18 +237,18 @@ def test_a_key_takes_less_than_200_bytes(folder: Path, publisher: Child) -> None
     assert blocks(folder) < 10_000 * 200
 
 
-def test_pages_that_somebody_keeps_cost_a_new_edition_at_last_and_no_publication(folder: Path) -> None:
+def test_pages_that_somebody_keeps_cost_a_new_environment_at_last_and_no_publication(folder: Path) -> None:
     with child("publisher", folder) as publisher, child("reader", folder) as reader:
         publisher("open")
         publisher("replace_all", keys=[entry(number) for number in range(100)], organizations={}, models=b"x" * 10_000)
         reader("open")
         reader("pin")
-        before = edition.found(folder)
+        before = environments.found(folder)
         blob = b"y" * 30 * 2**20
         for number in range(12):  # each leaves 30 MiB that the reader keeps, in a map of 256
             publisher("publish", models=blob + bytes((number,)))
             assert reader("key", digest_of(1)) == entry(1)
-        assert edition.found(folder) != before
+        assert environments.found(folder) != before
         assert reader("models")[-1] == 11
 
 
@@ -257,9 +257,9 @@ def test_what_finds_no_room_changes_nothing(publisher: Child, catalog: Catalog) 
     assert catalog.key(digest_of(1)) == entry(1)
     version = catalog.version()
     with pytest.raises(CatalogUnavailableError, match="cannot be written"):
-        publisher("publish", keys=[entry(2)], models=b"x" * (edition.MAP_BYTES + 1))
+        publisher("publish", keys=[entry(2)], models=b"x" * (environments.MAP_BYTES + 1))
     with pytest.raises(CatalogUnavailableError, match="cannot be written"):
-        publisher("replace_all", keys=[], organizations={}, models=b"x" * (edition.MAP_BYTES + 1))
+        publisher("replace_all", keys=[], organizations={}, models=b"x" * (environments.MAP_BYTES + 1))
     assert catalog.version() == version
     assert catalog.key(digest_of(1)) == entry(1)
     publisher("publish", keys=[entry(2)])

@@ -1,7 +1,7 @@
 """Where do the published records stand? In an LMDB environment that one publisher made and no other ever opens.
 
 LMDB believes what it reads: a page of garbage leads it anywhere in memory. So each life of a publisher begins a new
-environment, an *edition*, in a folder named by its number, and what an earlier one left is removed unread.
+environment in a folder named by its number, and what an earlier one left is removed unread.
 """
 
 import contextlib
@@ -65,13 +65,13 @@ class Environment(Protocol):
         ...
 
 
-def folder_of(catalog: Path, edition: int) -> Path:
-    """Where that edition stands."""
-    return catalog / str(edition)
+def folder_of(catalog: Path, number: int) -> Path:
+    """Where the environment of that number stands."""
+    return catalog / str(number)
 
 
-def create(catalog: Path, edition: int, *, like: Environment | None = None) -> Environment:
-    """A new edition to write, with the records of another one or none.
+def create(catalog: Path, number: int, *, like: Environment | None = None) -> Environment:
+    """A new environment to write, with the records of another one or none.
 
     Nothing is synced to a disk: it need not outlive the host, and what a killed process had written stays in the page
     cache. Pages are written, not mapped: where there is no memory for them that is an error and no SIGBUS.
@@ -79,7 +79,7 @@ def create(catalog: Path, edition: int, *, like: Environment | None = None) -> E
     Raises:
         lmdb.Error, OSError: it cannot be made.
     """
-    folder = folder_of(catalog, edition)
+    folder = folder_of(catalog, number)
     shutil.rmtree(folder, ignore_errors=True)  # of a publisher that was killed over it
     folder.mkdir(mode=0o700)
     if like is not None:
@@ -91,13 +91,13 @@ def create(catalog: Path, edition: int, *, like: Environment | None = None) -> E
     return made
 
 
-def open_to_read(catalog: Path, edition: int) -> Environment:
-    """The environment of that edition.
+def open_to_read(catalog: Path, number: int) -> Environment:
+    """The environment of that number.
 
     Raises:
         CatalogUnavailableError: it is not there, or not whole.
     """
-    folder = folder_of(catalog, edition)
+    folder = folder_of(catalog, number)
     try:
         if (folder / "data.mdb").stat().st_size != MAP_BYTES:
             raise CatalogUnavailableError(f"{folder} is not whole")
@@ -107,14 +107,14 @@ def open_to_read(catalog: Path, edition: int) -> Environment:
     return opened
 
 
-def remove(catalog: Path, editions: Iterable[int]) -> None:
+def remove(catalog: Path, numbers: Iterable[int]) -> None:
     """Remove these; whoever has one open keeps what he has."""
-    for edition in editions:
-        shutil.rmtree(folder_of(catalog, edition), ignore_errors=True)
+    for number in numbers:
+        shutil.rmtree(folder_of(catalog, number), ignore_errors=True)
 
 
 def found(catalog: Path) -> list[int]:
-    """The numbers of all editions that lie there, finished or not."""
+    """The numbers of all environments that lie there, finished or not."""
     with contextlib.suppress(OSError):
         return [int(path.name) for path in catalog.iterdir() if path.name.isdecimal()]
     return []
