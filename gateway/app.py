@@ -8,9 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from functools import partial
 from importlib.metadata import version
 from random import Random
-from typing import NamedTuple
-
-from structlog.typing import FilteringBoundLogger
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.admission.turnstile import Turnstile
 from gateway.api.control import ControlRelay
@@ -29,15 +27,16 @@ from gateway.backends.heritage import Heritage
 from gateway.backends.probed import tell_change
 from gateway.backends.roster import Roster
 from gateway.backends.view import BoardView
+from gateway.cache.choices import CacheSalt
 from gateway.cache.host import LoneHost, SharedHost
 from gateway.cache.kept import Kept
 from gateway.cache.response_cache import ResponseCache
 from gateway.cache.salt import Salts
-from gateway.cache.settings import CacheSalt
+from gateway.catalog.head import FOLDER as CATALOG_FOLDER
 from gateway.catalog.reader import Catalog
-from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.events import EventLog
 from gateway.core.worker import WorkerIdentity
 from gateway.fleet.live import LiveFleet, live_fleet
 from gateway.limits.allowances import Allowances
@@ -77,11 +76,13 @@ from gateway.proxy.search import Searcher
 from gateway.proxy.seats import SeatLimits, Seats
 from gateway.routing.policies import Means, Policies
 from gateway.routing.registry import Registry
-from gateway.settings import Settings
+from gateway.store.choices import StoreKind
 from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore
-from gateway.store.settings import StoreKind
 from gateway.upstream.http11 import Http11Client
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 DISTRIBUTION = "inference-gateway"
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
@@ -106,7 +107,7 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def build(settings: Settings, worker: WorkerIdentity) -> Application:
+def build(settings: "Settings", worker: WorkerIdentity) -> Application:
     """Wire one worker's rooms; nothing is opened before the lifespan starts.
 
     Raises:
@@ -167,7 +168,7 @@ def build(settings: Settings, worker: WorkerIdentity) -> Application:
 class Sharing:
     """What figures and `/health/detailed` say of the server that several hosts share, as this worker sees it."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: "Settings", metrics: Metrics) -> None:
         self._metrics = metrics
         self._away = False if settings.redis_url.get_secret_value() else None
 
@@ -183,19 +184,19 @@ class Sharing:
         return self._away
 
 
-def build_quotas(settings: Settings, store: LimiterStore, catalog: Catalog | None, clock: Clock) -> Quotas:
+def build_quotas(settings: "Settings", store: LimiterStore, catalog: Catalog | None, clock: Clock) -> Quotas:
     """What organizations and keys may use; what they have used is recorded where a control process takes it away."""
     return Quotas(settings, store.accounts, Allowances(settings, catalog), clock, journaled=catalog is not None)
 
 
-def build_planner(settings: Settings, registry: Registry, fleet: BoardView) -> Planner:
+def build_planner(settings: "Settings", registry: Registry, fleet: BoardView) -> Planner:
     """What plans requests; only with CACHE_SALT=org it is asked whose they are."""
     if settings.cache_salt is CacheSalt.OFF:
         return Planner(registry, settings, fleet.max_model_len)
     return SaltingPlanner(registry, settings, fleet.max_model_len, Salts(settings.backend_api_key.get_secret_value()))
 
 
-def build_cache(settings: Settings, metrics: Metrics, clock: Clock) -> ResponseCache | None:
+def build_cache(settings: "Settings", metrics: Metrics, clock: Clock) -> ResponseCache | None:
     """What is kept of answers, by all workers of the host where they share the limits' store; None: nothing is."""
     if not settings.cache_ttl_secs:
         return None
@@ -212,7 +213,7 @@ def build_cache(settings: Settings, metrics: Metrics, clock: Clock) -> ResponseC
     return ResponseCache(settings, LoneHost(size) if alone else SharedHost(settings.limiter_path, size), clock, count)
 
 
-def cache_layer(settings: Settings, cache: ResponseCache | None, metrics: Metrics, live: LiveFleet) -> list[Layer]:
+def cache_layer(settings: "Settings", cache: ResponseCache | None, metrics: Metrics, live: LiveFleet) -> list[Layer]:
     """The layer before the slot, if anything is kept."""
     if cache is None:
         return []
@@ -229,7 +230,7 @@ class Shared(NamedTuple):
     models: AbstractAsyncContextManager[None]
 
 
-def build_catalog(settings: Settings, worker: WorkerIdentity, clock: Clock) -> Catalog | None:
+def build_catalog(settings: "Settings", worker: WorkerIdentity, clock: Clock) -> Catalog | None:
     """What the control process publishes; None where no supervisor starts one, or no other process could read it."""
     if worker.board is None or settings.limiter_store is StoreKind.MEMORY:
         return None
@@ -270,7 +271,7 @@ async def following(live: LiveFleet, clock: Clock) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def watching(
-    settings: Settings, board: Board, breaker: Breaker, clock: Clock, log: FilteringBoundLogger
+    settings: "Settings", board: Board, breaker: Breaker, clock: Clock, log: EventLog
 ) -> AsyncIterator[None]:
     """A prober beside the application that it is for: where no supervisor watches the fleet."""
     from gateway.backends.prober import Prober  # noqa: PLC0415 -- an HTTP client, which a supervised worker is spared
@@ -304,7 +305,7 @@ class Rooms(NamedTuple):
     clock: Clock
 
 
-def build_forwarder(settings: Settings, rooms: Rooms, planner: Planner) -> Forwarder:
+def build_forwarder(settings: "Settings", rooms: Rooms, planner: Planner) -> Forwarder:
     """The room that gets a planned request its answer; workers share turns, seats and circuits, not retry budgets."""
     live, board, breaker, store, client, metrics, gauges, clock = rooms
     addresses = Addresses()

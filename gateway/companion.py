@@ -12,26 +12,25 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.backends.board import Board, create_board
 from gateway.backends.board_layout import ROWS
 from gateway.backends.breaker import Breaker
-from gateway.backends.breaker_settings import CircuitsShared
+from gateway.backends.choices import CircuitsShared
 from gateway.backends.circuit import Change, Standing, tell_circuit
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed, tell_change
 from gateway.backends.roster import Roster
-from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
+from gateway.catalog.head import FOLDER as CATALOG_FOLDER
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.events import EventLog
 from gateway.core.fleet import Backend
 from gateway.fleet.live import live_fleet
 from gateway.observability import families
 from gateway.observability.families import Family
 from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
-from gateway.store.settings import StoreKind
+from gateway.store.choices import StoreKind
 
 if TYPE_CHECKING:  # they load clients, which the first worker's start must not wait for
     from gateway.backends.in_common import InCommon
@@ -64,7 +63,7 @@ class Companion:
         self,
         settings: Settings,
         page: int,
-        log: FilteringBoundLogger,
+        log: EventLog,
         before: "Companion | None" = None,
         clock: Clock | None = None,
     ) -> None:
@@ -321,7 +320,7 @@ def glances(settings: Settings, clock: Clock) -> Glances | None:
     return Glances(partial(Catalog, settings.limiter_path / CATALOG_FOLDER, settings, clock))
 
 
-def companions(settings: Settings, log: FilteringBoundLogger) -> Callable[[int, object], Companion]:
+def companions(settings: Settings, log: EventLog) -> Callable[[int, object], Companion]:
     """What makes a generation's companion from the descriptor of its figures' page and the companion before it."""
 
     def make(page: int, before: object) -> Companion:

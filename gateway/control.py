@@ -21,9 +21,9 @@ from gateway.bookkeeping.neighbours import Neighbours
 from gateway.bookkeeping.publishing import Publishing
 from gateway.bookkeeping.spool import Spool
 from gateway.catalog.errors import CatalogUnavailableError
+from gateway.catalog.head import FOLDER as CATALOG_FOLDER
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.reader import Catalog
-from gateway.catalog.settings import FOLDER as CATALOG_FOLDER
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock, SystemClock
 from gateway.database.database import Database

@@ -17,6 +17,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 from gateway.core.principal import AccountLimits
 from gateway.fleet.merge import static_roster
+from gateway.limits.allowances import organization_limits
 from gateway.limits.calendar import Calendar, Period
 from gateway.limits.catalogue import ROWS, Row
 from gateway.observability.families import CACHE_BYTES_DROPPED, CACHE_EVICTIONS
@@ -73,7 +74,7 @@ class Oversight:
 
     def defaults(self) -> AccountLimits:
         """See `Live`."""
-        return self._settings.organization_limits()
+        return organization_limits(self._settings)
 
     def backends(self) -> Sequence[BackendStatus]:
         """See `Live`."""

@@ -34,7 +34,8 @@ from gateway.payload.settings import PayloadSettings
 from gateway.proxy.settings import ProxySettings
 from gateway.routing.settings import RoutingSettings
 from gateway.server.settings import ServerSettings
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.choices import StoreKind
+from gateway.store.settings import StoreSettings
 from gateway.streaming.settings import StreamingSettings
 from gateway.upstream.address import Address
 from gateway.upstream.settings import UpstreamSettings

@@ -1,13 +1,15 @@
 """When may it start? A bounded, strictly FIFO queue in front of an organization's bounded number of slots."""
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.admission.settings import AdmissionSettings
 from gateway.core.errors import QueueFullError, QueueTimeoutError
 from gateway.core.principal import KEY_ACCOUNT
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.protocol import Grant, LimiterStore
+
+if TYPE_CHECKING:
+    from gateway.admission.settings import AdmissionSettings
 
 MIN_RETRY_AFTER_SECS = 1.0
 """A slot is held for as long as an answer takes: a sooner retry would mostly meet the same queue."""
@@ -16,7 +18,7 @@ MIN_RETRY_AFTER_SECS = 1.0
 class Turnstile:
     """Hands out the slots of organizations and of keys."""
 
-    def __init__(self, settings: AdmissionSettings, store: LimiterStore) -> None:
+    def __init__(self, settings: "AdmissionSettings", store: LimiterStore) -> None:
         self._store = store
         self._limit = settings.max_inflight_per_ip
         self._max_queued = settings.max_queued_per_ip

@@ -3,11 +3,14 @@
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.backends.board import Board
-from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.circuit import Change, Standing, Why
 from gateway.core.clock import Clock
+
+if TYPE_CHECKING:
+    from gateway.backends.breaker_settings import BreakerSettings
 
 JITTER = 0.2
 """A doubled pause is shortened by up to this share, so that replicas that failed together are not tried together."""
@@ -43,7 +46,7 @@ class Breaker:
     def __init__(
         self,
         board: Board,
-        settings: BreakerSettings,
+        settings: "BreakerSettings",
         clock: Clock,
         on_change: Callable[[Change], None] | None = None,
         jitter: Callable[[], float] = random.random,

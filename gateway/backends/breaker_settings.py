@@ -1,18 +1,9 @@
 """When does a backend that keeps failing get no more requests, and for how long? What an operator may set."""
 
-from enum import StrEnum
-
 from pydantic import Field
 
+from gateway.backends.choices import CircuitsShared
 from gateway.core.room_settings import RoomSettings
-
-
-class CircuitsShared(StrEnum):
-    """Which circuits hosts with one REDIS_URL have in common."""
-
-    AUTO = "auto"
-    ON = "on"
-    OFF = "off"
 
 
 class BreakerSettings(RoomSettings):

@@ -3,8 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from structlog.typing import FilteringBoundLogger
-
+from gateway.core.events import EventLog
 from gateway.observability.families import CIRCUIT_CHANGES
 from gateway.observability.metrics import Metrics
 
@@ -53,7 +52,7 @@ class Change(NamedTuple):
     elsewhere: bool = False
 
 
-def tell_circuit(log: FilteringBoundLogger, metrics: Metrics, change: Change) -> None:
+def tell_circuit(log: EventLog, metrics: Metrics, change: Change) -> None:
     """One line and one count for a change, from the process that made it: a worker whose request did, or the prober."""
     metrics.count(CIRCUIT_CHANGES, change.backend, change.after)
     tell = log.warning if change.after is Standing.OPEN else log.info

@@ -7,11 +7,12 @@ takes over what others have told. docs/decisions/0078 has what is shared, what i
 import logging
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
-from gateway.backends.breaker_settings import BreakerSettings, CircuitsShared
+from gateway.backends.choices import CircuitsShared
 from gateway.backends.circuit import Why
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
@@ -20,6 +21,9 @@ from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster
 from gateway.core.clock import Clock
 from gateway.store.circuits import AwayError, Exchange, SharedCircuit, Told
+
+if TYPE_CHECKING:
+    from gateway.backends.breaker_settings import BreakerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +87,7 @@ class InCommon:
     """
 
     def __init__(
-        self, exchange: Exchange, heritage: Heritage, breaker: Breaker, settings: BreakerSettings, clock: Clock
+        self, exchange: Exchange, heritage: Heritage, breaker: Breaker, settings: "BreakerSettings", clock: Clock
     ) -> None:
         self._exchange = exchange
         self._heritage = heritage

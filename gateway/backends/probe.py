@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import msgspec
@@ -15,10 +15,12 @@ import msgspec
 from gateway.backends.health import Finding
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster, build_roster
-from gateway.backends.settings import BackendSettings
 from gateway.backends.vllm_metrics import MAX_PAGE_BYTES, Figures, read_figures
 from gateway.core.clock import Clock
 from gateway.core.fleet import Backend
+
+if TYPE_CHECKING:
+    from gateway.backends.settings import BackendSettings
 
 MAX_MODELS_BYTES = 1024 * 1024
 """A list of models has some kilobytes."""
@@ -44,7 +46,7 @@ class _Cards(msgspec.Struct):
     data: list[_Card]
 
 
-def new_client(settings: BackendSettings, ca_file: Path | None, roster: Roster | None = None) -> httpx.AsyncClient:
+def new_client(settings: "BackendSettings", ca_file: Path | None, roster: Roster | None = None) -> httpx.AsyncClient:
     """The client for probes; the caller closes it.
 
     It keeps no connection: a probe is to find out whether one can be made, and vLLM closes idle ones after 5.0 s.

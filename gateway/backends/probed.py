@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.backends.health import BackendHealth, State
+from gateway.core.events import EventLog
 from gateway.core.fleet import Backend
 
 
@@ -36,7 +35,7 @@ class Probed:
 OnProbe = Callable[[Probed], None]
 
 
-def tell_change(log: FilteringBoundLogger, probed: Probed) -> None:
+def tell_change(log: EventLog, probed: Probed) -> None:
     """Log that a backend came or went."""
     if probed.changed:
         tell = log.warning if probed.after.state is State.DOWN else log.info

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -16,9 +17,11 @@ from gateway.backends.probed import OnProbe, Probed
 from gateway.backends.progress import Progress
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster, build_roster
-from gateway.backends.settings import BackendSettings
 from gateway.core.clock import Clock
 from gateway.core.fleet import Backend, BackendGroup
+
+if TYPE_CHECKING:
+    from gateway.backends.settings import BackendSettings
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ class Prober:
 
     def __init__(
         self,
-        settings: BackendSettings,
+        settings: "BackendSettings",
         heritage: Heritage,
         breaker: Breaker,
         clock: Clock,

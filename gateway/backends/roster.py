@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
+from typing import TYPE_CHECKING
 
-from gateway.backends.settings import MAX_TURNS, NO_PARSER, BackendSettings
+from gateway.backends.choices import MAX_TURNS, NO_PARSER
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.core.model_card import FLAT, BackendCard, ModelCard
 from gateway.core.tool_parsers import parser_of
+
+if TYPE_CHECKING:
+    from gateway.backends.settings import BackendSettings
 
 _TEXT = frozenset({ModelKind.CHAT, ModelKind.TEXT2SQL})
 _VECTORS = frozenset({ModelKind.EMBEDDING, ModelKind.RERANK})
@@ -85,7 +89,7 @@ def _named_in(group: str) -> str:
     return f"{prefix}MODEL or {prefix}ALIASES" if group in FLAT else f"models.{group}"
 
 
-def build_roster(settings: BackendSettings) -> Roster:
+def build_roster(settings: "BackendSettings") -> Roster:
     """The fleet that the settings describe; a group without a URL does not exist.
 
     Raises:
@@ -158,7 +162,7 @@ def _parser(card: ModelCard, names: tuple[str, ...]) -> str:
 
 
 def _group(
-    settings: BackendSettings, name: str, kind: ModelKind, at: str | tuple[Backend, ...], card: ModelCard | None
+    settings: "BackendSettings", name: str, kind: ModelKind, at: str | tuple[Backend, ...], card: ModelCard | None
 ) -> BackendGroup:
     """A group from the settings that begin with its name; one URL is a backend of the same name."""
     parser = getattr(settings, f"{name}_tool_parser", NO_PARSER)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr, field_validator
 
+from gateway.backends.choices import MAX_TURNS, NO_PARSER
 from gateway.core.keys import refuse_unfit
 from gateway.core.model_card import ModelCard, read_cards
 from gateway.core.room_settings import RoomSettings, split_list
@@ -19,9 +20,6 @@ def _without_v1(url: str) -> str:
     return url
 
 
-MAX_TURNS = 1000
-"""Turns after which shares begin anew. A worker plans them all when other replicas than before are available, 5 ms for
-so many of 64 replicas, in which it does nothing else."""
 Weights = Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(split_list)]
 """Whole numbers, written as `Names` are."""
 Names = Annotated[tuple[str, ...], BeforeValidator(split_list)]
@@ -50,8 +48,6 @@ def _known_parser(name: str) -> str:
     return name
 
 
-NO_PARSER = "none"
-"""An empty setting is one that was not set."""
 ToolParser = Annotated[str, AfterValidator(_known_parser)]
 
 

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
-from typing import Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeVar, TypeVarTuple
 
 from gateway.cache import flights, kept
 from gateway.cache.host import CacheUnavailableError, Host
 from gateway.cache.kept import Answer, Bounds, Kept
 from gateway.cache.records import Claimant
-from gateway.cache.settings import CacheSettings
 from gateway.cache.verdict import WORKER_DIED, Verdict, decoded, encoded
 from gateway.core.clock import Clock
 from gateway.core.looks import Looks
 from gateway.store.tree import Tree
+
+if TYPE_CHECKING:
+    from gateway.cache.settings import CacheSettings
 
 TICK_SECS: Final = 0.2
 """How soon a dead worker or a lost wake-up is noticed, where somebody waits; otherwise nothing ticks."""
@@ -117,7 +119,7 @@ class ResponseCache:
         told: of every change in what is kept.
     """
 
-    def __init__(self, settings: CacheSettings, host: Host, clock: Clock, told: Told) -> None:
+    def __init__(self, settings: "CacheSettings", host: Host, clock: Clock, told: Told) -> None:
         self._bounds = Bounds(
             settings.cache_ttl_secs,
             settings.cache_max_entries,

@@ -1,21 +1,11 @@
 """May an answer be given twice? The response cache's settings."""
 
-from enum import StrEnum
-
 from pydantic import Field
 
+from gateway.cache.choices import CacheSalt
 from gateway.core.room_settings import RoomSettings
 
 MEBIBYTE = 1024 * 1024
-
-
-class CacheSalt(StrEnum):
-    """Who shares vLLM's prefix cache."""
-
-    OFF = "off"
-    """Everybody with everybody."""
-    ORG = "org"
-    """An organization with itself."""
 
 
 class CacheSettings(RoomSettings):

@@ -14,6 +14,8 @@ from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.records import LAYOUT
 from gateway.core.fence import fence
 
+FOLDER = "catalog"
+"""Of LIMITER_PATH, where all that the processes of a host share stands."""
 HEAD_BYTES = 4096
 DIRECTORY_MODE = 0o700
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

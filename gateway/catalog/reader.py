@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import lmdb
 import msgspec
@@ -19,10 +19,12 @@ from gateway.catalog.records import (
     key_record,
     organization_record,
 )
-from gateway.catalog.settings import CatalogSettings
 from gateway.core.clock import Clock
 from gateway.core.fence import fence
 from gateway.core.principal import AccountLimits
+
+if TYPE_CHECKING:
+    from gateway.catalog.settings import CatalogSettings
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Catalog:
             mapped memory. It is to be asked for anew each time (`catalog.version()`), as it may move.
     """
 
-    def __init__(self, folder: Path, settings: CatalogSettings, clock: Clock) -> None:
+    def __init__(self, folder: Path, settings: "CatalogSettings", clock: Clock) -> None:
         self._folder = folder
         self._fresh_secs = settings.keys_fresh_secs
         self._max_age_secs = settings.keys_max_age_secs

@@ -4,9 +4,6 @@ from pydantic import Field
 
 from gateway.core.room_settings import RoomSettings
 
-FOLDER = "catalog"
-"""Of LIMITER_PATH, where all that the processes of a host share stands."""
-
 
 class CatalogSettings(RoomSettings):
     """What an operator may choose about a database that does not answer."""

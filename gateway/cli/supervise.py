@@ -7,11 +7,11 @@ from typing import Any
 
 import uvloop
 from pydantic import SecretStr
-from structlog.typing import FilteringBoundLogger
 
 from gateway.auth.key_secret import KeySecretError, find_or_make
 from gateway.cli.fresh import UnreadableError, load_fresh
 from gateway.companion import companions
+from gateway.core.events import EventLog
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
 from gateway.server.edition import Edition, NotRenewedError
@@ -21,7 +21,7 @@ from gateway.server.pid_file import Outcome
 from gateway.server.process import WorkerProcess
 from gateway.server.supervisor import Endpoints, Supervisor
 from gateway.settings import ConfigurationError, Settings, ignored, load
-from gateway.store.settings import StoreKind
+from gateway.store.choices import StoreKind
 
 FIXED = (
     "gateway_host",
@@ -100,7 +100,7 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
         writer.close()
 
 
-def edition_of(settings: Settings, log: FilteringBoundLogger, app: str) -> Edition:
+def edition_of(settings: Settings, log: EventLog, app: str) -> Edition:
     """What workers with these settings are made from; `log` is told of the backends.
 
     A control process stands beside the gateway itself alone, and only where workers share what it could reach.
@@ -113,7 +113,7 @@ def edition_of(settings: Settings, log: FilteringBoundLogger, app: str) -> Editi
     )
 
 
-def with_key_secret(settings: Settings, log: FilteringBoundLogger) -> Settings:
+def with_key_secret(settings: Settings, log: EventLog) -> Settings:
     """The settings with the secret that API keys are hashed with, which all processes of a generation are handed.
 
     Where it cannot be had, the gateway starts without: GATEWAY_API_KEY works, other keys get 503.

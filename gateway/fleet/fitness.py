@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.core.model_card import BackendCard, ModelCard
 from gateway.core.tool_parsers import PARSERS
-from gateway.routing.settings import Balancing
+from gateway.routing.choices import Balancing
 from gateway.transforms.shape import KWARGS, RESERVED
 from gateway.upstream.address import Address
 

@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.backends.roster import Roster
-from gateway.backends.settings import BackendSettings
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.core.clock import Clock
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import BackendGroup
 from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge, static_roster
+
+if TYPE_CHECKING:
+    from gateway.backends.settings import BackendSettings
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +124,6 @@ class LiveFleet:
         return int.from_bytes(digest, "little")
 
 
-def live_fleet(settings: BackendSettings, catalog: Published | None) -> LiveFleet:
+def live_fleet(settings: "BackendSettings", catalog: Published | None) -> LiveFleet:
     """The fleet of these settings, and of what is published beside them."""
     return LiveFleet(static_roster(settings), catalog)

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace as with_members
 
 from gateway.backends.board_layout import BACKENDS
 from gateway.backends.roster import ALIKE, Roster, backend_of, build_roster, group_of
-from gateway.backends.settings import BackendSettings
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.core.model_card import FLAT, BackendCard, ModelCard
 from gateway.fleet.edition import Edition, Rows, card_of, compose, read_edition
 from gateway.fleet.fitness import check_backend, check_model
 from gateway.transforms.shape import Shaper
 from gateway.upstream.address import Address
+
+if TYPE_CHECKING:
+    from gateway.backends.settings import BackendSettings
 
 FILE: Final = "GATEWAY_CONFIG"
 
@@ -26,7 +28,7 @@ class Merged(NamedTuple):
     objections: tuple[str, ...]
 
 
-def static_roster(settings: BackendSettings) -> Roster:
+def static_roster(settings: "BackendSettings") -> Roster:
     """The fleet that the settings describe, the `models:` section of the file among them, ready to serve.
 
     Raises:

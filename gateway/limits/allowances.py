@@ -1,12 +1,14 @@
 """In which accounts does a request count, and what may they use? Its organization's, and its key's if it has one."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.core.principal import KEY_ACCOUNT, AccountLimits, Principal
-from gateway.limits.settings import LimitsSettings
 from gateway.store.accounts import Claim
+
+if TYPE_CHECKING:
+    from gateway.limits.settings import LimitsSettings
 
 MAX_REMEMBERED = 8192
 """Callers whose claims a worker keeps: looking an organization up takes 4 us."""
@@ -28,8 +30,8 @@ class Organizations(Protocol):
 class Allowances:
     """Who may use what: the settings' limits (`default`) for every organization that the catalog says nothing of."""
 
-    def __init__(self, settings: LimitsSettings, catalog: Organizations | None) -> None:
-        self.default = settings.organization_limits()
+    def __init__(self, settings: "LimitsSettings", catalog: Organizations | None) -> None:
+        self.default = organization_limits(settings)
         self._catalog = catalog
         self._version = 0
         self._claims: dict[tuple[str, str], tuple[Claim, ...]] = {}
@@ -61,3 +63,13 @@ class Allowances:
                 self._claims.clear()
             self._claims[organization, principal.key_id] = claims
         return claims
+
+
+def organization_limits(settings: "LimitsSettings") -> AccountLimits:
+    """What an organization may use that has no limits of its own."""
+    return AccountLimits(
+        requests_per_day=settings.org_daily_request_limit,
+        tokens_per_day=settings.org_daily_token_limit,
+        requests_per_month=settings.org_monthly_request_limit,
+        tokens_per_month=settings.org_monthly_token_limit,
+    )

@@ -1,6 +1,7 @@
 """May it use so much? What a request may take is set aside in its accounts, and settled when it has ended."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
@@ -10,9 +11,12 @@ from gateway.limits import catalogue, settlement
 from gateway.limits.allowances import Allowances
 from gateway.limits.calendar import Calendar, Period, zone_of
 from gateway.limits.reckoning import BYTES_PER_TOKEN, Reckoner
-from gateway.limits.settings import LimitsSettings
 from gateway.limits.tightest import Display
+from gateway.limits.token_bucket import request_bucket
 from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Will
+
+if TYPE_CHECKING:
+    from gateway.limits.settings import LimitsSettings
 
 MOST_TOKENS = 2**40
 """No request takes more, whatever it asks for."""
@@ -39,7 +43,7 @@ class Quotas:
     """
 
     def __init__(
-        self, settings: LimitsSettings, accounts: Accounts, allowances: Allowances, clock: Clock, *, journaled: bool
+        self, settings: "LimitsSettings", accounts: Accounts, allowances: Allowances, clock: Clock, *, journaled: bool
     ) -> None:
         self._accounts = accounts
         self._allowances = allowances
@@ -49,7 +53,7 @@ class Quotas:
         self._per_choice = settings.max_estimated_tokens
         self._journaled = journaled
         self._reckoner = Reckoner(settings.max_estimated_tokens, clock.monotonic)
-        bucket = settings.request_bucket()
+        bucket = request_bucket(settings)
         self._display = Display(allowances.default, 0.0 if bucket is None else bucket.capacity)
 
     async def reserve(self, ctx: RequestContext) -> Reservation:

@@ -4,10 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from gateway.core.principal import AccountLimits
 from gateway.core.room_settings import RoomSettings
 from gateway.limits.calendar import zone_of
-from gateway.store.protocol import Bucket
 
 LEAST_RATE = 1e-5
 """About one request a day: figures of less than that fill headers with hundreds of digits, as those of more than
@@ -98,22 +96,3 @@ class LimitsSettings(RoomSettings):
         le=1_000_000,
         description="Tokens set aside for each choice of an answer whose request states no max_tokens.",
     )
-
-    def organization_limits(self) -> AccountLimits:
-        """What an organization may use that has no limits of its own."""
-        return AccountLimits(
-            requests_per_day=self.org_daily_request_limit,
-            tokens_per_day=self.org_daily_token_limit,
-            requests_per_month=self.org_monthly_request_limit,
-            tokens_per_month=self.org_monthly_token_limit,
-        )
-
-    def request_bucket(self) -> Bucket | None:
-        """An organization's bucket: max(RPS_BURST, rate x window) tokens, one at least; None when there is no limit."""
-        if not self.max_rps_per_ip:
-            return None
-        return Bucket(self.max_rps_per_ip, max(self.rps_burst, self.max_rps_per_ip * self.rps_window_secs, 1.0))
-
-    def failed_auth_bucket(self) -> Bucket | None:
-        """An address's bucket for failures; None when there is no limit."""
-        return Bucket(self.failed_auth_per_sec, self.failed_auth_burst) if self.failed_auth_per_sec else None

@@ -1,11 +1,14 @@
 """May this organization ask now? One token of its bucket, and the headers that tell a client what is left."""
 
 import math
+from typing import TYPE_CHECKING
 
 from gateway.core.asgi import Headers
 from gateway.core.errors import RateLimitedError
-from gateway.limits.settings import LimitsSettings
-from gateway.store.protocol import LimiterStore
+from gateway.store.protocol import Bucket, LimiterStore
+
+if TYPE_CHECKING:
+    from gateway.limits.settings import LimitsSettings
 
 FAILED_AUTH_PREFIX = "failed-auth "
 """Keeps an address's failures apart from the requests of the organization of the same name."""
@@ -14,12 +17,24 @@ SECOND_MS = 1000
 MINUTE_MS = 60 * SECOND_MS
 
 
+def request_bucket(settings: "LimitsSettings") -> Bucket | None:
+    """An organization's bucket: max(RPS_BURST, rate x window) tokens, one at least; None when there is no limit."""
+    rate = settings.max_rps_per_ip
+    return Bucket(rate, max(settings.rps_burst, rate * settings.rps_window_secs, 1.0)) if rate else None
+
+
+def failed_auth_bucket(settings: "LimitsSettings") -> Bucket | None:
+    """An address's bucket for failures; None when there is no limit."""
+    rate = settings.failed_auth_per_sec
+    return Bucket(rate, settings.failed_auth_burst) if rate else None
+
+
 class RateLimiter:
     """One bucket of requests per organization."""
 
-    def __init__(self, settings: LimitsSettings, store: LimiterStore) -> None:
+    def __init__(self, settings: "LimitsSettings", store: LimiterStore) -> None:
         self._store = store
-        self._bucket = bucket = settings.request_bucket()
+        self._bucket = bucket = request_bucket(settings)
         if bucket is not None:
             self._limit = (b"x-ratelimit-limit-requests", b"%d" % bucket.capacity)
             self._complaint = f"Rate limit reached: {bucket.rate:g} requests per second on average."
@@ -48,9 +63,9 @@ class RateLimiter:
 class FailedAuthLimiter:
     """One bucket of failed authentications per address, so that guessing keys is slow and cheap to refuse."""
 
-    def __init__(self, settings: LimitsSettings, store: LimiterStore) -> None:
+    def __init__(self, settings: "LimitsSettings", store: LimiterStore) -> None:
         self._store = store
-        self._bucket = settings.failed_auth_bucket()
+        self._bucket = failed_auth_bucket(settings)
 
     async def drain(self, address: str) -> None:
         """Count one failure.

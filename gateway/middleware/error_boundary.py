@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from structlog.typing import FilteringBoundLogger
-
 from gateway.core.asgi import CLOSE, ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.envelope import error_body, error_event, error_headers
@@ -16,6 +14,7 @@ from gateway.core.errors import (
     ShuttingDownError,
     StreamIdleError,
 )
+from gateway.core.events import EventLog
 from gateway.core.lifeline import Cut
 
 FAREWELL_SECS = 2.0
@@ -33,7 +32,7 @@ FAREWELLS: dict[Cut, Callable[[], GatewayError]] = {
 class ErrorBoundary:
     """Renders every expected failure, and an unexpected one without its details."""
 
-    def __init__(self, app: ASGIApp, log: FilteringBoundLogger) -> None:
+    def __init__(self, app: ASGIApp, log: EventLog) -> None:
         self._app = app
         self._log = log
 

@@ -1,6 +1,7 @@
 """What does it say? The body of a relayed request: read within its bounds, then planned before it may wait."""
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from gateway.core.asgi import CLOSE, ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
@@ -8,7 +9,9 @@ from gateway.core.errors import PayloadTooLargeError, UnavailableError, Unsuppor
 from gateway.core.lifeline import until_cut
 from gateway.middleware.arrivals import Arrivals
 from gateway.middleware.request_scope import leave
-from gateway.middleware.settings import MiddlewareSettings
+
+if TYPE_CHECKING:
+    from gateway.middleware.settings import MiddlewareSettings
 
 RETRY_SECS = 1.0
 """A refused body may find room again when a few others have been answered."""
@@ -36,7 +39,7 @@ class ReadBody:
         plan: decides from the body where the request goes; raises what is wrong with it.
     """
 
-    def __init__(self, app: ASGIApp, bounds: MiddlewareSettings, plan: Plan) -> None:
+    def __init__(self, app: ASGIApp, bounds: "MiddlewareSettings", plan: Plan) -> None:
         self._app = app
         self._max_bytes = bounds.max_request_body_bytes
         self._max_held = bounds.max_held_body_bytes

@@ -1,81 +1,116 @@
-"""What does the gateway say about itself? structlog over one writer: JSON for programs, a readable form for people."""
+"""What does the gateway say about itself? Events over one writer: JSON for programs, a readable form for people."""
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-import structlog
+import orjson
 
+from gateway.observability.choices import LogFormat
 from gateway.observability.log_writer import LogWriter
-from gateway.observability.settings import LogFormat, ObservabilitySettings
+
+if TYPE_CHECKING:
+    from gateway.observability.settings import ObservabilitySettings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+NAMES: Final = {**{number: name for name, number in LEVELS.items()}, logging.CRITICAL: "critical"}
 STEP = logging.INFO - logging.DEBUG
 """Between two levels; a library may have levels of its own between ours."""
 OWN = "gateway"
-"""Loggers below this name are ours: a room without a structlog logger names an event to one, its fields as `extra`."""
+"""Loggers below this name are ours: a room without an `EventLog` names an event to one, its fields as `extra`."""
 OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
+Fields = dict[str, Any]
+Render = Callable[[datetime, str, str, Fields], bytes]
+"""Makes a line, without its end, of an event's time, name, level and fields."""
 
-class _WriterLogger:
-    """structlog's last step: rendered bytes to the shared writer."""
 
-    def __init__(self, writer: LogWriter) -> None:
+class Events:
+    """The process's `core.events.EventLog`.
+
+    Not structlog's, whose import alone is 5 MiB and a tenth of a worker's start: an event is a name and its fields, and
+    is written in one of two forms.
+
+    Args:
+        writer: the shared one.
+        level: what is below it is not said.
+        render: the form.
+    """
+
+    def __init__(self, writer: LogWriter, level: int, render: Render) -> None:
         self._writer = writer
+        self._level = level
+        self._render = render
 
-    def msg(self, message: bytes | str) -> None:
-        line = message if isinstance(message, bytes) else message.encode()
-        self._writer.write(line + b"\n")
+    def debug(self, event: str, /, **fields: object) -> None:
+        """For whoever looks for a fault."""
+        self.log(logging.DEBUG, event, fields)
 
-    log = debug = info = warn = warning = error = critical = exception = fatal = msg
+    def info(self, event: str, /, **fields: object) -> None:
+        """See `EventLog`."""
+        self.log(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """See `EventLog`."""
+        self.log(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """Something failed that clients or operators notice."""
+        self.log(logging.ERROR, event, fields)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        """See `EventLog`."""
+        self.log(logging.ERROR, event, {**fields, "exception": _stack(sys.exception())})
+
+    def log(self, level: int, event: str, fields: Fields) -> None:
+        """Say an event of that level, a key of `NAMES`."""
+        if level >= self._level:
+            self._writer.write(self._render(datetime.now(UTC), event, NAMES[level], fields) + b"\n")
 
 
-def wants_console(settings: ObservabilitySettings) -> bool:
+def wants_console(settings: "ObservabilitySettings") -> bool:
     """Whether lines are for people."""
     if settings.log_format is LogFormat.AUTO:
         return sys.stderr.isatty()
     return settings.log_format is LogFormat.CONSOLE
 
 
-def build_logger(settings: ObservabilitySettings, writer: LogWriter) -> structlog.typing.FilteringBoundLogger:
+def build_logger(settings: "ObservabilitySettings", writer: LogWriter) -> Events:
     """The process's event logger, and the standard library's records routed into it."""
-    renderer: Any
-    if wants_console(settings):
-        stamp: Any = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=True)
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    else:
-        stamp = _stamped
-        renderer = structlog.processors.JSONRenderer(serializer=_dumps)
-    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        _WriterLogger(writer),
-        processors=[
-            structlog.processors.add_log_level,
-            stamp,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.log_level]),
-    )
-    _route_standard_library(logger, LEVELS[settings.log_level])
+    level = LEVELS[settings.log_level]
+    logger = Events(writer, level, _for_people() if wants_console(settings) else _as_json)
+    _route_standard_library(logger, level)
     return logger
 
 
-def _stamped(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _as_json(at: datetime, event: str, level: str, fields: Fields) -> bytes:
     """The event as an access line begins: the time, `2026-11-21T01:04:02.250+00:00`, then the event's name."""
-    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"timestamp": stamp, "event": event.pop("event"), "level": event.pop("level"), **event}
+    stamp = at.isoformat(timespec="milliseconds")
+    return orjson.dumps({"timestamp": stamp, "event": event, "level": level, **fields}, default=str)
 
 
-def _dumps(event: MutableMapping[str, Any], **_: Any) -> bytes:  # noqa: ANN401 -- structlog's serializer protocol
-    import orjson  # noqa: PLC0415 -- only the JSON form needs it
+def _for_people() -> Render:
+    """Structlog's console form: aligned, in colours on a terminal."""
+    from structlog.dev import ConsoleRenderer  # noqa: PLC0415 -- 5 MiB, for whoever sits before a terminal alone
 
-    return orjson.dumps(event, default=str)
+    form = ConsoleRenderer(colors=sys.stderr.isatty())
+
+    def render(at: datetime, event: str, level: str, fields: Fields) -> bytes:
+        shown = {"timestamp": f"{at:%H:%M:%S}", "event": event, "level": level, **fields}
+        return form(None, level, shown).encode()
+
+    return render
+
+
+def _stack(error: BaseException | None) -> str:
+    """Where it was raised, without what was in hand there."""
+    return "" if error is None else logging.Formatter().formatException((type(error), error, error.__traceback__))
 
 
 class _Forward(logging.Handler):
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(self, logger: Events) -> None:
         super().__init__()
         self._logger = logger
 
@@ -83,20 +118,22 @@ class _Forward(logging.Handler):
         """Pass it on; a library's broken log call must not break the library's caller."""
         level = min(record.levelno // STEP * STEP, logging.CRITICAL)
         try:
-            fields = fields_of(record)
-            self._logger.log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info, **fields)
+            fields = {"logger": record.name, **fields_of(record)}
+            if record.exc_info:
+                fields["exception"] = _stack(record.exc_info[1])
+            self._logger.log(level, record.getMessage(), fields)
         except Exception:  # noqa: BLE001 -- whatever a library's arguments raise when they are written out
             self.handleError(record)
 
 
-def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+def fields_of(record: logging.LogRecord) -> Fields:
     """The `extra` of a record of ours; what a library adds to its own would be no field that we promise."""
     if not record.name.startswith(f"{OWN}."):
         return {}
     return {name: value for name, value in vars(record).items() if name not in OF_EVERY_RECORD}
 
 
-def _route_standard_library(logger: structlog.typing.FilteringBoundLogger, level: int) -> None:
+def _route_standard_library(logger: Events, level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_Forward(logger)]
     # httpx says every probe at INFO, uvicorn every start step: an operator asked for the gateway's own words.

@@ -1,27 +1,9 @@
 """What may an operator set about logs and metrics?"""
 
-from enum import StrEnum
-
 from pydantic import Field
 
 from gateway.core.room_settings import RoomSettings
-
-
-class LogLevel(StrEnum):
-    """How much the gateway says about itself; the access log is separate."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """Lines for programs or for people."""
-
-    AUTO = "auto"
-    JSON = "json"
-    CONSOLE = "console"
+from gateway.observability.choices import LogFormat, LogLevel
 
 
 class ObservabilitySettings(RoomSettings):

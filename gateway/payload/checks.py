@@ -1,12 +1,14 @@
 """May a request ask for this at all? Rules as rows, judged before anything is reserved."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.core.endpoint import Dialect
 from gateway.core.errors import BadRequestError, UnsupportedFeatureError
 from gateway.payload.peek import Peek
-from gateway.payload.settings import PayloadSettings
+
+if TYPE_CHECKING:
+    from gateway.payload.settings import PayloadSettings
 
 _STATEFUL: Final = "This gateway keeps no state between requests: '{param}' is not supported."
 
@@ -16,7 +18,7 @@ class Case(NamedTuple):
 
     peek: Peek
     dialect: Dialect
-    limits: PayloadSettings
+    limits: "PayloadSettings"
 
 
 class Rule(NamedTuple):
@@ -26,7 +28,7 @@ class Rule(NamedTuple):
     refuses: Callable[[Case], bool]
     message: str
     error: type[BadRequestError] = BadRequestError
-    limit: Callable[[PayloadSettings], int] = lambda _limits: 0
+    limit: "Callable[[PayloadSettings], int]" = lambda _limits: 0
 
 
 RULES: Final = (
@@ -67,7 +69,7 @@ RULES: Final = (
 )
 
 
-def check_request(peek: Peek, dialect: Dialect, limits: PayloadSettings) -> None:
+def check_request(peek: Peek, dialect: Dialect, limits: "PayloadSettings") -> None:
     """Refuse what no model of this gateway may be asked.
 
     Raises:

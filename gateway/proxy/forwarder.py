@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from gateway.core.asgi import Send
 from gateway.core.clock import Clock
@@ -15,7 +16,6 @@ from gateway.proxy.error_answer import stated, translate
 from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.identity import Identities
 from gateway.proxy.ping import PING, Pinger
-from gateway.proxy.settings import ProxySettings
 from gateway.proxy.stream import relay_stream
 from gateway.proxy.unavailable import NoBackendError
 from gateway.proxy.watchdog import Rounds
@@ -23,6 +23,9 @@ from gateway.proxy.whole import relay_whole
 from gateway.streaming.relay import StreamRelay
 from gateway.streaming.usage import UsageCut
 from gateway.upstream.protocol import Reply
+
+if TYPE_CHECKING:
+    from gateway.proxy.settings import ProxySettings
 
 EVENT_STREAM = b"text/event-stream"
 JSON_HEAD = (b"content-type", b"application/json")
@@ -48,7 +51,7 @@ class Forwarder:
         self,
         dispatcher: Dispatcher,
         fallbacks: Fallbacks,
-        settings: ProxySettings,
+        settings: "ProxySettings",
         *,
         client_write_secs: float,
         max_event_bytes: int,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import orjson
 from msgspec import Struct
@@ -13,10 +14,12 @@ from gateway.core.fleet import BackendGroup
 from gateway.core.plan import RequestPlan
 from gateway.payload.checks import check_model_fit, check_request
 from gateway.payload.peek import Peek, peek
-from gateway.payload.settings import PayloadSettings
 from gateway.payload.splice import splice
 from gateway.payload.tools import check_tools
 from gateway.routing.registry import Registry, Route
+
+if TYPE_CHECKING:
+    from gateway.payload.settings import PayloadSettings
 
 THREAD_BYTES = 1024 * 1024
 """A body above it is peeked in a thread: 0.75 ms for 500 KB on the loop is what others may be made to wait."""
@@ -54,7 +57,7 @@ class Planner:
     """
 
     def __init__(
-        self, registry: Registry, limits: PayloadSettings, context_of: Callable[[BackendGroup], int | None]
+        self, registry: Registry, limits: "PayloadSettings", context_of: Callable[[BackendGroup], int | None]
     ) -> None:
         self._registry = registry
         self._limits = limits

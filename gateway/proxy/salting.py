@@ -1,15 +1,18 @@
 """Whose prompts may it be compared with? A planner whose plans bear their organization's salt."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.cache.salt import Salts
 from gateway.core.context import RequestContext
 from gateway.core.fleet import BackendGroup
 from gateway.payload.peek import Peek
-from gateway.payload.settings import PayloadSettings
 from gateway.payload.splice import splice
 from gateway.proxy.planner import Planner
 from gateway.routing.registry import Registry, Route
+
+if TYPE_CHECKING:
+    from gateway.payload.settings import PayloadSettings
 
 
 class SaltingPlanner(Planner):
@@ -25,7 +28,7 @@ class SaltingPlanner(Planner):
     def __init__(
         self,
         registry: Registry,
-        limits: PayloadSettings,
+        limits: "PayloadSettings",
         context_of: Callable[[BackendGroup], int | None],
         salts: Salts,
     ) -> None:

@@ -1,6 +1,7 @@
 """Has it been silent for too long? One timer of the worker looks at all its running requests, again and again."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -9,7 +10,9 @@ from gateway.core.context import RequestContext
 from gateway.core.lifeline import Cut
 from gateway.core.looks import Looks
 from gateway.core.structs import stored_plainly
-from gateway.proxy.settings import ProxySettings
+
+if TYPE_CHECKING:
+    from gateway.proxy.settings import ProxySettings
 
 ROUND_SECS = 1.0
 """Between two looks at a request. Caps are minutes; a timer of its own would cost each request 14,000 instructions."""
@@ -86,7 +89,7 @@ class Rounds:
     """
 
     def __init__(
-        self, settings: ProxySettings, client_write_secs: float, clock: Clock, alive: Callable[[str, float], None]
+        self, settings: "ProxySettings", client_write_secs: float, clock: Clock, alive: Callable[[str, float], None]
     ) -> None:
         self._settings = settings
         self._client_write_secs = client_write_secs

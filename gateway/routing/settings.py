@@ -1,19 +1,9 @@
 """Whose turn is it? The setting that names the balancing policy."""
 
-from enum import StrEnum
-
 from pydantic import Field
 
 from gateway.core.room_settings import RoomSettings
-
-
-class Balancing(StrEnum):
-    """The policies; `routing.policies` has a row for each."""
-
-    ROUND_ROBIN = "round_robin"
-    WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
-    LEAST_INFLIGHT = "least_inflight"
-    POWER_OF_TWO = "power_of_two"
+from gateway.routing.choices import Balancing
 
 
 class RoutingSettings(RoomSettings):

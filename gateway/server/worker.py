@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -31,9 +32,11 @@ from gateway.server.connection import ConnectionLimits
 from gateway.server.orphan import end_if_orphaned
 from gateway.server.protocol import HttpProtocol
 from gateway.server.pulse import Heart
-from gateway.server.settings import ServerSettings
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualRequests
+
+if TYPE_CHECKING:
+    from gateway.server.settings import ServerSettings
 
 logger = logging.getLogger("gateway.server.worker")  # by name: this module runs as `__main__`
 
@@ -45,7 +48,7 @@ RETIRED_POLL_SECS = 0.2
 GC_ALLOCATIONS = 20_000
 """Containers made and not freed before the collector looks; a few dozen requests in flight hold that many."""
 
-AppFactory = Callable[[ServerSettings, WorkerIdentity], ASGIApp]
+AppFactory = Callable[["ServerSettings", WorkerIdentity], ASGIApp]
 
 
 class StartError(Exception):

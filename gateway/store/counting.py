@@ -3,11 +3,11 @@
 import heapq
 
 from gateway.store import slots
+from gateway.store.choices import BUSIEST
 from gateway.store.journal import entries_of_books
 from gateway.store.protocol import KeyCounts, StoreCounts
 from gateway.store.records import AFTER_RESERVATIONS, AFTER_TRANCHES, AFTER_WORKERS, RESERVATION, TRANCHE, TURN
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
-from gateway.store.settings import BUSIEST
 from gateway.store.tree import Tree, records_between
 
 

@@ -1,10 +1,10 @@
 """Which buckets may be forgotten? Idle ones in passing, and the fullest ones when there are too many."""
 
 from gateway.store import bucket as buckets
+from gateway.store.choices import EVICTION_SAMPLE
 from gateway.store.journal import entries_of_books
 from gateway.store.protocol import Bucket, BucketState
 from gateway.store.records import AFTER_BUCKETS, BUCKET, FULL_AT, LINE
-from gateway.store.settings import EVICTION_SAMPLE
 from gateway.store.tree import Tree
 
 SWEEP = 128

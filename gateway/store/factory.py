@@ -1,21 +1,25 @@
 """Which store is it? A row per kind."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock, SystemClock
+from gateway.store.choices import StoreKind
 from gateway.store.lmdb import LmdbStore
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import LimiterStore
-from gateway.store.settings import StoreKind, StoreSettings
 
-STORES: dict[StoreKind, Callable[[StoreSettings, Clock], LimiterStore]] = {
+if TYPE_CHECKING:
+    from gateway.store.settings import StoreSettings
+
+STORES: "dict[StoreKind, Callable[[StoreSettings, Clock], LimiterStore]]" = {
     StoreKind.LMDB: LmdbStore,
     StoreKind.MEMORY: MemoryStore,
 }
 
 
 def open_store(
-    settings: StoreSettings, clock: Clock | None = None, on_away: Callable[[bool], None] = lambda _: None
+    settings: "StoreSettings", clock: Clock | None = None, on_away: Callable[[bool], None] = lambda _: None
 ) -> LimiterStore:
     """The store that the settings name; `await store.open()` before its first use.
 

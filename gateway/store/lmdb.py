@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock
 from gateway.store import environment, seating, slots
@@ -14,10 +15,12 @@ from gateway.store.eviction import BucketShelf, used_bytes
 from gateway.store.lmdb_accounts import LmdbAccounts
 from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, Seat, StoreCounts
 from gateway.store.records import Claimant, record_name, ticket_key
-from gateway.store.settings import StoreSettings
 from gateway.store.spares import Spares
 from gateway.store.tree import Tree
 from gateway.store.waiters import Lookout
+
+if TYPE_CHECKING:
+    from gateway.store.settings import StoreSettings
 
 CLAIMS_SHARE = 0.85
 """Share of the map above which nobody more is admitted; what is left lets those who run end."""
@@ -34,7 +37,7 @@ class LmdbStore:
     A slot that nobody misses stays with its worker for the next request: docs/decisions/0055.
     """
 
-    def __init__(self, settings: StoreSettings, clock: Clock) -> None:
+    def __init__(self, settings: "StoreSettings", clock: Clock) -> None:
         self._clock = clock
         self._size = environment.map_bytes(settings.max_tracked_organizations, settings.journal_bytes)
         self._shelf = BucketShelf(settings.max_tracked_organizations, self._size, settings.limiter_idle_secs)

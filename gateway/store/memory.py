@@ -5,17 +5,21 @@ import itertools
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock
 from gateway.store import bucket as buckets
 from gateway.store.accounts import Accounts
+from gateway.store.choices import BUSIEST, EVICTION_SAMPLE
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.group_seats import GroupSeats
 from gateway.store.line import heads_due, may_start
 from gateway.store.memory_accounts import MemoryAccounts
 from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
-from gateway.store.settings import BUSIEST, EVICTION_SAMPLE, StoreSettings
 from gateway.store.waiters import Lookout, Waiters
+
+if TYPE_CHECKING:
+    from gateway.store.settings import StoreSettings
 
 
 @dataclass(slots=True)
@@ -35,7 +39,7 @@ class Queue:
 class MemoryStore:
     """A `LimiterStore` for one process. A key's queue exists only while somebody holds or waits."""
 
-    def __init__(self, settings: StoreSettings, clock: Clock) -> None:
+    def __init__(self, settings: "StoreSettings", clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()  # least recently used first

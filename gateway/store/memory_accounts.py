@@ -9,8 +9,8 @@ from gateway.core.clock import Clock
 from gateway.store import account as arithmetic
 from gateway.store.account import NO_RECORD, RECORD, State
 from gateway.store.accounts import Claim, JournalCounts, Reservation, Sheet, Standing, Will, Windows
+from gateway.store.choices import EVICTION_SAMPLE
 from gateway.store.records import JOURNAL, NUMBER
-from gateway.store.settings import EVICTION_SAMPLE
 
 NS = 1e9
 

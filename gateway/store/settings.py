@@ -3,29 +3,15 @@
 import os
 import ssl
 import tempfile
-from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
-from gateway.store.valkey.address import Address, parse
-
-EVICTION_SAMPLE = 32
-"""Buckets looked at when one must go: enough that a drained one is rarely the fullest of them."""
-
-BUSIEST = 10
-"""Keys that `counts()` names."""
+from gateway.store.choices import StoreKind
+from gateway.store.valkey.address import parse
 
 MAX_DIRECTORY_BYTES = 80
 """A unix socket's path has 107 bytes; the rest is for the file name."""
-
-
-class StoreKind(StrEnum):
-    """The implementations of `LimiterStore`."""
-
-    LMDB = "lmdb"
-    MEMORY = "memory"
 
 
 def default_path() -> Path:
@@ -98,13 +84,6 @@ class StoreSettings(BaseModel):
                 fault = "holds no certificate with its key, as PEM, nor does REDIS_KEY_FILE"
             raise ValueError(f"{str(info.field_name).upper()} {fault}: {value}") from error
         return value
-
-    def redis_address(self) -> Address:
-        """Where REDIS_URL's server is, and how it is believed."""
-        address = parse(self.redis_url.get_secret_value())
-        return replace(
-            address, ca_file=self.redis_ca_file, cert_file=self.redis_cert_file, key_file=self.redis_key_file
-        )
 
     @field_validator("redis_url")
     @classmethod

@@ -8,9 +8,9 @@ from gateway.core.principal import AccountLimits
 from gateway.store import account
 from gateway.store.account import NOTHING, RECORD, State
 from gateway.store.accounts import Claim, Standing, Windows
+from gateway.store.choices import EVICTION_SAMPLE
 from gateway.store.journal import NO_BOOKS
 from gateway.store.records import ACCOUNT, AFTER_ACCOUNTS, BOOKS, COUNTS, record_name
-from gateway.store.settings import EVICTION_SAMPLE
 from gateway.store.tree import Tree, records_between
 
 

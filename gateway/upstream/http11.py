@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import TYPE_CHECKING
 
 from gateway.core.context import Phase
 from gateway.core.structs import stored_plainly
@@ -13,7 +14,9 @@ from gateway.upstream.origin import Origin
 from gateway.upstream.pool import Pool
 from gateway.upstream.protocol import Take, UpstreamRequest
 from gateway.upstream.resolver import Lookup, Resolver, system_lookup
-from gateway.upstream.settings import UpstreamSettings
+
+if TYPE_CHECKING:
+    from gateway.upstream.settings import UpstreamSettings
 
 _WAITING = Phase.WAITING
 
@@ -21,7 +24,7 @@ _WAITING = Phase.WAITING
 class Http11Client:
     """`UpstreamClient` over sockets of its own; belongs to the event loop that first uses it."""
 
-    def __init__(self, settings: UpstreamSettings, lookup: Lookup = system_lookup) -> None:
+    def __init__(self, settings: "UpstreamSettings", lookup: Lookup = system_lookup) -> None:
         self._pool = Pool(settings)
         self._origins: dict[Address, Origin] = {}
         self._resolver = Resolver(settings.upstream_dns_secs, lookup)

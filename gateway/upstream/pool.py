@@ -3,11 +3,14 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.upstream.connection import BackendConnection
 from gateway.upstream.errors import NeverSent, PoolExhausted
 from gateway.upstream.origin import Origin
-from gateway.upstream.settings import UpstreamSettings
+
+if TYPE_CHECKING:
+    from gateway.upstream.settings import UpstreamSettings
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +24,7 @@ class _Waiter:
 class Pool:
     """The connections of one worker, of one event loop. Every method but `enter` is synchronous."""
 
-    def __init__(self, settings: UpstreamSettings) -> None:
+    def __init__(self, settings: "UpstreamSettings") -> None:
         self._max = settings.upstream_max_connections
         self._max_idle = settings.upstream_max_keepalive if settings.upstream_keepalive_secs else 0
         self._wait_secs = settings.upstream_connect_timeout_secs

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
-from gateway.backends.breaker_settings import BreakerSettings, CircuitsShared
+from gateway.backends.breaker_settings import BreakerSettings
+from gateway.backends.choices import CircuitsShared
 from gateway.backends.circuit import Change, Standing, Why
 from gateway.backends.health import BackendHealth, State
 from gateway.backends.heritage import Heritage

@@ -16,8 +16,9 @@ from gateway.database.settings import DatabaseSettings
 from gateway.observability.families import USAGE_RECORDS
 from gateway.observability.metrics import Figure, Metrics
 from gateway.store.accounts import Accounts, Claim, Will, Windows
+from gateway.store.choices import StoreKind
 from gateway.store.factory import open_store
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 
 TODAY, MONTH = 739_000, 24_300
 WINDOWS = Windows(TODAY, MONTH)

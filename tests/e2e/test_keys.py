@@ -18,9 +18,9 @@ import pytest
 from gateway.auth.api_key import digest, mint, prefix_of
 from gateway.auth.key_secret import find_or_make
 from gateway.bookkeeping import duty
+from gateway.catalog.head import FOLDER
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.records import KeyEntry
-from gateway.catalog.settings import FOLDER
 from gateway.core.clock import SystemClock
 from gateway.core.principal import Principal
 from gateway.server.channel import CONTROL_FOLDER

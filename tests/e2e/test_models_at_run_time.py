@@ -13,8 +13,8 @@ import httpx
 import orjson
 import pytest
 
+from gateway.catalog.head import FOLDER
 from gateway.catalog.publisher import Publisher
-from gateway.catalog.settings import FOLDER
 from gateway.core.clock import SystemClock
 from gateway.database.rows import Backend, Model
 from gateway.fleet.edition import Rows, compose

@@ -2,11 +2,11 @@
 
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.core.principal import MASTER, AccountLimits, Principal
-from gateway.limits.allowances import MAX_REMEMBERED, Allowances
+from gateway.limits.allowances import MAX_REMEMBERED, Allowances, organization_limits
 from gateway.limits.settings import LimitsSettings
 
 SETTINGS = LimitsSettings(org_daily_token_limit=500)
-DEFAULT = SETTINGS.organization_limits()
+DEFAULT = organization_limits(SETTINGS)
 OWN = AccountLimits(tokens_per_day=7)
 KEY = Principal("org:acme", "k1", limits=AccountLimits(tokens_per_minute=3))
 

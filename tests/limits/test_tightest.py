@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.asgi import Headers
 from gateway.core.principal import AccountLimits
+from gateway.limits.allowances import organization_limits
 from gateway.limits.calendar import Period
 from gateway.limits.settings import LimitsSettings
 from gateway.limits.tightest import Display
@@ -13,7 +14,7 @@ from gateway.store.accounts import Claim, Reservation, Standing, Windows
 
 PERIOD = Period(Windows(1, 1), 50_000.0, 900_000.0)
 NOW = 14_000.25
-DEFAULT = LimitsSettings().organization_limits()
+DEFAULT = organization_limits(LimitsSettings())
 BUCKET = (
     (b"x-ratelimit-limit-requests", b"100"),
     (b"x-ratelimit-remaining-requests", b"99"),

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.observability.choices import LogFormat, LogLevel
 from gateway.observability.logs import build_logger, wants_console
-from gateway.observability.settings import LogFormat, LogLevel, ObservabilitySettings
+from gateway.observability.settings import ObservabilitySettings
 
 
 class Lines:

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.observability.settings import LogFormat, LogLevel, ObservabilitySettings
+from gateway.observability.choices import LogFormat, LogLevel
+from gateway.observability.settings import ObservabilitySettings
 
 
 def test_an_operator_who_says_nothing_gets_every_request_logged() -> None:

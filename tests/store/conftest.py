@@ -11,9 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.core.clock import SystemClock
+from gateway.store.choices import StoreKind
 from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore, StoreCounts
-from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.settings import StoreSettings, default_path
 from gateway.store.tree import Environment, Tree
 from gateway.store.valkey import scripts
 from gateway.store.valkey.store import ValkeyStore

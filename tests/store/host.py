@@ -7,8 +7,9 @@ import pytest
 
 from gateway.core.clock import Clock
 from gateway.store import environment
+from gateway.store.choices import StoreKind
 from gateway.store.lmdb import LmdbStore
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 from gateway.store.tree import Environment, Tree
 
 

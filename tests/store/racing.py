@@ -20,12 +20,13 @@ from gateway.core.clock import SystemClock
 from gateway.core.fleet import Backend
 from gateway.routing.policies.round_robin import RoundRobin
 from gateway.store import waiters
+from gateway.store.choices import StoreKind
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.factory import open_store
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, GroupCounts, Seat
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 from gateway.store.tree import records_between
 from gateway.store.valkey.store import ValkeyStore
 

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from gateway.core.principal import AccountLimits
 from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Standing, Will, Windows
+from gateway.store.choices import StoreKind
 from gateway.store.factory import open_store
 from gateway.store.protocol import LimiterStore
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 from gateway.store.valkey.store import ValkeyStore
 from tests.store.conftest import VALKEY, VALKEY_IMAGE, HandClock, tell_time_by
 from tests.store.valkey.server import Server

@@ -25,9 +25,10 @@ from pydantic import SecretStr
 from gateway.core.principal import AccountLimits
 from gateway.store import environment
 from gateway.store.accounts import Accounts, Claim, OverLimitError, Reservation, Will, Windows
+from gateway.store.choices import StoreKind
 from gateway.store.lmdb import LmdbStore
 from gateway.store.memory import MemoryStore
-from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.settings import StoreSettings, default_path
 from gateway.store.valkey.scripts import LAYOUT
 from gateway.store.valkey.store import ValkeyStore
 from tests.store.conftest import HandClock, tell_time_by

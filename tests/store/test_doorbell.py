@@ -12,9 +12,10 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import SystemClock
+from gateway.store.choices import StoreKind
 from gateway.store.doorbell import Doorbell, anybody_alive
 from gateway.store.lmdb import LmdbStore
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,8 @@ WAIT_IN_THE_QUEUE = """
 import asyncio, pathlib, sys
 from gateway.core.clock import SystemClock
 from gateway.store import lmdb
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.choices import StoreKind
+from gateway.store.settings import StoreSettings
 from gateway.store.waiters import Waiters
 
 lmdb.TICK_SECS = 3600  # it ticks once, at its start, and is patient: who is woken was rung

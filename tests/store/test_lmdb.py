@@ -14,12 +14,13 @@ from anyio.lowlevel import checkpoint
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.store import environment, parting, slots, wills
+from gateway.store.choices import StoreKind
 from gateway.store.doorbell import datagram_socket
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, Seat
 from gateway.store.records import Claimant
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 from gateway.store.tree import Environment
 from tests.store.conftest import HandClock
 

@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from pydantic import SecretStr
 
+from gateway.store.choices import StoreKind
 from gateway.store.errors import NoSlotError
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Bucket, Grant, LimiterStore, Seat
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
-from gateway.store.settings import StoreKind, StoreSettings, default_path
+from gateway.store.settings import StoreSettings, default_path
 from gateway.store.tree import records_between
 from gateway.store.valkey.scripts import EVERYBODYS, LAYOUT
 from gateway.store.valkey.store import ValkeyStore

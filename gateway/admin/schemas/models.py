@@ -9,7 +9,7 @@ from gateway.admin.schemas.common import Moment, Taken, Text, moment
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import BackendGroup
 from gateway.database.rows import Model as Row
-from gateway.routing.settings import Balancing
+from gateway.routing.choices import Balancing
 
 MAX_PREFIX = 32_768
 MAX_ALIASES = 50

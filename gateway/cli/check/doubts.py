@@ -6,7 +6,7 @@ import orjson
 
 from gateway.backends.roster import build_roster
 from gateway.core.control_wire import SPLIT_NOTICE
-from gateway.routing.settings import Balancing
+from gateway.routing.choices import Balancing
 from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import Settings
 

@@ -8,7 +8,8 @@ from pydantic.fields import FieldInfo
 from gateway.backends.roster import build_roster
 from gateway.cli.env_file import written
 from gateway.core.fleet import BackendGroup
-from gateway.routing.settings import Balancing
+from gateway.limits.token_bucket import failed_auth_bucket, request_bucket
+from gateway.routing.choices import Balancing
 from gateway.settings import ROOMS, Settings, is_secret
 
 MASKED = "********"
@@ -36,13 +37,13 @@ def _default(field: FieldInfo) -> object:
 
 def limits(settings: Settings) -> list[str]:
     """What one organization may do, in words."""
-    bucket = settings.request_bucket()
+    bucket = request_bucket(settings)
     rate = (
         f"{bucket.rate:g} requests a second on average and {bucket.capacity:g} at once after a pause"
         if bucket
         else "requests at any rate"
     )
-    failures = settings.failed_auth_bucket()
+    failures = failed_auth_bucket(settings)
     wrong = f"; after {failures.capacity:g} in a row, and more than {failures.rate:g} a second, 429" if failures else ""
     workers = settings.gateway_workers
     truth = f"over all {workers} workers together" if workers > 1 else "in its one worker"

@@ -6,12 +6,12 @@ from typing import Final, NamedTuple, Protocol
 
 from gateway.core.clock import Clock
 from gateway.core.fleet import Backend, BackendGroup
+from gateway.routing.choices import Balancing
 from gateway.routing.policies.least_inflight import LeastInflight
 from gateway.routing.policies.loads import Loads
 from gateway.routing.policies.power_of_two import PowerOfTwo
 from gateway.routing.policies.round_robin import RoundRobin
 from gateway.routing.policies.weighted_round_robin import WeightedRoundRobin
-from gateway.routing.settings import Balancing
 
 NextTurn = Callable[[str], Awaitable[int]]
 """Counts 0, 1, 2, ... per name over all workers together."""

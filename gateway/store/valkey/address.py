@@ -4,7 +4,11 @@ import functools
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from gateway.store.settings import StoreSettings
 
 PORT = 6379
 TLS = {"redis": False, "valkey": False, "unix": False, "rediss": True, "valkeys": True}
@@ -49,6 +53,16 @@ class Address:
         if self.cert_file is not None:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context
+
+
+def address_of(settings: "StoreSettings") -> Address:
+    """Where REDIS_URL's server is, and how it is believed."""
+    return replace(
+        parse(settings.redis_url.get_secret_value()),
+        ca_file=settings.redis_ca_file,
+        cert_file=settings.redis_cert_file,
+        key_file=settings.redis_key_file,
+    )
 
 
 def parse(url: str) -> Address:

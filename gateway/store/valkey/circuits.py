@@ -1,13 +1,18 @@
 """What do hosts know of backends together? One hash at the server that all of them share; a question is one script."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from gateway.store.circuits import AwayError, Doubt, SharedCircuit, Told
-from gateway.store.settings import StoreSettings
+from gateway.store.valkey.address import address_of
 from gateway.store.valkey.connection import LostError, Reply
 from gateway.store.valkey.fleet import new_name
 from gateway.store.valkey.scripts import CIRCUITS
 from gateway.store.valkey.session import Session
+
+if TYPE_CHECKING:
+    from gateway.store.settings import StoreSettings
 
 CONNECT_SECS = 1.0
 """For a connection and its scripts; nobody waits for it but who shares circuits."""
@@ -23,10 +28,10 @@ class ValkeyCircuits:
         asked: how many questions were sent.
     """
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: "StoreSettings") -> None:
         self._host = new_name()
         patience = settings.redis_timeout_ms / 1e3
-        self._session = Session(settings.redis_address(), self._host, patience, lambda *_: None, lambda _: None)
+        self._session = Session(address_of(settings), self._host, patience, lambda *_: None, lambda _: None)
         self.asked = 0
 
     def close(self) -> None:

@@ -5,10 +5,11 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from gateway.core.clock import Clock
 from gateway.store.accounts import Accounts
+from gateway.store.choices import BUSIEST
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.protocol import (
     Bucket,
@@ -22,8 +23,8 @@ from gateway.store.protocol import (
     StoreCounts,
 )
 from gateway.store.records import record_name
-from gateway.store.settings import BUSIEST, StoreSettings
 from gateway.store.valkey.accounts import Mirror, ValkeyAccounts
+from gateway.store.valkey.address import address_of
 from gateway.store.valkey.book import Book, Folder, Held
 from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.fleet import BEAT_SECS, Fleet, Home, new_name
@@ -32,6 +33,9 @@ from gateway.store.valkey.requests import Requests
 from gateway.store.valkey.scripts import ACCOUNTS, EVERYBODYS, LINE, SEATS, bucket_keys, keys_of, turn_key
 from gateway.store.valkey.session import Session
 from gateway.store.waiters import Waiters
+
+if TYPE_CHECKING:
+    from gateway.store.settings import StoreSettings
 
 CONNECT_SECS = 1.0
 """For a connection and its scripts; nobody waits for it but the worker's own start."""
@@ -61,7 +65,7 @@ class ValkeyStore:
 
     def __init__(
         self,
-        settings: StoreSettings,
+        settings: "StoreSettings",
         clock: Clock,
         local: LimiterStore,
         on_away: Callable[[bool], None] = lambda _: None,
@@ -69,7 +73,7 @@ class ValkeyStore:
         self._clock = clock
         self._waiters = Waiters(clock)
         self._book = Book(self._waiters)
-        self._address = settings.redis_address()
+        self._address = address_of(settings)
         worker = new_name()
         patience = settings.redis_timeout_ms / 1e3
         self._session = Session(self._address, worker, patience, self._book.heard, self._lost)

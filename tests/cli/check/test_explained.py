@@ -8,7 +8,7 @@ import pytest
 from gateway.cli.check.doubts import doubts
 from gateway.cli.check.explained import fleet, table, time_outs
 from gateway.core.control_wire import SPLIT_NOTICE
-from gateway.routing.settings import Balancing
+from gateway.routing.choices import Balancing
 from gateway.server.channel import CONTROL_FOLDER
 from gateway.settings import load
 

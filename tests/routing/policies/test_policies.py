@@ -6,8 +6,8 @@ import pytest
 
 from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
+from gateway.routing.choices import Balancing
 from gateway.routing.policies import POLICIES, Means, Policies
-from gateway.routing.settings import Balancing
 from tests.core.hand_time import HandTime
 
 pytestmark = pytest.mark.anyio

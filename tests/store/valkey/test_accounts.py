@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.choices import StoreKind
+from gateway.store.settings import StoreSettings
 from tests.store.racing import Worker
 from tests.store.spending import COST, ESTIMATE, WILL, all_spenders
 from tests.store.valkey.server import Server, running

@@ -9,9 +9,10 @@ from pydantic import SecretStr
 from gateway.core.clock import SystemClock
 from gateway.core.principal import UNLIMITED, AccountLimits
 from gateway.store.accounts import Claim, OverLimitError, Will, Windows
+from gateway.store.choices import StoreKind
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Bucket
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 from gateway.store.valkey.scripts import EVERYBODYS, LAYOUT
 from gateway.store.valkey.store import ValkeyStore
 from tests.store.valkey.server import Server, running

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from gateway.core.clock import SystemClock
 from gateway.core.principal import UNLIMITED
 from gateway.store.accounts import Claim, Will, Windows
+from gateway.store.choices import StoreKind
 from gateway.store.errors import NoPlaceError
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Bucket
 from gateway.store.records import record_name
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.settings import StoreSettings
 from gateway.store.valkey.address import Address
 from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.scripts import (

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.store.settings import StoreKind, StoreSettings
+from gateway.store.choices import StoreKind
+from gateway.store.settings import StoreSettings
 from tests.store.racing import PROMPTLY, Worker, hired, most_at_once, until_figures
 from tests.store.valkey.server import Server, free_port, running
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.store.settings import StoreSettings
+from gateway.store.valkey.address import address_of
 from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.session import Session
 from tests.store.valkey.server import Server, free_port, running
@@ -58,7 +59,7 @@ def wary(folder: Path) -> Iterator[Speaking]:
 
 
 async def answer(settings: StoreSettings, patience: float = 10.0) -> bytes:
-    session = Session(settings.redis_address(), "a1", patience, lambda *_: None, lambda _: None)
+    session = Session(address_of(settings), "a1", patience, lambda *_: None, lambda _: None)
     await session.open(patience)
     try:
         return bytes(await session.ask("ECHO", "here"))
@@ -111,4 +112,4 @@ def test_files_that_cannot_be_used_are_refused_at_the_start_by_their_names(folde
     with pytest.raises(ValidationError, match="REDIS_CERT_FILE holds no certificate with its key, as PEM, nor does"):
         StoreSettings.model_validate({"redis_url": url, "redis_cert_file": folder / "cert.pem"})
     chosen = StoreSettings.model_validate({"redis_url": url, "redis_ca_file": "", "redis_cert_file": ""})
-    assert chosen.redis_address().ca_file is None
+    assert address_of(chosen).ca_file is None

@@ -1,0 +1,17 @@
+"""Which words may be chosen about backends, and what bounds what is said of them?"""
+
+from enum import StrEnum
+
+MAX_TURNS = 1000
+"""Turns after which shares begin anew. A worker plans them all when other replicas than before are available, 5 ms for
+so many of 64 replicas, in which it does nothing else."""
+NO_PARSER = "none"
+"""An empty setting is one that was not set."""
+
+
+class CircuitsShared(StrEnum):
+    """Which circuits hosts with one REDIS_URL have in common."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
