@@ -27,7 +27,7 @@ class Assignment:
 
     Attributes:
         factory: `module:callable`, called as `factory(settings, identity)` for the ASGI application.
-        settings: its generation's, so that a worker started later cannot differ from its siblings.
+        settings: its generation's, so that a worker started later cannot differ from its siblings; see `core.carried`.
         index: the worker's number, from 0.
         workers: how many there are.
         request_ids: what the ids of its requests begin with; no other worker ever had it.

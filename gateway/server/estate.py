@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from gateway.core.carried import carried
 from gateway.observability.metrics import Metrics
 from gateway.server.channel import Assignment, send_assignment
 from gateway.server.edition import Companion, Edition
@@ -64,7 +65,7 @@ class Estate:
                 worker.terminate()
             assignment = Assignment(
                 factory=self.factory,
-                settings=settings,
+                settings=carried(settings),
                 index=index,
                 workers=settings.gateway_workers,
                 request_ids=worker.request_ids,
