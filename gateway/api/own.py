@@ -3,6 +3,10 @@
 import asyncio
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
 
 from gateway.api.control import ControlRelay
 from gateway.api.fleet import FleetView, Models
@@ -95,7 +99,14 @@ async def _reply(row: OwnPath, arguments: tuple[str, ...], scope: Scope, send: S
     else:
         ctx: RequestContext = scope[CONTEXT_KEY]
         answer = row.answer_to(ctx.principal, *arguments)
-    body = answer.model_dump_json(exclude_none=row.sparse).encode()
+    body = orjson.dumps(_without_none(asdict(answer)) if row.sparse else answer)
     stated = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": [*stated, *row.headers]})
     await send({"type": "http.response.body", "body": body})
+
+
+def _without_none(value: Any) -> Any:  # noqa: ANN401 -- whatever JSON may hold
+    """The same without the members that are None."""
+    if isinstance(value, dict):
+        return {name: _without_none(one) for name, one in value.items() if one is not None}
+    return [_without_none(one) for one in value] if isinstance(value, list) else value

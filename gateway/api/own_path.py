@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
-
 from gateway.core.asgi import Headers
 
 
@@ -15,8 +13,8 @@ class OwnPath:
     Attributes:
         path: as FastAPI writes it; `{name:path}` at its end stands for the rest, which `answer` takes.
         tag: the heading it stands under.
-        answer: makes the answer to GET, or raises `GatewayError`. Its name, its words and what it returns are the
-            documentation.
+        answer: makes the answer to GET, a dataclass, or raises `GatewayError`. Its name, its words and what it returns
+            are the documentation.
         sparse: leaves out what is None.
         headers: further fields of the answer.
         answer_to: answers instead of `answer` where it matters who asks: takes the principal before anything else.
@@ -24,7 +22,7 @@ class OwnPath:
 
     path: str
     tag: str
-    answer: Callable[..., BaseModel]
+    answer: Callable[..., object]
     sparse: bool = False
     headers: Headers = field(default_factory=list)
-    answer_to: Callable[..., BaseModel] | None = None
+    answer_to: Callable[..., object] | None = None
