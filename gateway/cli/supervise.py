@@ -14,7 +14,7 @@ from gateway.companion import companions
 from gateway.core.events import EventLog
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
-from gateway.server.edition import Edition, NotRenewedError
+from gateway.server.blueprint import Blueprint, NotRenewedError
 from gateway.server.keeper import WorkerFailedError
 from gateway.server.listening import CannotListenError
 from gateway.server.pid_file import Outcome
@@ -71,7 +71,7 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
         url = f"http://{endpoints.host}:{endpoints.port}"
         logger.info("listening", url=url, workers=settings.gateway_workers, metrics_port=endpoints.metrics)
 
-    async def renew() -> Edition:
+    async def renew() -> Blueprint:
         try:
             fresh = await load_fresh(options)
         except UnreadableError as error:
@@ -79,11 +79,11 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
         fresh = with_key_secret(fresh, logger)
         if changed := fixed(settings, fresh):
             raise NotRenewedError(changed, Outcome.REFUSED)
-        return edition_of(fresh, build_logger(fresh, writer), app)
+        return blueprint_of(fresh, build_logger(fresh, writer), app)
 
     async def serve() -> None:
         supervisor = Supervisor(
-            edition_of(settings, logger, app),
+            blueprint_of(settings, logger, app),
             factory=app,
             renew=renew,
             directory=settings.limiter_path,
@@ -100,12 +100,12 @@ def run(settings: Settings, app: str, first: WorkerProcess, options: Mapping[str
         writer.close()
 
 
-def edition_of(settings: Settings, log: EventLog, app: str) -> Edition:
+def blueprint_of(settings: Settings, log: EventLog, app: str) -> Blueprint:
     """What workers with these settings are made from; `log` is told of the backends.
 
     A control process stands beside the gateway itself alone, and only where workers share what it could reach.
     """
-    return Edition(
+    return Blueprint(
         settings,
         longest_request=settings.max_request_secs,
         companion=companions(settings, log),

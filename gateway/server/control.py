@@ -7,8 +7,8 @@ import signal
 from collections.abc import AsyncIterator, Callable
 
 from gateway.observability import families
+from gateway.server.blueprint import Blueprint, Companion
 from gateway.server.channel import FAILED, READY, ControlAssignment, send_control_assignment
-from gateway.server.edition import Companion, Edition
 from gateway.server.estate import Estate
 from gateway.server.keeper import AS_TOLD, BACKOFF_SECS, NOT_STARTED_SECS, STEADY_SECS
 from gateway.server.life import first_words
@@ -34,13 +34,13 @@ class ControlKeeper:
 
     Args:
         estate: what generations share; the control process of the one before is ended when ours serves.
-        edition: what it is made from.
+        blueprint: what it is made from.
         companion: of the generation.
     """
 
-    def __init__(self, estate: Estate, edition: Edition, companion: Companion) -> None:
+    def __init__(self, estate: Estate, blueprint: Blueprint, companion: Companion) -> None:
         self._estate = estate
-        self._edition = edition
+        self._blueprint = blueprint
         self._companion = companion
         self._over = asyncio.Event()
         self._process: ChildProcess | None = None
@@ -97,10 +97,14 @@ class ControlKeeper:
         """Start one, and be there until it has ended; how it did, empty where it was told to."""
         self._hung = False
         try:
-            with self._estate.exporter.page() as page, Pulse() as pulse, ChildProcess(self._edition.control) as process:
+            with (
+                self._estate.exporter.page() as page,
+                Pulse() as pulse,
+                ChildProcess(self._blueprint.control) as process,
+            ):
                 self._process = process
                 assignment = ControlAssignment(
-                    settings=self._edition.settings,
+                    settings=self._blueprint.settings,
                     socket=self._estate.control_socket,
                     page=page,
                     pulse=pulse.descriptor,

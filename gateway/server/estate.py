@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from gateway.core.carried import carried
 from gateway.observability.metrics import Metrics
+from gateway.server.blueprint import Blueprint, Companion
 from gateway.server.channel import Assignment, send_assignment
-from gateway.server.edition import Companion, Edition
 from gateway.server.life import Worker
 from gateway.server.metrics import MetricsExporter
 from gateway.server.process import WorkerProcess
@@ -44,13 +44,13 @@ class Estate:
     relieve: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
-    def worker(self, index: int, edition: Edition, companion: Companion) -> Iterator[Worker]:
+    def worker(self, index: int, blueprint: Blueprint, companion: Companion) -> Iterator[Worker]:
         """A worker with its assignment; leaving the scope leaves no process, and nothing that was its own.
 
         Raises:
             OSError: there is no process, memory or descriptor for it.
         """
-        settings = edition.settings
+        settings = blueprint.settings
         with ExitStack() as scope:
             page = scope.enter_context(self.exporter.page())
             row = scope.enter_context(companion.row())
@@ -73,7 +73,7 @@ class Estate:
                 page=page,
                 pulse=pulse.descriptor,
                 board=companion.descriptor,
-                control=self.control_socket if edition.control else "",
+                control=self.control_socket if blueprint.control else "",
             )
             with contextlib.suppress(ConnectionError):
                 send_assignment(process.channel, assignment, self.listener)

@@ -1,11 +1,11 @@
-"""What lives and ends together? The workers that were made from one edition, and their companion."""
+"""What lives and ends together? The workers that were made from one blueprint, and their companion."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gateway.server.blueprint import Blueprint, Companion
 from gateway.server.control import ControlKeeper
-from gateway.server.edition import Companion, Edition
 from gateway.server.estate import Estate
 from gateway.server.keeper import Keeper, WorkerFailedError
 
@@ -16,10 +16,10 @@ FIRST_ROUND_SECS = 5.0
 
 
 class Generation:
-    """All workers of one edition; its life is `run`.
+    """All workers of one blueprint; its life is `run`.
 
     Args:
-        edition: what they are made from.
+        blueprint: what they are made from.
         estate: what they share with other generations.
         before: the generation that this one is to replace, which serves until it was; None at the start.
 
@@ -28,8 +28,8 @@ class Generation:
         serving: done when all workers serve; it fails with WorkerFailedError when one cannot, and then none goes on.
     """
 
-    def __init__(self, edition: Edition, estate: Estate, before: "Generation | None" = None) -> None:
-        self.edition = edition
+    def __init__(self, blueprint: Blueprint, estate: Estate, before: "Generation | None" = None) -> None:
+        self.blueprint = blueprint
         self.serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._estate = estate
         self._before = before
@@ -63,7 +63,7 @@ class Generation:
     async def _accompanied(self) -> AsyncIterator[Companion]:
         before = self._before
         with self._estate.exporter.page() as page:
-            async with self.edition.companion(page, before.companion if before else None) as companion:
+            async with self.blueprint.companion(page, before.companion if before else None) as companion:
                 del before  # it may end now, and is not to be held by who replaced it
                 self.companion = companion
                 try:
@@ -78,10 +78,10 @@ class Generation:
 
         Where another generation follows, it stays until that one's serves: idle workers end long before.
         """
-        if not self.edition.control:
+        if not self.blueprint.control:
             yield
             return
-        keeper = ControlKeeper(self._estate, self.edition, companion)
+        keeper = ControlKeeper(self._estate, self.blueprint, companion)
         life = asyncio.create_task(keeper.run(self.serving))
         try:
             yield
@@ -97,9 +97,9 @@ class Generation:
         """
         alone = self._before is None
         self._before = None
-        settings = self.edition.settings
+        settings = self.blueprint.settings
         for index in range(settings.gateway_workers):
-            keeper = Keeper(index, self._estate, self.edition, companion)
+            keeper = Keeper(index, self._estate, self.blueprint, companion)
             self._keepers.append(keeper)
             lives.create_task(keeper.run())
             if not alone and not await self._served_within([keeper], START_SECS):

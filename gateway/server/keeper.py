@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 
+from gateway.server.blueprint import Blueprint, Companion
 from gateway.server.channel import farewell_secs
-from gateway.server.edition import Companion, Edition
 from gateway.server.estate import Estate
 from gateway.server.life import Worker
 
@@ -33,11 +33,11 @@ class Keeper:
             when the worker cannot come up: then `run` has nothing more to do.
     """
 
-    def __init__(self, index: int, estate: Estate, edition: Edition, companion: Companion) -> None:
+    def __init__(self, index: int, estate: Estate, blueprint: Blueprint, companion: Companion) -> None:
         self.serving: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._index = index
         self._estate = estate
-        self._edition = edition
+        self._blueprint = blueprint
         self._companion = companion
         self._over = asyncio.Event()
         """Set when the worker is not to be replaced any more."""
@@ -90,9 +90,9 @@ class Keeper:
         if worker is None:
             return
         worker.retire()
-        settings = self._edition.settings
+        settings = self._blueprint.settings
         # A connection may be used once more at the last moment of its idleness, and for the longest request.
-        patience = settings.client_keepalive_secs + self._edition.longest_request
+        patience = settings.client_keepalive_secs + self._blueprint.longest_request
         end = patience + farewell_secs(settings.drain_secs)
         loop = asyncio.get_running_loop()
         self._deadlines = [loop.call_later(patience, worker.terminate), loop.call_later(end, worker.kill)]
@@ -113,7 +113,7 @@ class Keeper:
 
     async def _live(self) -> Worker:
         """Start a worker, and be there until it has ended."""
-        with self._estate.worker(self._index, self._edition, self._companion) as worker:
+        with self._estate.worker(self._index, self._blueprint, self._companion) as worker:
             self._worker = worker
             try:
                 if await worker.serves():

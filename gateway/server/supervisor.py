@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gateway.observability import families
 from gateway.observability.metrics import Metrics
+from gateway.server.blueprint import Blueprint, NotRenewedError, Renew
 from gateway.server.channel import CONTROL_FOLDER, farewell_secs
-from gateway.server.edition import Edition, NotRenewedError, Renew
 from gateway.server.estate import Estate
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
@@ -47,9 +47,9 @@ class Supervisor:
     be, hears there that it retires, and sees there that its supervisor has died, which ends it.
 
     Args:
-        edition: what the first workers are made from.
+        blueprint: what the first workers are made from.
         factory: `module:callable`, called as `factory(settings, identity)` for the ASGI application.
-        renew: makes the edition of a reload.
+        renew: makes the blueprint of a reload.
         directory: where the pid file goes.
         first: a worker process for that factory which was born before the settings were known.
         on_ready: called once, when every worker serves.
@@ -57,7 +57,7 @@ class Supervisor:
 
     def __init__(
         self,
-        edition: Edition,
+        blueprint: Blueprint,
         *,
         factory: str,
         renew: Renew,
@@ -65,7 +65,7 @@ class Supervisor:
         first: WorkerProcess | None = None,
         on_ready: Callable[[Endpoints], None] = lambda _: None,
     ) -> None:
-        self._edition = edition
+        self._blueprint = blueprint
         """Of the generation that serves."""
         self._factory = factory
         self._renew = renew
@@ -90,7 +90,7 @@ class Supervisor:
             CannotListenError: the address or the metrics' address is taken.
             WorkerFailedError: a worker did not come up at the start; none is left running.
         """
-        settings = self._edition.settings
+        settings = self._blueprint.settings
         with listen(settings.gateway_host, settings.gateway_port) as listener, closing(MetricsExporter()) as exporter:
             port = listener.getsockname()[1]
             metrics = exporter.serve(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
@@ -110,7 +110,7 @@ class Supervisor:
             for worker in self._workers:
                 worker.kill()
             return
-        drain_secs = self._edition.settings.drain_secs
+        drain_secs = self._blueprint.settings.drain_secs
         logger.info("drain_began", extra={"workers": len(self._workers), "drain_secs": drain_secs})
         self._stopping.set()
 
@@ -137,7 +137,7 @@ class Supervisor:
             hear(number, answer)
 
     async def _supervise(self, estate: Estate, endpoints: Endpoints) -> None:
-        generation = Generation(self._edition, estate)
+        generation = Generation(self._blueprint, estate)
         watching = asyncio.create_task(watch(estate.workers, estate.figures, self._blocked_secs))
         stopped = asyncio.create_task(estate.stopping.wait())
         self._begin(generation)
@@ -161,7 +161,7 @@ class Supervisor:
         logger.info("stopped")
 
     def _blocked_secs(self) -> float:
-        return self._edition.settings.worker_blocked_secs
+        return self._blueprint.settings.worker_blocked_secs
 
     def _begin(self, generation: Generation) -> None:
         life = asyncio.create_task(generation.run())
@@ -175,7 +175,7 @@ class Supervisor:
         error = life.exception()
         if error is None:
             return
-        if generation.edition is self._edition:  # nobody is left who serves
+        if generation.blueprint is self._blueprint:  # nobody is left who serves
             self._failure = error
             self._stopping.set()
         else:
@@ -215,7 +215,7 @@ class Supervisor:
             logger.error("not_reloaded", extra={"outcome": error.outcome, "why": list(error.reasons)})  # noqa: TRY400 -- the line is enough
             self._tell(Outcome(error.outcome), *error.reasons)
             return before
-        workers, old = (one.edition.settings.gateway_workers for one in (after, before))
+        workers, old = (one.blueprint.settings.gateway_workers for one in (after, before))
         estate.figures.count(families.RELOADS, Outcome.DONE)
         logger.info("reloaded", extra={"workers": workers, "retiring": old})
         self._tell(Outcome.DONE, f"{workers} new workers serve; the {old} old ones finish what they have")
@@ -248,7 +248,7 @@ class Supervisor:
             await asyncio.shield(after.serving)
         except WorkerFailedError as error:
             raise NotRenewedError(str(error).splitlines(), Outcome.FAILED) from error
-        self._edition = after.edition
+        self._blueprint = after.blueprint
         before.retire()
 
     def _tell(self, outcome: Outcome, *words: str) -> None:
@@ -268,7 +268,7 @@ class Supervisor:
             worker.terminate()
         if not self._lives:
             return
-        patience = max(farewell_secs(one.edition.settings.drain_secs) for one in self._lives.values())
+        patience = max(farewell_secs(one.blueprint.settings.drain_secs) for one in self._lives.values())
         _, late = await asyncio.wait(self._lives, timeout=patience)
         if late:
             for worker in self._workers:

@@ -18,8 +18,8 @@ from gateway.observability.families import CONTROL_DEATHS
 from gateway.observability.metrics import Metrics
 from gateway.observability.totals import Totals
 from gateway.server import control as module
+from gateway.server.blueprint import Alone, Blueprint
 from gateway.server.control import ControlKeeper
-from gateway.server.edition import Alone, Edition
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
 from gateway.server.settings import ServerSettings
@@ -82,8 +82,8 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "BACKOFF_SECS", (0.01,))
 
 
-def edition(how: str) -> Edition:
-    return Edition(settings=how, control=CONTROLS)  # type: ignore[arg-type]  # the control process alone reads it
+def blueprint(how: str) -> Blueprint:
+    return Blueprint(settings=how, control=CONTROLS)  # type: ignore[arg-type]  # the control process alone reads it
 
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ def serving() -> "asyncio.Future[None]":
 @asynccontextmanager
 async def kept(estate: Estate, how: str) -> AsyncIterator[ControlKeeper]:
     """A keeper that runs, and is told to end at the end."""
-    keeper = ControlKeeper(estate.as_estate(), edition(how), Alone())
+    keeper = ControlKeeper(estate.as_estate(), blueprint(how), Alone())
     running = asyncio.create_task(keeper.run(serving()))
     try:
         yield keeper
@@ -125,7 +125,7 @@ async def test_it_starts_when_the_workers_serve_and_not_before(
     estate: Estate, caplog: pytest.LogCaptureFixture
 ) -> None:
     workers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    keeper = ControlKeeper(estate.as_estate(), edition("serves"), Alone())
+    keeper = ControlKeeper(estate.as_estate(), blueprint("serves"), Alone())
     running = asyncio.create_task(keeper.run(workers))
     for _ in range(10):
         await asyncio.sleep(0)  # noqa: TID251 -- turns of the loop, no time
@@ -141,7 +141,7 @@ async def test_it_starts_when_the_workers_serve_and_not_before(
 @pytest.mark.parametrize("how", ["fails", "is wanted no more"])
 async def test_where_the_workers_never_serve_there_is_none(estate: Estate, how: str) -> None:
     workers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    keeper = ControlKeeper(estate.as_estate(), edition("serves"), Alone())
+    keeper = ControlKeeper(estate.as_estate(), blueprint("serves"), Alone())
     estate.no_page = 1
     running = asyncio.create_task(keeper.run(workers))
     if how == "fails":
@@ -284,7 +284,7 @@ async def test_the_one_before_goes_on_until_the_next_one_serves_and_then_ends(
 async def test_it_outlives_the_last_worker_of_its_generation(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     estate = Estate(folder, serves)
     settings = ServerSettings.model_validate({"gateway_workers": 2})
-    generation = Generation(Edition(settings, control=CONTROLS), estate.as_estate())
+    generation = Generation(Blueprint(settings, control=CONTROLS), estate.as_estate())
     running = asyncio.create_task(generation.run())
     await until(estate.answers)
     generation.retire()
@@ -302,7 +302,7 @@ def generations(estate: Estate, *controls: str) -> list[Generation]:
     made: list[Generation] = []
     for how in controls:
         settings = ServerSettings.model_validate({"gateway_workers": 1})
-        kept_by = Edition(settings, control=CONTROLS if how == "serves" else how)
+        kept_by = Blueprint(settings, control=CONTROLS if how == "serves" else how)
         made.append(Generation(kept_by, estate.as_estate(), made[-1] if made else None))
     return made
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.server import generation as module
-from gateway.server.edition import Alone, Edition
+from gateway.server.blueprint import Alone, Blueprint
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
 from gateway.server.settings import ServerSettings
@@ -28,15 +28,15 @@ class Looking(Alone):
         await self.looked.wait()
 
 
-def edition(companion: Alone | None = None) -> Edition:
+def blueprint(companion: Alone | None = None) -> Blueprint:
     settings = ServerSettings.model_validate({"gateway_workers": 2})
-    return Edition(settings, companion=lambda _page, _before: companion or Alone())
+    return Blueprint(settings, companion=lambda _page, _before: companion or Alone())
 
 
 @asynccontextmanager
 async def growing(estate: EstateStandIn, companion: Alone | None = None) -> AsyncIterator[Generation]:
     """A generation that is to replace another."""
-    generation = Generation(edition(companion), estate.as_estate(), Generation(edition(), estate.as_estate()))
+    generation = Generation(blueprint(companion), estate.as_estate(), Generation(blueprint(), estate.as_estate()))
     running = asyncio.create_task(generation.run())
     yield generation
     estate.stopping.set()

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.server import channel
 from gateway.server import keeper as module
-from gateway.server.edition import Alone, Edition
+from gateway.server.blueprint import Alone, Blueprint
 from gateway.server.keeper import Keeper
 from gateway.server.settings import ServerSettings
 from tests.server.stand_ins import EstateStandIn, WorkerStandIn, serves, until
@@ -18,8 +18,8 @@ def settings(**fields: object) -> ServerSettings:
     return ServerSettings.model_validate({"client_keepalive_secs": 0.001, "drain_secs": 0, **fields})
 
 
-def keeper_of(estate: EstateStandIn, edition: Edition | None = None) -> Keeper:
-    return Keeper(0, estate.as_estate(), edition or Edition(settings()), Alone())
+def keeper_of(estate: EstateStandIn, blueprint: Blueprint | None = None) -> Keeper:
+    return Keeper(0, estate.as_estate(), blueprint or Blueprint(settings()), Alone())
 
 
 def dies(worker: WorkerStandIn) -> None:
@@ -80,7 +80,7 @@ async def test_a_retiring_worker_is_waited_for_as_long_as_a_request_or_an_idle_c
     monkeypatch.setattr(channel, "FAREWELL_SECS", 0.0)
     monkeypatch.setattr(channel, "KILL_MARGIN_SECS", 0.001)
     estate = EstateStandIn(serves)
-    keeper = keeper_of(estate, Edition(settings(client_keepalive_secs=keepalive), longest_request=longest))
+    keeper = keeper_of(estate, Blueprint(settings(client_keepalive_secs=keepalive), longest_request=longest))
     running = asyncio.create_task(keeper.run())
     await keeper.serving
     keeper.retire()

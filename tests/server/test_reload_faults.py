@@ -147,7 +147,7 @@ def test_a_reload_whose_outcome_cannot_be_written_is_told_in_the_log(tmp_path: P
 FAULTY = """
 import asyncio, contextlib, sys
 from pathlib import Path
-from gateway.server.edition import Alone, Edition
+from gateway.server.blueprint import Alone, Blueprint
 from gateway.server.supervisor import Supervisor
 from gateway.settings import load
 
@@ -155,7 +155,7 @@ def no_companion(page, before):
     raise ZeroDivisionError("in the companion")
 
 async def in_the_companion():
-    return Edition(load(), companion=no_companion)
+    return Blueprint(load(), companion=no_companion)
 
 async def in_reading():
     raise ZeroDivisionError("in reading")
@@ -165,7 +165,7 @@ async def run():
     async def renew():
         return await (answers.pop(0)() if answers else sound())
     async def sound():
-        return Edition(load())
+        return Blueprint(load())
     def look(_):
         gateway.reload()
         asyncio.create_task(again())
@@ -176,7 +176,7 @@ async def run():
             print(gateway._notice.outcome, *gateway._notice.words, flush=True)
             gateway.stop() if number == 4 else gateway.reload()
     gateway = Supervisor(
-        Edition(load()), factory="tests.server.apps:build", renew=renew, directory=Path(sys.argv[1]), on_ready=look
+        Blueprint(load()), factory="tests.server.apps:build", renew=renew, directory=Path(sys.argv[1]), on_ready=look
     )
     await gateway.run()
 

@@ -64,13 +64,13 @@ def test_a_stop_refuses_at_once_lets_a_stream_finish_and_exits_with_0(number: si
 STOPPED_FIRST = """
 import asyncio, sys
 from pathlib import Path
-from gateway.server.edition import Edition
+from gateway.server.blueprint import Blueprint
 from gateway.server.supervisor import Supervisor
 from gateway.settings import load
 
 async def run():
-    edition = Edition(load())
-    gateway = Supervisor(edition, factory="tests.server.apps:Application", renew=None, directory=Path(sys.argv[1]))
+    blueprint = Blueprint(load())
+    gateway = Supervisor(blueprint, factory="tests.server.apps:Application", renew=None, directory=Path(sys.argv[1]))
     gateway.stop()
     gateway.stop()
     await gateway.run()

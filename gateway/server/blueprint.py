@@ -50,7 +50,7 @@ CompanionMaker = Callable[[int, Companion | None], AbstractAsyncContextManager[C
 
 
 @dataclass(frozen=True, slots=True)
-class Edition:
+class Blueprint:
     """One state of settings and code, as it was read; a generation of workers is made from it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Edition:
     control: str = ""
 
 
-Renew = Callable[[], Awaitable[Edition]]
+Renew = Callable[[], Awaitable[Blueprint]]
 """Reads the settings anew. Raises `NotRenewedError`."""
 
 
