@@ -70,7 +70,7 @@ class ScrapeServer(ThreadingMixIn, WSGIServer):
         logger.debug("scrape_failed", extra={"client": str(client_address), "why": repr(error)})
 
 
-class FleetCollector(Collector):
+class WorkersCollector(Collector):
     """What `/metrics` shows: every family of the catalogue, summed over the workers."""
 
     def __init__(self, totals: Totals) -> None:
@@ -105,7 +105,7 @@ class MetricsExporter:
             CannotListenError: the port is taken.
         """
         registry = CollectorRegistry()
-        registry.register(FleetCollector(self._totals))
+        registry.register(WorkersCollector(self._totals))
         try:
             self._server = make_server(host, port, make_wsgi_app(registry), ScrapeServer, Handler)
         except OSError as error:

@@ -15,7 +15,7 @@ from gateway.observability.families import CATALOGUE, Family, Kind
 from gateway.observability.metrics import Metrics
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
-from gateway.server.metrics import MAX_SCRAPES, FleetCollector, Handler, MetricsExporter
+from gateway.server.metrics import MAX_SCRAPES, Handler, MetricsExporter, WorkersCollector
 
 Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
 
@@ -75,7 +75,7 @@ def headers(text: str) -> set[str]:
 def test_the_text_is_what_the_library_would_write_for_one_process() -> None:
     totals = Totals()
     registry = CollectorRegistry()
-    registry.register(FleetCollector(totals))
+    registry.register(WorkersCollector(totals))
     with totals.page() as page:
         update(Metrics(page))
         ours, theirs = (generate_latest(one).decode() for one in (registry, librarys_own()))

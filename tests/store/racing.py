@@ -242,7 +242,7 @@ class Runner:
         return await asyncio.gather(*(visit() for _ in range(times)))
 
     async def known_hosts(self) -> int:
-        return self.several_hosts._fleet.hosts
+        return self.several_hosts._workers.hosts
 
     async def beat_no_more(self) -> None:
         """From now on only messages wake who waits in this worker, and it is dead for other hosts in a while."""

@@ -118,7 +118,7 @@ class Spender:
     async def state(self) -> tuple[bool, int, str]:
         """Is the server away, how many hosts are there, and what is the epoch's name?"""
         assert isinstance(self.store, ValkeyStore)
-        return self.store.degraded, self.store._fleet.hosts, self.store.accounts.epoch()
+        return self.store.degraded, self.store._workers.hosts, self.store.accounts.epoch()
 
     async def longest(self, secs: float) -> float:
         """Reserve and settle for so long: the longest time in seconds that one of them took."""

@@ -7,9 +7,9 @@ import msgspec
 from gateway.store.circuits import AwayError, Doubt, SharedCircuit, Told
 from gateway.store.valkey.address import address_of
 from gateway.store.valkey.connection import LostError, Reply
-from gateway.store.valkey.fleet import new_name
 from gateway.store.valkey.scripts import CIRCUITS
 from gateway.store.valkey.session import Session
+from gateway.store.valkey.workers import new_name
 
 if TYPE_CHECKING:
     from gateway.store.settings import StoreSettings

@@ -27,11 +27,11 @@ from gateway.store.valkey.accounts import Mirror, ValkeyAccounts
 from gateway.store.valkey.address import address_of
 from gateway.store.valkey.book import Book, Folder, Held
 from gateway.store.valkey.connection import LostError
-from gateway.store.valkey.fleet import BEAT_SECS, Fleet, Home, new_name
 from gateway.store.valkey.hostwide import Hostwide, MovedError
 from gateway.store.valkey.requests import Requests
 from gateway.store.valkey.scripts import ACCOUNTS, EVERYBODYS, LINE, SEATS, bucket_keys, keys_of, turn_key
 from gateway.store.valkey.session import Session
+from gateway.store.valkey.workers import BEAT_SECS, Home, Workers, new_name
 from gateway.store.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ValkeyStore:
         patience = settings.redis_timeout_ms / 1e3
         self._session = Session(self._address, worker, patience, self._book.heard, self._lost)
         self._home = Home(settings.limiter_path, worker)
-        self._fleet = Fleet(self._session, self._home)
+        self._workers = Workers(self._session, self._home)
         self._requests = Requests(self._session, self._book)
         self._host = Hostwide(local, self._book)
         self._scripts = self._session.scripts
@@ -118,7 +118,7 @@ class ValkeyStore:
         await asyncio.wait([self._living])
         try:
             await self._accounts.close()
-            await self._fleet.part()
+            await self._workers.part()
         except LostError as error:
             log.warning("limits_not_left", extra={"why": str(error)})
         self._session.close()
@@ -220,7 +220,7 @@ class ValkeyStore:
         if self.degraded:
             return
         try:
-            tags = sorted(await self._fleet.tags() | set(self._book.folders))
+            tags = sorted(await self._workers.tags() | set(self._book.folders))
             await self._count_seats(tag for tag in tags if tag.startswith(SEATS))
             lines = [tag for tag in tags if tag.startswith(LINE)]
             figures = await asyncio.gather(
@@ -256,15 +256,15 @@ class ValkeyStore:
     async def _enter(self, *, settle: bool) -> None:
         """Be one of the workers, say what runs here, and let the server decide when the others have done so, too."""
         await self._session.ask("SET", EVERYBODYS[1], self._most)
-        known = await self._fleet.join()
-        self._home.remember(self._fleet.epoch)
-        await self._accounts.joined(self._fleet.epoch, known=known)
+        known = await self._workers.join()
+        self._home.remember(self._workers.epoch)
+        await self._accounts.joined(self._workers.epoch, known=known)
         await self._agree(self._book.folders.values())
         for _ in range(int(SETTLE_SECS / BEAT_SECS) if settle else 0):
             await self._clock.sleep(BEAT_SECS)
-            await self._fleet.beat()
+            await self._workers.beat()
             await self._agree(self._book.folders.values())
-        ours = await self._fleet.tags_of_ours()
+        ours = await self._workers.tags_of_ours()
         await self._agree([self._requests.enter(tag) for tag in ours if not tag.startswith(ACCOUNTS)])
         await self._accounts.agree()
         self.degraded = self._accounts.away = False
@@ -276,7 +276,7 @@ class ValkeyStore:
             log.warning("limits_shared_again", extra=self._fields())
 
     async def _beat(self) -> None:
-        if not await self._fleet.beat():
+        if not await self._workers.beat():
             await self._enter_anew("it does not know this worker any more")
             return
         self._accounts.leave_empty()
@@ -339,16 +339,16 @@ class ValkeyStore:
 
     def _degrade(self, why: str) -> None:
         self.degraded = self._accounts.away = True
-        self._accounts.hosts = self._fleet.hosts
+        self._accounts.hosts = self._workers.hosts
         self.outages += 1
         self._tell(away=True)
-        self._host.begin(self._fleet.hosts)
+        self._host.begin(self._workers.hosts)
         self._book.interrupt()
         log.error("limits_not_shared", extra={"why": why, **self._fields()})
 
     def _fields(self) -> dict[str, str | int]:
         """What a log line says of it: each worker and the control process see the server for themselves."""
-        return {"pid": os.getpid(), "server": str(self._address), "hosts": self._fleet.hosts}
+        return {"pid": os.getpid(), "server": str(self._address), "hosts": self._workers.hosts}
 
     def _tell(self, *, away: bool) -> None:
         if away != self._told:

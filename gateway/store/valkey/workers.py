@@ -90,7 +90,7 @@ class Home:
         return self._folder / f"{worker}.sock"
 
 
-class Fleet:
+class Workers:
     """All workers at one server, as one of them sees them."""
 
     def __init__(self, session: Session, home: Home) -> None:
