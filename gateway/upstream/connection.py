@@ -220,11 +220,10 @@ class BackendConnection(asyncio.Protocol):
         It is when the backend's end (FIN) came and acknowledged nothing of the request: the program on the other side
         had closed its socket before. A reset alone proves nothing, because what it acknowledges is not counted.
         """
-        ended = exc is None or isinstance(exc, BrokenPipeError)
-        acked = tcp.acknowledged(self._sock) if ended else None
+        acked = tcp.acknowledged_by_fin(self._sock)
         if acked is not None and acked <= self._acked_before:
             return NeverSent(STALE if self._used else "closed")
-        return MayHaveRun("closed" if ended else _word(exc))
+        return MayHaveRun("closed" if exc is None or isinstance(exc, BrokenPipeError) else _word(exc))
 
 
 def _word(exc: Exception | None) -> str:

@@ -6,6 +6,7 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
+from errno import EPIPE
 
 from gateway.core.sockets import reset_on_close
 
@@ -13,6 +14,8 @@ BYTES_ACKED = struct.Struct("=Q")
 BYTES_ACKED_OFFSET = 120
 """Place of `tcpi_bytes_acked` in `struct tcp_info` (linux/tcp.h, since Linux 4.1)."""
 INFO_SIZE = BYTES_ACKED_OFFSET + BYTES_ACKED.size
+CLOSED, CLOSE_WAIT = 7, 8
+"""Values of `tcpi_state`, its first byte (TCP_CLOSE, TCP_CLOSE_WAIT in net/tcp_states.h)."""
 
 PROBE_AFTER_SECS, PROBE_EVERY_SECS, PROBES = 15, 5, 4
 """A silent connection is probed, so that a vanished host is noticed; a busy backend's kernel answers."""
@@ -57,6 +60,24 @@ def acknowledged(sock: socket.socket) -> int | None:
     """
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+    except (OSError, ValueError):
+        return None
+    acked: int = BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0]
+    return acked
+
+
+def acknowledged_by_fin(sock: socket.socket) -> int | None:
+    """The same, of a connection that the backend ended by a FIN; None where that is not certain.
+
+    An end of file is no proof of a FIN: where a write has been told of a reset, the next read finds the end of file.
+    The kernel's state is: it waits for our close, or a reset has followed, which the kernel calls EPIPE behind a FIN
+    and ECONNRESET otherwise. Who has been told of that error has taken it away. To ask takes it away too.
+    """
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+        state = info[0]
+        if state != CLOSE_WAIT and (state != CLOSED or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != EPIPE):
+            return None
     except (OSError, ValueError):
         return None
     acked: int = BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0]
