@@ -4,12 +4,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
 from gateway.bookkeeping.figure import Gauge
 from gateway.bookkeeping.spool import Batch, Spool
 from gateway.core.clock import Clock
-from gateway.core.usage_record import UsageRecord
+from gateway.core.usage_sheet import Sheet
 from gateway.database.errors import ConflictError, DatabaseUnavailableError, UnfitValueError
 from gateway.database.usage import Ledger
 from gateway.observability.families import USAGE_JOURNAL, USAGE_LAG, USAGE_RECORDS, USAGE_SPOOL
@@ -29,7 +27,7 @@ AGAIN_SECS = 2.0
 """After a fault of ours."""
 PRUNE_SECS = 3600.0
 BATCH = 2000
-"""Records of one transaction: a commit is spread over them, and they take a tenth of a second, of `PATIENCE_SECS`."""
+"""Records of one transaction, or a sheet more: a commit is spread over them, in a fraction of `PATIENCE_SECS`."""
 
 Calendar = Callable[[float], tuple[int, int]]
 """The day and the month that a time in seconds since 1970 belongs to, as ordinals in QUOTA_TIMEZONE."""
@@ -37,14 +35,12 @@ Calendar = Callable[[float], tuple[int, int]]
 Step = Callable[[], Awaitable[bool]]
 """Says whether it is to be taken again at once; `restore`, whether it is done."""
 
-_decode = msgspec.msgpack.Decoder(UsageRecord).decode
-
 
 class Bookkeeper:
-    """Takes records from the journal and books each of them once; its life is `run`.
+    """Takes sheets of records from the journal and books each of them once; its life is `run`.
 
     A batch is forgotten in the journal when it is in the database or on the disk, and whatever breaks off in between
-    books it again, which the ledger passes over.
+    books it again, which the ledger passes over by the sheets' keys.
 
     Args:
         accounts: the journal, and the counters that are restored from the ledger.
@@ -101,13 +97,12 @@ class Bookkeeper:
             if self._spool.empty:
                 self._lag.set(0)
             return False
-        records = [record for _, sheet in sheets for record in sheet]
-        batch = Batch(self._accounts.epoch(), self._clock.wall(), records)
+        batch = Batch(self._accounts.host(), self._accounts.epoch(), self._clock.wall(), sheets)
         booked = self._spool.empty and await self._book_in_time(batch)
         if not booked and not await self._put_aside(batch):
             return False
-        await self._accounts.forget([key for key, _ in sheets])
-        return len(records) >= BATCH
+        await self._accounts.forget([sheet.key for sheet in sheets])
+        return count_of(sheets) >= BATCH
 
     async def replay(self) -> bool:
         """Book the batch that has waited longest; whether there may be another one at once."""
@@ -217,7 +212,7 @@ class Bookkeeper:
             self._full = True
             return False
         self._full = False
-        self._metrics.count(USAGE_RECORDS, "spooled", amount=len(batch.records))
+        self._metrics.count(USAGE_RECORDS, "spooled", amount=count_of(batch.sheets))
         self._waiting.set(self._spool.size)
         return True
 
@@ -227,32 +222,32 @@ class Bookkeeper:
         Raises:
             DatabaseUnavailableError: not now.
         """
-        records = self._readable(batch.records)
         try:
-            written = await self._ledger.write(records, batch.epoch, self._calendar)
+            await self._write(batch, batch.sheets)
         except (ConflictError, UnfitValueError):
-            written = await self._book_each(records, batch.epoch)
-        self._metrics.count(USAGE_RECORDS, "written", amount=written)
-        if records:
-            self._lag.set(max(0.0, self._clock.wall() - min(record.ended_at for record in records)))
+            for sheet in batch.sheets:
+                await self._book_alone(batch, sheet)
 
-    async def _book_each(self, records: Sequence[UsageRecord], epoch: str) -> int:
-        """Book records one by one, as the database takes one of them not at all; how many were new."""
-        written = 0
-        for record in records:
-            try:
-                written += await self._ledger.write([record], epoch, self._calendar)
-            except (ConflictError, UnfitValueError) as error:
-                self._metrics.count(USAGE_RECORDS, "lost")
-                logger.error("usage_lost", extra={"request_id": record.request_id, "why": str(error)})  # noqa: TRY400 -- the line is enough
-        return written
+    async def _write(self, batch: Batch, sheets: Sequence[Sheet]) -> None:
+        booked = await self._ledger.write(batch.journal, sheets, batch.epoch, self._calendar)
+        self._metrics.count(USAGE_RECORDS, "written", amount=booked.records)
+        for name, records in booked.lost.items():
+            self._lost(name, records, "it cannot be read")
+        if booked.first_at is not None:
+            self._lag.set(max(0.0, self._clock.wall() - booked.first_at))
 
-    def _readable(self, contents: Sequence[bytes]) -> list[UsageRecord]:
-        records = []
-        for content in contents:
-            try:
-                records.append(_decode(content))
-            except msgspec.MsgspecError as error:
-                self._metrics.count(USAGE_RECORDS, "lost")
-                logger.error("usage_lost", extra={"bytes": len(content), "why": str(error)})  # noqa: TRY400 -- the line is enough
-        return records
+    async def _book_alone(self, batch: Batch, sheet: Sheet) -> None:
+        """Book one sheet of a batch of which the database does not take another one."""
+        try:
+            await self._write(batch, [sheet])
+        except (ConflictError, UnfitValueError) as error:
+            self._lost(sheet.key.hex(), sheet.count(), str(error))
+
+    def _lost(self, sheet: str, records: int, why: str) -> None:
+        self._metrics.count(USAGE_RECORDS, "lost", amount=records)
+        logger.error("usage_lost", extra={"sheet": sheet, "records": records, "why": why})
+
+
+def count_of(sheets: Sequence[Sheet]) -> int:
+    """How many records stand on sheets."""
+    return sum(sheet.count() for sheet in sheets)

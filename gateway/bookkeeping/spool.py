@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from gateway.core.usage_sheet import Sheet
+
 FILE = "usage.spool"
-MAGIC = b"GWU1"
+MAGIC = b"GWU2"
 HEAD = struct.Struct("<4sII")
 """The magic, the length of what follows, and its CRC-32."""
 MAX_BATCH_BYTES = 16 * 2**20
@@ -19,17 +21,19 @@ MAX_BATCH_BYTES = 16 * 2**20
 
 
 class Batch(Struct, frozen=True, array_like=True):
-    """Usage records as the journal had them.
+    """Sheets of usage records as the journal had them.
 
     Attributes:
+        journal: its name, by which no sheet is booked twice; another gateway's journal may be here by then.
         epoch: of the counters in which they were made.
         at: when they were taken from the journal, in seconds since 1970.
-        records: `UsageRecord`s in MessagePack.
+        sheets: with their keys.
     """
 
+    journal: str
     epoch: str
     at: float
-    records: list[bytes]
+    sheets: list[Sheet]
 
 
 class Frame(Struct, frozen=True):

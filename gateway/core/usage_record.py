@@ -1,6 +1,17 @@
 """What did one request use? The record that is handed from the worker to the ledger, exactly once."""
 
-from msgspec import Struct, msgpack
+from typing import Annotated
+
+from msgspec import Meta, Struct, msgpack
+
+from gateway.core.usage import MAX_TOKENS
+
+LAST_SECOND = 2**37
+"""Some time in the year 6325: calendars end in 9999."""
+
+Second = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
+Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
+"""What is beyond is refused where a record is read, so that no other one is held up by it."""
 
 
 class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
@@ -23,15 +34,15 @@ class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
     """
 
     request_id: str
-    ended_at: float = 0.0
+    ended_at: Second = 0.0
     organization: str = ""
     key_id: str = ""
     model: str = ""
     path: str = ""
     status: int = 0
     outcome: str = ""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
     estimated: bool = False
     backend: str = ""
     cached: bool = False

@@ -1,88 +1,119 @@
-"""How do records get into the ledger at the least cost? As each database takes many rows at once."""
+"""How do sheets of records get into the ledger at the least cost? As each database takes many rows at once."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
-from operator import itemgetter
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from msgspec import Struct
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.database.tables import USAGE_DAILY, USAGE_RECORDS
+from gateway.core.usage_record import UsageRecord
+from gateway.core.usage_sheet import Sheet, read_sheet
+from gateway.database.tables import USAGE_DAILY, USAGE_SHEETS
 
 Row = tuple[Any, ...]
-"""A line of a table, in the order of its columns; of USAGE_RECORDS: a record's fields, its epoch and its windows."""
+"""A line of a table, in the order of its columns."""
+
+Windows = Callable[[float], tuple[int, int]]
+"""The day and the month that a time in seconds since 1970 belongs to; both grow with it."""
 
 COUNTED = (USAGE_DAILY.c.requests, USAGE_DAILY.c.prompt_tokens, USAGE_DAILY.c.completion_tokens)
-LINE = [column.name for column in USAGE_DAILY.columns if column not in set(COUNTED)]
-"""What a daily sum is of."""
-TOGETHER = 50
-"""Rows of one of SQLite's statements: 800 parameters, where any of them takes 999."""
 
 
-async def enter_into_sqlite(connection: AsyncConnection, rows: Sequence[Row]) -> int:
-    """Insert what is not there yet, and add it to the daily sums: how many rows were new.
+class Entry(Struct, frozen=True, gc=False):
+    """A sheet on its way into the ledger.
 
-    By the driver's own statements: with SQLAlchemy's parameters a record costs three times as much (record 70).
+    Attributes:
+        id: its name among those of all hosts.
+        first_at: when the first request on it ended, in seconds since 1970.
+        last_at: likewise the last one.
+        records: those that can be read.
+        lost: how many cannot.
+        content: the sheet as it came.
+    """
+
+    id: str
+    first_at: float
+    last_at: float
+    records: list[UsageRecord]
+    lost: int
+    content: bytes
+
+    def row(self) -> Row:
+        """Its line of USAGE_SHEETS."""
+        return self.id, self.first_at, self.last_at, len(self.records), self.content
+
+
+def entry_of(journal: str, sheet: Sheet, now: float) -> Entry:
+    """A sheet of that journal, read; one without a record that can be read counts as of now, and is kept as it is."""
+    records, lost = read_sheet(sheet.content)
+    ended = list(map(_ended_at, records)) or [now]
+    return Entry(f"{journal}:{sheet.key.hex()}", min(ended), max(ended), records, lost, sheet.content)
+
+
+async def enter_into_sqlite(connection: AsyncConnection, entries: Sequence[Entry]) -> set[str]:
+    """Insert the sheets that are not there yet: their ids.
+
+    By the driver's own statements: SQLAlchemy's parameters cost three times as much (record 70).
 
     Args:
         connection: in a transaction that holds the file's write lock.
-        rows: of USAGE_RECORDS, none of them twice.
+        entries: none of them twice.
     """
-    added = 0
-    for statement, parameters in bound(rows):
-        added += (await connection.exec_driver_sql(statement, parameters)).rowcount
-    if added < len(rows):
-        # What was added last has the highest numbers, and nobody else has added anything since.
-        new = set((await connection.exec_driver_sql(SQLITE_LAST, (added,))).scalars())
-        rows = [row for row in rows if row[0] in new]
-    if rows:
-        await connection.exec_driver_sql(SQLITE_RAISE, summed(rows))
-    return added
+    rows = [entry.row() for entry in entries]
+    added = (await connection.exec_driver_sql(SQLITE_INSERT, rows)).rowcount
+    if added == len(rows):
+        return {entry.id for entry in entries}
+    # What was added last has the highest numbers, and nobody else has added anything since.
+    return set((await connection.exec_driver_sql(SQLITE_LAST, (added,))).scalars())
 
 
-async def enter_into_postgresql(connection: AsyncConnection, rows: Sequence[Row]) -> int:
-    """Likewise, in one statement: the server reads the rows, finds what is new, adds it up and raises the sums.
+async def enter_into_postgresql(connection: AsyncConnection, entries: Sequence[Entry]) -> set[str]:
+    """Likewise, in one statement: an array for each column.
 
     Args:
         connection: in a transaction.
-        rows: of USAGE_RECORDS, none of them twice, in one order on all hosts: two that enter the same ones wait for
-            each other then, and never in a circle.
+        entries: none of them twice, in one order in all processes: two that enter the same ones wait for each other
+            then, and never in a circle.
     """
-    text = _encode([dict(zip(_names, row, strict=True)) for row in rows]).decode()
-    new = await connection.execute(POSTGRESQL_ENTER, {"rows": text})
-    return int(new.scalar_one())
+    found = await connection.exec_driver_sql(POSTGRESQL_INSERT, columns_of([entry.row() for entry in entries]))
+    return set(found.scalars())
 
 
-def bound(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
-    """Statements that insert the rows into SQLite, each with its parameters.
-
-    Numbers stand for bools: sqlite3 asks Python how to adapt those, which takes as long as half of a row.
-    """
-    first, second = _place["estimated"], _place["cached"]
-    numbers = [
-        (*row[:first], int(row[first]), *row[first + 1 : second], int(row[second]), *row[second + 1 :]) for row in rows
-    ]
-    whole = len(rows) - len(rows) % TOGETHER
-    if whole:
-        parts = (numbers[start : start + TOGETHER] for start in range(0, whole, TOGETHER))
-        yield SQLITE_INSERT_TOGETHER, [tuple(chain.from_iterable(part)) for part in parts]
-    if whole < len(rows):
-        yield SQLITE_INSERT, numbers[whole:]
+async def raise_in_sqlite(connection: AsyncConnection, lines: Sequence[Row]) -> None:
+    """Add to the daily sums."""
+    await connection.exec_driver_sql(SQLITE_RAISE, list(lines))
 
 
-def summed(rows: Iterable[Row]) -> list[Row]:
-    """The rows' daily sums."""
-    sums: dict[Row, list[int]] = {}
-    for row in rows:
-        line = sums.setdefault(_line_of(row), [0, 0, 0])
-        prompt_tokens, completion_tokens = _tokens_of(row)
-        line[0] += 1
-        line[1] += prompt_tokens
-        line[2] += completion_tokens
-    return [(*line, *counts) for line, counts in sums.items()]
+async def raise_in_postgresql(connection: AsyncConnection, lines: Sequence[Row]) -> None:
+    """Likewise; `lines` in one order on all hosts, as with sheets."""
+    await connection.exec_driver_sql(POSTGRESQL_RAISE, columns_of(lines))
+
+
+def summed(entries: Iterable[Entry], epoch: str, windows: Windows) -> list[Row]:
+    """The daily sums of what is on the sheets, as rows of USAGE_DAILY, in order."""
+    under: defaultdict[Row, list[UsageRecord]] = defaultdict(list)
+    for entry in entries:
+        period = windows(entry.first_at)
+        if period == windows(entry.last_at):
+            for record in entry.records:
+                under[period, _line_of(record)].append(record)
+        else:
+            for record in entry.records:
+                under[windows(record.ended_at), _line_of(record)].append(record)
+    return sorted(
+        (day, *line, epoch, month, len(records), sum(map(_prompt_of, records)), sum(map(_completion_of, records)))
+        for ((day, month), line), records in under.items()
+    )
+
+
+def columns_of(rows: Sequence[Row]) -> tuple[list[Any], ...]:
+    """The same by columns."""
+    return tuple(map(list, zip(*rows, strict=True)))
 
 
 def _raised(more: Any) -> dict[str, sa.ColumnElement[int]]:  # noqa: ANN401 -- SQLAlchemy names no type for `excluded`
@@ -90,43 +121,31 @@ def _raised(more: Any) -> dict[str, sa.ColumnElement[int]]:  # noqa: ANN401 -- S
     return {column.name: column + more[column.name] for column in COUNTED}
 
 
-def _plain(statement: sa.Insert) -> str:
-    """An insert of whole rows as SQLite's driver takes it."""
+def _sqlite_plain(statement: sa.Insert) -> str:
+    """An insert of whole rows as the driver takes it."""
     return str(statement.compile(dialect=sqlite.dialect()))
 
 
-def _sqlite_raise() -> str:
-    sums = sqlite.insert(USAGE_DAILY)
-    key = USAGE_DAILY.primary_key.columns
-    return _plain(sums.on_conflict_do_update(index_elements=key, set_=_raised(sums.excluded)))
+def _from_arrays(table: sa.Table) -> str:
+    """The beginning of PostgreSQL's insert of many rows: a parameter for each column, and none for each value."""
+    dialect = PGDialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves its arguments untyped
+    types = [column.type.compile(dialect) for column in table.columns]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) SELECT * FROM unnest({arrays})"  # noqa: S608 -- no value is in it
 
 
-def _postgresql_enter() -> sa.Select[int]:
-    typed = [sa.column(column.name, column.type) for column in USAGE_RECORDS.columns]
-    told = sa.func.json_to_recordset(sa.cast(sa.bindparam("rows", type_=sa.Text), postgresql.JSON))
-    rows = told.table_valued(*typed, name="told").render_derived(with_types=True)
-    entered = postgresql.insert(USAGE_RECORDS).from_select(_names, sa.select(*rows.c))
-    new = entered.on_conflict_do_nothing().returning(*USAGE_RECORDS.columns).cte("new")
-    lines = [new.c[name] for name in LINE]
-    counts = (sa.func.count(), sa.func.sum(new.c.prompt_tokens), sa.func.sum(new.c.completion_tokens))
-    sums = postgresql.insert(USAGE_DAILY).from_select(
-        [column.name for column in USAGE_DAILY.columns],
-        sa.select(*lines, *[sa.cast(count, sa.BigInteger) for count in counts]).group_by(*lines).order_by(*lines),
-    )
-    key = USAGE_DAILY.primary_key
-    raised = sums.on_conflict_do_update(constraint=key, set_=_raised(sums.excluded)).cte("raised")
-    return sa.select(sa.func.count()).select_from(new).add_cte(raised)
+_line_of = attrgetter("organization", "key_id", "model")
+"""What a daily sum is of, beside its day and epoch."""
+_ended_at = attrgetter("ended_at")
+_prompt_of = attrgetter("prompt_tokens")
+_completion_of = attrgetter("completion_tokens")
 
+_of_sums = sqlite.insert(USAGE_DAILY)
+_line = list(USAGE_DAILY.primary_key.columns)
 
-_encode = msgspec.json.Encoder().encode
-_names = [column.name for column in USAGE_RECORDS.columns]
-_place = {name: place for place, name in enumerate(_names)}
-_line_of = itemgetter(*[_place[name] for name in LINE])
-_tokens_of = itemgetter(_place["prompt_tokens"], _place["completion_tokens"])
-_row = f"({', '.join('?' * len(_names))})"
-
-SQLITE_INSERT = _plain(sqlite.insert(USAGE_RECORDS).on_conflict_do_nothing())
-SQLITE_INSERT_TOGETHER = SQLITE_INSERT.replace(_row, ", ".join([_row] * TOGETHER))
-SQLITE_LAST = "SELECT request_id FROM usage_records ORDER BY rowid DESC LIMIT ?"
-SQLITE_RAISE = _sqlite_raise()
-POSTGRESQL_ENTER = _postgresql_enter()
+SQLITE_INSERT = _sqlite_plain(sqlite.insert(USAGE_SHEETS).on_conflict_do_nothing())
+SQLITE_LAST = "SELECT id FROM usage_sheets ORDER BY rowid DESC LIMIT ?"
+SQLITE_RAISE = _sqlite_plain(_of_sums.on_conflict_do_update(index_elements=_line, set_=_raised(_of_sums.excluded)))
+_added = SQLITE_RAISE[SQLITE_RAISE.index("ON CONFLICT") :]
+POSTGRESQL_INSERT = f"{_from_arrays(USAGE_SHEETS)} ON CONFLICT DO NOTHING RETURNING id"
+POSTGRESQL_RAISE = f"{_from_arrays(USAGE_DAILY)} {_added}"

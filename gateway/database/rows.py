@@ -168,6 +168,20 @@ class Usage(Struct, frozen=True):
     completion_tokens: int
 
 
+class Booked(Struct, frozen=True):
+    """What became of sheets.
+
+    Attributes:
+        records: so many requests are new in the ledger.
+        lost: records of new sheets that could not be read, by the sheet's id.
+        first_at: when the first request of all of them ended, new or not, in seconds since 1970; None: there was none.
+    """
+
+    records: int = 0
+    lost: Mapping[str, int] = {}
+    first_at: float | None = None
+
+
 class AccountUse(Struct, frozen=True):
     """What one account has used of its calendar windows, for the restore of its counters.
 

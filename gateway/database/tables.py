@@ -143,27 +143,18 @@ BACKENDS = sa.Table(
 DRAINED_BACKENDS = sa.Table("drained_backends", METADATA, _text("name", primary_key=True), _time("since"))
 """Names of backends, the settings' own among them, that get no more requests."""
 
-USAGE_RECORDS = sa.Table(
-    "usage_records",
+USAGE_SHEETS = sa.Table(
+    "usage_sheets",
     METADATA,
-    _text("request_id", primary_key=True),
-    _time("ended_at"),
-    _text("organization"),
-    _text("key_id"),
-    _text("model"),
-    _text("path"),
-    _number("status"),
-    _text("outcome"),
-    _number("prompt_tokens"),
-    _number("completion_tokens"),
-    sa.Column("estimated", sa.Boolean, nullable=False),
-    _text("backend"),
-    sa.Column("cached", sa.Boolean, nullable=False),
-    _text("epoch"),
-    _number("day"),
-    _number("month"),
-    sa.Index("ix_usage_records_ended_at", "ended_at"),
+    _text("id", primary_key=True),
+    _time("first_at"),
+    _time("last_at"),
+    _number("records"),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Index("ix_usage_sheets_last_at_id", "last_at", "id"),
 )
+"""Records of single requests, as the worker wrote them (`core/usage_sheet.py`); the id is the journal's name and the
+sheet's in it."""
 
 USAGE_DAILY = sa.Table(
     "usage_daily",

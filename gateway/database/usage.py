@@ -1,17 +1,25 @@
-"""How much was used? The ledger: each request once, and sums by day from which reports and quotas are made."""
+"""How much was used? The ledger: each request once, on its sheet, and sums by day for reports and quotas."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from msgspec.structs import astuple
 
 from gateway.core.principal import KEY_ACCOUNT
-from gateway.core.usage_record import UsageRecord
-from gateway.database.entries import COUNTED, Row, enter_into_postgresql, enter_into_sqlite
-from gateway.database.rows import AccountUse, Usage
+from gateway.core.usage_sheet import Sheet
+from gateway.database.entries import (
+    COUNTED,
+    Windows,
+    enter_into_postgresql,
+    enter_into_sqlite,
+    entry_of,
+    raise_in_postgresql,
+    raise_in_sqlite,
+    summed,
+)
+from gateway.database.rows import AccountUse, Booked, Usage
 from gateway.database.settings import DatabaseSettings
-from gateway.database.tables import USAGE_DAILY, USAGE_RECORDS
+from gateway.database.tables import USAGE_DAILY, USAGE_SHEETS
 from gateway.database.transactions import Transactions
 
 By = Literal["key", "organization", "model", "day"]
@@ -25,7 +33,7 @@ DAY_SECS = 86400.0
 
 
 class Ledger:
-    """Usage records and their daily sums.
+    """Sheets of usage records and their daily sums.
 
     Days and months are ordinals of the operator's calendar, which the caller has: each day's is one more than
     that of the day before, each month's likewise.
@@ -36,27 +44,33 @@ class Ledger:
         self._records_days = settings.usage_retention_days
         self._daily_days = settings.usage_daily_retention_days
 
-    async def write(
-        self, records: Iterable[UsageRecord], epoch: str, windows: Callable[[float], tuple[int, int]]
-    ) -> int:
-        """Book records, all of them or none; one that is booked already is passed over, whatever it says now.
+    async def write(self, journal: str, sheets: Iterable[Sheet], epoch: str, windows: Windows) -> Booked:
+        """Book sheets, all of them or none; one that is booked already is passed over, whatever it says now.
+
+        What cannot be read on a sheet is lost, and holds up nothing beside it.
 
         Args:
-            records: some hundreds at a time; each holds its transaction's locks no longer than needed.
-            epoch: the life of the host's counters in which they were made.
-            windows: the day and the month that a time in seconds since 1970 belongs to.
-
-        Returns:
-            How many were new.
+            journal: the name of the journal that they are from, which no other one has.
+            sheets: of some thousand records; each holds its transaction's locks no longer than needed.
+            epoch: the life of the counters in which they were made.
+            windows: the operator's calendar.
         """
-        rows: dict[str, Row] = {}
-        for record in records:
-            rows.setdefault(record.request_id, (*astuple(record), epoch, *windows(record.ended_at)))
-        if not rows:
-            return 0
+        now = self._transactions.clock.wall()
+        entries = {entry.id: entry for entry in [entry_of(journal, sheet, now) for sheet in sheets]}
+        if not entries:
+            return Booked()
+        sqlite = self._transactions.sqlite
+        enter, add = (enter_into_sqlite, raise_in_sqlite) if sqlite else (enter_into_postgresql, raise_in_postgresql)
         async with self._transactions.write() as connection:
-            enter = enter_into_sqlite if self._transactions.sqlite else enter_into_postgresql
-            return await enter(connection, sorted(rows.values()))
+            added = await enter(connection, [entries[name] for name in sorted(entries)])
+            new = [entry for name, entry in entries.items() if name in added]
+            if lines := summed(new, epoch, windows):
+                await add(connection, lines)
+        return Booked(
+            sum(len(entry.records) for entry in new),
+            {entry.id: entry.lost for entry in new if entry.lost},
+            min(entry.first_at for entry in entries.values()),
+        )
 
     async def sums(self, day: int, month: int, *, except_epoch: str) -> list[AccountUse]:
         """What each account has used of that day and of the month around it, but for what `except_epoch` counted."""
@@ -130,7 +144,7 @@ class Ledger:
         gone = 0
         if self._records_days:
             ended = self._transactions.clock.wall() - self._records_days * DAY_SECS
-            gone += await self._forget(USAGE_RECORDS, USAGE_RECORDS.c.ended_at, ended, most)
+            gone += await self._forget(USAGE_SHEETS, USAGE_SHEETS.c.last_at, ended, most)
         if self._daily_days:
             gone += await self._forget(USAGE_DAILY, USAGE_DAILY.c.day, today - self._daily_days, most)
         return gone

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from gateway.core.principal import AccountLimits
+from gateway.core.usage_sheet import Sheet
 
 
 class Claim(NamedTuple):
@@ -109,10 +110,6 @@ class OverLimitError(Exception):
         self.standings = standings
 
 
-Sheet = tuple[bytes, Sequence[bytes]]
-"""Records of the journal that were written together, under their key."""
-
-
 class JournalCounts(NamedTuple):
     """Records that wait to be taken away, their bytes, and how many were lost because there was no room for them."""
 
@@ -145,7 +142,10 @@ class Accounts(Protocol):
         ...
 
     async def journal(self, most: int) -> list[Sheet]:
-        """The first sheets that nobody took away, until they have `most` records; for the bookkeeper alone."""
+        """The first sheets that nobody took away, until they have `most` records; for the bookkeeper alone.
+
+        No two sheets of the journals of one `host()` have the same key, in whichever process they were written.
+        """
         ...
 
     async def forget(self, keys: Sequence[bytes]) -> None:

@@ -11,12 +11,13 @@ from gateway.core.principal import UNLIMITED
 from gateway.store import account
 from gateway.store.account import NOTHING
 from gateway.store.accounts import Claim, OverLimitError, Reservation, Standing, Will, Windows
-from gateway.store.holdings import Asked, book_tranche, give_back, shown
+from gateway.store.holdings import Asked, Cost, book_tranche, give_back, remember, shown
 from gateway.store.journal import NO_BOOKS, write
 from gateway.store.records import (
     ACCOUNT,
     AFTER_RESERVATIONS,
     AFTER_TRANCHES,
+    AFTER_WORKERS,
     BOOKS,
     COUNTS,
     EPOCH,
@@ -24,6 +25,7 @@ from gateway.store.records import (
     PAIR,
     RESERVATION,
     TRANCHE,
+    WORKER,
     record_name,
 )
 from gateway.store.shelf import AccountShelf, Sum, Sums, count, learn, read, settle_sum
@@ -114,11 +116,13 @@ def write_down(tree: Tree, worker: int, closings: Closings, ours: AbstractSet[in
         sums: what is to be written of accounts already.
         now: nanoseconds of the monotonic clock.
     """
-    written: list[tuple[int, bytes]] = []
+    written: list[bytes] = []
+    costs: list[Cost] = []
     for one in closings:
         if isinstance(one, Drawn) and one.tranche is not None:
             if one.record is not None and one.tranche.number in ours:
-                written.append((one.token, one.record))
+                written.append(one.record)
+                costs.append((one.token, one.requests, one.spent))
             continue
         if not tree.delete(RESERVATION + PAIR.pack(worker, one.token)):
             continue
@@ -129,12 +133,13 @@ def write_down(tree: Tree, worker: int, closings: Closings, ours: AbstractSet[in
             total.reserved += one.tokens
             total.tokens += one.spent
         if one.record is not None:
-            written.append((one.token, one.record))
+            written.append(one.record)
+            costs.append((one.token, one.requests, one.spent))
     for (name, windows), total in sums.items():
         settle_sum(tree, ACCOUNT + record_name(name), windows, total, now)
     if written:
-        first, _ = min(written)
-        write(tree, JOURNAL + PAIR.pack(worker, first), [record for _, record in written])
+        write(tree, JOURNAL + PAIR.pack(worker, costs[0][0]), written)
+        remember(tree, worker, costs)
 
 
 def book(tree: Tree, key: bytes, value: bytes) -> None:
@@ -165,6 +170,8 @@ def begin(tree: Tree, journal_bytes: int, wills_of: Callable[[int], Sequence[Ent
         book(tree, key, value)
     for key, value in list(records_between(tree, TRANCHE, AFTER_TRANCHES)):
         book_tranche(tree, key, value, wills_of(PAIR.unpack(key[-PAIR.size :])[0]))
+    for key, _ in list(records_between(tree, WORKER, AFTER_WORKERS)):
+        tree.delete(key)
 
 
 def epoch(tree: Tree) -> str:

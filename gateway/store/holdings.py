@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.store import account
 from gateway.store.accounts import Claim, Standing, Will, Windows
 from gateway.store.journal import write
-from gateway.store.records import ACCOUNT, JOURNAL, PAIR, record_name, tranche_prefix
+from gateway.store.records import ACCOUNT, JOURNAL, NUMBER, PAIR, WORKER, record_name, tranche_prefix
 from gateway.store.shelf import AccountShelf, Sum, Sums, count, settle_sum
 from gateway.store.tranche import Tranche
 from gateway.store.tree import Tree, records_under
@@ -22,8 +22,9 @@ LEAST_REQUESTS = 8
 
 SHEET = 32
 """Records of the dead that stand together; the living write what has ended meanwhile."""
-OF_WILLS = b"w"
-"""Behind the token of a sheet's last request; other sheets have that of their first one, and come before it."""
+
+Cost = tuple[int, int, int]
+"""The token of a request that has ended, how many requests it counts as, and its tokens."""
 
 Asked = tuple[int, Sequence[Claim], int, Windows, Will, int]
 """What a request wants to set aside: its token, in which accounts, how many tokens, in which windows, what is booked if
@@ -46,6 +47,8 @@ class HeldTranche(Struct, frozen=True, array_like=True, gc=False):
 
 
 _decode = msgspec.msgpack.Decoder(HeldTranche).decode
+_decode_costs = msgspec.msgpack.Decoder(list[Cost]).decode
+NO_COSTS = _encode([])
 
 
 def hand_out(tree: Tree, worker: int, asked: Asked, shelf: AccountShelf) -> Tranche | None:
@@ -108,19 +111,28 @@ def give_back(tree: Tree, tranche: Tranche, sums: Sums) -> bool:
     return True
 
 
+def remember(tree: Tree, worker: int, costs: Sequence[Cost]) -> None:
+    """Say in a sheet's own transaction what is on it: the worker's wills may still tell of those as if they ran."""
+    tree.put(WORKER + NUMBER.pack(worker), _encode(costs))
+
+
 def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -> None:
-    """Settle a tranche whose worker is gone: what was drawn of it as the wills say, and nothing for what was not."""
+    """Settle a tranche whose worker is gone: what was drawn of it as the wills say, and nothing for what was not.
+
+    What the worker wrote last, perhaps just before it was killed, is in the journal and has cost what it has cost. Of
+    all that it wrote before that its wills know.
+    """
     held = _decode(value)
     worker, number = PAIR.unpack(key[-PAIR.size :])
     tree.delete(key)
+    written = {token: cost for token, *cost in _decode_costs(tree.get(WORKER + NUMBER.pack(worker)) or NO_COSTS)}
     drawn = [will for will in wills if will.tranche == number]
-    requests, tokens = sum(will.requests for will in drawn), sum(will.tokens for will in drawn)
+    costs = [written.get(will.token, (will.requests, will.tokens)) for will in drawn]
+    requests, tokens = sum(requests for requests, _ in costs), sum(tokens for _, tokens in costs)
     for (name, limits), windows in zip(held.claims, held.windows, strict=True):
         total = Sum(limits, held.requests, requests, held.tokens, tokens)
         settle_sum(tree, ACCOUNT + record_name(name), windows, total, 0)
-    # Who was killed behind the transaction that wrote the records has the wills of those booked, too: on a later sheet,
-    # so that the ledger, which keeps the first of a request's, passes them over.
-    running = [will for will in drawn if will.running]
+    running = [will for will in drawn if will.running and will.token not in written]
     for start in range(0, len(running), SHEET):
         sheet = running[start : start + SHEET]
-        write(tree, JOURNAL + PAIR.pack(worker, sheet[-1].token) + OF_WILLS, [will.record for will in sheet])
+        write(tree, JOURNAL + PAIR.pack(worker, sheet[0].token), [will.record for will in sheet])

@@ -2,27 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
-from gateway.store.accounts import JournalCounts, Sheet
+from gateway.core.usage_sheet import Sheet, encode_sheet
+from gateway.store.accounts import JournalCounts
 from gateway.store.records import AFTER_JOURNAL, BOOKS, COUNTS, JOURNAL
 from gateway.store.tree import Tree, records_between
 
 NO_BOOKS = bytes(COUNTS.size)
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode_sheet = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 def write(tree: Tree, key: bytes, records: Sequence[bytes]) -> None:
     """Put a sheet of records into the journal; those for which that has no room are lost, and counted."""
     accounts, sheets, count, size, most, lost = COUNTS.unpack(tree.get(BOOKS) or NO_BOOKS)
     room = most - size - len(key)
-    sheet = _encode(records)
+    sheet = encode_sheet(records)
     while len(sheet) > room and records:
         lost += 1
         records = records[:-1]
-        sheet = _encode(records)
+        sheet = encode_sheet(records)
     if records:
         sheets += 1
         count += len(records)
@@ -35,8 +31,8 @@ def first(tree: Tree, most: int) -> list[Sheet]:
     """The sheets that stand first in the journal, until they have so many records."""
     found: list[Sheet] = []
     for key, value in records_between(tree, JOURNAL, AFTER_JOURNAL):
-        found.append((key, sheet := _decode_sheet(value)))
-        most -= len(sheet)
+        found.append(sheet := Sheet(key, value))
+        most -= sheet.count()
         if most <= 0:
             break
     return found
@@ -50,7 +46,7 @@ def forget(tree: Tree, keys: Iterable[bytes]) -> None:
             if key[:1] == JOURNAL and cursor.set_key(key):
                 value = cursor.value()
                 sheets -= 1
-                count -= len(_decode_sheet(value))
+                count -= Sheet(key, value).count()
                 size -= len(key) + len(value)
                 cursor.delete()
     tree.put(BOOKS, COUNTS.pack(accounts, sheets, count, size, most, lost))

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.clock import Clock
+from gateway.core.usage_sheet import Sheet
 from gateway.store import booking, holdings, journal, shelf
-from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Sheet, Standing, Will, Windows
+from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
 from gateway.store.desk import TICK_SECS, Desk
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.spares import TICKS_WITHOUT_SPARES

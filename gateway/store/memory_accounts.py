@@ -6,9 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from gateway.core.clock import Clock
+from gateway.core.usage_sheet import Sheet, encode_sheet
 from gateway.store import account as arithmetic
 from gateway.store.account import NO_RECORD, RECORD, State
-from gateway.store.accounts import Claim, JournalCounts, Reservation, Sheet, Standing, Will, Windows
+from gateway.store.accounts import Claim, JournalCounts, Reservation, Standing, Will, Windows
 from gateway.store.choices import EVICTION_SAMPLE
 from gateway.store.records import JOURNAL, NUMBER
 
@@ -22,7 +23,7 @@ class MemoryAccounts:
         self._clock = clock
         self._most = most
         self._accounts: OrderedDict[str, bytes] = OrderedDict()  # least recently used first
-        self._journal: dict[bytes, bytes] = {}
+        self._journal: dict[bytes, Sheet] = {}
         self._most_bytes = journal_bytes
         self._size = self._lost = 0
         self._tokens = itertools.count(1)
@@ -81,24 +82,24 @@ class MemoryAccounts:
             self._accounts[name] = RECORD.pack(*state)
         if record is None:
             return
-        key = JOURNAL + NUMBER.pack(reservation.token)
-        size = len(key) + len(record)
+        sheet = Sheet(JOURNAL + NUMBER.pack(reservation.token), encode_sheet([record]))
+        size = len(sheet.key) + len(sheet.content)
         if self._size + size > self._most_bytes:
             self._lost += 1
         else:
             self._size += size
-            self._journal[key] = record
+            self._journal[sheet.key] = sheet
 
     async def journal(self, most: int) -> list[Sheet]:
         """See `Accounts.journal`."""
-        return [(key, [record]) for key, record in itertools.islice(self._journal.items(), most)]
+        return list(itertools.islice(self._journal.values(), most))
 
     async def forget(self, keys: Sequence[bytes]) -> None:
         """See `Accounts.forget`."""
         for key in keys:
-            record = self._journal.pop(key, None)
-            if record is not None:
-                self._size -= len(key) + len(record)
+            sheet = self._journal.pop(key, None)
+            if sheet is not None:
+                self._size -= len(key) + len(sheet.content)
 
     async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""

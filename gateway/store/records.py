@@ -6,7 +6,7 @@ One tree holds everything, told apart by the first byte:
     q length name number        ticket: worker, token; the lowest number is the head
     s name                      line: slots taken, requests waiting, limit, next ticket; each worker and its slots
     t turn name                 turn: how many were given out
-    w worker                    a worker that has joined
+    w worker                    a worker that has joined; what is on the sheet that it wrote last: see `holdings.py`
     n                           number of the newest worker
     a name                      account: see `account.py`
     p length name worker number tranche of the organization of that name: see `holdings.py`
@@ -22,7 +22,7 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "7"
+LAYOUT = "8"
 """Changes with any change of this module or of `seat_records.py`: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64

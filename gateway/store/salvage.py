@@ -50,9 +50,9 @@ SIZES = {
     BOOKS: BOOKS_SHAPE.size,
 }
 """Bytes of the values that have always as many."""
-KEPT = SIZES.keys() | {RESERVATION, TRANCHE, JOURNAL, EPOCH}
-"""What outlives all workers; slots, seats and places in queues end with those who had them."""
-KINDS = SEAT_KINDS | KEPT | {TICKET, LINE, WORKER}
+KEPT = SIZES.keys() | {RESERVATION, TRANCHE, WORKER, JOURNAL, EPOCH}
+"""What outlives all workers, or tells what they wrote last; slots, seats and places in queues end with them."""
+KINDS = SEAT_KINDS | KEPT | {TICKET, LINE}
 
 COUNTS = (TURN, NEWEST_WORKER)
 HALF = 0x7F

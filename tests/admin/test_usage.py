@@ -12,6 +12,7 @@ from gateway.api.openapi import render_document
 from gateway.backends.roster import Roster
 from gateway.core.usage_record import UsageRecord
 from tests.support.admin import DEFAULTS, TODAY, AdminServer
+from tests.support.ledger import sheets
 
 USAGE = "/admin/v1/usage"
 
@@ -42,7 +43,7 @@ def record(
 
 
 async def book(server: AdminServer, day: int, *records: UsageRecord) -> None:
-    await server.database.usage.write(records, "epoch", lambda _: (day, 24_322))
+    await server.database.usage.write("host", sheets(records), "epoch", lambda _: (day, 24_322))
 
 
 def report(client: httpx.Client, **query: Any) -> list[tuple[str, int, int]]:

@@ -49,7 +49,7 @@ class Books:
 
     async def waiting(self) -> int:
         """Records in the journal."""
-        return sum(len(sheet) for _, sheet in await self.accounts.journal(10_000))
+        return sum(sheet.count() for sheet in await self.accounts.journal(10_000))
 
     async def booked(self) -> int:
         """Requests in the ledger."""

@@ -15,6 +15,7 @@ from gateway.bookkeeping.spool import Batch
 from gateway.core.clock import SystemClock
 from gateway.core.usage_record import UsageRecord
 from tests.bookkeeping.conftest import MONTH, ORGANIZATION, TODAY, WINDOWS, Books, calendar
+from tests.support.ledger import sheets
 
 pytestmark = pytest.mark.anyio
 
@@ -58,8 +59,8 @@ async def test_a_full_batch_is_followed_by_another_one_at_once(books: Books) -> 
 
 async def test_what_was_booked_and_not_forgotten_is_booked_once(books: Books) -> None:
     await books.use(3)
-    entries = await books.accounts.journal(10)
-    await books.keeper._book(Batch(books.accounts.epoch(), 0.0, [record for _, sheet in entries for record in sheet]))
+    batch = Batch(books.accounts.host(), books.accounts.epoch(), 0.0, await books.accounts.journal(10))
+    await books.keeper._book(batch)
     await books.keeper.collect()
     assert (await books.booked(), await books.waiting()) == (3, 0)
     assert books.figure("written") == 3
@@ -86,7 +87,7 @@ async def test_while_the_database_is_busy_records_wait_on_the_disk_and_arrive_on
 
 
 async def test_while_something_waits_nothing_overtakes_it(books: Books) -> None:
-    books.spool.append(Batch(books.accounts.epoch(), 0.0, []))
+    books.spool.append(Batch(books.accounts.host(), books.accounts.epoch(), 0.0, []))
     await books.use(1)
     await books.keeper.collect()
     assert (await books.waiting(), await books.booked()) == (0, 0)
@@ -123,7 +124,7 @@ async def test_a_record_that_no_database_takes_holds_up_no_other(books: Books) -
 
 async def test_what_an_earlier_life_of_the_counters_has_used_counts_again(books: Books) -> None:
     records = [UsageRecord(f"before-{n}", 1e9, ORGANIZATION, "key1", "chat", prompt_tokens=10) for n in range(4)]
-    await books.database.usage.write(records, "an earlier epoch", calendar)
+    await books.database.usage.write("another journal", sheets(records), "an earlier epoch", calendar)
     assert await books.keeper.restore()
     await books.use(1, tokens=5)
     for account in (ORGANIZATION, "key:key1"):
@@ -163,7 +164,7 @@ async def test_what_this_life_has_used_counts_once(books: Books) -> None:
 
 async def test_nothing_is_restored_before_what_waits_on_the_disk_is_booked(books: Books) -> None:
     record = UsageRecord("before", 1e9, ORGANIZATION, "", "chat", prompt_tokens=10)
-    books.spool.append(Batch("an earlier epoch", 0.0, [msgspec.msgpack.encode(record)]))
+    books.spool.append(Batch("another journal", "an earlier epoch", 0.0, sheets([record])))
     assert not await books.keeper.restore()
     assert await books.keeper.replay()
     assert await books.keeper.restore()
@@ -171,7 +172,7 @@ async def test_nothing_is_restored_before_what_waits_on_the_disk_is_booked(books
 
 
 async def test_what_is_over_its_time_is_forgotten(books: Books) -> None:
-    await books.database.usage.write([UsageRecord("old", 1e9, ORGANIZATION)], "epoch", lambda _: (1, 1))
+    await books.database.usage.write("host", sheets([UsageRecord("old", 1e9, ORGANIZATION)]), "epoch", lambda _: (1, 1))
     assert await books.keeper.prune()
     assert not await books.keeper.prune()
     assert not await books.database.usage.report(by="day", first=0, last=TODAY)

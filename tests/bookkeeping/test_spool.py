@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gateway.bookkeeping.spool import FILE, HEAD, Batch, Spool
+from gateway.core.usage_sheet import Sheet
 
-ONE = Batch("epoch", 1.0, [b"first", b"second"])
-TWO = Batch("epoch", 2.0, [b"third"])
-THREE = Batch("another", 3.0, [b"x" * 10_000])
+ONE = Batch("journal", "epoch", 1.0, [Sheet(b"j1", b"first"), Sheet(b"j2", b"second")])
+TWO = Batch("journal", "epoch", 2.0, [Sheet(b"j3", b"third")])
+THREE = Batch("another", "another", 3.0, [Sheet(b"j1", b"x" * 10_000)])
 
 
 @pytest.fixture

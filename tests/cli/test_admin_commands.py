@@ -12,6 +12,7 @@ from gateway.core.usage_record import UsageRecord
 from tests.cli.conftest import Run
 from tests.support.admin import TODAY, AdminServer
 from tests.support.gateway import wait_until
+from tests.support.ledger import sheets
 
 
 @pytest.fixture(name="used")
@@ -29,7 +30,7 @@ def _used(server: AdminServer) -> None:
         )
         for number in range(4)
     ]
-    server.do(server.database.usage.write(records, "epoch", lambda _: (day, 24_322)))
+    server.do(server.database.usage.write("host", sheets(records), "epoch", lambda _: (day, 24_322)))
 
 
 @pytest.mark.usefixtures("used")

@@ -19,6 +19,7 @@ from gateway.database.engine import make_sync_engine
 from gateway.database.rows import Backend, KeyProperties, Model, Organization
 from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import METADATA
+from tests.support.ledger import sheets
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,7 @@ async def fill(database: Database) -> None:
     chosen = KeyProperties(organization="org:acme", limits=limits, models=frozenset({"coder"}), metadata={"é": "ß"})
     await database.keys.create(chosen, digest=b"\x00\xff" * 16, prefix="gw-abc", actor="ann")
     records = [UsageRecord(f"r{number}", organization="org:acme", model="coder") for number in range(RECORDS)]
-    await database.usage.write(records, "epoch", lambda _: (739_000, 24_322))
+    await database.usage.write("host", sheets(records), "epoch", lambda _: (739_000, 24_322))
 
 
 def contents(settings: DatabaseSettings) -> dict[str, list[tuple[object, ...]]]:
@@ -117,7 +118,7 @@ async def test_a_backup_is_one_moment_of_a_database_that_is_written_to(
         written = 0
         while not over:
             row = UsageRecord(f"w{written}", organization="org:acme", model="coder")
-            await filled.usage.write([row], "epoch", lambda _: (739_000, 24_322))
+            await filled.usage.write("host", sheets([row]), "epoch", lambda _: (739_000, 24_322))
             written += 1
         return written
 
@@ -130,7 +131,7 @@ async def test_a_backup_is_one_moment_of_a_database_that_is_written_to(
         assert (tmp_path / f"{number}.db").stat().st_mode & 0o777 == 0o600
         with closing(sqlite3.connect(tmp_path / f"{number}.db")) as copied:
             (whole,) = copied.execute("PRAGMA integrity_check").fetchone()
-            (records,) = copied.execute("SELECT count(*) FROM usage_records").fetchone()
+            (records,) = copied.execute("SELECT count(*) FROM usage_sheets").fetchone()
             (summed,) = copied.execute("SELECT sum(requests) FROM usage_daily").fetchone()
         assert whole == "ok"
         assert RECORDS <= records == summed <= RECORDS + written

@@ -16,6 +16,7 @@ from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.rows import Organization
 from gateway.database.settings import DatabaseSettings
 from tests.support.docker import skip_or_fail
+from tests.support.ledger import sheets
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
@@ -177,7 +178,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def book(database: Database, name: str) -> int:
     """Book 100 requests whose ids begin with the name."""
     records = [UsageRecord(f"{name}-{number}") for number in range(100)]
-    return await database.usage.write(records, "e", lambda _: (1, 1))
+    return (await database.usage.write("host", sheets(records), "e", lambda _: (1, 1))).records
 
 
 async def book_for_ever(database: Database, batches: list[int]) -> None:

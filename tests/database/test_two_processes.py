@@ -10,6 +10,7 @@ from gateway.core.usage_record import UsageRecord
 from gateway.database.database import Database
 from gateway.database.rows import KeyProperties
 from gateway.database.settings import DatabaseSettings
+from tests.support.ledger import sheets
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,8 @@ async def test_a_command_and_the_control_process_write_at_once_and_neither_fails
             command.stdin.close()
             for batch in range(BATCHES):
                 records = [UsageRecord(f"r{batch}-{number}") for number in range(20)]
-                assert await database.usage.write(records, "e", lambda _: (1, 1)) == 20
+                booked = await database.usage.write("host", sheets(records), "e", lambda _: (1, 1))
+                assert booked.records == 20
                 await database.keys.create(KeyProperties(), digest=digests(), prefix="gw-", actor="control")
             assert command.wait() == 0
             assert await database.changes.number() == KEYS + BATCHES

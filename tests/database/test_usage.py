@@ -1,19 +1,24 @@
 """Tests of the ledger, on both databases."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 import sqlalchemy as sa
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from gateway.core.usage_record import UsageRecord
+from gateway.core.usage import MAX_TOKENS
+from gateway.core.usage_record import UsageRecord, encode_usage
+from gateway.core.usage_sheet import Sheet, encode_sheet
 from gateway.database.database import Database
 from gateway.database.errors import UnfitValueError
-from gateway.database.rows import AccountUse, Usage
+from gateway.database.rows import AccountUse, Booked, Usage
 from gateway.database.settings import DatabaseSettings
-from gateway.database.tables import USAGE_RECORDS
+from gateway.database.tables import USAGE_SHEETS
 from gateway.database.usage import DAY_SECS, By
 from tests.database.conftest import HandClock
+from tests.support import ledger
+from tests.support.ledger import sheet, sheets
 
 pytestmark = pytest.mark.anyio
 
@@ -48,61 +53,86 @@ async def days(database: Database) -> list[Usage]:
     return await database.usage.report(by="day", first=0, last=10**6)
 
 
-async def kept(database: Database) -> list[dict[str, object]]:
+async def kept(database: Database) -> list[UsageRecord]:
     async with database._engine.connect() as connection:
-        rows = await connection.execute(sa.select(USAGE_RECORDS).order_by(USAGE_RECORDS.c.request_id))
-        return [dict(row) for row in rows.mappings()]
+        return ledger.read((await connection.execute(sa.select(USAGE_SHEETS.c.content))).scalars())
+
+
+async def write(database: Database, records: Sequence[UsageRecord], epoch: str = "e", journal: str = "host") -> int:
+    """Book a sheet for each: how many were new."""
+    return (await database.usage.write(journal, sheets(records), epoch, windows)).records
 
 
 async def test_a_record_is_kept_with_all_that_it_says(database: Database) -> None:
     told = record("r1", 65, estimated=True, cached=True, status=499)
-    assert await database.usage.write([told], "epoch-1", windows) == 1
-    (row,) = await kept(database)
-    assert row.pop("epoch") == "epoch-1"
-    assert (row.pop("day"), row.pop("month")) == (65, 2)
-    assert row == asdict(told)
+    assert await write(database, [told], "epoch-1") == 1
+    assert await kept(database) == [told]
 
 
 async def test_a_batch_that_is_written_again_counts_once(database: Database) -> None:
     batch = [record(f"r{number}") for number in range(50)]
-    assert await database.usage.write(batch, "e", windows) == 50
-    assert await database.usage.write(batch, "e", windows) == 0
-    assert await database.usage.write([*batch, record("r50")], "e", windows) == 1
+    assert await write(database, batch) == 50
+    assert await write(database, batch) == 0
+    assert await write(database, [*batch, record("r50")]) == 1
     assert await days(database) == [Usage("0", 51, 510, 153)]
 
 
-async def test_a_record_that_stands_twice_in_a_batch_counts_once(database: Database) -> None:
-    assert await database.usage.write([record("r1"), record("r1", prompt_tokens=99)], "e", windows) == 1
-    assert await days(database) == [Usage("0", 1, 10, 3)]
+async def test_a_sheet_that_stands_twice_in_a_batch_counts_once(database: Database) -> None:
+    one = sheet("j1", record("r1"), record("r2"))
+    assert (await database.usage.write("host", [one, one], "e", windows)).records == 2
+    assert await days(database) == [Usage("0", 2, 20, 6)]
+
+
+async def test_sheets_of_one_key_in_the_journals_of_two_hosts_are_two(database: Database) -> None:
+    assert await write(database, [record("r1")]) == await write(database, [record("r1")], journal="other") == 1
+    assert await days(database) == [Usage("0", 2, 20, 6)]
+
+
+async def test_each_request_on_a_sheet_counts_in_the_day_in_which_it_ended(database: Database) -> None:
+    night = [record("r1", 29), record("r2", 30), record("r3", 30, model="embed"), record("r4", 29)]
+    booked = await database.usage.write("host", [sheet("j1", *night)], "e", windows)
+    assert (booked.records, booked.lost, booked.first_at) == (4, {}, 29 * DAY_SECS + 1)
+    assert await days(database) == [Usage("29", 2, 20, 6), Usage("30", 2, 20, 6)]
+    assert [use.month_requests for use in await database.usage.sums(29, 0, except_epoch="")] == [2, 2]
+
+
+async def test_what_cannot_be_read_is_lost_once_and_takes_nothing_along(database: Database) -> None:
+    spoilt = encode_sheet([encode_usage(record("r1")), b"no record", encode_usage(record("r2", prompt_tokens=2**60))])
+    batch = [Sheet(b"j1", spoilt), Sheet(b"j2", b"\xffno sheet"), sheet("j3", record("r3"))]
+    booked = await database.usage.write("host", batch, "e", windows)
+    assert (booked.records, booked.lost) == (2, {"host:6a31": 2, "host:6a32": 1})
+    assert await database.usage.write("host", batch, "e", windows) == Booked(first_at=1.0)
+    assert await days(database) == [Usage("0", 2, 20, 6)]
 
 
 async def test_nothing_to_write_is_no_transaction(database: Database) -> None:
-    assert await database.usage.write([], "e", windows) == 0
+    assert await database.usage.write("host", [], "e", windows) == Booked()
 
 
 async def test_hosts_that_write_the_same_batches_at_once_count_each_record_once(settings: DatabaseSettings) -> None:
     batches = [[record(f"r{batch}-{number}") for number in range(200)] for batch in range(5)]
     async with Database(settings) as one, Database(settings) as other:
         new = await asyncio.gather(
-            *[one.usage.write(batch, "e", windows) for batch in batches],
-            *[other.usage.write(batch[::-1], "e", windows) for batch in batches[::-1]],
+            *[write(one, batch) for batch in batches],
+            *[write(other, batch[::-1]) for batch in batches[::-1]],
         )
         assert sum(new) == 1000
         assert await days(one) == [Usage("0", 1000, 10_000, 3000)]
 
 
 async def test_a_batch_that_fails_leaves_nothing(database: Database) -> None:
-    """The records fit, and are written first; their sum does not."""
+    """The sheet fits, and is written first; its sum does not."""
+    many = [record(f"r{number}", prompt_tokens=MAX_TOKENS) for number in range(2**10)]
     with pytest.raises(UnfitValueError):
-        await database.usage.write([record(name, prompt_tokens=2**62) for name in ("r1", "r2")], "e", windows)
+        await database.usage.write("host", [sheet("j1", *many)], "e", windows)
     assert await kept(database) == []
     assert await days(database) == []
 
 
 async def test_sums_are_of_the_day_and_its_month_and_leave_one_epoch_out(database: Database) -> None:
-    await database.usage.write([record("r1", 31), record("r2", 32), record("r3", 29)], "old", windows)
-    await database.usage.write([record("r4", 32, key_id="", organization="ip:192.0.2.1")], "older", windows)
-    await database.usage.write([record("r5", 32)], "now", windows)
+    await write(database, [record("r1", 31), record("r2", 32), record("r3", 29)], "old")
+    await write(database, [record("r4", 32, key_id="", organization="ip:192.0.2.1")], "older")
+    await write(database, [record("r5", 32)], "now")
     assert sorted(await database.usage.sums(32, 1, except_epoch="now"), key=str) == [
         AccountUse("ip:192.0.2.1", 1, 13, 1, 13),
         AccountUse("key:key_a", 1, 13, 2, 26, "org:acme"),
@@ -114,17 +144,16 @@ async def test_sums_are_of_the_day_and_its_month_and_leave_one_epoch_out(databas
 @pytest.fixture
 async def busy(database: Database) -> Database:
     """A ledger of three days, two organizations, three keys and two models."""
-    await database.usage.write(
+    await write(
+        database,
         [
             record("r1", 1),
             record("r2", 2, key_id="key_b"),
             record("r3", 2, organization="org:beta", key_id="key_c", model="embed", completion_tokens=0),
             record("r4", 12, model="embed"),
         ],
-        "e",
-        windows,
     )
-    await database.usage.write([record("r5", 1)], "another epoch", windows)
+    await write(database, [record("r5", 1)], "another epoch")
     return database
 
 
@@ -176,18 +205,18 @@ async def test_what_is_over_its_time_goes_in_small_batches_oldest_first(
     short = settings.model_copy(update={"usage_retention_days": 10, "usage_daily_retention_days": 20})
     today = windows(clock.now)[0]
     async with Database(short, clock) as database:
-        await database.usage.write([record(f"r{age:02}", today - age) for age in range(30)], "e", windows)
+        await write(database, [record(f"r{age:02}", today - age) for age in range(30)])
         gone = []
         while (batch := await database.usage.prune(today, most=4)) > 0:
             gone.append(batch)
         assert max(gone) <= 8
-        assert [row["request_id"] for row in await kept(database)] == [f"r{age:02}" for age in range(10)]
+        assert sorted(row.request_id for row in await kept(database)) == [f"r{age:02}" for age in range(10)]
         assert len(await days(database)) == 21
 
 
 async def test_retention_of_0_days_keeps_everything(settings: DatabaseSettings, clock: HandClock) -> None:
     for_ever = settings.model_copy(update={"usage_retention_days": 0, "usage_daily_retention_days": 0})
     async with Database(for_ever, clock) as database:
-        await database.usage.write([record("r1", 1)], "e", windows)
+        await write(database, [record("r1", 1)])
         assert await database.usage.prune(windows(clock.now)[0]) == 0
         assert len(await kept(database)) == len(await days(database)) == 1

@@ -1,16 +1,16 @@
 """Does the ledger say what the backends made? At every endpoint that costs tokens, a fifth of whose clients leave."""
 
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import asdict
 
 from tests.e2e.conftest import Fleet, MakeGateway
+from tests.support import ledger
 from tests.support.gateway import Gateway, RawClient, in_threads, wait_until
 
 LEAVING = 0.2
@@ -108,9 +108,7 @@ def load(gateway: Gateway, plan: list[Visit]) -> None:
 
 def booked(data: Path) -> dict[str, Made]:
     """The usage records in the database, by their requests."""
-    with closing(sqlite3.connect(f"file:{data / 'gateway.db'}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
-        return {row["request_id"]: dict(row) for row in database.execute("SELECT * FROM usage_records")}
+    return {record.request_id: asdict(record) for record in ledger.booked(data / "gateway.db")}
 
 
 def tokens(rows: list[Made]) -> int:

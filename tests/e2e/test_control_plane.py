@@ -21,6 +21,7 @@ import psycopg
 import pytest
 
 from tests.e2e.conftest import Fleet, MakeGateway
+from tests.support import ledger
 from tests.support.gateway import KEY, Gateway, RawClient, in_threads, wait_until
 from tests.support.postgres import PostgresServer, postgres_server
 
@@ -96,8 +97,7 @@ class Host:
 
     def booked(self) -> Counter[str]:
         """How often each request stands in the ledger."""
-        with sqlite3.connect(self.data / "gateway.db", timeout=30) as connection:
-            return Counter(row[0] for row in connection.execute("SELECT request_id FROM usage_records"))
+        return Counter(record.request_id for record in ledger.booked(self.data / "gateway.db"))
 
     def summed(self) -> int:
         """The requests of the daily sums."""
@@ -290,7 +290,8 @@ def test_a_postgresql_server_that_dies_and_comes_back_misses_nothing(
 
     def booked() -> Counter[str]:
         with psycopg.connect(url) as connection:
-            return Counter(row[0] for row in connection.execute("SELECT request_id FROM usage_records"))
+            contents = [content for (content,) in connection.execute("SELECT content FROM usage_sheets")]
+        return Counter(record.request_id for record in ledger.read(contents))
 
     before = wait_until(booked)
     with load(host.gateway, key) as found:

@@ -2,19 +2,19 @@
 
 import os
 import signal
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+from msgspec.structs import asdict
 
 from tests.e2e.conftest import Fleet, MakeGateway
 from tests.e2e.rush import rush
+from tests.support import ledger
 from tests.support.gateway import RawClient, in_threads, wait_until
 
 CHAT = "/v1/chat/completions"
@@ -33,14 +33,7 @@ def shared(tmp_path: Path) -> Iterator[dict[str, object]]:
 
 def booked(data: Path) -> list[dict[str, Any]]:
     """The usage records in the database, as long as there is one."""
-    file = data / "gateway.db"
-    if not file.exists():
-        return []
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
-        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'usage_records'").fetchone():
-            return []  # the schema is still being made
-        return [dict(row) for row in database.execute("SELECT * FROM usage_records")]
+    return [asdict(record) for record in ledger.booked(data / "gateway.db")]
 
 
 def remaining(answer: httpx.Response) -> int:

@@ -67,7 +67,7 @@ class Door:
         return standing.day_requests, standing.day_tokens
 
     async def records(self) -> list[UsageRecord]:
-        return [decode_usage(record) for _, sheet in await self.store.accounts.journal(100) for record in sheet]
+        return [decode_usage(record) for sheet in await self.store.accounts.journal(100) for record in sheet.records()]
 
 
 async def ask(ctx: RequestContext) -> None:

@@ -81,7 +81,7 @@ class Spender:
     async def figures(self) -> tuple[int, int, int, int]:
         """Requests and tokens of the account; records in the journal, and different ones among them."""
         at = await self.store.accounts.standing("org:acme", TODAY)
-        records = [record for _, sheet in await self.store.accounts.journal(1_000_000) for record in sheet]
+        records = [record for sheet in await self.store.accounts.journal(1_000_000) for record in sheet.records()]
         return at.day_requests, at.day_tokens, len(records), len(set(records))
 
     async def hold(self, limit: int = 0) -> int:
@@ -134,8 +134,8 @@ class Spender:
         """How many requests were booked as their wills say."""
         return sum(
             not record.startswith(b"ended")
-            for _, sheet in await self.store.accounts.journal(1_000_000)
-            for record in sheet
+            for sheet in await self.store.accounts.journal(1_000_000)
+            for record in sheet.records()
         )
 
     async def reservations(self) -> int:

@@ -88,7 +88,7 @@ async def spent(accounts: Accounts, claim: Claim = DAILY, windows: Windows = TOD
 
 
 async def records(accounts: Accounts) -> list[bytes]:
-    return sorted(record for _, sheet in await accounts.journal(1000) for record in sheet)
+    return sorted(record for sheet in await accounts.journal(1000) for record in sheet.records())
 
 
 async def test_what_is_reserved_counts_at_once_and_is_replaced_by_what_it_took(accounts: Accounts) -> None:
@@ -244,13 +244,13 @@ async def test_the_journal_is_read_in_parts_and_what_was_taken_away_is_gone(acco
     await settled(accounts, contents[:3])
     await settled(accounts, contents[3:])
     first = await accounts.journal(2)
-    assert 2 <= sum(len(sheet) for _, sheet in first) < 5
+    assert 2 <= sum(sheet.count() for sheet in first) < 5
     assert await records(accounts) == contents  # reading removes nothing
-    await accounts.forget([key for key, _ in first])
-    await accounts.forget([key for key, _ in first])
+    await accounts.forget([sheet.key for sheet in first])
+    await accounts.forget([sheet.key for sheet in first])
     rest = await accounts.journal(10)
-    assert sorted(record for _, sheet in first + rest for record in sheet) == contents
-    await accounts.forget([key for key, _ in rest])
+    assert sorted(record for sheet in first + rest for record in sheet.records()) == contents
+    await accounts.forget([sheet.key for sheet in rest])
     assert accounts.journal_counts() == (0, 0, 0)
 
 
@@ -259,7 +259,7 @@ async def test_a_full_journal_loses_records_and_counts_them_and_refuses_nobody(a
     counts = accounts.journal_counts()
     assert (counts.records, counts.lost) == (3, 2)
     assert 60_000 < counts.size <= 2**16
-    await accounts.forget([key for key, _ in await accounts.journal(10)])
+    await accounts.forget([sheet.key for sheet in await accounts.journal(10)])
     await settled(accounts, [bytes(20_000)])
     assert (accounts.journal_counts().records, accounts.journal_counts().lost) == (1, 2)
 

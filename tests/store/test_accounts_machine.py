@@ -196,8 +196,8 @@ class AccountsMachine(RuleBasedStateMachine):
     def take_away(self, number: int, most: int) -> None:
         accounts = self.accounts(number)
         entries = self.do(accounts.journal(most))
-        self.taken += [record for _, sheet in entries for record in sheet]
-        self.do(accounts.forget([key for key, _ in entries]))
+        self.taken += [record for sheet in entries for record in sheet.records()]
+        self.do(accounts.forget([sheet.key for sheet in entries]))
 
     # What holds at all times
 
@@ -209,7 +209,8 @@ class AccountsMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_request_that_ran_is_in_the_journal_once(self) -> None:
-        left = [record for _, sheet in self.do(self.accounts(self.number).journal(10_000)) for record in sheet]
+        sheets = self.do(self.accounts(self.number).journal(10_000))
+        left = [record for sheet in sheets for record in sheet.records()]
         assert sorted(left + self.taken) == sorted(self.booked)
         assert self.accounts(0).journal_counts().records == len(left)
 

@@ -229,7 +229,7 @@ async def test_a_long_journal_is_forgotten_in_steps_between_which_others_decide(
         forget(tree, keys)
 
     monkeypatch.setattr("gateway.store.lmdb_accounts.journal.forget", remembered)
-    await one.accounts.forget([key for key, _ in entries])
+    await one.accounts.forget([sheet.key for sheet in entries])
     assert steps == [FORGOTTEN_TOGETHER, 1]
     assert one.accounts.journal_counts() == (0, 0, 0)
     await host.close()

@@ -9,7 +9,7 @@ import lmdb
 import pytest
 
 from gateway.core.principal import AccountLimits
-from gateway.store import account, wills
+from gateway.store import account, parting, wills
 from gateway.store.accounts import Claim, OverLimitError, Reservation, Will
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.holdings import TRANCHE_REQUESTS
@@ -224,23 +224,49 @@ async def test_what_was_written_of_a_tranche_that_went_on_costs_what_it_has_cost
     assert (await spent(lives.accounts, FAR))[:2] == (3 + BATCH, 20 + 7 + 50 * BATCH)
 
 
-async def test_of_one_that_was_killed_behind_its_write_the_record_comes_before_the_will(
+async def killed_behind_its_write(host: Host, worker: LmdbStore, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """A worker that has written a sheet, and never came to tell its wills of that: what the journal is to have."""
+    await holding(worker)
+    worker._accounts.write()
+    await reserve(worker)
+    for _ in range(BATCH):  # an earlier sheet, of which its wills know
+        end(worker, await reserve(worker), 30)
+    monkeypatch.setattr(worker._desk.wills, "settle", lambda *_: None)
+    for number in range(BATCH):
+        end(worker, await reserve(worker, record=b"will %02d" % number), 50, b"record %02d" % number)
+    end(worker, await reserve(worker, record=b"not written"), 50)
+    host.crash(worker)
+    told = [b"record %02d" % number for number in range(BATCH)]
+    return [b"died", *[b"ended"] * BATCH, b"not written", *told]
+
+
+USED = (4 + 2 * BATCH, 20 + 7 + 30 * BATCH + 50 * BATCH + 7)
+"""The two that began the tranche, the one that ran, two sheets, and one that had no time to be written."""
+
+
+async def test_what_is_on_the_last_sheet_of_who_was_killed_behind_it_is_booked_once(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dies, lives = host.workers
-    await holding(dies)
-    dies._accounts.write()
-    monkeypatch.setattr(dies._desk.wills, "settle", lambda *_: None)
-    await reserve(dies)
-    for number in range(BATCH):
-        end(dies, await reserve(dies, record=b"will %02d" % number), 50, b"record %02d" % number)
-    host.crash(dies)
+    told = await killed_behind_its_write(host, dies, monkeypatch)
+    await lives.accounts.forget([sheet.key for sheet in await lives.accounts.journal(1)])  # it is booked meanwhile
     host.look_round()
-    journal = [record for _, sheet in await lives.accounts.journal(1000) for record in sheet]
-    for number in range(BATCH):  # the ledger keeps the first of a request's records
-        written = journal.index(b"record %02d" % number)
-        assert b"will %02d" % number not in journal[:written]
-    assert (await spent(lives.accounts, FAR))[0] == 3 + BATCH
+    assert await records(lives.accounts) == told[:1] + told[1 + BATCH :]
+    assert (await spent(lives.accounts, FAR))[:2] == USED
+
+
+async def test_the_next_gateway_knows_of_the_last_sheet_of_a_worker_that_was_killed_behind_it(
+    directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(directory, clock)
+    told = await killed_behind_its_write(host, await host.open_worker(), monkeypatch)
+    host._opened[0].close()
+    store = LmdbStore(host._settings, clock)
+    await store.open()
+    assert await records(store.accounts) == told
+    assert (await spent(store.accounts, FAR))[:2] == USED
+    assert store._decide(parting.workers) == [store._desk.worker]
+    await store.close()
 
 
 async def test_a_worker_that_was_taken_for_dead_books_nothing_of_its_tranche_again(host: Host) -> None:

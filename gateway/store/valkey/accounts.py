@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.principal import KEY_ACCOUNT, AccountLimits
+from gateway.core.usage_sheet import Sheet
 from gateway.store import account as arithmetic
 from gateway.store.accounts import (
     Accounts,
@@ -21,7 +22,6 @@ from gateway.store.accounts import (
     JournalCounts,
     OverLimitError,
     Reservation,
-    Sheet,
     Standing,
     Will,
     Windows,
