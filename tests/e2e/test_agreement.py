@@ -148,7 +148,7 @@ def run(whole_fleet: Fleet, make_gateway: MakeGateway, tmp_path: Path) -> RunPla
     return visited
 
 
-def must_agree(made: list[Made], records: dict[str, Made], leaving: Sequence[Kind], tolerance: float) -> None:
+def check_agreement(made: list[Made], records: dict[str, Made], leaving: Sequence[Kind], tolerance: float) -> None:
     """Both speak of the same requests, of which a fifth were left, and of as many tokens within the tolerance."""
     assert {row["request_id"] for row in made} == records.keys()
     left = [row for row in made if row["ended"] == "aborted"]
@@ -161,11 +161,11 @@ def must_agree(made: list[Made], records: dict[str, Made], leaving: Sequence[Kin
 
 def test_where_streams_are_left_the_ledger_agrees_with_the_backends_within_half_a_percent(run: RunPlan) -> None:
     made, records = run(visits(660, STREAMS, seed=71))
-    must_agree(made, records, STREAMS, 0.005)
+    check_agreement(made, records, STREAMS, 0.005)
     stating = {row["request_id"] for row in made if not (row["streamed"] and row["path"] == "/v1/responses")}
     assert not [name for name in stating if records[name]["estimated"]]
 
 
 def test_where_whole_answers_are_left_too_it_agrees_within_two_percent(run: RunPlan) -> None:
     made, records = run(visits(990, KINDS, seed=72))
-    must_agree(made, records, KINDS, 0.02)
+    check_agreement(made, records, KINDS, 0.02)

@@ -98,6 +98,7 @@ def test_what_a_dead_host_had_is_refunded(server: Server, directory: Path) -> No
         for worker in dead:
             worker.kill()
         until_used(other, 3, 2 * COST + ESTIMATE)
+        assert other.do("used") == (3, 2 * COST + ESTIMATE), "and no more than that"
 
 
 def test_a_flushed_server_has_a_new_epoch_in_which_what_runs_counts_and_the_ledger_once(
@@ -212,6 +213,7 @@ def test_a_worker_that_was_cut_off_says_what_it_has_used_and_what_runs(
         stopped.send(signal.SIGCONT)
         stopped.do("end", token=token)
         until_used(other, 2, COST + ESTIMATE)
+        assert stopped.do("used") == (2, COST + ESTIMATE)
 
 
 def test_nobody_waits_a_tenth_of_a_second_while_the_server_stands_still(server: Server, directory: Path) -> None:
