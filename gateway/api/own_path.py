@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.core.asgi import Headers
 
@@ -22,7 +23,7 @@ class OwnPath:
 
     path: str
     tag: str
-    answer: Callable[..., object]
+    answer: Callable[..., Any]
     sparse: bool = False
     headers: Headers = field(default_factory=list)
-    answer_to: Callable[..., object] | None = None
+    answer_to: Callable[..., Any] | None = None

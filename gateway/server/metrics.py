@@ -1,86 +1,15 @@
 """Who answers Prometheus? The supervisor, for all workers together, so that a scrape blocks no request."""
 
-import logging
 import socket
-import sys
 import threading
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from itertools import accumulate
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
-from gateway.observability.families import CATALOGUE, Family, Kind
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
 
-logger = logging.getLogger(__name__)
-
-Request = socket.socket | tuple[bytes, socket.socket]
-"""What socketserver calls a connection."""
-MAX_SCRAPES = 16
-"""Connections that are served at a time; more are closed. Each costs the supervisor a thread and a descriptor, which it
-needs to replace a worker."""
-SCRAPE_SECS = 10
-"""How long a connection may be silent; Prometheus' own scrape timeout."""
-
-
-class Handler(WSGIRequestHandler):
-    """One connection of whoever scrapes."""
-
-    timeout = SCRAPE_SECS
-
-    def log_message(self, *_: object) -> None:
-        """A scrape is not worth a line."""
-
-
-class ScrapeServer(ThreadingMixIn, WSGIServer):
-    """A thread for each connection, and no more than `MAX_SCRAPES` of them."""
-
-    daemon_threads = True
-
-    def server_activate(self) -> None:
-        """Begin to listen."""
-        self._room = threading.BoundedSemaphore(MAX_SCRAPES)
-        super().server_activate()
-
-    def process_request(self, request: Request, client_address: object) -> None:
-        """Serve a connection in a thread, or close it when there are too many."""
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Request, client_address: object) -> None:
-        """Serve it, and make room for another."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
-
-    def handle_error(self, request: Request, client_address: object) -> None:
-        """Nearly always whoever scrapes has gone or was silent, about which nobody has to do anything."""
-        del request
-        error = sys.exc_info()[1]
-        logger.debug("scrape_failed", extra={"client": str(client_address), "why": repr(error)})
-
-
-class WorkersCollector(Collector):
-    """What `/metrics` shows: every family of the catalogue, summed over the workers."""
-
-    def __init__(self, totals: Totals) -> None:
-        self._totals = totals
-
-    def collect(self) -> Iterator[Metric]:
-        """The figures of this moment, as the library renders them."""
-        sums = self._totals.sums()
-        for family in CATALOGUE:
-            yield as_metric(family, sums.get(family.name, {}))
+if TYPE_CHECKING:
+    from gateway.server.scrapes import ScrapeServer
 
 
 class MetricsExporter:
@@ -88,7 +17,10 @@ class MetricsExporter:
 
     def __init__(self) -> None:
         self._totals = Totals()
-        self._server: WSGIServer | None = None
+        self._listener: socket.socket | None = None
+        self._server: ScrapeServer | None = None
+        self._closing = threading.Lock()
+        self._closed = False
 
     def page(self) -> AbstractContextManager[int]:
         """A new worker's page, as a descriptor to inherit, for as long as the worker lives.
@@ -98,39 +30,40 @@ class MetricsExporter:
         """
         return self._totals.page()
 
-    def serve(self, host: str, port: int) -> int:
-        """Answer `GET /metrics` from a thread of this process; the port that was bound.
+    def listen(self, host: str, port: int) -> int:
+        """Take connections, which wait until `answer`; the port that was bound.
 
         Raises:
             CannotListenError: the port is taken.
         """
-        registry = CollectorRegistry()
-        registry.register(WorkersCollector(self._totals))
         try:
-            self._server = make_server(host, port, make_wsgi_app(registry), ScrapeServer, Handler)
+            self._listener = socket.create_server((host, port))
         except OSError as error:
             raise CannotListenError(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
-        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        return int(self._server.server_port)
+        return int(self._listener.getsockname()[1])
+
+    def answer(self) -> None:
+        """Answer `GET /metrics`, from a thread of this process.
+
+        What renders is loaded there, 4 MiB that the first worker's start must not wait for.
+        """
+        if self._listener is not None:
+            threading.Thread(target=self._serve, args=(self._listener,), name="metrics", daemon=True).start()
 
     def close(self) -> None:
         """Stop answering."""
+        with self._closing:
+            self._closed = True
         if self._server is not None:
             self._server.shutdown()
-            self._server.server_close()
+        if self._listener is not None:
+            self._listener.close()
 
+    def _serve(self, listener: socket.socket) -> None:
+        from gateway.server.scrapes import ScrapeServer  # noqa: PLC0415 -- see `answer`
 
-def as_metric(family: Family, series: dict[tuple[str, ...], list[float]]) -> Metric:
-    """One family as the library knows it; `series` as in `totals.Sums`."""
-    if family.kind is Kind.HISTOGRAM:
-        bounds = [*map(str, family.buckets), "+Inf"]
-        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-        for labels, (total, *buckets) in series.items():
-            counts = list(zip(bounds, accumulate(buckets), strict=True))
-            histogram.add_metric(labels, buckets=counts, sum_value=total)
-        return histogram
-    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
-    metric = kind(family.name, family.help, labels=family.labels)
-    for labels, (figure,) in series.items():
-        metric.add_metric(labels, figure)
-    return metric
+        with self._closing:
+            if self._closed:
+                return
+            self._server = server = ScrapeServer(listener, self._totals)
+        server.serve_forever()

@@ -93,7 +93,7 @@ class Supervisor:
         settings = self._blueprint.settings
         with listen(settings.gateway_host, settings.gateway_port) as listener, closing(MetricsExporter()) as exporter:
             port = listener.getsockname()[1]
-            metrics = exporter.serve(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
+            metrics = exporter.listen(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
             with exporter.page() as page:
                 figures = Metrics(page)
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
@@ -146,6 +146,7 @@ class Supervisor:
                 await asyncio.wait((generation.serving, stopped), return_when=asyncio.FIRST_COMPLETED)
                 if generation.serving.done():
                     generation.serving.result()
+                    estate.exporter.answer()
                     self._announce(while_listening, endpoints.port)
                     self._on_ready(endpoints)
                     await self._reload_until(stopped, estate, generation)

@@ -15,7 +15,8 @@ from gateway.observability.families import CATALOGUE, Family, Kind
 from gateway.observability.metrics import Metrics
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
-from gateway.server.metrics import MAX_SCRAPES, Handler, MetricsExporter, WorkersCollector
+from gateway.server.metrics import MetricsExporter
+from gateway.server.scrapes import MAX_SCRAPES, Handler, WorkersCollector
 
 Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
 
@@ -91,7 +92,8 @@ def exporter() -> Iterator[MetricsExporter]:
 
 
 def test_a_scrape_adds_up_the_living_and_the_dead(exporter: MetricsExporter) -> None:
-    port = exporter.serve("127.0.0.1", 0)
+    port = exporter.listen("127.0.0.1", 0)
+    exporter.answer()
 
     def scrape() -> dict[str, float]:
         text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
@@ -112,7 +114,8 @@ def test_a_scrape_adds_up_the_living_and_the_dead(exporter: MetricsExporter) -> 
 
 def test_idle_scrapers_are_few_and_do_not_last(exporter: MetricsExporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "timeout", 0.5)
-    port = exporter.serve("127.0.0.1", 0)
+    port = exporter.listen("127.0.0.1", 0)
+    exporter.answer()
     before = threading.active_count()
     with ExitStack() as idle:
         sockets = [idle.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3 * MAX_SCRAPES)]
@@ -131,4 +134,4 @@ def test_a_port_that_is_taken_is_said_in_one_line(exporter: MetricsExporter) -> 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListenError, match=f"cannot serve metrics on 127.0.0.1:{port}: Address already in"):
-            exporter.serve("127.0.0.1", port)
+            exporter.listen("127.0.0.1", port)
