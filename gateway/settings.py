@@ -1,7 +1,7 @@
 """What did the operator set? Every room's settings in one flat list of names, read from four places and checked."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any, Self
@@ -291,7 +291,7 @@ def _no_setting(name: str, *others: str) -> str:
 
 def distance(left: str, right: str) -> int:
     """Levenshtein's: how many letters to insert, drop or change to make one word the other; NEAR + 1 for any more."""
-    if abs(len(left) - len(right)) > NEAR:
+    if abs(len(left) - len(right)) > NEAR or not any(part in left for part in _parts(right)):
         return NEAR + 1
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):
@@ -301,6 +301,12 @@ def distance(left: str, right: str) -> int:
         if min(row) > NEAR:  # it can only grow: strangers, of which the environment is full, differ at once
             return NEAR + 1
     return row[-1]
+
+
+def _parts(word: str) -> Iterator[str]:
+    """A word in one part more than edits would make it another one: these leave a part of it as it is."""
+    size = max(1, -(-len(word) // (NEAR + 1)))
+    return (word[begin : begin + size] for begin in range(0, (NEAR + 1) * size, size))
 
 
 def is_secret(field: str) -> bool:

@@ -128,7 +128,17 @@ def test_names_of_others_are_nobodys_slip(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("left", "right", "edits"),
-    [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "ab", 1), ("abc", "xabc", 1), ("ab", "ba", 2)],
+    [
+        ("", "", 0),
+        ("abc", "abc", 0),
+        ("abc", "abd", 1),
+        ("abc", "ab", 1),
+        ("abc", "xabc", 1),
+        ("ab", "ba", 2),
+        ("abcdef", "xbcyef", 2),
+        ("abcdef", "uvwxyz", 3),
+        ("", "abcd", 3),
+    ],
 )
 def test_distance_counts_edits(left: str, right: str, edits: int) -> None:
     assert distance(left, right) == edits
