@@ -74,6 +74,7 @@ class Companion:
         self._catalog = glances(settings, self._clock)
         self._fleet = live_fleet(settings, self._catalog)
         self._free = list(reversed(range(ROWS)))
+        self._begun = asyncio.Event()
         self._prober: Prober | None = None
         self._task: asyncio.Task[None] | None = None
         self._looks: asyncio.Task[None] | None = None
@@ -140,6 +141,10 @@ class Companion:
             self.board.clear_row(row)
             self._free.append(row)
 
+    def begin(self) -> None:
+        """Probe from now on; until then nothing is loaded for it, and who was never probed is tried like any other."""
+        self._begun.set()
+
     async def first_round(self) -> None:
         """Return when every backend was probed once."""
         while self._prober is None or not self._prober.has_looked:
@@ -155,6 +160,7 @@ class Companion:
 
     async def _watch(self) -> None:
         """Run the prober; a fault of ours must not end it for good."""
+        await self._begun.wait()
         while True:
             try:
                 await self._probe()
@@ -177,6 +183,7 @@ class Companion:
 
     async def _share(self) -> None:
         """Have circuits in common with the other hosts; a fault of ours must not end it for good."""
+        await self._begun.wait()
         names = "gateway.backends.in_common", "gateway.store.valkey.circuits"
         ours, theirs = [await asyncio.to_thread(import_module, name) for name in names]
         while True:

@@ -54,6 +54,7 @@ class Host:
         descriptor = self.scope.enter_context(self.totals.page())
         made = Companion(chosen, descriptor, self.log, before, **parts)
         companion = await self.scope.enter_async_context(made)
+        companion.begin()
         if not parts:
             await asyncio.wait_for(companion.first_round(), 30)
         return companion
@@ -264,6 +265,7 @@ async def test_a_generation_that_does_not_come_up_leaves_the_word_to_the_one_bef
     old = await host.companion(chosen)
     with host.totals.page() as descriptor:
         async with Companion(chosen, descriptor, host.log, old) as new:
+            new.begin()
             await new.first_round()
             assert new.board.verdict("chat0") is not None
     await until(lambda: host.figures("gateway_backend_state").get(("chat0", "busy")))
@@ -311,6 +313,7 @@ async def test_it_leaves_no_board_and_no_task_behind(backend: ScriptedBackend) -
         companion = None
         for _ in range(4):
             async with companions(chosen, log)(descriptor, companion) as companion:
+                companion.begin()
                 await companion.first_round()
     assert companion is not None
     assert boards_open() <= before + 1  # the last one's mapping, as it is still looked at

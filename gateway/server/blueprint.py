@@ -21,6 +21,10 @@ class Companion(Protocol):
         """A worker's own row of that page, free before and after."""
         ...
 
+    def begin(self) -> None:
+        """Look at the fleet from now on; the second call does nothing."""
+        ...
+
     async def first_round(self) -> None:
         """Wait until every backend was looked at once."""
         ...
@@ -34,6 +38,9 @@ class Alone:
     def row(self) -> AbstractContextManager[int]:
         """The one row."""
         return contextlib.nullcontext(0)
+
+    def begin(self) -> None:
+        """There is nobody to look at."""
 
     async def first_round(self) -> None:
         """There is nobody to look at."""

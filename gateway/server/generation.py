@@ -97,10 +97,14 @@ class Generation:
         """
         alone = self._before is None
         self._before = None
+        if not alone:
+            companion.begin()
         settings = self.blueprint.settings
         for index in range(settings.gateway_workers):
             keeper = Keeper(index, self._estate, self.blueprint, companion)
             self._keepers.append(keeper)
+            # Not before the first worker serves, which may have one processor together with us.
+            keeper.serving.add_done_callback(lambda _: companion.begin())
             lives.create_task(keeper.run())
             if not alone and not await self._served_within([keeper], START_SECS):
                 return
