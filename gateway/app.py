@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from importlib.metadata import version
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,7 +83,6 @@ from gateway.upstream.http11 import Http11Client
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-DISTRIBUTION = "inference-gateway"
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -143,7 +141,7 @@ def build(settings: "Settings", worker: WorkerIdentity) -> Application:
     forwarder = build_forwarder(settings, rooms, planner)
     live.listen(lambda roster: planner.follow(Registry(roster.groups)))
     control = ControlRelay(worker.control, failures.drain, admin=bool(settings.admin_api_key))
-    own = build_own(live, DrainAware(fleet, worker.drain), control, clock, version(DISTRIBUTION), sharing.is_away)
+    own = build_own(live, DrainAware(fleet, worker.drain), control, clock, sharing.is_away)
 
     # A request's way through the door, from the outside in.
     chain = build_chain(

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,6 +17,9 @@ from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.errors import MethodNotAllowedError
+
+DISTRIBUTION: Final = "inference-gateway"
+"""Under this name the gateway is installed."""
 
 
 class Own:
@@ -63,7 +66,6 @@ def build_own(
     fleet: FleetView,
     control: ControlRelay,
     clock: Clock,
-    version: str,
     is_away: Callable[[], bool | None] = lambda: None,
 ) -> ASGIApp:
     """The own paths of one worker.
@@ -73,7 +75,6 @@ def build_own(
         fleet: the backends' state; whoever drains wraps it and says so in `ready()`.
         control: answers what the control process knows.
         clock: the wall clock dates the models, the monotonic one the states.
-        version: the gateway's, for the OpenAPI document.
         is_away: whether the server that hosts share does not decide about limits now; None: hosts share none.
     """
     rows = [
@@ -82,9 +83,11 @@ def build_own(
     ]
 
     def document() -> ASGIApp:
-        from gateway.api.documentation import build_documentation  # noqa: PLC0415 -- FastAPI, only when asked for
+        from importlib.metadata import version  # noqa: PLC0415 -- only when asked for, as FastAPI
 
-        application = build_documentation(rows, roster, version)
+        from gateway.api.documentation import build_documentation  # noqa: PLC0415
+
+        application = build_documentation(rows, roster, version(DISTRIBUTION))
         gc.freeze()  # as the worker does at its start: what was loaded never becomes garbage
         return application
 

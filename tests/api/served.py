@@ -109,7 +109,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
 
 def own_of(fleet: FleetByHand, principal: Principal = MASTER) -> ASGIApp:
     """The own paths for `fleet`, guarded, as `principal` sees them."""
-    return guarded(build_own(fleet.roster, fleet, ControlRelay("", uncounted), SystemClock(), "1.2.3"), principal)
+    return guarded(build_own(fleet.roster, fleet, ControlRelay("", uncounted), SystemClock()), principal)
 
 
 async def uncounted(_: str) -> None:

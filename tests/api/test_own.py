@@ -34,9 +34,7 @@ async def ask(fleet: FleetByHand, path: str, method: str = "GET") -> list[Messag
     }
 
     try:
-        await build_own(fleet.roster, fleet, ControlRelay("", uncounted), SystemClock(), "1.2.3")(
-            scope, _nothing, _keep(sent)
-        )
+        await build_own(fleet.roster, fleet, ControlRelay("", uncounted), SystemClock())(scope, _nothing, _keep(sent))
     finally:
         assert not sent or sent[0]["type"] == "http.response.start"
     return sent
