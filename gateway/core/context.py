@@ -36,59 +36,122 @@ class Phase(StrEnum):
 
 @stored_plainly
 class RequestContext(Struct, eq=False):  # made per request: a dataclass takes six times as long
-    """Everything the rooms learn about one request.
+    """Everything the rooms learn about one request, in the order in which they do.
 
     Times are seconds on the monotonic clock. `outcome` is one word for logs and metrics: `ok`, an error's, the reason
-    of a cut, or `incomplete` where nothing explains why the answer has no end.
+    of a cut, or `incomplete` where nothing explains why the answer has no end. Each field says which modules set it
+    once the context is made, and which rooms read it.
     """
 
+    # Known as the request arrives; `middleware/request_scope` makes it of these.
     request_id: str
+    """Read by api, limits, middleware, observability, proxy."""
     endpoint: Endpoint
+    """The row of the allow-list that its path is of. Read by api, limits, middleware, observability, proxy."""
     lifeline: Lifeline
+    """By which it is ended from outside. Read by limits, middleware, proxy."""
     connection: ClientConnection | None
+    """A leader of `cache/` that runs on for others has none from then on. Set by middleware/cache; read by
+    middleware, proxy.
+    """
     started: float
+    """Read by limits, middleware, observability, proxy."""
     method: str
+    """Read by api, middleware, observability."""
     path: str
+    """Read by cache, observability."""
     fields: Fields = {}
-    """The request's header fields by name."""
+    """The request's header fields by name. Read by api, middleware."""
     peer: str = ""
-    client_ip: str = ""
+    """The address of the socket's other end. Read by middleware."""
     client_request_id: str | None = None
-    organization: str = ""
-    """Whom the request counts for: the principal's, else the client's address."""
-    principal: Principal = MASTER
-    phase: Phase = Phase.ARRIVED
-    body: bytes = b""
-    streamed: bool = False
-    shareable: bool = False
-    """The same bytes of one organization may get the same answer, unless it is a stream: see `middleware.cache`."""
-    plan: RequestPlan = None  # type: ignore[assignment]  # set before any room asks: an Optional would cost each a test
-    """What the body asks for, and of whom; nobody behind `proxy.planner` runs without it."""
-    group: str = ""
-    """The group of the model that was asked for: a bounded set, unlike what clients write."""
-    backend: str | None = None
-    attempts: int = 0
-    status: int = 0
-    outcome: str = ""
-    queue_wait: float | None = None
-    first_token_at: float | None = None
-    usage: Usage | None = None
-    token_events: int = 0
-    """How many events of a stream have carried tokens, as far as it came."""
-    cached: bool = False
-    """Answered without a backend's work of its own: from what is kept, or by another request's run."""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    answer_started: bool = False
-    answer_complete: bool = False
-    """The answer's last byte was handed to the server: whatever goes wrong from here on, it can no longer be said."""
-    event_stream: bool = False
-    """The answer that has begun is a stream of events: a failure can still be said in it."""
-    failure_told: bool = False
-    """The backend's own error event was passed on; a second one would only repeat it."""
-    disconnect_phase: Phase | None = None
+    """The client's own, where it sent a valid one. Read by observability."""
     answer_headers: Headers = field(default_factory=list)
-    """Fields that every answer to this request carries, errors included (`x-request-id`, rate headers)."""
+    """Fields that every answer to this request carries, errors included (`x-request-id`, rate headers); rooms add
+    theirs. Read by limits, middleware, proxy.
+    """
+
+    # Who asks.
+    client_ip: str = ""
+    """As nginx saw it. Set by middleware/authenticate; read by observability."""
+    organization: str = ""
+    """Whom the request counts for: the principal's, else the client's address. Set by middleware/authenticate; read
+    by api, cache, limits, middleware, observability, proxy.
+    """
+    principal: Principal = MASTER
+    """Set by middleware/authenticate; read by api, limits, middleware, proxy."""
+
+    # What it asks for.
+    body: bytes = b""
+    """As it came; then, as it is sent to a backend. Set by middleware/read_body, proxy/planner; read by proxy."""
+    bytes_in: int = 0
+    """Set by api/control, middleware/read_body; read by api, observability."""
+    streamed: bool = False
+    """Set by proxy/planner; read by limits, middleware, observability, proxy."""
+    shareable: bool = False
+    """The same bytes of one organization may get the same answer, unless it is a stream: see `middleware.cache`.
+    Set by proxy/planner; read by middleware.
+    """
+    plan: RequestPlan = None  # type: ignore[assignment]  # set before any room asks: an Optional would cost each a test
+    """What the body asks for, and of whom; nobody behind `proxy.planner` runs without it. Set by proxy/fallback,
+    proxy/planner; read by cache, limits, proxy.
+    """
+    group: str = ""
+    """The group of the model that was asked for: a bounded set, unlike what clients write. Set by proxy/planner;
+    read by cache, limits, observability, proxy.
+    """
+
+    # How far it has come.
+    phase: Phase = Phase.ARRIVED
+    """Set by api/control, middleware/admission, middleware/cache, middleware/read_body, middleware/request_scope,
+    proxy/client_side, proxy/dispatcher, proxy/seats, upstream/http11; read by limits, middleware.
+    """
+    queue_wait: float | None = None
+    """Seconds for a slot, and for a seat; None: it has had no slot. Set by middleware/admission, proxy/seats; read
+    by limits, middleware, observability, proxy.
+    """
+    attempts: int = 0
+    """Attempts at backends. Set by proxy/dispatcher; read by limits, observability."""
+    backend: str | None = None
+    """The last that was asked. Set by proxy/dispatcher; read by limits, observability, proxy."""
+
+    # What is answered.
+    status: int = 0
+    """Set by middleware/cache, middleware/request_scope, proxy/client_side; read by limits, observability."""
+    outcome: str = ""
+    """Set by middleware/cache, middleware/error_boundary, middleware/request_scope, proxy/forwarder; read by
+    limits, middleware, observability.
+    """
+    cached: bool = False
+    """Answered without a backend's work of its own: from what is kept, or by another request's run. Set by
+    middleware/cache; read by limits.
+    """
+    answer_started: bool = False
+    """Set by middleware/cache, middleware/request_scope, proxy/client_side; read by limits, middleware."""
+    event_stream: bool = False
+    """The answer that has begun is a stream of events: a failure can still be said in it. Set by proxy/client_side;
+    read by middleware, proxy.
+    """
+    first_token_at: float | None = None
+    """Set by proxy/client_side; read by observability, proxy."""
+    token_events: int = 0
+    """How many events of a stream have carried tokens, as far as it came. Set by proxy/stream; read by limits."""
+    usage: Usage | None = None
+    """As the backend states it. Set by proxy/judging, proxy/pieces, proxy/stream; read by limits, observability."""
+    failure_told: bool = False
+    """The backend's own error event was passed on; a second one would only repeat it. Set by proxy/stream; read by
+    middleware.
+    """
+    bytes_out: int = 0
+    """Set by middleware/cache, middleware/request_scope, proxy/client_side, proxy/stream; read by observability."""
+    answer_complete: bool = False
+    """The answer's last byte was handed to the server: whatever goes wrong from here on, it can no longer be said.
+    Set by middleware/cache, middleware/request_scope, proxy/client_side; read by limits, middleware.
+    """
+    disconnect_phase: Phase | None = None
+    """Where the client left; None: it stayed. Set by middleware/cache, middleware/request_scope; read by
+    middleware, observability.
+    """
 
     @property
     def dialect(self) -> Dialect:
