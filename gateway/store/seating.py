@@ -2,6 +2,23 @@
 
 What `group_seats.py` does in one worker's memory, for all workers. After every decision there is no free seat that
 anybody who waits could use; so a newcomer that finds one overtakes nobody.
+
+Three requests of the organizations a, a and b, each named by its worker and its token, for the one seat at a group's
+one backend, and what stands in the tree after every call (see `seat_records.py`):
+
+    call             taken, wanted  of workers  rota      places                    given    backlog
+    enter a (1, 11)  1, 0           1: 1        -         -                         -        -
+    enter a (1, 12)  1, 1           1: 1        0 a       a 1 (1, 12)               -        1, 1, 0, 2
+    enter b (2, 21)  1, 2           1: 1        0 a, 2 b  a 1 (1, 12), b 3 (2, 21)  -        2, 1, 0, 4
+    leave (1, 11)    1, 1           1: 1        2 b       b 3 (2, 21)               (1, 12)  1, 1, 1, 4
+    look (1, 12)     1, 1           1: 1        2 b       b 3 (2, 21)               -        1, 1, 0, 4
+    leave (1, 12)    1, 0           1: 0, 2: 1  -         -                         (2, 21)  0, 1, 1, 4
+    look (2, 21)     1, 0           1: 0, 2: 1  -         -                         -        -
+    leave (2, 21)    -, -           -           -         -                         -        -
+
+Positions in the rota and places have their numbers from one sequence, the last figure of the backlog. A seat that is
+left is its next owner's in the same transaction; what was given stands there until that owner has looked, so that one
+who was killed meanwhile, or declines, is known to have had it.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,21 @@
-"""Who runs, and who waits for a slot? Each function here is the whole of one LMDB transaction."""
+"""Who runs, and who waits for a slot? Each function here is the whole of one LMDB transaction.
+
+Three requests of an organization that may have one slot, each named by its worker and its token, and what stands in the
+tree after every call: the organization's line (`tally.LineRecord`) and its tickets.
+
+    call              taken  waiting  next ticket  slots of workers  tickets
+    enter (1, 11)     1      0        1            1: 1              -
+    enter (1, 12)     1      1        2            1: 1              1 (1, 12)
+    enter (2, 21)     1      2        3            1: 1              1 (1, 12), 2 (2, 21)
+    leave (1, 11)     1      1        3            1: 1              2 (2, 21)
+    settle (1, 12)    1      1        3            1: 1              2 (2, 21)
+    withdraw (2, 21)  1      0        3            1: 1              -
+    leave (1, 12)     -      -        -            -                 -
+
+The first one's end makes the second's ticket a slot of its worker at once, so that no newcomer can have it; (1, 12) is
+called, and `settle` finds its ticket gone: it has a slot. The third gives up its place. A line that nobody
+needs is kept nowhere.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 

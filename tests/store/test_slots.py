@@ -1,10 +1,11 @@
 """A line counts its workers' slots and gives them to whoever is next."""
 
 from gateway.store import slots
-from gateway.store.records import Claimant, ticket_key
+from gateway.store.records import AFTER_TICKETS, LINE, NUMBER, PAIR, TICKET, Claimant, ticket_key, unpack_line
 from gateway.store.slots import REFUSED, STARTED, STARTED_WITH_ROOM
 from gateway.store.tally import ANYBODY
-from gateway.store.tree import Tree
+from gateway.store.tree import Tree, records_between
+from tests.store.examples import listed, rows, who, workers
 
 NAME = b"203.0.113.7"
 LIVING, DEAD = 1, 2
@@ -91,3 +92,32 @@ def test_whoever_withdraws_gives_up_what_its_ticket_has_become(tree: Tree) -> No
     slots.leave(tree, NAME, LIVING)
     assert slots.withdraw(tree, tickets[0], LIVING) == [Claimant(LIVING, 4)]
     assert figures(tree) == {NAME: (1, 0)}
+
+
+def shown(tree: Tree) -> list[str]:
+    """The tree as the example in the module's docstring shows it."""
+    tickets = list(records_between(tree, TICKET, AFTER_TICKETS))
+    waiting = listed(*(f"{NUMBER.unpack(key[-8:])[0]} {who(Claimant(*PAIR.unpack(value)))}" for key, value in tickets))
+    value = tree.get(LINE + NAME)
+    if value is None:
+        return [*"----", waiting]
+    line = list(unpack_line(value))
+    return [str(line[0]), str(line[1]), str(line[3]), workers(line), waiting]
+
+
+def test_the_example_in_the_docstring_is_so(tree: Tree) -> None:
+    tickets: dict[Claimant, bytes] = {}
+    for call, _, claimant, cells in rows(slots):
+        if call == "enter":
+            number, called = slots.enter(tree, NAME, claimant, 1, 10)
+            tickets[claimant] = ticket_key(NAME, number)
+            assert not called
+        elif call == "leave":
+            called = slots.leave(tree, NAME, claimant.worker)
+            assert called in ([Claimant(1, 12)], ())
+        elif call == "settle":
+            assert slots.settle(tree, tickets[claimant])
+        else:
+            assert slots.withdraw(tree, tickets[claimant], claimant.worker) == ()
+        assert shown(tree) == cells, (call, claimant)
+    assert len(tickets) == 3
