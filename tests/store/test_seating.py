@@ -1,4 +1,4 @@
-"""What stands in the tree while requests wait for seats, step by step; what all stores promise is in `test_seats.py`."""
+"""What stands in the tree while requests wait for seats, step by step; what stores promise is in `test_seats.py`."""
 
 from gateway.store import seating
 from gateway.store.records import NUMBER, PAIR, Claimant
