@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec import Struct
+
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.core.principal import KEY_ACCOUNT, AccountLimits, Principal
+from gateway.limits.tightest import Balance, Limits, limits_of
 from gateway.store.accounts import Claim
 
 if TYPE_CHECKING:
     from gateway.limits.settings import LimitsSettings
 
 MAX_REMEMBERED = 8192
-"""Callers whose claims a worker keeps: looking an organization up takes 4 us."""
+"""Callers that a worker keeps: looking an organization up takes 4 us."""
 
 
 class Organizations(Protocol):
@@ -27,6 +30,20 @@ class Organizations(Protocol):
         ...
 
 
+class Caller(Struct, eq=False):
+    """Who asks, as limits see it.
+
+    Attributes:
+        claims: the accounts of its requests, the organization's first.
+        limits: those of the accounts.
+        balance: what this worker holds for its next requests; None: they have to ask.
+    """
+
+    claims: tuple[Claim, ...]
+    limits: Limits
+    balance: Balance | None = None
+
+
 class Allowances:
     """Who may use what: the settings' limits (`default`) for every organization that the catalog says nothing of."""
 
@@ -34,20 +51,21 @@ class Allowances:
         self.default = organization_limits(settings)
         self._catalog = catalog
         self._version = 0
-        self._claims: dict[tuple[str, str], tuple[Claim, ...]] = {}
+        self._callers: dict[str | tuple[str, str], Caller] = {}
 
-    def claims(self, organization: str, principal: Principal) -> tuple[Claim, ...]:
-        """The accounts of a request, the organization's first."""
+    def caller(self, organization: str, principal: Principal) -> Caller:
+        """Who asks; the same object until something is published."""
         catalog = self._catalog
         if catalog is not None:
             version = catalog.version()
             if version != self._version:
-                self._claims.clear()
+                self._callers.clear()
                 self._version = version
-        claims = self._claims.get((organization, principal.key_id))
-        return self._look_up(organization, principal) if claims is None else claims
+        key_id = principal.key_id
+        caller = self._callers.get((organization, key_id) if key_id else organization)
+        return self._look_up(organization, principal) if caller is None else caller
 
-    def _look_up(self, organization: str, principal: Principal) -> tuple[Claim, ...]:
+    def _look_up(self, organization: str, principal: Principal) -> Caller:
         own = None
         known = True
         if self._catalog is not None and self._version:
@@ -56,13 +74,15 @@ class Allowances:
             except CatalogUnavailableError:
                 known = False
         claims: tuple[Claim, ...] = (Claim(organization, self.default if own is None else own),)
-        if principal.key_id:
-            claims += (Claim(KEY_ACCOUNT + principal.key_id, principal.limits),)
+        key_id = principal.key_id
+        if key_id:
+            claims += (Claim(KEY_ACCOUNT + key_id, principal.limits),)
+        caller = Caller(claims, limits_of(claims))
         if known:
-            if len(self._claims) >= MAX_REMEMBERED:
-                self._claims.clear()
-            self._claims[organization, principal.key_id] = claims
-        return claims
+            if len(self._callers) >= MAX_REMEMBERED:
+                self._callers.clear()
+            self._callers[(organization, key_id) if key_id else organization] = caller
+        return caller
 
 
 def organization_limits(settings: "LimitsSettings") -> AccountLimits:

@@ -49,12 +49,29 @@ class Quotas:
         self._allowances = allowances
         self._wall = clock.wall
         self._calendar = Calendar(zone_of(settings.quota_timezone))
-        self._period = self._calendar.at(self._wall())
         self._per_choice = settings.max_estimated_tokens
         self._journaled = journaled
         self._reckoner = Reckoner(settings.max_estimated_tokens, clock.monotonic)
         bucket = request_bucket(settings)
-        self._display = Display(allowances.default, 0.0 if bucket is None else bucket.capacity)
+        self._display = Display(0.0 if bucket is None else bucket.capacity)
+
+    def draw(self, ctx: RequestContext) -> Reservation | None:
+        """What `reserve` does, where this worker holds enough for it already; None: it has to be asked."""
+        caller = self._allowances.caller(ctx.organization, ctx.principal)
+        balance = caller.balance
+        if balance is None:
+            return None
+        wall = self._wall()
+        if not balance.begins <= wall < balance.ends:
+            return None
+        prompt, tokens = self._estimate(ctx)
+        record = self._will(ctx, wall, prompt) if self._journaled else b""
+        reservation = balance.share.draw(tokens, prompt, record)
+        if reservation is None:
+            caller.balance = None
+        else:
+            balance.show(ctx.answer_headers, wall)
+        return reservation
 
     async def reserve(self, ctx: RequestContext) -> Reservation:
         """Set aside what a planned request may take, and add what is left to its answer's fields.
@@ -64,6 +81,24 @@ class Quotas:
             RateLimitedError: a limit per minute has too little left now.
             StoreUnavailableError: it cannot be counted.
         """
+        prompt, tokens = self._estimate(ctx)
+        wall = self._wall()
+        period = self._calendar.at(wall)
+        caller = self._allowances.caller(ctx.organization, ctx.principal)
+        claims = caller.claims
+        will = Will(prompt, self._will(ctx, wall, prompt) if self._journaled else b"")
+        try:
+            reservation = await self._accounts.reserve(claims, tokens=tokens, windows=period.windows, will=will)
+        except OverLimitError as over:
+            self._display.show(ctx.answer_headers, caller.limits, over.standings, (wall, period))
+            raise self._refusal(over, claims, tokens, period) from None
+        self._display.show(ctx.answer_headers, caller.limits, reservation.used(), (wall, period))
+        share = self._accounts.lent(claims, period.windows)
+        caller.balance = None if share is None else self._display.balance(caller.limits, share, period)
+        return reservation
+
+    def _estimate(self, ctx: RequestContext) -> tuple[int, int]:
+        """Tokens of its prompt, and those that it may take in all."""
         endpoint = ctx.endpoint
         tokens = prompt = len(ctx.plan.body) // BYTES_PER_TOKEN if endpoint.uses_engine else 0
         if endpoint.streams:
@@ -72,38 +107,25 @@ class Quotas:
             tokens += (self._per_choice if stated is None else stated) * peeked.n * peeked.prompts
             if not prompt <= tokens <= MOST_TOKENS:  # a bound below 0 is for the backend to refuse
                 tokens = MOST_TOKENS if tokens > prompt else prompt
-        wall = self._wall()
-        period = self._period
-        if not period.begins <= wall < period.day_ends:
-            period = self._period = self._calendar.at(wall)
-        principal = ctx.principal
-        claims = self._allowances.claims(ctx.organization, principal)
-        record = b""
-        if self._journaled:
-            record = encode_usage(
-                UsageRecord(
-                    ctx.request_id,
-                    wall,
-                    ctx.organization,
-                    principal.key_id,
-                    ctx.group,
-                    endpoint.path,
-                    0,
-                    WORKER_DIED,
-                    prompt,
-                    0,
-                    True,  # noqa: FBT003 -- `estimated`: by its place, at half the cost
-                )
+        return prompt, tokens
+
+    def _will(self, ctx: RequestContext, wall: float, prompt: int) -> bytes:
+        """The record that is booked if nobody lives to settle it."""
+        return encode_usage(
+            UsageRecord(
+                ctx.request_id,
+                wall,
+                ctx.organization,
+                ctx.principal.key_id,
+                ctx.group,
+                ctx.endpoint.path,
+                0,
+                WORKER_DIED,
+                prompt,
+                0,
+                True,  # noqa: FBT003 -- `estimated`: by its place, at half the cost
             )
-        try:
-            reservation = await self._accounts.reserve(
-                claims, tokens=tokens, windows=period.windows, will=Will(prompt, record)
-            )
-        except OverLimitError as over:
-            self._display.show_all(ctx.answer_headers, claims, over.standings, (wall, period))
-            raise self._refusal(over, claims, tokens, period) from None
-        self._display.show(ctx.answer_headers, reservation, (wall, period))
-        return reservation
+        )
 
     def settle(self, ctx: RequestContext, reservation: Reservation, failure: BaseException | None) -> None:
         """Put what a request cost in the place of what was reserved for it; never raises.

@@ -1,155 +1,192 @@
 """What is left of the limits, in the fields of an answer? Of several limits the one that will be reached first."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from gateway.core.asgi import Headers
-from gateway.core.principal import AccountLimits
+from gateway.core.structs import stored_plainly
 from gateway.limits.calendar import Period
 from gateway.limits.token_bucket import duration
-from gateway.store.accounts import Claim, Reservation, Standing
+from gateway.store.accounts import Claim, Share, Standing
 
 MINUTE_SECS = 60.0
+
+LIMIT_TOKENS = b"x-ratelimit-limit-tokens"
+REMAINING_TOKENS = b"x-ratelimit-remaining-tokens"
+RESET_TOKENS = b"x-ratelimit-reset-tokens"
+REMAINING_REQUESTS = b"x-ratelimit-remaining-requests"
+"""Of the organization's bucket it is there already, between its limit and its reset: see `token_bucket.RateLimiter`."""
 
 _duration = lru_cache(64)(duration)
 """Of a window's end the same for a second long, for everybody."""
 
-REMAINING_REQUESTS = b"x-ratelimit-remaining-requests"
-"""Of the organization's bucket it is there already, between its limit and its reset: see `token_bucket.RateLimiter`."""
-
-
 When = tuple[float, Period]
 """Now, in seconds since 1970, and the day in which that is."""
 
+Left = tuple[int, int, float]
+"""What is left of a limit, that limit, and in how many seconds all of it is there again."""
 
-class Left(NamedTuple):
-    """What is left of one limit, and in how many seconds all of it is there again."""
+MINUTE, DAY, MONTH = range(3)
+"""Windows; that of a minute is refilled all the time."""
 
-    remaining: int
-    limit: int
-    reset: float
+Limit = tuple[int, Callable[[Standing], Any], int, int]
+"""One limit: the place of its account among a caller's, what reads how much of it was used (of a minute in how many
+seconds its bucket is full), how much that may be, and its window. A plain tuple: a named one costs 500 instructions
+more to unpack."""
 
 
-class Unit(NamedTuple):
-    """How to read what counts requests, or tokens.
+class Limits(NamedTuple):
+    """Those that a caller has, made once: most accounts have two or three of six."""
+
+    tokens: tuple[Limit, ...]
+    requests: tuple[Limit, ...]
+
+
+def limits_of(claims: Sequence[Claim]) -> Limits:
+    """The limits of accounts."""
+    return Limits(tuple(_limits(claims, "tokens")), tuple(_limits(claims, "requests")))
+
+
+def _limits(claims: Sequence[Claim], unit: str) -> Iterator[Limit]:
+    for place, (_, limits) in enumerate(claims):
+        for name, used, window in (
+            ("day", f"day_{unit}", DAY),
+            ("month", f"month_{unit}", MONTH),
+            ("minute", f"{unit}_full_after", MINUTE),
+        ):
+            limit: int = getattr(limits, f"{unit}_per_{name}")
+            if limit:
+                yield place, attrgetter(used), limit, window
+
+
+@stored_plainly
+class Balance(Struct, eq=False):
+    """What is left of the limits while a worker draws from one share of accounts.
+
+    All claims count the same, so the tightest limit of each unit stays the tightest, and what is left of it is what is
+    left of the share and a number that does not change.
 
     Attributes:
-        limits: those of a day, of a month and of a minute; 0: none.
-        used: what was used of the day and of the month, and in how many seconds the minute's bucket is full.
+        share: what is drawn from.
+        begins: the day for which it was lent, in seconds since 1970.
+        ends: likewise.
+        tokens: the tightest limit of tokens, as if nothing were left of the share; its last is when it renews, in
+            seconds since 1970. None: there is none.
+        requests: likewise of requests.
+        enough: how many requests are left where nothing is to be said of them.
+        second: that for which the next two were made.
+        limit: the limit of tokens, as answers show it.
+        reset: how long it is until that renews, likewise.
     """
 
-    limits: Callable[[AccountLimits], tuple[int, int, int]]
-    used: Callable[[Standing], tuple[int, int, float]]
+    share: Share
+    begins: float
+    ends: float
+    tokens: Left | None
+    requests: Left | None
+    enough: float
+    second: float = -1.0
+    limit: tuple[bytes, bytes] = (b"", b"")
+    reset: tuple[bytes, bytes] = (b"", b"")
 
+    def show(self, headers: Headers, wall: float) -> None:
+        """Add what `Display.show` adds; `wall` lies in its day."""
+        if not 0.0 <= wall - self.second < 1.0:
+            self._turn(wall // 1)
+        share = self.share
+        if self.tokens is not None:
+            left = self.tokens[0] + share.tokens
+            headers += (self.limit, (REMAINING_TOKENS, b"%d" % max(left, 0)), self.reset)
+        if self.requests is not None:
+            left = self.requests[0] + share.requests
+            if left < self.enough:
+                show_requests((left, self.requests[1], self.requests[2] - self.second), headers)
 
-TOKENS = Unit(
-    attrgetter("tokens_per_day", "tokens_per_month", "tokens_per_minute"),
-    attrgetter("day_tokens", "month_tokens", "tokens_full_after"),
-)
-REQUESTS = Unit(
-    attrgetter("requests_per_day", "requests_per_month", "requests_per_minute"),
-    attrgetter("day_requests", "month_requests", "requests_full_after"),
-)
+    def _turn(self, second: float) -> None:
+        self.second = second
+        if self.tokens is not None:
+            _, limit, renews = self.tokens
+            self.limit = (LIMIT_TOKENS, b"%d" % limit)
+            self.reset = (RESET_TOKENS, _duration(renews - second))
 
 
 class Display:
-    """Puts what is left of the limits into the fields of answers.
+    """Puts what is left of the limits into the fields of answers: the tightest of tokens, and that of requests.
 
     Args:
-        default: the limits of organizations that have none of their own.
         bucket: how many requests the organization's bucket can have left, which the fields show already; 0: none.
+            Only what is tighter than that is shown in its place.
     """
 
-    def __init__(self, default: AccountLimits, bucket: float) -> None:
-        self._bucket = bucket
-        limits_of_days = AccountLimits(
-            0, 0, default.requests_per_day, default.tokens_per_day, 0, default.tokens_per_month
-        )
-        usual = default == limits_of_days and default.tokens_per_day > 0 and default.tokens_per_month > 0
-        self._usual = default if usual and bucket > 0 else None
-        self._tokens = default.tokens_per_day
-        self._earlier = default.tokens_per_month - default.tokens_per_day  # used this month before today: day's tighter
-        self._requests = (default.requests_per_day or math.inf) - bucket
-        self._limit = (b"x-ratelimit-limit-tokens", b"%d" % default.tokens_per_day)
-        self._reset = (b"", b"")
-        self._second = 0.0
+    def __init__(self, bucket: float) -> None:
+        self._enough = bucket or math.inf
 
-    def show(self, headers: Headers, reservation: Reservation, when: When) -> None:
-        """Add the tightest limit of tokens, and that of requests where it is tighter than the bucket's.
-
-        Nearly all who ask have the default limits, and nearly always the day's are the tightest.
-        """
-        claims = reservation.claims
-        if claims[0][1] is self._usual and len(claims) == 1:
-            standing = reservation.standings[0]
-            used_by_all = standing.day_tokens
-            used = used_by_all - reservation.unused_tokens
-            if (
-                used <= self._tokens
-                and standing.month_tokens - used_by_all <= self._earlier
-                and standing.day_requests - reservation.unused_requests <= self._requests
-            ):
-                second = when[0] // 1
-                if second != self._second:
-                    self._second = second
-                    self._reset = (b"x-ratelimit-reset-tokens", duration(when[1].day_ends - second))
-                headers += (self._limit, (b"x-ratelimit-remaining-tokens", b"%d" % (self._tokens - used)), self._reset)
-                return
-        self.show_all(headers, claims, reservation.used(), when)
-
-    def show_all(self, headers: Headers, claims: Sequence[Claim], standings: Sequence[Standing], when: When) -> None:
-        """The same for any limits, the standings of claims being known."""
+    def show(self, headers: Headers, limits: Limits, standings: Sequence[Standing], when: When) -> None:
+        """Add what is left, the standings of all accounts being known."""
         wall, period = when
-        tokens = tightest(TOKENS, claims, standings, period, wall // 1)
+        second = wall // 1
+        tokens = tightest(limits.tokens, standings, period, second)
         if tokens is not None:
             show_tokens(tokens, headers)
-        requests = tightest(REQUESTS, claims, standings, period, wall // 1)
-        if requests is not None and not 0 < self._bucket <= requests.remaining:
+        requests = tightest(limits.requests, standings, period, second)
+        if requests is not None and requests[0] < self._enough:
             show_requests(requests, headers)
 
+    def balance(self, limits: Limits, share: Share, period: Period) -> Balance | None:
+        """The same for all that draw from a share; None, where an account was forgotten and counts less than that."""
+        requests, tokens = share.granted, share.granted_tokens
+        for at in share.standings:
+            if min(at.day_requests, at.month_requests) < requests or min(at.day_tokens, at.month_tokens) < tokens:
+                return None
+        return Balance(
+            share,
+            period.begins,
+            period.day_ends,
+            tightest(limits.tokens, share.standings, period, 0.0),
+            tightest(limits.requests, share.standings, period, 0.0),
+            self._enough,
+        )
 
-def tightest(
-    unit: Unit, claims: Sequence[Claim], standings: Sequence[Standing], period: Period, wall: float
-) -> Left | None:
-    """The limit of that unit of which the least is left; None: there is none."""
+
+def tightest(limits: Sequence[Limit], standings: Sequence[Standing], period: Period, wall: float) -> Left | None:
+    """That of which the least is left, of several the first; None: there is none."""
     least = None
-    limit, reset = 0, 0.0
-    for (_, limits), standing in zip(claims, standings, strict=True):
-        day, month, minute = unit.limits(limits)
-        used_today, used_this_month, full_after = unit.used(standing)
-        if day and (least is None or day - used_today < least):
-            least, limit, reset = day - used_today, day, period.day_ends - wall
-        if month and (least is None or month - used_this_month < least):
-            least, limit, reset = month - used_this_month, month, period.month_ends - wall
-        if minute:
-            left = int(minute * (1.0 - full_after / MINUTE_SECS))
-            if least is None or left < least:
-                least, limit, reset = left, minute, full_after
-    return None if least is None else Left(max(least, 0), limit, reset)
+    nearest, reset = 0, 0.0
+    for place, used_of, limit, window in limits:
+        used = used_of(standings[place])
+        left: int = limit - used if window else int(limit * (1.0 - used / MINUTE_SECS))
+        if least is None or left < least:
+            least, nearest = left, limit
+            reset = used if not window else (period.day_ends if window == DAY else period.month_ends) - wall
+    return None if least is None else (max(least, 0), nearest, reset)
 
 
 def show_tokens(left: Left, headers: Headers) -> None:
     """Add what is left of tokens to an answer's fields, as OpenAI spells it."""
+    remaining, limit, reset = left
     headers += (
-        (b"x-ratelimit-limit-tokens", b"%d" % left.limit),
-        (b"x-ratelimit-remaining-tokens", b"%d" % left.remaining),
-        (b"x-ratelimit-reset-tokens", _duration(left.reset)),
+        (LIMIT_TOKENS, b"%d" % limit),
+        (REMAINING_TOKENS, b"%d" % remaining),
+        (RESET_TOKENS, _duration(reset)),
     )
 
 
 def show_requests(left: Left, headers: Headers) -> None:
     """Show what is left of requests, where it is less than what an answer's fields say already."""
+    remaining, limit, reset = left
     for place, (name, value) in enumerate(headers):
         if name == REMAINING_REQUESTS:
-            if int(value) <= left.remaining:
+            if int(value) <= remaining:
                 return
             del headers[place - 1 : place + 2]
             break
     headers += (
-        (b"x-ratelimit-limit-requests", b"%d" % left.limit),
-        (REMAINING_REQUESTS, b"%d" % left.remaining),
-        (b"x-ratelimit-reset-requests", _duration(left.reset)),
+        (b"x-ratelimit-limit-requests", b"%d" % limit),
+        (REMAINING_REQUESTS, b"%d" % remaining),
+        (b"x-ratelimit-reset-requests", _duration(reset)),
     )

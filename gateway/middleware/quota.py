@@ -23,10 +23,11 @@ class Quota:
         if not ctx.endpoint.relayed:
             await self._app(scope, receive, send)
             return
-        reservation = await self._quotas.reserve(ctx)
+        quotas = self._quotas
+        reservation = quotas.draw(ctx) or await quotas.reserve(ctx)
         try:
             await self._app(scope, receive, send)
         except BaseException as failure:  # a cancellation, too
-            self._quotas.settle(ctx, reservation, failure)
+            quotas.settle(ctx, reservation, failure)
             raise
-        self._quotas.settle(ctx, reservation, None)
+        quotas.settle(ctx, reservation, None)

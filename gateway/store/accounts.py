@@ -110,6 +110,47 @@ class OverLimitError(Exception):
         self.standings = standings
 
 
+class Share(Protocol):
+    """What a worker holds of accounts that are far from their limits: requests with their claims draw from it.
+
+    Attributes:
+        standings: of the claims, as if all that it began with were used up.
+        granted: requests that it began with.
+        granted_tokens: likewise.
+        requests: those left, none once it was given back.
+        tokens: those left; less than none, where answers took more than was reserved for them.
+    """
+
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """See above."""
+        ...
+
+    @property
+    def granted(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def granted_tokens(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def requests(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """See above."""
+        ...
+
+    def draw(self, tokens: int, will_tokens: int, will_record: bytes, /) -> Reservation | None:
+        """What `Accounts.reserve` does, in the windows for which it was lent; None: it has too little left."""
+        ...
+
+
 class JournalCounts(NamedTuple):
     """Records that wait to be taken away, their bytes, and how many were lost because there was no room for them."""
 
@@ -129,6 +170,13 @@ class Accounts(Protocol):
 
         Claims are of different accounts: of an organization, and of keys of its own. Raises OverLimitError for the
         limit that would be passed, of several the one that lasts longest.
+        """
+        ...
+
+    def lent(self, claims: Sequence[Claim], windows: Windows) -> Share | None:
+        """What this worker holds for such requests now, for the next ones to draw from without asking; None: nothing.
+
+        It is to be asked for again when it has too little left.
         """
         ...
 

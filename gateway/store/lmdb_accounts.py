@@ -56,26 +56,23 @@ class LmdbAccounts:
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """See `Accounts.reserve`; out of a tranche that this worker holds, or else by a transaction."""
         name = claims[-1][0]
-        tranche = self._tranches.get(name)
-        if (
-            tranche is None
-            or tokens > tranche.tokens
-            or not tranche.requests
-            or tranche.asked != windows
-            or tranche.claims != claims
-        ):
-            tranche = self._begin_tranche(claims, tokens, windows, will) if name in self._far else None
-        if tranche is not None:
-            token = next(self._tokens)
-            if place := self._desk.wills.add(tranche.number, token, will.tokens, will.record):
-                return tranche.draw(token, tokens, will, place)
-            self.write()  # which makes room for wills
+        tranche = self.lent(claims, windows)
+        if tranche is not None and (drawn := tranche.draw(tokens, will.tokens, will.record)):
+            return drawn
+        tranche = self._begin_tranche(claims, tokens, windows, will) if name in self._far else None
+        if tranche is not None and (drawn := tranche.draw(tokens, will.tokens, will.record)):
+            return drawn
         self._far.setdefault(name, True)
         asked = (next(self._tokens), claims, tokens, windows, will, int(self._now() * NS))
         answer = self._decide(booking.reserve, self._desk.worker, asked, self._shelf)
         if isinstance(answer, OverLimitError):
             return await self._insist(asked, answer)
         return answer
+
+    def lent(self, claims: Sequence[Claim], windows: Windows) -> Tranche | None:
+        """See `Accounts.lent`."""
+        tranche = self._tranches.get(claims[-1][0])
+        return tranche if tranche is not None and tranche.asked == windows and tranche.claims == claims else None
 
     def _begin_tranche(self, claims: Sequence[Claim], tokens: int, windows: Windows, will: Will) -> Tranche | None:
         """Another tranche for such requests, where their accounts are far from their limits and nobody calls for it."""
@@ -91,6 +88,7 @@ class LmdbAccounts:
         if tranche is None:
             self._far[name] = False
         else:
+            tranche.book, tranche.numbers = self._desk.wills, self._tokens
             self._tranches[name] = tranche
         return tranche
 
@@ -134,14 +132,14 @@ class LmdbAccounts:
         if reservation.settled:
             return
         reservation.settled = True
+        reservation.requests, reservation.spent, reservation.record = requests, tokens, record
         if isinstance(reservation, Drawn) and (tranche := reservation.tranche) is not None:
             del tranche.running[reservation.token]
             tranche.requests += 1 - requests
             tranche.tokens += reservation.tokens - tokens  # what it did not take is the next one's
             if record is None:
-                self._desk.wills.settle(reservation.place, requests, tokens)
+                tranche.book.settle(reservation.place, requests, tokens)
                 return
-        reservation.requests, reservation.spent, reservation.record = requests, tokens, record
         self._closings.append(reservation)
         if not len(self._closings) % BATCH:  # what could not be written is not tried again with each
             self._write_down()
@@ -201,6 +199,7 @@ class LmdbAccounts:
         if not (self._closings or tranches) or not self._written(booking.end_tranches):
             return
         for tranche in tranches:
+            tranche.requests = 0
             for drawn in tranche.running.values():
                 drawn.tranche = None
         self._tranches.clear()

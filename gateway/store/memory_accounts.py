@@ -47,6 +47,9 @@ class MemoryAccounts:
         counted, standings = [one[1] for one in charged], [one[2] for one in charged]
         return Reservation(next(self._tokens), claims, tokens, counted, standings)
 
+    def lent(self, claims: Sequence[Claim], windows: Windows) -> None:
+        """See `Accounts.lent`: asking costs no more here."""
+
     def mirror(
         self,
         claims: Sequence[Claim],

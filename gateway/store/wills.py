@@ -6,22 +6,41 @@ Nothing in the tree tells of them until their tranche is written down: docs/deci
 import mmap
 import os
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 BOOK_BYTES = 256 * 1024
 """Some thousand requests with their records; more between two ticks cost a transaction for each book full."""
 
-END = struct.Struct("=Q")
-ENTRY = struct.Struct("=4QBB")
-"""Bytes of the record that follows, number of the tranche, token, tokens, requests, and whether it is still running."""
-COST = struct.Struct("=QBB")
-"""The last three of them."""
+NUMBER = struct.Struct("=Q")
+HEAD = "=3QB"
+"""Bytes up to the next entry, 0 where there is none; token, tokens, and what has become of it. The record follows."""
+TAIL = "QQ"
+"""Number of the tranche, and the next entry's first word: none yet."""
+COST = struct.Struct("=QB")
+"""The last two of the head."""
 
-_write_end = END.pack_into
-_entry = ENTRY.pack
+NOTHING, ONE_REQUEST, RUNNING = 0, 1, 2
+"""What has become of a request: it cost none, it cost one, or it runs, and its will counts one."""
+
+_write_number = NUMBER.pack_into
 _write_cost = COST.pack_into
-_COST_AT = ENTRY.size - COST.size
+_HEAD = struct.Struct(HEAD)
+_RECORD_AT = _HEAD.size
+_COST_AT = _RECORD_AT - COST.size
+
+
+class _Shapes(dict[int, tuple[Callable[..., None], int]]):
+    """How to write an entry by the length of its record, and how many bytes it takes before the next one."""
+
+    def __missing__(self, size: int) -> tuple[Callable[..., None], int]:
+        shape = struct.Struct(f"{HEAD}{size}s{TAIL}")
+        self[size] = shape.pack_into, shape.size - NUMBER.size
+        return self[size]
+
+
+_shapes = _Shapes()
 
 
 class Entry(NamedTuple):
@@ -54,32 +73,33 @@ class WillBook:
             self._map = mmap.mmap(file, BOOK_BYTES)
         finally:
             os.close(file)
+        self._room = BOOK_BYTES - NUMBER.size
         self._end = 0
         self.clear()
 
-    def add(self, tranche: int, token: int, tokens: int, record: bytes) -> int:
-        """Write one down, at its place; 0: there is no room.
+    def add(self, tranche: int, token: int, tokens: int, record: bytes) -> int | None:
+        """Write one down, at its place; None: there is no room.
 
-        It is there once the end is behind it, whenever a kill comes.
+        Whenever a kill comes, it is there or not: what is packed is zeroed first, and then written in order, so that an
+        entry that is not whole has no tranche's number behind it. An end of the book's own cost 700 instructions more.
         """
-        entry = _entry(len(record), tranche, token, tokens, 1, 1) + record
+        write, size = _shapes[len(record)]
         start = self._end
-        end = start + len(entry)
-        if end > BOOK_BYTES:
-            return 0
-        self._map[start:end] = entry
-        _write_end(self._map, 0, end)
+        end = start + size
+        if end > self._room:
+            return None
+        write(self._map, start, size, token, tokens, RUNNING, record, tranche, 0)
         self._end = end
         return start
 
     def settle(self, place: int, requests: int, tokens: int) -> None:
         """Its request has ended, and its record is where it belongs: only what it cost is still to be counted."""
-        _write_cost(self._map, place + _COST_AT, tokens, requests, 0)
+        _write_cost(self._map, place + _COST_AT, tokens, requests)
 
     def clear(self) -> None:
         """Forget all."""
-        self._end = END.size
-        _write_end(self._map, 0, END.size)
+        self._end = 0
+        _write_number(self._map, 0, 0)
 
     def close(self) -> None:
         """Unmap it; the file stays."""
@@ -97,16 +117,22 @@ def read(directory: Path, worker: int) -> list[Entry]:
         book = path_of(directory, worker).read_bytes()
     except OSError:
         return []
-    entries = []
-    if len(book) < END.size:
-        return []
-    at, (end,) = END.size, END.unpack_from(book)
-    while at + ENTRY.size <= min(end, len(book)):
-        size, tranche, token, tokens, requests, running = ENTRY.unpack_from(book, at)
-        at += ENTRY.size
-        entries.append(Entry(tranche, token, tokens, requests, bool(running), book[at : at + size]))
+    return list(_entries(book))
+
+
+def _entries(book: bytes) -> Iterator[Entry]:
+    at = 0
+    while len(book) - at >= _RECORD_AT:
+        size, token, tokens, state = _HEAD.unpack_from(book, at)
+        record_ends = at + size - NUMBER.size
+        if record_ends < at + _RECORD_AT or record_ends + NUMBER.size > len(book):
+            return
+        (tranche,) = NUMBER.unpack_from(book, record_ends)
+        if not tranche:
+            return
+        record = book[at + _RECORD_AT : record_ends]
+        yield Entry(tranche, token, tokens, min(state, 1), state == RUNNING, record)
         at += size
-    return entries
 
 
 def remove(directory: Path, worker: int) -> None:

@@ -32,26 +32,26 @@ class Published:
 
 def test_without_a_catalog_the_settings_hold_for_everybody() -> None:
     allowances = Allowances(SETTINGS, None)
-    assert allowances.claims("ip:192.0.2.7", MASTER) == (("ip:192.0.2.7", DEFAULT),)
-    assert allowances.claims("org:acme", KEY) == (("org:acme", DEFAULT), ("key:k1", KEY.limits))
+    assert allowances.caller("ip:192.0.2.7", MASTER).claims == (("ip:192.0.2.7", DEFAULT),)
+    assert allowances.caller("org:acme", KEY).claims == (("org:acme", DEFAULT), ("key:k1", KEY.limits))
 
 
 def test_an_organization_is_looked_up_once_until_something_is_published() -> None:
     catalog = Published()
     allowances = Allowances(SETTINGS, catalog)
     for _ in range(3):
-        assert allowances.claims("org:acme", KEY)[0].limits is DEFAULT or allowances.default == DEFAULT
+        assert allowances.caller("org:acme", KEY).claims[0].limits is DEFAULT or allowances.default == DEFAULT
     assert catalog.asked == 1
     catalog.limits["org:acme"] = OWN
     catalog.number += 1
-    assert allowances.claims("org:acme", KEY) == (("org:acme", OWN), ("key:k1", KEY.limits))
+    assert allowances.caller("org:acme", KEY).claims == (("org:acme", OWN), ("key:k1", KEY.limits))
     assert catalog.asked == 2
 
 
 def test_where_nothing_was_published_nobody_is_asked() -> None:
     catalog = Published()
     catalog.number = 0
-    assert Allowances(SETTINGS, catalog).claims("org:acme", MASTER)[0].limits == DEFAULT
+    assert Allowances(SETTINGS, catalog).caller("org:acme", MASTER).claims[0].limits == DEFAULT
     assert catalog.asked == 0
 
 
@@ -59,14 +59,32 @@ def test_a_catalog_that_cannot_be_read_is_asked_again_and_the_settings_hold_mean
     catalog = Published()
     catalog.broken = True
     allowances = Allowances(SETTINGS, catalog)
-    assert allowances.claims("org:acme", MASTER)[0].limits == DEFAULT
+    assert allowances.caller("org:acme", MASTER).claims[0].limits == DEFAULT
     catalog.broken = False
     catalog.limits["org:acme"] = OWN
-    assert allowances.claims("org:acme", MASTER)[0].limits == OWN
+    assert allowances.caller("org:acme", MASTER).claims[0].limits == OWN
 
 
 def test_what_is_remembered_is_bounded() -> None:
     allowances = Allowances(SETTINGS, None)
     for number in range(2 * MAX_REMEMBERED):
-        allowances.claims(f"ip:{number}", MASTER)
-    assert len(allowances._claims) <= MAX_REMEMBERED
+        allowances.caller(f"ip:{number}", MASTER)
+    assert len(allowances._callers) <= MAX_REMEMBERED
+
+
+def test_a_key_that_is_shown_from_several_addresses_counts_in_each_and_in_its_own_account() -> None:
+    allowances = Allowances(SETTINGS, None)
+    key = Principal("", "k1")
+    here, there = (allowances.caller(address, key) for address in ("ip:192.0.2.7", "ip:192.0.2.8"))
+    assert [claim.account for claim in here.claims] == ["ip:192.0.2.7", "key:k1"]
+    assert [claim.account for claim in there.claims] == ["ip:192.0.2.8", "key:k1"]
+    assert allowances.caller("ip:192.0.2.7", key) is here
+    assert allowances.caller("ip:192.0.2.7", MASTER).claims == here.claims[:1]
+
+
+def test_what_is_held_for_a_caller_is_forgotten_with_the_limits_that_it_was_lent_under() -> None:
+    catalog = Published()
+    allowances = Allowances(SETTINGS, catalog)
+    before = allowances.caller("org:acme", MASTER)
+    catalog.number += 1
+    assert allowances.caller("org:acme", MASTER) is not before

@@ -1,5 +1,8 @@
 """An answer states the limit that will be reached first, and the short way says what the long one does."""
 
+import itertools
+from typing import cast
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,8 +12,11 @@ from gateway.core.principal import AccountLimits
 from gateway.limits.allowances import organization_limits
 from gateway.limits.calendar import Period
 from gateway.limits.settings import LimitsSettings
-from gateway.limits.tightest import Display
-from gateway.store.accounts import Claim, Reservation, Standing, Windows
+from gateway.limits.tightest import Display, limits_of
+from gateway.limits.token_bucket import duration
+from gateway.store.accounts import Claim, Standing, Windows
+from gateway.store.tranche import Tranche
+from gateway.store.wills import WillBook
 
 PERIOD = Period(Windows(1, 1), 50_000.0, 900_000.0)
 NOW = 14_000.25
@@ -24,14 +30,12 @@ BUCKET = (
 
 def shown(
     *accounts: tuple[AccountLimits, Standing],
-    default: AccountLimits = DEFAULT,
     bucket: float = 100,
     headers: Headers | None = None,
 ) -> dict[bytes, bytes]:
     headers = list(BUCKET) if headers is None else headers
     claims = [Claim(f"org:{number}", limits) for number, (limits, _) in enumerate(accounts)]
-    reservation = Reservation(1, claims, 0, [], [standing for _, standing in accounts])
-    Display(default, bucket).show(headers, reservation, (NOW, PERIOD))
+    Display(bucket).show(headers, limits_of(claims), [standing for _, standing in accounts], (NOW, PERIOD))
     assert len({name for name, _ in headers}) == len(headers)
     return dict(headers)
 
@@ -69,7 +73,7 @@ def test_more_than_all_is_never_less_than_nothing() -> None:
 
 def test_without_limits_there_is_nothing_to_say() -> None:
     free = AccountLimits()
-    assert shown((free, Standing()), default=free, bucket=0, headers=[]) == {}
+    assert shown((free, Standing()), bucket=0, headers=[]) == {}
 
 
 def test_where_no_bucket_is_told_of_a_days_requests_are() -> None:
@@ -77,13 +81,87 @@ def test_where_no_bucket_is_told_of_a_days_requests_are() -> None:
     assert figures(headers, b"requests") == (b"100000", b"99999", b"10h0m0s")
 
 
-counts = st.integers(0, 310_000_000)
+some = st.integers(0, 310_000_000)
+fullness = st.floats(0.0, 90.0)
+accounts = st.lists(
+    st.tuples(st.builds(AccountLimits, *[st.just(0) | some] * 6), st.builds(Standing, *[fullness] * 2, *[some] * 4)),
+    min_size=1,
+    max_size=2,
+)
 
 
-@pytest.mark.parametrize("bucket", [0.0, 100.0, 1e6])
-@given(standing=st.builds(Standing, st.just(0.0), st.just(0.0), counts, counts, counts, counts))
-@example(standing=Standing(day_requests=99_901))
-def test_the_short_way_says_what_the_long_one_does(bucket: float, standing: Standing) -> None:
-    short = shown((DEFAULT, standing), bucket=bucket)
-    other = AccountLimits(requests_per_day=7)  # another default: nothing is usual
-    assert shown((DEFAULT, standing), bucket=bucket, default=other) == short
+@given(accounts=accounts)
+def test_of_all_limits_the_one_is_shown_of_which_the_least_is_left(
+    accounts: list[tuple[AccountLimits, Standing]],
+) -> None:
+    left = [
+        candidate
+        for limits, at in accounts
+        for candidate in (
+            (limits.tokens_per_day - at.day_tokens, limits.tokens_per_day, PERIOD.day_ends - NOW // 1),
+            (limits.tokens_per_month - at.month_tokens, limits.tokens_per_month, PERIOD.month_ends - NOW // 1),
+            (
+                int(limits.tokens_per_minute * (1.0 - at.tokens_full_after / 60.0)),
+                limits.tokens_per_minute,
+                at.tokens_full_after,
+            ),
+        )
+        if candidate[1]
+    ]
+    headers = shown(*accounts)
+    assert left or b"x-ratelimit-limit-tokens" not in headers
+    if left:
+        remaining, limit, reset = min(left, key=lambda candidate: candidate[0])  # of equals the first
+        assert figures(headers, b"tokens") == (b"%d" % limit, b"%d" % max(remaining, 0), duration(reset))
+
+
+calendar = st.builds(AccountLimits, st.just(0), st.just(0), *[st.just(0) | st.integers(10**6, 10**7)] * 4)
+counted = st.builds(Standing, st.just(0.0), st.just(0.0), *[st.integers(2000, 10**6)] * 4)
+costs = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 3000), st.integers(0, 3)), min_size=1, max_size=8)
+
+
+class Ample:
+    """A book of wills that nobody reads."""
+
+    def add(self, *_: object) -> int:
+        return 1
+
+
+def lent(accounts: list[tuple[AccountLimits, Standing]], requests: int = 1000, tokens: int = 2000) -> Tranche:
+    claims = tuple(Claim(f"org:{number}", limits) for number, (limits, _) in enumerate(accounts))
+    standings = [standing for _, standing in accounts]
+    windows = [PERIOD.windows] * len(claims)
+    tranche = Tranche(1, b"", claims, PERIOD.windows, windows, standings, requests, tokens, requests, tokens, {})
+    tranche.book, tranche.numbers = cast("WillBook", Ample()), itertools.count(1)
+    return tranche
+
+
+@pytest.mark.parametrize("bucket", [0.0, 100.0, 1e9])
+@given(accounts=st.lists(st.tuples(calendar, counted), min_size=1, max_size=2), costs=costs)
+@example(accounts=[(DEFAULT, Standing(0.0, 0.0, 99_901, 2000, 99_901, 2000))], costs=[(5, 5, 0)] * 3)
+@example(
+    accounts=[(AccountLimits(tokens_per_day=10_000), Standing(0.0, 0.0, 1000, 10_000, 1000, 10_000))],
+    costs=[(0, 9000, 0)],
+)
+def test_what_is_drawn_from_a_share_is_shown_as_what_is_asked_for(
+    bucket: float, accounts: list[tuple[AccountLimits, Standing]], costs: list[tuple[int, int, int]]
+) -> None:
+    tranche = lent(accounts)
+    display, limits = Display(bucket), limits_of(tranche.claims)
+    balance = display.balance(limits, tranche, PERIOD)
+    assert balance is not None
+    now = NOW
+    for reserved, spent, secs in costs:
+        now += secs
+        drawn = tranche.draw(reserved, 0, b"")
+        if drawn is not None:
+            short, long = list(BUCKET), list(BUCKET)
+            balance.show(short, now)
+            display.show(long, limits, drawn.used(), (now, PERIOD))
+            assert short == long
+            tranche.tokens += reserved - spent
+
+
+def test_the_share_of_an_account_that_was_forgotten_is_not_shown_the_short_way() -> None:
+    tranche = lent([(DEFAULT, Standing(0.0, 0.0, 999, 2000, 1000, 2000))])
+    assert Display(100).balance(limits_of(tranche.claims), tranche, PERIOD) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,10 @@ from gateway.middleware.quota import Quota
 from gateway.payload.peek import Peek
 from gateway.proxy.planner import Plan
 from gateway.proxy.unavailable import BusyError
+from gateway.store.choices import StoreKind
+from gateway.store.lmdb import LmdbStore
 from gateway.store.memory import MemoryStore
+from gateway.store.protocol import LimiterStore
 from gateway.store.settings import StoreSettings
 from tests.core.hand_time import HandTime
 from tests.core.requests import CHAT, EMBEDDINGS, HEALTH, Told, context, nothing_to_receive
@@ -41,10 +45,15 @@ class Door:
 
     def __init__(self, *, journaled: bool = True, **settings: Any) -> None:
         self.clock = HandTime()
-        self.store = MemoryStore(StoreSettings(), self.clock)
-        chosen = LimitsSettings(**settings)
-        self.quotas = Quotas(chosen, self.store.accounts, Allowances(chosen, None), self.clock, journaled=journaled)
+        self._settings, self._journaled = LimitsSettings(**settings), journaled
+        self.keep_in(MemoryStore(StoreSettings(), self.clock))
         self.windows = Calendar(zone_of("UTC")).at(self.clock.wall()).windows
+
+    def keep_in(self, store: LimiterStore) -> None:
+        """Count there from now on."""
+        self.store = store
+        allowances = Allowances(self._settings, None)
+        self.quotas = Quotas(self._settings, store.accounts, allowances, self.clock, journaled=self._journaled)
 
     async def visit(
         self, end: End, endpoint: Endpoint = CHAT, principal: Principal | None = None, **peeked: Any
@@ -284,3 +293,53 @@ async def test_where_nobody_takes_records_away_there_are_none() -> None:
     await door.visit(answer)
     assert await door.used() == (1, 25)
     assert await door.records() == []
+
+
+LIMITED = Principal("", "k1", limits=AccountLimits(tokens_per_day=1_000_000, requests_per_month=50_000))
+
+
+@pytest.mark.parametrize("principal", [None, LIMITED, Principal("", "k2")])
+@pytest.mark.parametrize("rps_burst", [100.0, 1e6])
+async def test_what_a_worker_holds_is_used_without_asking_and_shown_as_if_it_had_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, principal: Principal | None, rps_burst: float
+) -> None:
+    monkeypatch.setattr(LmdbStore, "_tick", lambda _: None)
+    asking, holding = Door(rps_burst=rps_burst), Door(rps_burst=rps_burst)
+    store = LmdbStore(StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=tmp_path), holding.clock)
+    await store.open()
+    try:
+        holding.keep_in(store)
+        for number in range(8):
+            if number == 1:
+                store._accounts.write()  # the first one's cost, so that both know the same
+            if number == 2:
+                monkeypatch.setattr(store._accounts, "_decide", None)
+            for door in (asking, holding):
+                door.clock.wall_now += 0.75
+            peeked: dict[str, Any] = {"max_tokens": number * 100, "n": 2}
+            headers = [
+                (await door.visit(answer, principal=principal, **peeked)).answer_headers for door in (asking, holding)
+            ]
+            assert headers[0] == headers[1] != []
+        monkeypatch.undo()
+        assert await holding.used() == await asking.used() == (8, 200)
+        assert await holding.records() == await asking.records()
+    finally:
+        await store.close()
+
+
+async def test_another_day_is_asked_for_whatever_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LmdbStore, "_tick", lambda _: None)
+    door = Door()
+    store = LmdbStore(StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=tmp_path), door.clock)
+    await store.open()
+    try:
+        door.keep_in(store)
+        for _ in range(3):
+            await door.visit(answer)
+        door.clock.wall_now += 86_400
+        await door.visit(answer)
+        door.windows = Calendar(zone_of("UTC")).at(door.clock.wall()).windows
+        assert await door.used() == (1, 25)
+    finally:
+        await store.close()

@@ -1,6 +1,7 @@
 """What a worker holds of an account that is far from its limits is missed by nobody, and lost by no kill."""
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -340,7 +341,7 @@ async def test_more_wills_than_a_book_has_room_for_are_in_the_tree(host: Host) -
     dies, lives = host.workers
     for number in range(10):
         await reserve(dies, record=b"%d" % number + os.urandom(10_000))
-    assert reservations(dies) == 1 + 6 + 1  # the first one, a book full, and the one for which that had no room
+    assert reservations(dies) == 1 + 6  # the first one and a book full; the others are in the next one
     host.crash(dies)
     for _ in range(2):
         host.look_round()
@@ -376,11 +377,37 @@ async def test_a_worker_holds_a_bounded_number_of_tranches(host: Host) -> None:
 @pytest.mark.parametrize("end_of", [lambda path: path.unlink(), lambda path: path.write_bytes(b"\xff" * 100)])
 def test_wills_that_cannot_be_read_are_none(directory: Path, end_of: Callable[[Path], object]) -> None:
     book = wills.WillBook(directory, 3)
-    assert book.add(1, 2, 30, b"record")
+    book.add(1, 2, 30, b"record")
     assert wills.read(directory, 3) == [wills.Entry(1, 2, 30, 1, running=True, record=b"record")]
     book.close()
     end_of(directory / "3.wills")
     assert all(len(entry.record) <= 100 for entry in wills.read(directory, 3))
+
+
+def test_a_will_is_there_or_not_whenever_a_kill_comes(directory: Path) -> None:
+    book = wills.WillBook(directory, 3)
+    for token in range(7):
+        book.add(1, token, 30, b"an old record of another length" * 3)
+    book.clear()
+    book.add(2, 7, 30, b"first")
+    start = book.add(2, 8, 30, b"second")
+    assert start is not None
+    whole = wills.path_of(directory, 3).read_bytes()
+    entries = wills.read(directory, 3)
+    assert [entry.token for entry in entries] == [7, 8]
+    for written in range(start, book._end):  # a kill while zeroes, which come first, are written over
+        wills.path_of(directory, 3).write_bytes(
+            whole[:written] + bytes(book._end + 8 - written) + whole[book._end + 8 :]
+        )
+        assert wills.read(directory, 3) == entries[: 2 if written > book._end - 8 else 1]
+    book.close()
+
+
+def test_what_is_packed_is_zeroed_first_and_written_in_order() -> None:
+    page = bytearray(b"\xff" * 32)
+    with pytest.raises(struct.error):
+        struct.pack_into("=3Q", page, 0, 1, -1, 1)  # the second does not fit: where it stops, a kill might
+    assert page == struct.pack("=3Q", 1, 0, 0) + b"\xff" * 8
 
 
 def test_a_share_is_small_and_of_the_tightest_limit() -> None:

@@ -150,6 +150,9 @@ class ValkeyAccounts:
         self._running[reservation] = entry
         return reservation
 
+    def lent(self, claims: Sequence[Claim], windows: Windows) -> None:
+        """See `Accounts.lent`: the server is to hear of each request, if only later."""
+
     def settle(self, reservation: Reservation, *, requests: int, tokens: int, record: bytes | None) -> None:
         """See `Accounts.settle`."""
         entry = self._running.pop(reservation, None)
