@@ -3,11 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from uvicorn.server import ServerState
-
 from gateway.core.asgi import Headers
 from gateway.core.sockets import reset_on_close
 from gateway.server.exchange import Exchange
+from gateway.server.serving import Serving
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.state import State
 from gateway.server.usual import UsualRequests
@@ -65,7 +64,7 @@ class ClientSocket(asyncio.Protocol):
         "written",
     )
 
-    def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
+    def __init__(self, server: Serving, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
         self.congested = False
         self.written = 0
         self._server = server
@@ -110,7 +109,7 @@ class ClientSocket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
         """A client has connected; its first head is due."""
         self._transport = transport
-        self._server.connections.add(self)  # type: ignore[arg-type]  # typed for uvicorn's own
+        self._server.connections.add(self)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._limits.readers.watch(self)
         self._expect_head()
@@ -149,7 +148,7 @@ class ClientSocket(asyncio.Protocol):
         if exchange is not None and exchange.complete:
             self.end(b"", b"")
 
-    # What uvicorn's Server asks for.
+    # server.serving.Connection
 
     def shutdown(self) -> None:
         """A drain begins: the running answer is the connection's last, an idle connection closes soon."""
@@ -172,7 +171,7 @@ class ClientSocket(asyncio.Protocol):
     # server.wire.Wire
 
     def date_line(self) -> bytes:
-        """`date: ...` without a line end; Server makes it anew every second."""
+        """`date: ...` without a line end; the worker makes it anew every second."""
         fields = self._server.default_headers
         if fields is not self._date_fields:
             self._date_fields = fields

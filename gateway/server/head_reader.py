@@ -5,7 +5,6 @@ from abc import abstractmethod
 from typing import Any
 
 import httptools
-from uvicorn.server import ServerState
 
 from gateway.core.asgi import Headers
 from gateway.core.errors import GatewayError
@@ -13,6 +12,7 @@ from gateway.server.connection import ClientSocket, ConnectionLimits, address_of
 from gateway.server.framing import framing_alone
 from gateway.server.head import DECISIVE, MAX_HEADERS, check_head, check_size, too_long, too_many
 from gateway.server.scope import scope_between, state_line
+from gateway.server.serving import Serving
 
 BLANK = 32
 UNREAD = b"\n"
@@ -43,7 +43,7 @@ class HeadReader(ClientSocket):
         "_url",
     )
 
-    def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
+    def __init__(self, server: Serving, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
         super().__init__(server, loop, limits)
         self._parser = httptools.HttpRequestParser(self)
         self._replaying = False

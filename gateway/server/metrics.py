@@ -36,11 +36,14 @@ class MetricsExporter:
         Raises:
             CannotListenError: the port is taken.
         """
+        self._listener = listener = socket.socket()
         try:
-            self._listener = socket.create_server((host, port))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen()
         except OSError as error:
             raise CannotListenError(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
-        return int(self._listener.getsockname()[1])
+        return int(listener.getsockname()[1])
 
     def answer(self) -> None:
         """Answer `GET /metrics`, from a thread of this process.

@@ -5,9 +5,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn import Config
-from uvicorn.server import ServerState
-
 from gateway.core.asgi import CONNECTION_EXTENSION, FIELDS_EXTENSION, ASGIApp
 from gateway.core.errors import BadRequestError, GatewayError
 from gateway.core.worker import Refused
@@ -17,6 +14,7 @@ from gateway.server.framing import Allowance
 from gateway.server.head import HeadTimeoutError
 from gateway.server.head_reader import HeadReader
 from gateway.server.refusal import refusal
+from gateway.server.serving import Serving
 from gateway.server.state import State
 from gateway.server.usual import LENGTH_NAME, UsualRequest
 
@@ -31,7 +29,7 @@ LINE_ENDS = b"\r\n"
 class HttpProtocol(HeadReader):
     """One client's connection, and the requests that are read from it.
 
-    It stands in for uvicorn's own protocol where a gateway's promises depend on it: a departure is told by callback
+    Of our own, and not uvicorn's, as a gateway's promises depend on it: a departure is told by callback
     the moment the socket is lost (`core.asgi.ClientConnection`); a head must arrive in time and within bounds; a
     second request pipelined behind a running one, or behind an answer that the client does not take, is not run, as its
     bytes would hide the departure, and its answer would wait behind the other; an early answer is not lost to a reset;
@@ -43,17 +41,14 @@ class HttpProtocol(HeadReader):
 
     def __init__(
         self,
-        config: Config,
-        server_state: ServerState,
+        server_state: Serving,
         app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
         *,
         app: ASGIApp,
         limits: ConnectionLimits,
         refused: Callable[[Refused], None],
     ) -> None:
-        del config
-        super().__init__(server_state, _loop or asyncio.get_running_loop(), limits)
+        super().__init__(server_state, asyncio.get_running_loop(), limits)
         self._app_state = app_state
         self._app = app
         self._refused = refused

@@ -10,13 +10,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import uvicorn
 import uvloop
 
-from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
+from gateway.core.asgi import ASGIApp
 from gateway.core.worker import WorkerIdentity
 from gateway.server.accepting import Acceptor
 from gateway.server.channel import (
@@ -29,9 +28,11 @@ from gateway.server.channel import (
     report_ready,
 )
 from gateway.server.connection import ConnectionLimits
+from gateway.server.lifespan import Lifespan, StartError
 from gateway.server.orphan import end_if_orphaned
 from gateway.server.protocol import HttpProtocol
 from gateway.server.pulse import Heart
+from gateway.server.serving import Serving
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualRequests
 
@@ -45,75 +46,79 @@ POLL_SECS = 0.02
 RETIRED_POLL_SECS = 0.2
 """How often a retiring one does, for an hour and more."""
 
+DATE_SECS = 1.0
+"""How long an answer may bear an older date than its own."""
+
 GC_ALLOCATIONS = 20_000
 """Containers made and not freed before the collector looks; a few dozen requests in flight hold that many."""
 
+MakeProtocol = Callable[..., asyncio.Protocol]
 AppFactory = Callable[["ServerSettings", WorkerIdentity], ASGIApp]
 
 
-class StartError(Exception):
-    """The application cannot start; the message is for the operator."""
+class WorkerServer:
+    """Serves one application's requests, with an end that refuses at once and lets requests finish.
 
+    Args:
+        lifespan: the application's.
+        make: makes a new connection's protocol, from `server_state` and `app_state`.
+        worker: who we are.
+        drain_secs: how long requests may take to finish.
 
-class Startup:
-    """The application, with the reason kept for which its startup failed: uvicorn would only log it."""
+    Attributes:
+        serving: the connections and requests.
+        on_started: called when connections are taken.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.failure = "the application's startup failed"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the lifespan on."""
-
-        async def listen(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed":
-                self.failure = message.get("message") or self.failure
-            await send(message)
-
-        try:
-            await self._app(scope, receive, listen)
-        except Exception as error:
-            self.failure = str(error) or repr(error)
-            raise
-
-
-class WorkerServer(uvicorn.Server):
-    """uvicorn's server, with an end that refuses at once and lets requests finish."""
-
-    def __init__(self, config: uvicorn.Config, worker: WorkerIdentity, drain_secs: float) -> None:
-        super().__init__(config)
+    def __init__(self, lifespan: Lifespan, make: MakeProtocol, worker: WorkerIdentity, drain_secs: float) -> None:
+        self.serving = Serving()
+        self.on_started: Callable[[], None] = lambda: None
+        self._lifespan = lifespan
+        self._make = make
         self._worker = worker
         self._drain_secs = drain_secs
+        self._over = asyncio.Event()
+        self._listener: socket.socket | None = None
         self._acceptors: list[Acceptor] = []
-        self._listeners: list[socket.socket] = []
         self._retirement: asyncio.Task[None] | None = None
-        self.on_started: Callable[[], None] = lambda: None
+        self._second: asyncio.TimerHandle | None = None
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup([])  # it would listen with the loop's own server: see Acceptor
-        settle_memory()
-        if not self.should_exit and self._retirement is None:
-            self._listeners = sockets or []
-            self._acceptors = [Acceptor(listener, self._make_protocol) for listener in self._listeners]
-        self.on_started()
+    @property
+    def should_exit(self) -> bool:
+        """Whether it is to end, or has."""
+        return self._over.is_set()
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """SIGTERM ends us, and the process's exit status stays 0: uvicorn would raise the signal again."""
+    async def serve(self, listener: socket.socket) -> None:
+        """Serve until told to end.
+
+        Raises:
+            StartError: the application cannot start.
+        """
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
-        yield
+        await self.startup(listener)
+        await self._over.wait()
+        await self.shutdown()
+
+    async def startup(self, listener: socket.socket) -> None:
+        """Start, and say so."""
+        await self._lifespan.begin()
+        self._tell_date()
+        settle_memory()
+        self._listener = listener
+        if not self.should_exit and self._retirement is None:
+            self._acceptors = [Acceptor(listener, self._make_protocol)]
+        self.on_started()
 
     def stop(self) -> None:
         """Refuse new connections from this moment on; requests that run go on."""
         if self.should_exit:
             return
-        self.should_exit = True
+        self._over.set()
         self._worker.drain.begin()
         logger.info("worker_drain_began", extra=self._situation())
         for acceptor in self._acceptors:
             acceptor.close()
-        for connection in list(self.server_state.connections):
+        for connection in list(self.serving.connections):
             connection.shutdown()  # at once: what is answered from here on says `connection: close`
 
     def stop_as_orphan(self) -> None:
@@ -136,40 +141,45 @@ class WorkerServer(uvicorn.Server):
         for acceptor in self._acceptors:
             await acceptor.settled()
         self._acceptors.clear()
-        for listener in self._listeners:
-            listener.close()  # or the port would stay open for as long as we do, whatever becomes of the others
-        for connection in list(self.server_state.connections):
-            connection.retire()  # type: ignore[union-attr]  # typed for uvicorn's own
-        while not self._idle():  # noqa: ASYNC110 -- uvicorn's sets tell nobody
+        if self._listener is not None:
+            self._listener.close()  # or the port would stay open for as long as we do, whatever becomes of the others
+        for connection in list(self.serving.connections):
+            connection.retire()
+        while not self._idle():  # noqa: ASYNC110 -- sets tell nobody
             await asyncio.sleep(RETIRED_POLL_SECS)  # noqa: TID251 -- as in `_idle_within`
-        self.should_exit = True
+        self._over.set()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(self) -> None:
         """Wait for the running requests, then for their farewells, then for nobody."""
         self.stop()
-        for listener in sockets or []:
-            listener.close()
+        if self._listener is not None:
+            self._listener.close()
         for acceptor in self._acceptors:
             await acceptor.settled()
-        for connection in list(self.server_state.connections):
+        for connection in list(self.serving.connections):
             connection.shutdown()
         if not await self._idle_within(self._drain_secs):
             logger.warning("requests_cut", extra={**self._situation(), "drain_secs": self._drain_secs})
             self._worker.drain.end()
             if not await self._idle_within(FAREWELL_SECS):
-                for task in self.server_state.tasks:
+                for task in self.serving.tasks:
                     task.cancel()
                 await self._idle_within(FAREWELL_SECS)
-        await self.lifespan.shutdown()
+        await self._lifespan.end()
+        if self._second is not None:
+            self._second.cancel()
 
     def _make_protocol(self) -> asyncio.Protocol:
-        """A new connection's, as uvicorn would make it."""
-        maker: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-        return maker(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        """A new connection's."""
+        return self._make(server_state=self.serving, app_state=self._lifespan.state)
+
+    def _tell_date(self) -> None:
+        self.serving.tell_date()
+        self._second = asyncio.get_running_loop().call_later(DATE_SECS, self._tell_date)
 
     def _situation(self) -> dict[str, int]:
         """Who we are and how many requests run here, as a log line's fields."""
-        running = sum(not task.done() for task in self.server_state.tasks)
+        running = sum(not task.done() for task in self.serving.tasks)
         return {"worker": self._worker.index, "pid": os.getpid(), "requests": running}
 
     async def _idle_within(self, seconds: float) -> bool:
@@ -183,7 +193,7 @@ class WorkerServer(uvicorn.Server):
 
     def _idle(self) -> bool:
         """Whether there is no connection and no request."""
-        return not self.server_state.connections and all(task.done() for task in self.server_state.tasks)
+        return not self.serving.connections and all(task.done() for task in self.serving.tasks)
 
 
 def settle_memory() -> None:
@@ -247,7 +257,6 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         control=assignment.control,
     )
     app = load_factory(assignment.factory)(settings, identity)
-    startup = Startup(app)
     limits = ConnectionLimits(
         header_timeout=settings.client_header_timeout_secs,
         keepalive=settings.client_keepalive_secs,
@@ -255,26 +264,11 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
         readers=SlowReaders(settings.client_write_timeout_secs),
         heads=UsualRequests(settings.client_max_header_bytes),
     )
-    config = uvicorn.Config(
-        startup,
-        http=functools.partial(  # type: ignore[arg-type]  # any maker will do
-            HttpProtocol, app=app, limits=limits, refused=identity.refusals.tell
-        ),
-        lifespan="on",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-    )
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what it has to say is told by us
-    server = WorkerServer(config, identity, settings.drain_secs)
+    make = functools.partial(HttpProtocol, app=app, limits=limits, refused=identity.refusals.tell)
+    server = WorkerServer(Lifespan(app), make, identity, settings.drain_secs)
     listen_to(channel, server)
     server.on_started = functools.partial(report_ready, channel)
-    try:
-        await server.serve([listener])
-    except SystemExit as error:
-        raise StartError(startup.failure) from error
+    await server.serve(listener)
 
 
 def main(arguments: list[str]) -> int:

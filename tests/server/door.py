@@ -9,15 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn import Config
-from uvicorn.server import ServerState
-
 from gateway.core.asgi import CONNECTION_EXTENSION, ASGIApp, ClientConnection, Receive, Scope, Send
 from gateway.core.worker import Refused
 from gateway.server.accepting import Acceptor
 from gateway.server.connection import ConnectionLimits
 from gateway.server.listening import listen
 from gateway.server.protocol import HttpProtocol
+from gateway.server.serving import Serving
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualRequests
 
@@ -27,10 +25,10 @@ PATIENCE_SECS = 30.0
 
 @dataclass
 class Door:
-    """Where the protocol listens, and what uvicorn's Server would know of it."""
+    """Where the protocol listens, and what a worker would know of it."""
 
     port: int
-    state: ServerState
+    state: Serving
     refused: list[Refused] = field(default_factory=list)
 
 
@@ -44,12 +42,12 @@ async def serving(
     max_header_bytes: int = 65536,
 ) -> AsyncIterator[Door]:
     """Serve `app` on a port of the kernel's choice."""
-    state = ServerState()
+    state = Serving()
     state.default_headers = [(b"date", b"Sat, 21 Nov 2026 01:00:00 GMT")]
     heads = UsualRequests(max_header_bytes)
     limits = ConnectionLimits(header_timeout, keepalive, max_header_bytes, SlowReaders(write_timeout), heads)
     refused: list[Refused] = []
-    make = functools.partial(HttpProtocol, Config(app), state, {}, app=app, limits=limits, refused=refused.append)
+    make = functools.partial(HttpProtocol, state, {}, app=app, limits=limits, refused=refused.append)
     with listen("127.0.0.1", 0) as listener:
         acceptor = Acceptor(listener, make)
         try:

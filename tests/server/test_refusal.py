@@ -1,6 +1,7 @@
 """What is refused before it becomes a request, and who is told."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ async def test_little_is_looked_at_before_a_body_of_framing_is_broken_off() -> N
     async with serving(app, max_header_bytes=1024) as door, client(door) as it:
         await it.send(CHUNKED)
         await begun.wait()
-        (connection,) = door.state.connections
+        connection: Any = next(iter(door.state.connections))
         connection.data_received(b"1\r\na\r\n" * 40_000)  # as much as the loop reads at once
         assert b" 400 " in await it.rest()
     assert received < 70_000 / 6

@@ -8,16 +8,17 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from uvicorn import Config
-from uvicorn.server import ServerState
 
+from gateway.core.asgi import Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
 from gateway.server import worker
 from gateway.server.accepting import BATCH
 from gateway.server.channel import report_failure, report_ready
+from gateway.server.lifespan import Lifespan
 from gateway.server.listening import listen
+from gateway.server.serving import Serving
 from gateway.server.worker import GC_ALLOCATIONS, WorkerServer, listen_to, settle_memory
-from tests.server.door import PATIENCE_SECS, Echo, turns
+from tests.server.door import PATIENCE_SECS, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.anyio
 class Connection(asyncio.Protocol):
     """As much of a connection as a server asks for: it closes when it is told of a drain."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: Serving) -> None:
         self.connections: set[Any] = state.connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,18 +44,22 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
 
+async def living(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that holds nothing."""
+    del scope
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+
+
 def server_of(make: Callable[..., asyncio.Protocol]) -> WorkerServer:
-    config = Config(Echo(), http=make, lifespan="off")  # type: ignore[arg-type]  # any maker will do
-    config.load()
-    server = WorkerServer(config, WorkerIdentity(), drain_secs=30.0)
-    server.lifespan = config.lifespan_class(config)
-    return server
+    return WorkerServer(Lifespan(living), make, WorkerIdentity(), drain_secs=30.0)
 
 
 async def test_a_worker_takes_a_batch_of_connections_in_a_round() -> None:
     made: list[Connection] = []
 
-    def make(server_state: ServerState, **_: object) -> Connection:
+    def make(server_state: Serving, **_: object) -> Connection:
         made.append(Connection(server_state))
         return made[-1]
 
@@ -62,26 +67,26 @@ async def test_a_worker_takes_a_batch_of_connections_in_a_round() -> None:
     with listen("127.0.0.1", 0) as listener, ExitStack() as clients:
         for _ in range(BATCH):
             clients.enter_context(socket.create_connection(listener.getsockname()))
-        await server.startup([listener])
+        await server.startup(listener)
         async with asyncio.timeout(10):
             while not made:
                 await turns(1)
         assert len(made) == BATCH
-        await asyncio.wait_for(server.shutdown([listener]), 10)
+        await asyncio.wait_for(server.shutdown(), 10)
 
 
 async def test_a_connection_that_was_taken_just_before_a_drain_is_told_of_it() -> None:
     drains: list[asyncio.Task[None]] = []
 
-    def make(server_state: ServerState, **_: object) -> Connection:
-        drains.append(asyncio.create_task(server.shutdown([listener])))  # runs before the connection is made
+    def make(server_state: Serving, **_: object) -> Connection:
+        drains.append(asyncio.create_task(server.shutdown()))  # runs before the connection is made
         return Connection(server_state)
 
     server = server_of(make)
     listener = listen("127.0.0.1", 0)
     address = listener.getsockname()
     with socket.create_connection(address) as client:
-        await server.startup([listener])
+        await server.startup(listener)
         client.settimeout(0)
         assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
         await asyncio.wait_for(drains[0], 10)
@@ -90,40 +95,40 @@ async def test_a_connection_that_was_taken_just_before_a_drain_is_told_of_it() -
 
 
 async def test_a_connection_that_was_taken_just_before_a_retirement_is_told_of_it_and_the_port_is_let_go() -> None:
-    def make(server_state: ServerState, **_: object) -> Connection:
+    def make(server_state: Serving, **_: object) -> Connection:
         server.retire()  # before the connection is made
         return Connection(server_state)
 
     server = server_of(make)
     listener = listen("127.0.0.1", 0)
     with socket.create_connection(listener.getsockname()) as client:
-        await server.startup([listener])
+        await server.startup(listener)
         client.settimeout(0)
         assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
     assert listener.fileno() == -1
     async with asyncio.timeout(10):
         while not server.should_exit:
             await turns(1)
-    await asyncio.wait_for(server.shutdown([listener]), 10)
+    await asyncio.wait_for(server.shutdown(), 10)
 
 
 async def test_a_stop_is_told_to_the_application_and_to_every_connection_at_once() -> None:
     made: list[Connection] = []
 
-    def make(server_state: ServerState, **_: object) -> Connection:
+    def make(server_state: Serving, **_: object) -> Connection:
         made.append(Connection(server_state))
         return made[-1]
 
     server = server_of(make)
     listener = listen("127.0.0.1", 0)
     with socket.create_connection(listener.getsockname()):
-        await server.startup([listener])
+        await server.startup(listener)
         async with asyncio.timeout(10):
-            while not server.server_state.connections:
+            while not server.serving.connections:
                 await turns(1)
         server.stop()
         assert (server._worker.drain.draining, made[0].transport.is_closing()) == (True, True)
-        await asyncio.wait_for(server.shutdown([listener]), 10)
+        await asyncio.wait_for(server.shutdown(), 10)
 
 
 async def test_a_request_that_heeds_no_farewell_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +138,7 @@ async def test_a_request_that_heeds_no_farewell_is_cut(monkeypatch: pytest.Monke
     farewells: list[bool] = []
     server._worker.drain.on_deadline(lambda: farewells.append(True))
     request = asyncio.create_task(asyncio.Event().wait())
-    server.server_state.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
+    server.serving.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
     await asyncio.wait_for(server.shutdown(), 10)
     assert (farewells, request.cancelled()) == ([True], True)
 
@@ -142,33 +147,30 @@ async def test_a_worker_that_is_told_to_end_while_it_starts_takes_nobody() -> No
     server = server_of(lambda **_: pytest.fail("it was taken"))
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         server.stop()
-        await server.startup([listener])
+        await server.startup(listener)
         await turns(10)
-        await asyncio.wait_for(server.shutdown([listener]), 10)
-        assert not server.server_state.connections
+        await asyncio.wait_for(server.shutdown(), 10)
+        assert not server.serving.connections
 
 
 async def test_a_worker_that_is_to_retire_while_it_starts_takes_nobody() -> None:
     server = server_of(lambda **_: pytest.fail("it was taken"))
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         server.retire()
-        await server.startup([listener])
+        await server.startup(listener)
         assert server._acceptors == []
         async with asyncio.timeout(10):
             while not server.should_exit:
                 await turns(1)
-        await asyncio.wait_for(server.shutdown([listener]), 10)
+        await asyncio.wait_for(server.shutdown(), 10)
 
 
 async def test_a_request_cancelled_before_it_began_holds_up_no_drain() -> None:
-    config = Config(Echo(), lifespan="off")
-    config.load()
-    server = WorkerServer(config, WorkerIdentity(), drain_secs=30.0)
-    server.lifespan = config.lifespan_class(config)
+    server = server_of(Connection)
     request = asyncio.create_task(asyncio.Event().wait())
     request.cancel()  # before its first step: nothing of it runs that could strike it from the set
     await asyncio.wait([request])
-    server.server_state.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
+    server.serving.tasks.add(request)  # type: ignore[arg-type]  # a wait returns True
     async with asyncio.timeout(PATIENCE_SECS) as within:
         await server.shutdown()
     assert not within.expired()

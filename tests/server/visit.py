@@ -5,13 +5,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn import Config
-from uvicorn.server import ServerState
-
 from gateway.core.asgi import FIELDS_EXTENSION, Receive, Scope, Send, fields_of
 from gateway.core.worker import Refused
 from gateway.server.connection import ConnectionLimits
 from gateway.server.protocol import HttpProtocol
+from gateway.server.serving import Serving
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualRequests
 from tests.server.door import read_body, reply, turns
@@ -68,13 +66,11 @@ class Visit:
     bodies: list[bytes] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     wire: Wire = field(default_factory=Wire)
-    state: ServerState = field(default_factory=ServerState)
+    state: Serving = field(default_factory=Serving)
 
     def __post_init__(self) -> None:
         limits = ConnectionLimits(10.0, 75.0, self.max_header_bytes, SlowReaders(60.0), self.usual)
-        self.protocol = HttpProtocol(
-            Config(self.app), self.state, {}, app=self.app, limits=limits, refused=self.refused.append
-        )
+        self.protocol = HttpProtocol(self.state, {}, app=self.app, limits=limits, refused=self.refused.append)
         self.protocol.connection_made(self.wire)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
