@@ -57,6 +57,8 @@ class Closes:
     def __call__(self, peer: Peer) -> None:
         self._how(peer)
         self.done.set()
+        if peer.sock.fileno() >= 0:
+            peer.until_left()
 
     def wait(self) -> bool:
         """Blocks the loop: its selector cannot tell us."""
