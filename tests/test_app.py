@@ -12,7 +12,7 @@ FOR_PEOPLE = {"structlog"}
 """For lines of log on a terminal: 5 MiB and 60 ms."""
 ONCE_SERVED = {"httpx", "gateway.backends.prober", "prometheus_client", "gateway.server.scrapes"}
 """Of the supervisor alone, once its first worker serves: 8 MiB and 0.1 s."""
-OF_OPERATORS = {"uvicorn", "sqlalchemy", "alembic", "gateway.admin", "gateway.database"}
+OF_OPERATORS = {"uvicorn", "sqlalchemy", "alembic", "gateway.admin.app", "gateway.database.database"}
 """Of the control process alone."""
 OF_WORKERS = {"httptools", "lmdb", "gateway.app"}
 OF_SUPERVISORS = {
