@@ -72,16 +72,17 @@ def translated() -> Iterator[None]:
     except (exc.DataError, OverflowError) as error:
         raise UnfitValueError("the database cannot hold one of the values") from error
     except exc.DBAPIError as error:
+        raise _of_driver(error.orig) from error
+    except sqlite3.Error as error:  # of a statement that SQLAlchemy did not see
         raise _of_driver(error) from error
     except (exc.TimeoutError, TimeoutError) as error:
         raise DatabaseUnavailableError("the database did not answer in time") from error
-    except (exc.SQLAlchemyError, OSError, sqlite3.Error) as error:
+    except (exc.SQLAlchemyError, OSError) as error:
         raise DatabaseUnavailableError("the database cannot be used", type(error).__name__) from error
 
 
-def _of_driver(error: exc.DBAPIError) -> DatabaseUnavailableError:
+def _of_driver(cause: BaseException | None) -> DatabaseUnavailableError:
     """What a driver's failure means; drivers show names and addresses, never a password or a statement's values."""
-    cause = error.orig
     words = f"{type(cause).__name__}: {cause}".partition("\n")[0]
     if any(sign in words for sign in NO_SUCH_TABLE):
         return SchemaError("the database's tables are not this version's: run `gateway db upgrade`")
