@@ -1,5 +1,6 @@
 """Two gateways with one REDIS_URL have one limit; without the server each goes on, and says so."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +8,12 @@ import httpx
 import orjson
 import pytest
 
+from gateway.store.valkey.store import RESTORE_SECS
 from tests.e2e.conftest import Fleet, MakeGateway
 from tests.e2e.rush import rush
 from tests.store.valkey.server import Server, running
 from tests.support.gateway import Gateway, in_threads, wait_until
+from tests.support.postgres import postgres_server
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
@@ -29,6 +32,11 @@ def figure(gateway: Gateway, name: str) -> float:
     """One of the figures without labels."""
     page = httpx.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics", trust_env=False).text
     return float(next(line for line in page.splitlines() if line.startswith(name)).split()[-1])
+
+
+def booked(gateway: Gateway) -> float:
+    """How many usage records it has written into the ledger."""
+    return gateway.metrics().get('gateway_usage_records_total{fate="written"}', 0)
 
 
 def test_of_forty_requests_at_two_gateways_for_the_last_seven_of_a_day_seven_run(
@@ -58,6 +66,34 @@ def test_of_a_hundred_requests_at_two_gateways_for_the_tokens_of_seven_seven_run
     answers = rush(gateways, chat_fleet, BODY, fitting=7)
     assert answers == {b"200": 7, b"429": 93}
     assert chat_fleet.requests() == 7
+
+
+def test_a_flushed_server_opens_no_quota_that_was_used_up(
+    chat_fleet: Fleet, make_gateway: MakeGateway, server: Server
+) -> None:
+    with postgres_server() as postgres:
+        settings = {
+            "REDIS_URL": server.url,
+            "REDIS_TIMEOUT_MS": 1000,
+            "DATABASE_URL": postgres.new_database(),
+            "KEY_HASH_SECRET": "5f0c6a3e9d21b7845f0c6a3e9d21b784",
+            "GATEWAY_WORKERS": 2,
+            "ORG_DAILY_REQUEST_LIMIT": 7,
+            **FAST,
+        }
+        gateways = [make_gateway(chat_fleet, **settings) for _ in range(2)]
+        with gateways[0].client() as one, gateways[1].client() as other:
+
+            def refused() -> bool:
+                return all(client.post(CHAT, json=BODY).status_code == 429 for client in (one, other))
+
+            wait_until(refused)
+            wait_until(lambda: sum(map(booked, gateways)) == 7)
+            server.ask("FLUSHALL")
+            asked_until = time.monotonic() + RESTORE_SECS + 3.0
+            wait_until(lambda: not refused() or time.monotonic() > asked_until)
+        assert all(gateway.events("quotas_restored") for gateway in gateways)
+        assert chat_fleet.requests() == 7
 
 
 def test_a_server_that_is_gone_stops_nobody_and_is_seen_in_the_figures(

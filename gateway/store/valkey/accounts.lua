@@ -1,8 +1,8 @@
 -- The accounts of one organization and its API keys: what store/account.py does, with the minute told by the server.
 -- KEYS: accounts (name -> ten numbers), reserved (member, `worker:token` -> what its request has set aside), and of all
--- organizations: the names of the keys of accounts there may be, and how many organizations there may be.
+-- organizations: the names of the keys of accounts there may be, how many organizations there may be, and the epoch.
 -- ARGV: the operation, and what it needs, packed. Times are whole microseconds, so that a minute holds its limit exactly.
-local accounts, reserved, index, bound = unpack(KEYS)
+local accounts, reserved, index, bound, epoch = unpack(KEYS)
 local MINUTE, MOST, KEPT_SECS = 60e6, 2 ^ 53, 40 * 86400 -- longer than a month: who is not seen so long has used nothing
 local REQUESTS_FULL, TOKENS_FULL, DAY, MONTH, RESTORED_DAY, RESTORED_MONTH = 1, 2, 3, 6, 9, 10 -- as account.State, from 1
 local NUMBERS = '>dddddddddd'
@@ -141,8 +141,10 @@ end
 
 local operations = {}
 
--- member, {claims, tokens, windows, will}: whether it is reserved, and the accounts, as they are then.
-function operations.reserve(member, asked)
+-- member, {claims, tokens, windows, will}, the epoch that the worker has joined: whether it is reserved, and the
+-- accounts, as they are then. A server that has lost what was counted decides nothing before its workers have joined anew.
+function operations.reserve(member, asked, joined)
+  if redis.call('GET', epoch) ~= joined then return redis.error_reply('LOST what was counted is gone') end
   local claims, tokens, windows, will = unpack(cmsgpack.unpack(asked))
   local states, counted, before, after, fits = {}, {}, {}, {}, true
   for at, claim in ipairs(claims) do

@@ -86,6 +86,7 @@ class ValkeyAccounts:
 
     Attributes:
         away: the server does not decide now.
+        behind: it does not decide about accounts yet, as it lost them and the ledger is still to be counted there.
         hosts: how many share a limit.
     """
 
@@ -103,6 +104,7 @@ class ValkeyAccounts:
         self._tasks: set[asyncio.Task[None]] = set()
         self._epoch = ""
         self.away = True
+        self.behind = False
         self.hosts = 1
 
     def open(self, epoch: str) -> None:
@@ -120,7 +122,7 @@ class ValkeyAccounts:
         """See `Accounts.reserve`."""
         entry = Entry(tag_of(claims), self._session.member(self._token()), tokens, will.tokens)
         decided = None
-        if not self.away:
+        if not self.away and not self.behind:
             self._enter(entry.tag)
             try:
                 decided = await self._decide(entry, claims, windows)
@@ -176,7 +178,7 @@ class ValkeyAccounts:
     async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
         """See `Accounts.standing`."""
         known_here = await self._local.standing(account, windows)
-        if self.away:
+        if self.away or self.behind:
             return known_here
         tag, name = ACCOUNTS + record_name(organization or account), named(account)
         try:
@@ -271,10 +273,11 @@ class ValkeyAccounts:
         """The server's decision. Raises OverLimitError, and LostError when it is not known."""
         known_as = [(named(name), limits) for name, limits in claims]
         asked = _encode((known_as, entry.tokens, windows, entry.will))
-        fits, shown = _decode_verdict(await self._run(entry.tag, "reserve", entry.member, asked))
+        words = ("reserve", entry.member, asked, self._epoch)
+        fits, shown = _decode_verdict(await self._run(entry.tag, *words))
         if not fits and (self._ended or self._writing.locked()):  # what has ended may leave room
             await self._write()
-            fits, shown = _decode_verdict(await self._run(entry.tag, "reserve", entry.member, asked))
+            fits, shown = _decode_verdict(await self._run(entry.tag, *words))
         decided = [said(one) for one in shown]
         if fits:
             return decided

@@ -22,8 +22,8 @@ LINE, SEATS, TURN, ACCOUNTS = b"o:", b"g:", b"t:", b"a:"
 
 LINE_PARTS = (b":holders", b":queue", b":limit")
 SEATS_PARTS = (b":holders", b":taken", b":wanted", b":places", b":details", b":rota", b":given", b":meta")
-EVERYBODYS = (LAYOUT + b"accounts", LAYOUT + b"most")
-"""The keys of accounts that there are, and how many there may be."""
+EVERYBODYS = (LAYOUT + b"accounts", LAYOUT + b"most", WORKERS[1])
+"""The keys of accounts that there are, how many there may be, and the name of what the server has."""
 PARTS: dict[bytes, tuple[bytes, ...]] = {
     LINE: LINE_PARTS,
     SEATS: SEATS_PARTS,

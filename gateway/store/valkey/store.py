@@ -45,6 +45,10 @@ SETTLE_SECS = 1.0
 """From the moment when a worker has the server again to the one when it lets the server decide: every other worker has
 tried again by then, and said what it holds. Until then each host keeps to its share."""
 
+RESTORE_SECS = 3.0
+"""After that, a server that lost all has been told by a bookkeeper what the ledger has. Until then each host goes by
+what it knew last of quotas: they could all be had again."""
+
 AGREED_PER_BEAT = 4
 """A quarter of what a worker holds is compared with the server's record at each beat, so all of it within a second."""
 
@@ -84,6 +88,7 @@ class ValkeyStore:
         self._scripts = self._session.scripts
         self._tokens = itertools.count(1)
         self._round = 0
+        self._restored_at = 0.0
         self._counted = StoreCounts(0, 0, 0, ())
         self._seats_counted: tuple[GroupCounts, ...] = ()
         self._most = settings.max_tracked_organizations
@@ -257,6 +262,8 @@ class ValkeyStore:
         """Be one of the workers, say what runs here, and let the server decide when the others have done so, too."""
         await self._session.ask("SET", EVERYBODYS[1], self._most)
         known = await self._workers.join()
+        if settle and self._home.epoch not in ("", self._workers.epoch):
+            self._accounts.behind = True
         self._home.remember(self._workers.epoch)
         await self._accounts.joined(self._workers.epoch, known=known)
         await self._agree(self._book.folders.values())
@@ -268,6 +275,7 @@ class ValkeyStore:
         await self._agree([self._requests.enter(tag) for tag in ours if not tag.startswith(ACCOUNTS)])
         await self._accounts.agree()
         self.degraded = self._accounts.away = False
+        self._restored_at = asyncio.get_running_loop().time() + RESTORE_SECS
         self._tell(away=False)
         self._host.end()
         await self._accounts.agree()
@@ -279,6 +287,9 @@ class ValkeyStore:
         if not await self._workers.beat():
             await self._enter_anew("it does not know this worker any more")
             return
+        if self._accounts.behind and asyncio.get_running_loop().time() >= self._restored_at:
+            self._accounts.behind = False
+            await self._accounts.agree()
         self._accounts.leave_empty()
         empty = self._book.remove_empty()
         self._requests.forget(empty)

@@ -122,6 +122,23 @@ def test_a_flushed_server_has_a_new_epoch_in_which_what_runs_counts_and_the_ledg
         until_used(first, 2, 2 * COST)
 
 
+def test_a_flushed_server_gives_nobody_a_used_up_quota_again(server: Server, directory: Path) -> None:
+    with hosts(server, directory, 1, 1) as ((first,), (second,)):
+        workers = first, second
+        before = first.do("state")[2]
+        assert first.do("ask", times=7, limit=7) == 7
+        assert second.do("ask", times=1, limit=7) == 0
+        server.ask("FLUSHALL")
+        assert [worker.do("ask", times=5, limit=7) for worker in workers] == [0, 0]
+        until(lambda: all(worker.do("state")[2] != before for worker in workers))
+        until_shared(workers)
+        assert [worker.do("ask", times=5, limit=7) for worker in workers] == [0, 0], "the ledger was not counted yet"
+        assert first.do("restore", requests=9, tokens=9 * COST)
+        for worker in workers:
+            until_used(worker, 9, 9 * COST)  # by the server's count
+        assert [worker.do("ask", times=5, limit=7) for worker in workers] == [0, 0]
+
+
 def test_what_is_used_while_the_server_stands_still_is_added_once(server: Server, directory: Path) -> None:
     with hosts(server, directory, 1, 1, timeout_ms=200) as ((first,), (second,)):
         workers = first, second
