@@ -101,7 +101,8 @@ class Balance(Struct, eq=False):
         share = self.share
         if self.tokens is not None:
             left = self.tokens[0] + share.tokens
-            headers += (self.limit, (REMAINING_TOKENS, b"%d" % max(left, 0)), self.reset)
+            left = left if left > 0 else 0  # noqa: FURB136 -- `max` costs 900 instructions more
+            headers += (self.limit, (REMAINING_TOKENS, b"%d" % left), self.reset)
         if self.requests is not None:
             left = self.requests[0] + share.requests
             if left < self.enough:

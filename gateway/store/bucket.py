@@ -34,7 +34,8 @@ def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float
         full_at = now + missing
     short = (cost or 1.0) - tokens
     wait = short / rate if short > SLACK else 0.0
-    return full_at, BucketState(granted, max(tokens, 0.0), wait, missing)
+    left = tokens if tokens > 0.0 else 0.0  # noqa: FURB136 -- `max` costs 800 instructions more
+    return full_at, BucketState(granted, left, wait, missing)
 
 
 def choose_victims(sample: Iterable[tuple[Key, float]], now: float) -> list[Key]:

@@ -135,13 +135,15 @@ class LmdbAccounts:
         reservation.requests, reservation.spent, reservation.record = requests, tokens, record
         if isinstance(reservation, Drawn) and (tranche := reservation.tranche) is not None:
             del tranche.running[reservation.token]
-            tranche.requests += 1 - requests
+            if not requests:
+                tranche.requests += 1
             tranche.tokens += reservation.tokens - tokens  # what it did not take is the next one's
             if record is None:
-                tranche.book.settle(reservation.place, requests, tokens)
+                tranche.book.settle(((reservation.place, requests, tokens),))
                 return
-        self._closings.append(reservation)
-        if not len(self._closings) % BATCH:  # what could not be written is not tried again with each
+        closings = self._closings
+        closings.append(reservation)
+        if not len(closings) % BATCH:  # what could not be written is not tried again with each
             self._write_down()
 
     async def journal(self, most: int) -> list[Sheet]:
@@ -210,10 +212,11 @@ class LmdbAccounts:
         closings = self._closings
         if not self._written(booking.settle):
             return
-        settle = self._desk.wills.settle
-        for one in closings:
-            if isinstance(one, Drawn) and one.tranche is not None:
-                settle(one.place, one.requests, one.spent)
+        self._desk.wills.settle(
+            (one.place, one.requests, one.spent)
+            for one in closings
+            if isinstance(one, Drawn) and one.tranche is not None
+        )
 
     def _written(self, how: Callable[[Tree, int, booking.Closings, Iterable[Tranche], int], None]) -> bool:
         """Whether what has ended is written down in that way."""

@@ -6,7 +6,7 @@ Nothing in the tree tells of them until their tranche is written down: docs/deci
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,9 +92,15 @@ class WillBook:
         self._end = end
         return start
 
-    def settle(self, place: int, requests: int, tokens: int) -> None:
-        """Its request has ended, and its record is where it belongs: only what it cost is still to be counted."""
-        _write_cost(self._map, place + _COST_AT, tokens, requests)
+    def settle(self, costs: Iterable[tuple[int, int, int]]) -> None:
+        """Requests have ended, and their records are where they belong: only what they cost is still to be counted.
+
+        Args:
+            costs: of each its place here, 1 or 0 requests, and tokens.
+        """
+        page = self._map
+        for place, requests, tokens in costs:
+            _write_cost(page, place + _COST_AT, tokens, requests)
 
     def clear(self) -> None:
         """Forget all."""
