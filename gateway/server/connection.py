@@ -1,6 +1,7 @@
 """How does a client's connection live and end? What is written to it, how long it may wait, when it closes."""
 
 import asyncio
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from gateway.core.asgi import Headers
@@ -53,7 +54,6 @@ class ClientSocket(asyncio.Protocol):
         "_head_timer",
         "_idle_since",
         "_idle_timer",
-        "_in_head",
         "_limits",
         "_loop",
         "_reading_paused",
@@ -73,8 +73,6 @@ class ClientSocket(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._exchange: Exchange | None = None
         """The request that runs, or whose answer the client has yet to take; none is run behind it."""
-        self._in_head = False
-        """A head has begun and is not complete."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_since = 0.0
         """When the head that `_head_timer` times was first waited for."""
@@ -93,16 +91,9 @@ class ClientSocket(asyncio.Protocol):
         return f"<{type(self).__name__} {self.state.value}>"
 
     @property
+    @abstractmethod
     def state(self) -> State:
-        """What it is doing; not asked for where a request passes, as the answer is a call."""
-        exchange = self._exchange
-        if self._deaf:
-            return State.DEAF
-        if exchange is None:
-            return State.HEAD if self._in_head else State.IDLE
-        if exchange.complete:
-            return State.UNTAKEN
-        return State.BODY if exchange.more_body else State.ANSWERING
+        """What it is doing, as who reads its bytes knows."""
 
     # asyncio.Protocol
 
@@ -252,7 +243,8 @@ class ClientSocket(asyncio.Protocol):
             self._head_since = self._loop.time()
             self._head_timer = self._loop.call_later(self._limits.header_timeout, self._head_is_late)
 
-    def _head_is_there(self) -> None:
+    def head_is_there(self) -> None:
+        """The head is complete, and was in time."""
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -1,59 +1,93 @@
 """How do a client's bytes become heads? Read by httptools, judged by us; a line that repeats is judged once."""
 
-import asyncio
-from abc import abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import httptools
 
 from gateway.core.asgi import Headers
-from gateway.core.errors import GatewayError
-from gateway.server.connection import ClientSocket, ConnectionLimits, address_of
+from gateway.core.errors import BadRequestError, GatewayError
 from gateway.server.framing import framing_alone
 from gateway.server.head import DECISIVE, MAX_HEADERS, check_head, check_size, too_long, too_many
-from gateway.server.scope import scope_between, state_line
-from gateway.server.serving import Serving
+from gateway.server.scope import state_line
 
 BLANK = 32
 UNREAD = b"\n"
 """Stands for a request line that nothing begins with."""
 
 
-class PipelinedError(Exception):
-    """Raised in a parser's callback: a second request stands behind one that is not answered yet."""
+class Requests(Protocol):
+    """Whoever is told what was read: the client's connection."""
+
+    def head_begins(self) -> None:
+        """The first byte of a head has come. Raises what ends the reading, where no request may begin."""
+        ...
+
+    def head_is_there(self) -> None:
+        """The head's last byte has come; it is judged now."""
+        ...
+
+    def begin(self) -> None:
+        """The head is accepted; its body may follow."""
+        ...
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, without its chunks' framing."""
+        ...
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        ...
 
 
-class HeadReader(ClientSocket):
-    """A client's socket whose heads are read, one after another; what becomes of a request is said by who inherits.
+class HeadReader:
+    """Reads a client's heads, one after another; httptools' protocol. An `Upgrade` is ignored without losing the body.
 
-    An `Upgrade` is ignored without losing the body.
+    Args:
+        requests: is told what was read, and asks then for the attributes.
+        max_bytes: of one head.
+
+    Attributes:
+        in_head: a head has begun and is not complete.
+        before: bytes of the head in what was fed before the chunk that is parsed now.
+        url: the request's target.
+        headers: the head's fields, names in small letters.
+        decisive: those of them that decide how the request is read.
+        modern: the version is HTTP/1.1.
+        scope: see `scope_between`, with what the last request line said.
+        parser: httptools', which knows whether the client wants the connection to stay, or another protocol.
     """
 
     __slots__ = (
         "_accepted",
         "_chunk",
-        "_decisive",
-        "_head_bytes",
-        "_headers",
         "_line",
-        "_modern",
-        "_parser",
+        "_max_bytes",
         "_replaying",
-        "_scope",
-        "_url",
+        "_requests",
+        "before",
+        "decisive",
+        "headers",
+        "in_head",
+        "modern",
+        "on_body",
+        "on_message_complete",
+        "parser",
+        "scope",
+        "url",
     )
 
-    def __init__(self, server: Serving, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
-        super().__init__(server, loop, limits)
-        self._parser = httptools.HttpRequestParser(self)
+    def __init__(self, requests: Requests, max_bytes: int) -> None:
+        self._requests = requests
+        self._max_bytes = max_bytes
+        self.on_body = requests.on_body
+        self.on_message_complete = requests.on_message_complete
         self._replaying = False
         """A fresh parser is told of a head that we know."""
-        self._head_bytes = 0
-        """Bytes of the head in what was parsed before the chunk that is parsed now."""
-        self._url = b""
-        self._headers: Headers = []
-        self._decisive: Headers = []
-        """Those of the headers that decide how the request is read."""
+        self.in_head = False
+        self.before = 0
+        self.url = b""
+        self.headers: Headers = []
+        self.decisive: Headers = []
         self._accepted: Headers | None = None
         """The last ones of HTTP/1.1 that `check_head` had nothing against: a proxy's connection repeats them."""
         self._chunk = b""
@@ -61,30 +95,41 @@ class HeadReader(ClientSocket):
         self._line = UNREAD
         """The last request line: what the scope says of it holds for any later request that begins with the same bytes.
         Of a head that comes in pieces, those up to the one that ends its line."""
-        self._modern = True
-        """That line's version is HTTP/1.1."""
-        self._scope: dict[str, Any] = {}
-        """See `scope_between`, with what the last request line said."""
+        self.modern = True
+        self.scope: dict[str, Any] = {}
+        self.parser = httptools.HttpRequestParser(self)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
-        """A client has connected; its first head is due."""
-        super().connection_made(transport)
-        client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self._scope = scope_between(address_of(client), address_of(server))
+    def feed(self, data: bytes) -> bytes:
+        """Read on; what is left to be fed, where an `Upgrade` was ignored.
 
-    # Who inherits says what becomes of a request.
+        Raises:
+            GatewayError: it cannot be read on.
+        """
+        self._chunk, rest = data, b""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            self._ignore_upgrade()
+        except httptools.HttpParserError as error:
+            raise _refusal_of(error.__context__) from None
+        finally:
+            self._chunk = b""
+        return rest
 
-    @abstractmethod
-    def _begin(self) -> None:
-        """The head is complete and accepted: `_headers`, `_decisive`, `_scope`; its body may follow."""
+    def await_rest(self, data: bytes) -> None:
+        """The head did not end in what was fed.
 
-    @abstractmethod
-    def _stop_parsing(self, reason: BaseException | None) -> None:
-        """What came cannot be read on; None: it is no HTTP."""
-
-    @abstractmethod
-    def _refuse(self, error: GatewayError) -> None:
-        """Answer in the application's stead a head that it will never see."""
+        Raises:
+            GatewayError: it is too long by now.
+        """
+        if not self.before:
+            self._line = data
+        elif b"\n" not in self._line:
+            self._line += data
+        self.before += len(data)
+        if self.before > self._max_bytes:
+            raise too_long(self._max_bytes)
 
     # httptools' callbacks
 
@@ -92,30 +137,29 @@ class HeadReader(ClientSocket):
         """The first byte of a head."""
         if self._replaying:
             return
-        if self._exchange is not None:
-            raise PipelinedError
-        self._in_head = True
-        self._head_bytes = 0
-        self._url = b""
-        self._headers = []
-        self._decisive = []
+        self._requests.head_begins()
+        self.in_head = True
+        self.before = 0
+        self.url = b""
+        self.headers = []
+        self.decisive = []
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
-        if self._in_head:
-            self._url += url
+        if self.in_head:
+            self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer's, which nobody asks for."""
-        if not self._in_head:
+        if not self.in_head:
             return
         name = name.lower()
         if value and value[-1] <= BLANK:
             value = value.rstrip(b" \t")  # llhttp leaves what stands behind a value
-        headers = self._headers
+        headers = self.headers
         headers.append((name, value))
         if name in DECISIVE:
-            self._decisive.append((name, value))
+            self.decisive.append((name, value))
         if len(headers) > MAX_HEADERS:
             raise too_many()
 
@@ -123,68 +167,46 @@ class HeadReader(ClientSocket):
         """The head is complete: the application may begin."""
         if self._replaying:
             return
-        self._in_head = False
-        if self._head_timer is not None:
-            self._head_is_there()
+        self.in_head = False
+        self._requests.head_is_there()
         chunk = self._chunk
-        limit = self._limits.max_header_bytes
-        if self._head_bytes + len(chunk) + MAX_HEADERS > limit:  # else it cannot be too long
-            check_size(self._url, self._headers, limit)
-        if self._head_bytes or not chunk.startswith(self._line):
+        if self.before + len(chunk) + MAX_HEADERS > self._max_bytes:  # else it cannot be too long
+            check_size(self.url, self.headers, self._max_bytes)
+        if self.before or not chunk.startswith(self._line):
             self._read_line()
-        elif self._decisive != self._accepted:
-            self._check_head("1.1" if self._modern else "1.0")
-        self._begin()
-
-    # For who inherits.
-
-    def _parse(self, data: bytes) -> None:
-        self._chunk = data
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._stop_parsing(error.__context__)
-        self._chunk = b""
-
-    def _await_rest_of_head(self, data: bytes) -> None:
-        if not self._head_bytes:
-            self._line = data
-        elif b"\n" not in self._line:
-            self._line += data
-        self._head_bytes += len(data)
-        if self._head_bytes > self._limits.max_header_bytes:
-            self._refuse(too_long(self._limits.max_header_bytes))
-        else:
-            self._expect_head()
+        elif self.decisive != self._accepted:
+            self._check_head("1.1" if self.modern else "1.0")
+        self._requests.begin()
 
     # Our own.
 
     def _read_line(self) -> None:
         """Ask the parser what it read in a request line that is not the last one's, and judge the head by it."""
-        read = self._line + self._chunk if self._head_bytes else self._chunk
+        read = self._line + self._chunk if self.before else self._chunk
         self._line = UNREAD
         line = read[: read.index(b"\n") + 1]
         # To the parser, RTSP/1.0 and ICE/1.0 are versions as good as HTTP/1.0.
-        version = self._parser.get_http_version() if line.rpartition(b" ")[2].startswith(b"HTTP/") else ""
-        self._modern = version == "1.1"
+        version = self.parser.get_http_version() if line.rpartition(b" ")[2].startswith(b"HTTP/") else ""
+        self.modern = version == "1.1"
         self._check_head(version)
-        state_line(self._scope, version, self._parser.get_method(), self._url)
+        state_line(self.scope, version, self.parser.get_method(), self.url)
         self._line = line
 
     def _check_head(self, version: str) -> None:
-        check_head(version, self._decisive)
-        self._accepted = self._decisive if version == "1.1" else None
+        check_head(version, self.decisive)
+        self._accepted = self.decisive if version == "1.1" else None
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
+    def _ignore_upgrade(self) -> None:
         """Read on as if `Upgrade` had not been asked for: the parser takes what follows for another protocol's.
 
         A fresh parser is told the framing of the body alone; its callbacks for that head are deaf.
         """
-        self._parser = httptools.HttpRequestParser(self)
+        self.parser = httptools.HttpRequestParser(self)
         self._replaying = True
-        self._parser.feed_data(framing_alone(self._headers))
+        self.parser.feed_data(framing_alone(self.headers))
         self._replaying = False
-        if rest:
-            self.data_received(rest)
+
+
+def _refusal_of(reason: BaseException | None) -> GatewayError:
+    """What a callback raised, if it was for the client; else, that it is no HTTP, or not its turn."""
+    return reason if isinstance(reason, GatewayError) else BadRequestError("The request is not valid HTTP/1.1.")

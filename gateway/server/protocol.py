@@ -8,12 +8,13 @@ from typing import Any
 from gateway.core.asgi import CONNECTION_EXTENSION, FIELDS_EXTENSION, ASGIApp
 from gateway.core.errors import BadRequestError, GatewayError
 from gateway.core.worker import Refused
-from gateway.server.connection import ConnectionLimits
+from gateway.server.connection import ClientSocket, ConnectionLimits, address_of
 from gateway.server.exchange import Exchange
 from gateway.server.framing import Allowance
 from gateway.server.head import HeadTimeoutError
 from gateway.server.head_reader import HeadReader
 from gateway.server.refusal import refusal
+from gateway.server.scope import scope_between
 from gateway.server.serving import Serving
 from gateway.server.state import State
 from gateway.server.usual import LENGTH_NAME, UsualRequest
@@ -26,7 +27,11 @@ LINE_ENDS = b"\r\n"
 """Some clients end a body with one too many; before a request line it is nothing (RFC 9112, section 2.2)."""
 
 
-class HttpProtocol(HeadReader):
+class PipelinedError(Exception):
+    """Raised in a parser's callback: a second request stands behind one that is not answered yet."""
+
+
+class HttpProtocol(ClientSocket):
     """One client's connection, and the requests that are read from it.
 
     Of our own, and not uvicorn's, as a gateway's promises depend on it: a departure is told by callback
@@ -37,7 +42,7 @@ class HttpProtocol(HeadReader):
     bytes mean that come is said by its `state`; here that is asked of what the state is made of, for speed.
     """
 
-    __slots__ = ("_allowance", "_app", "_app_state", "_refused", "_usual")
+    __slots__ = ("_allowance", "_app", "_app_state", "_head", "_refused", "_usual")
 
     def __init__(
         self,
@@ -52,8 +57,29 @@ class HttpProtocol(HeadReader):
         self._app_state = app_state
         self._app = app
         self._refused = refused
+        self._head = HeadReader(self, limits.max_header_bytes)
         self._usual = limits.heads
         self._allowance = Allowance(limits.max_header_bytes)
+
+    @property
+    def state(self) -> State:
+        """What it is doing; not asked for where a request passes, as the answer is a call."""
+        exchange = self._exchange
+        if self._deaf:
+            return State.DEAF
+        if exchange is None:
+            return State.HEAD if self._head.in_head else State.IDLE
+        if exchange.complete:
+            return State.UNTAKEN
+        return State.BODY if exchange.more_body else State.ANSWERING
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as create_server makes
+        """A client has connected; its first head is due."""
+        super().connection_made(transport)
+        client, server = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._head.scope = scope_between(address_of(client), address_of(server))
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come: of a head, of a body, or nothing that we asked for."""
@@ -65,14 +91,32 @@ class HttpProtocol(HeadReader):
         elif self._exchange is not None:
             self._read_on(data, self._exchange)
         else:
-            usual = None if self._in_head else self._usual.find(data)
+            usual = None if self._head.in_head else self._usual.find(data)
             if usual is None:
                 self._read_head(data)
             else:
                 head, length, body = usual
                 self._begin_usual(head, length, body)
 
-    # httptools' callbacks, beside those of heads
+    # head_reader.Requests
+
+    def head_begins(self) -> None:
+        """A request begins; behind one that is not answered yet none may."""
+        if self._exchange is not None:
+            raise PipelinedError
+
+    def begin(self) -> None:
+        """A request's head is accepted: it runs, and its body may follow."""
+        head = self._head
+        scope = head.scope.copy()
+        exchange = self._exchange = Exchange(self)
+        if len(head.decisive) > 1 or not head.modern or scope["method"] == "HEAD":
+            self._adapt(exchange, scope["method"])
+        if not head.parser.should_keep_alive():
+            exchange.keep_alive = False
+        scope["headers"] = head.headers
+        scope["extensions"] = {CONNECTION_EXTENSION: exchange}
+        self._run(exchange, scope)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, without its chunks' framing."""
@@ -87,7 +131,7 @@ class HttpProtocol(HeadReader):
     def on_message_complete(self) -> None:
         """The request is complete; reading goes on, or a departure would pass unseen."""
         exchange = self._exchange
-        if exchange is None or self._parser.should_upgrade():
+        if exchange is None or self._head.parser.should_upgrade():
             return
         exchange.end_of_body()
         if self._reading_paused:
@@ -97,18 +141,35 @@ class HttpProtocol(HeadReader):
 
     def _read_head(self, data: bytes) -> None:
         """A head, or a part of one, and what of its body came with it."""
-        if data[0] in LINE_ENDS and not self._in_head:
+        if data[0] in LINE_ENDS and not self._head.in_head:
             data = data.lstrip(LINE_ENDS)
             if not data:
                 return
         self._parse(data)
-        exchange = self._exchange
+        head, exchange = self._head, self._exchange
         if self._deaf:
             return
-        if self._in_head:
+        if head.in_head:
             self._await_rest_of_head(data)
-        elif exchange is not None and not exchange.more_body and not self._head_bytes:
-            self._usual.learn(data, self._scope, self._headers)
+        elif exchange is not None and not exchange.more_body and not head.before:
+            self._usual.learn(data, head.scope, head.headers)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            rest = self._head.feed(data)
+        except GatewayError as error:
+            self._stop_parsing(error)
+            return
+        if rest:
+            self.data_received(rest)
+
+    def _await_rest_of_head(self, data: bytes) -> None:
+        try:
+            self._head.await_rest(data)
+        except GatewayError as error:
+            self._refuse(error)
+        else:
+            self._expect_head()
 
     def _read_on(self, data: bytes, exchange: Exchange) -> None:
         """What comes behind a head is its body, or nothing that is run behind the running request."""
@@ -126,23 +187,12 @@ class HttpProtocol(HeadReader):
             if not (fit or self._deaf):
                 self._stop_parsing(BadRequestError("The request's body is more framing than content."))
 
-    def _begin(self) -> None:
-        scope = self._scope.copy()
-        exchange = self._exchange = Exchange(self)
-        if len(self._decisive) > 1 or not self._modern or scope["method"] == "HEAD":
-            self._adapt(exchange, scope["method"])
-        if not self._parser.should_keep_alive():
-            exchange.keep_alive = False
-        scope["headers"] = self._headers
-        scope["extensions"] = {CONNECTION_EXTENSION: exchange}
-        self._run(exchange, scope)
-
     def _begin_usual(self, head: UsualRequest, length: bytes, body: bytes) -> None:
         """What the parser's callbacks do of a whole request, with what they found when its head was read."""
         if self._head_timer is not None:
-            self._head_is_there()
+            self.head_is_there()
         exchange = self._exchange = Exchange(self, more_body=False, parts=[body], waiting=len(body))
-        scope = self._scope.copy()
+        scope = self._head.scope.copy()
         scope |= head.line
         scope["headers"] = [*head.before, (LENGTH_NAME, length), *head.after]
         fields = head.fields.copy()
@@ -161,9 +211,11 @@ class HttpProtocol(HeadReader):
 
     def _adapt(self, exchange: Exchange, method: str) -> None:
         self._allowance.renew()
-        expected = [value.lower() for name, value in self._decisive if name == b"expect"]
-        exchange.adapt(chunks=self._modern, head_only=method == "HEAD", expects_continue=b"100-continue" in expected)
-        exchange.keep_alive = self._modern
+        expected = [value.lower() for name, value in self._head.decisive if name == b"expect"]
+        exchange.adapt(
+            chunks=self._head.modern, head_only=method == "HEAD", expects_continue=b"100-continue" in expected
+        )
+        exchange.keep_alive = self._head.modern
 
     def _head_is_late(self) -> None:
         if self.state is State.HEAD:
@@ -171,9 +223,9 @@ class HttpProtocol(HeadReader):
         else:
             super()._head_is_late()
 
-    def _stop_parsing(self, reason: BaseException | None) -> None:
+    def _stop_parsing(self, error: GatewayError) -> None:
+        """What came cannot be read on."""
         exchange = self._exchange
-        error = reason if isinstance(reason, GatewayError) else BadRequestError("The request is not valid HTTP/1.1.")
         if exchange is None:
             self._refuse(error)
             return
@@ -186,7 +238,7 @@ class HttpProtocol(HeadReader):
         request_id = secrets.token_hex(16)
         self.write(refusal(error, request_id, self.date_line()))
         waited = self._loop.time() - self._head_since if self._head_timer is not None else 0.0
-        peer, target = self._scope["client"], self._url.decode("ascii", "replace")
+        peer, target = self._head.scope["client"], self._head.url.decode("ascii", "replace")
         self._refused(Refused(request_id, error.status, error.outcome, peer[0] if peer else "", target, waited))
-        self._in_head = False
+        self._head.in_head = False
         self._linger()
