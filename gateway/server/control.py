@@ -17,6 +17,9 @@ from gateway.server.pulse import ASK, Pulse
 
 logger = logging.getLogger(__name__)
 
+FIRST_LOOK_SECS = 1.0
+"""How long the fleet's first look may keep it waiting. `/ready` waits for that too, and on one processor a control
+process, which loads for a second, would share that with it."""
 END_SECS = 10.0
 """How long a control process may take to write down what it has; then it is killed, and the next one goes on there."""
 
@@ -51,13 +54,14 @@ class ControlKeeper:
         """Ends those of the generations before; None: ours is not in line with them."""
 
     async def run(self, serving: asyncio.Future[None]) -> None:
-        """Wait until the workers serve; then keep a control process until `end`."""
+        """Wait until the workers serve and the fleet was looked at; then keep a control process until `end`."""
         loop = asyncio.get_running_loop()
         over = asyncio.ensure_future(self._over.wait())
         await asyncio.wait((serving, over), return_when=asyncio.FIRST_COMPLETED)
         over.cancel()
         if not self._over.is_set() and serving.exception() is None:
             self._stand_in_line()
+            await self._let_look()
         quick_deaths = 0
         while not self._over.is_set() and serving.exception() is None:
             born = loop.time()
@@ -70,6 +74,15 @@ class ControlKeeper:
             next_one = {} if self._over.is_set() else {"next_in_secs": delay}
             logger.error("control_died", extra={"how": how or "ended unasked", **next_one})
             await self._pause(delay)
+
+    async def _let_look(self) -> None:
+        """Wait for the companion's first look, for a while, or until there is nothing more to do."""
+        waits = [asyncio.ensure_future(wait) for wait in (self._companion.first_round(), self._over.wait())]
+        try:
+            await asyncio.wait(waits, timeout=FIRST_LOOK_SECS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def end_in_turn(self) -> None:
         """End when the next generation's serves, where there is a next one: until then nobody else would answer."""

@@ -138,6 +138,46 @@ async def test_it_starts_when_the_workers_serve_and_not_before(
     assert (estate.deaths, estate.answers()) == (0, False)
 
 
+class Looking(Alone):
+    """A companion whose first look takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.looked = asyncio.Event()
+        self.asked = False
+
+    async def first_round(self) -> None:
+        self.asked = True
+        await self.looked.wait()
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_it_lets_the_first_look_at_the_fleet_go_before_it_for_a_while(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch, *, looks: bool
+) -> None:
+    monkeypatch.setattr(module, "FIRST_LOOK_SECS", 3600.0 if looks else 0.01)
+    companion = Looking()
+    keeper = ControlKeeper(estate.as_estate(), blueprint("serves"), companion)
+    running = asyncio.create_task(keeper.run(serving()))
+    await until(lambda: companion.asked)
+    assert keeper._process is None
+    if looks:
+        companion.looked.set()
+    await until(estate.answers)
+    keeper.end()
+    await asyncio.wait_for(running, 30)
+
+
+async def test_one_that_waits_for_the_first_look_is_never_started_when_all_is_to_end(estate: Estate) -> None:
+    companion = Looking()
+    estate.no_page = 1
+    keeper = ControlKeeper(estate.as_estate(), blueprint("serves"), companion)
+    running = asyncio.create_task(keeper.run(serving()))
+    await until(lambda: companion.asked)
+    keeper.end()
+    await asyncio.wait_for(running, 30)
+    assert estate.no_page == 1  # no page was asked for, so no process
+
+
 @pytest.mark.parametrize("how", ["fails", "is wanted no more"])
 async def test_where_the_workers_never_serve_there_is_none(estate: Estate, how: str) -> None:
     workers: asyncio.Future[None] = asyncio.get_running_loop().create_future()
