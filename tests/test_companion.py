@@ -190,6 +190,19 @@ async def test_a_circuit_that_the_prober_changes_is_counted(host: Host, backend:
     assert host.figures("gateway_circuit_changes")["chat0", "half_open"] == 1
 
 
+async def test_nobody_is_probed_before_it_is_told_to_begin(host: Host, backend: ScriptedBackend) -> None:
+    with host.totals.page() as descriptor:
+        async with Companion(settings(backend.url), descriptor, host.log) as companion:
+            for _ in range(100):
+                await asyncio.sleep(0)  # noqa: TID251 -- turns of the loop, no time
+            assert companion._prober is None
+            assert companion.board.verdict("chat0") is None
+            companion.begin()
+            companion.begin()  # as another worker serves, too
+            await asyncio.wait_for(companion.first_round(), 30)
+            assert companion.board.verdict("chat0") is not None
+
+
 async def test_a_backend_that_comes_and_goes_is_logged_once_each_time(host: Host, backend: ScriptedBackend) -> None:
     chosen = settings(backend.url)
     await host.companion(chosen)

@@ -20,8 +20,12 @@ class Looking(Alone):
     """A companion whose first look takes as long as the test wants."""
 
     def __init__(self) -> None:
+        self.begun = 0
         self.looked = asyncio.Event()
         self.asked = False
+
+    def begin(self) -> None:
+        self.begun += 1
 
     async def first_round(self) -> None:
         self.asked = True
@@ -70,6 +74,31 @@ async def test_a_first_look_that_takes_too_long_is_not_waited_for(monkeypatch: p
     async with growing(EstateStandIn(serves), companion) as generation:
         await asyncio.wait_for(generation.serving, 10)
         assert not companion.looked.is_set()
+
+
+async def test_beside_others_that_serve_the_fleet_is_looked_at_from_the_start() -> None:
+    companion = Looking()
+    estate = EstateStandIn()
+    async with growing(estate, companion):
+        await until(lambda: estate.born)
+        assert companion.begun
+
+
+async def test_where_nobody_serves_yet_the_first_worker_goes_before_the_fleets_first_look() -> None:
+    companion = Looking()
+    estate = EstateStandIn()
+    generation = Generation(blueprint(companion), estate.as_estate())
+    running = asyncio.create_task(generation.run())
+    await until(lambda: len(estate.born) == 2)
+    for _ in range(10):
+        await asyncio.sleep(0)  # noqa: TID251 -- turns of the loop, no time
+    assert not companion.begun
+    serves(estate.born[1])
+    await until(lambda: companion.begun)
+    estate.stopping.set()
+    for worker in estate.born:
+        worker.end(0)
+    await asyncio.wait_for(running, 10)
 
 
 async def test_a_fault_after_all_serve_changes_nothing() -> None:

@@ -112,6 +112,22 @@ def test_a_scrape_adds_up_the_living_and_the_dead(exporter: MetricsExporter) -> 
     assert none["gateway_queue_wait_seconds_countchat"] == 6
 
 
+def test_a_scrape_before_the_workers_serve_waits_for_them(exporter: MetricsExporter) -> None:
+    port = exporter.listen("127.0.0.1", 0)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as early:
+        early.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        exporter.answer()
+        assert early.recv(4096).startswith(b"HTTP/1.0 200 ")
+
+
+def test_an_exporter_that_never_answered_gives_its_port_back() -> None:
+    exporter = MetricsExporter()
+    port = exporter.listen("127.0.0.1", 0)
+    exporter.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
 def test_idle_scrapers_are_few_and_do_not_last(exporter: MetricsExporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "timeout", 0.5)
     port = exporter.listen("127.0.0.1", 0)
