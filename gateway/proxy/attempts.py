@@ -9,6 +9,7 @@ from gateway.backends.breaker import Breaker
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.fleet import Backend
+from gateway.core.structs import stored_plainly
 from gateway.observability import families
 from gateway.observability.metrics import Metrics
 from gateway.proxy.buffered import BufferedReply
@@ -28,7 +29,8 @@ NO_REPLY = BufferedReply(0, [], b"")
 _SUCCESS = Signal.SUCCESS
 
 
-class Attempt(Struct, eq=False):  # made per request: see core/context.py
+@stored_plainly
+class Attempt(Struct, eq=False):  # made per request: see core/structs.py
     """One request at one backend, from the choice to the answer's end.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Which backend takes it? The first replica that accepts; others are asked only while nothing can have run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -32,7 +32,8 @@ _CONNECTING = Phase.CONNECTING
 class Addresses(dict[str, Address]):
     """Where URLs lead, each read once: a request may go to a backend that has left the fleet meanwhile."""
 
-    def __missing__(self, url: str) -> Address:
+    def read(self, url: str) -> Address:
+        """Where it leads, where `get` knows nothing yet; `addresses[url]` would cost more by a call of Python's own."""
         address = self[url] = Address.parse(url)
         return address
 
@@ -52,7 +53,7 @@ class Wire(NamedTuple):
     """
 
     client: UpstreamClient
-    addresses: Mapping[str, Address]
+    addresses: Addresses
     key: str
 
 
@@ -128,7 +129,8 @@ class Dispatcher:
             ctx.backend, ctx.phase = backend.name, _CONNECTING
             ctx.attempts += 1
             try:
-                reply = attempt.reply = await self._client.send(self._addresses[backend.url], request)
+                address = self._addresses.get(backend.url) or self._addresses.read(backend.url)
+                reply = attempt.reply = await self._client.send(address, request)
             except BaseException as failure:
                 self._fail(ctx, attempt, failure)
                 if not isinstance(failure, NeverSent):

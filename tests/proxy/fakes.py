@@ -16,7 +16,7 @@ from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.payload.peek import Peek
 from gateway.proxy.attempts import Attempts
-from gateway.proxy.dispatcher import Dispatcher, Wire
+from gateway.proxy.dispatcher import Addresses, Dispatcher, Wire
 from gateway.proxy.planner import Plan
 from gateway.proxy.retry import RetryBudget
 from gateway.proxy.search import Searcher
@@ -33,7 +33,7 @@ EVENTS_FIELD = (b"content-type", b"text/event-stream; charset=utf-8")
 BACKENDS = tuple(Backend(f"chat{number}", f"http://chat{number}:8000") for number in range(3))
 GROUP = BackendGroup("chat", ModelKind.CHAT, "qwen", ("Qwen/Qwen2.5-7B-Instruct",), BACKENDS)
 ADDRESSES = {backend.name: Address.parse(backend.url) for backend in BACKENDS}
-BY_URL = {backend.url: ADDRESSES[backend.name] for backend in BACKENDS}
+BY_URL = Addresses({backend.url: ADDRESSES[backend.name] for backend in BACKENDS})
 
 
 class FakeReply:
