@@ -6,21 +6,26 @@ import gc
 import itertools
 import sqlite3
 import types
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from gateway.core.usage_record import UsageRecord
+from gateway.database import entries
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.rows import Organization
 from gateway.database.settings import DatabaseSettings
+from tests.support.ledger import sheets
 
 pytestmark = pytest.mark.anyio
 
 LEAST_WAITS = 15
 """Of a write: the begin, four statements and the commit, some of them with a cursor to make and to close."""
+LEAST_WAITS_OF_BOOKING = 5
+"""The begin, two statements of one hop each, and the commit."""
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000000000) SELECT sum(i) FROM n"
 
 
@@ -79,27 +84,38 @@ async def write_from_elsewhere(settings: DatabaseSettings) -> None:
     await asyncio.to_thread(write)
 
 
+async def make_organization(database: Database, name: str) -> None:
+    await database.organizations.create(Organization(name=f"org:{name}"), actor="ann")
+
+
+async def book(database: Database, name: str) -> None:
+    await database.usage.write("host", sheets([UsageRecord(name)]), "epoch", lambda _: (1, 1))
+
+
+Write = Callable[[Database, str], Coroutine[Any, Any, None]]
+
+
 @pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize(("write", "least"), [(make_organization, LEAST_WAITS), (book, LEAST_WAITS_OF_BOOKING)])
 @pytest.mark.parametrize("used_before", [False, True], ids=["new", "kept"])
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_write_that_is_cancelled_wherever_it_waits_keeps_no_lock(
-    sqlite_settings: DatabaseSettings, times: int, *, used_before: bool
+    sqlite_settings: DatabaseSettings, times: int, write: Write, least: int, *, used_before: bool
 ) -> None:
     """As the two bounds of a transaction's time do it: once, and once more while the first is being obeyed."""
     for number in itertools.count(1):
         database = Database(sqlite_settings)
         if used_before:
             await database.changes.number()
-        write = database.organizations.create(Organization(name=f"org:{number}"), actor="ann")
-        waits = Waits(write, *range(number, number + times))
+        waits = Waits(write(database, f"{number}"), *range(number, number + times))
         (ended,) = await asyncio.gather(asyncio.create_task(waits.run()), return_exceptions=True)
         await write_from_elsewhere(sqlite_settings)
-        await database.organizations.create(Organization(name=f"org:next{number}"), actor="ann")
+        await write(database, f"next{number}")
         await database.close()
         if ended is None:
             break
         assert isinstance(ended, asyncio.CancelledError)
-    assert number > LEAST_WAITS
+    assert number > least
 
 
 async def test_a_statement_that_takes_too_long_is_ended_and_its_lock_with_it(sqlite_settings: DatabaseSettings) -> None:
@@ -110,3 +126,22 @@ async def test_a_statement_that_takes_too_long_is_ended_and_its_lock_with_it(sql
                 await change.connection.execute(sa.text(ENDLESS))
         await write_from_elsewhere(sqlite_settings)
         await database.organizations.create(Organization(name="org:next"), actor="ann")
+
+
+async def test_a_booking_that_takes_too_long_is_ended_and_its_lock_with_it(
+    sqlite_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one hop to the driver, of which SQLAlchemy knows nothing."""
+    impatient = sqlite_settings.model_copy(update={"database_timeout_secs": 0.5})
+    raised = "UPDATE usage_daily SET requests = 1 WHERE ? || ? || ? || ? || ? || ? || ? || ? || ? > ''"
+    endless = raised.replace("= 1", f"= ({ENDLESS})")
+    async with Database(impatient) as database:
+        await book(database, "first")
+        with monkeypatch.context() as patch:
+            patch.setattr(entries, "SQLITE_RAISE", endless)
+            with pytest.raises(DatabaseUnavailableError, match="in time"):
+                await book(database, "second")
+        await write_from_elsewhere(sqlite_settings)
+        await book(database, "second")
+        (line,) = await database.usage.report(by="day", first=1, last=1)
+        assert line.requests == 2

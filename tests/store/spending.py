@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import random
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
@@ -19,10 +20,12 @@ from gateway.store.accounts import Claim, OverLimitError, Reservation, Will, Win
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.factory import open_store
 from gateway.store.lmdb import LmdbStore
+from gateway.store.lmdb_accounts import BATCH
 from gateway.store.records import AFTER_RESERVATIONS, AFTER_TRANCHES, RESERVATION, TRANCHE
 from gateway.store.settings import StoreSettings
 from gateway.store.tree import records_between
 from gateway.store.valkey.store import ValkeyStore
+from gateway.store.wills import WillBook
 from tests.store.racing import READY, STORMING, Worker, settings
 
 TODAY = Windows(739_000, 24_300)
@@ -77,6 +80,17 @@ class Spender:
         while True:
             await self.ask(times=8, limit=0)
             await checkpoint()
+
+    async def die_behind_a_sheet(self, times: int) -> None:
+        """Be killed between the commit of the last of some sheets and the word of it to the wills."""
+
+        def killed(book: WillBook, *_: object) -> None:
+            del book
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        await self.ask(times=times, limit=0)
+        WillBook.settle = killed  # type: ignore[method-assign,assignment]  # this process has no other use for it
+        await self.ask(times=BATCH, limit=0)
 
     async def figures(self) -> tuple[int, int, int, int]:
         """Requests and tokens of the account; records in the journal, and different ones among them."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store.lmdb_accounts import BATCH
 from tests.store.racing import STORMING
 from tests.store.spending import COST, WILL, spenders
 
@@ -50,3 +51,15 @@ def test_what_killed_processes_ran_is_booked_once_and_nothing_leaks(directory: P
         assert requests == records == different > ran
         died = survivor.do("died")
         assert tokens == (requests - died) * COST + died * WILL
+
+
+def test_what_a_process_wrote_just_before_its_kill_is_booked_once_and_as_it_was(directory: Path) -> None:
+    with spenders(directory, 2) as (dies, lives):
+        dies.start("die_behind_a_sheet", times=10 * BATCH)
+        while (figures := lives.do("figures"))[0] < 11 * BATCH or lives.do("reservations"):
+            pass  # until the dead one is buried: pytest's time-out ends it
+        requests, tokens, records, different = figures
+        died = lives.do("died")
+        assert requests == records == different == 11 * BATCH
+        assert tokens == (requests - died) * COST + died * WILL
+        assert died < BATCH
