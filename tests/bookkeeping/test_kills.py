@@ -4,6 +4,8 @@ import asyncio
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -123,15 +125,22 @@ class House:
         return (line.requests, booked) == (REQUESTS, sorted(f"r{number}" for number in range(REQUESTS)))
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """With a short name: sockets have one below it."""
+    with tempfile.TemporaryDirectory(prefix="gw-", dir="/dev/shm") as made:
+        yield Path(made)
+
+
 @pytest.mark.parametrize("moment", ["booked", "spooled", "replayed"])
 async def test_a_control_process_that_is_killed_before_it_forgets_has_booked_nothing_twice(
-    tmp_path: Path, moment: str
+    folder: Path, moment: str
 ) -> None:
     """Behind the commit; behind the write to the disk, after a commit whose answer was lost; behind the replay."""
-    async with House(tmp_path) as house:
+    async with House(folder) as house:
         await house.use(REQUESTS)
         killed = subprocess.run(  # noqa: S603, ASYNC221 -- this interpreter, and nothing else runs on this loop
-            [sys.executable, "-c", KILLED, str(tmp_path), moment], check=False
+            [sys.executable, "-c", KILLED, str(folder), moment], check=False
         )
         assert killed.returncode == -signal.SIGKILL
         if moment != "replayed":
@@ -140,8 +149,8 @@ async def test_a_control_process_that_is_killed_before_it_forgets_has_booked_not
         assert await house.is_complete()
 
 
-async def test_two_control_processes_that_take_the_same_sheets_book_them_once(tmp_path: Path) -> None:
-    async with House(tmp_path) as house, Database(DatabaseSettings(data_path=tmp_path / "data")) as other:
+async def test_two_control_processes_that_take_the_same_sheets_book_them_once(folder: Path) -> None:
+    async with House(folder) as house, Database(DatabaseSettings(data_path=folder / "data")) as other:
         await house.use(REQUESTS)
         accounts = house.store.accounts
         sheets, journal, epoch = await accounts.journal(REQUESTS), accounts.host(), accounts.epoch()
