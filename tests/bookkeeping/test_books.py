@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from gateway.bookkeeping import books as module
 from gateway.bookkeeping.spool import Batch
 from gateway.core.clock import SystemClock
 from gateway.core.usage_record import UsageRecord
 from tests.bookkeeping.conftest import MONTH, ORGANIZATION, TODAY, WINDOWS, Books, calendar
-from tests.support.ledger import sheets
+from tests.support.ledger import sheet, sheets
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +161,18 @@ async def test_what_this_life_has_used_counts_once(books: Books) -> None:
     assert await books.keeper.restore()
     standing = await books.accounts.standing(ORGANIZATION, WINDOWS)
     assert (standing.day_requests, standing.month_tokens) == (3, 6)
+
+
+async def test_what_an_earlier_journal_has_left_on_the_disk_is_not_taken_for_what_this_one_has(books: Books) -> None:
+    """A host begins a new journal when it is started anew, and sheets of both may have the same key."""
+    await books.use(1)
+    (ours,) = await books.accounts.journal(10)
+    theirs = sheet("", UsageRecord("before", 1e9, ORGANIZATION, "", "chat"))
+    books.spool.append(Batch("another journal", "an earlier epoch", 0.0, [replace(theirs, key=ours.key)]))
+    await books.keeper.collect()
+    while await books.keeper.replay():
+        pass
+    assert await books.booked() == 2
 
 
 async def test_nothing_is_restored_before_what_waits_on_the_disk_is_booked(books: Books) -> None:
