@@ -1,7 +1,7 @@
 """May these tools be called? A request's tool definitions, judged before a GPU is touched."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -83,32 +83,56 @@ def _calls_none(text: bytes) -> bool:
         return False
 
 
-def _check(definition: object, place: str, dialect: Dialect, *, may_call: bool) -> None:
-    """Look at one tool, of which vLLM itself has those of /v1/responses that are no functions."""
-    if not isinstance(definition, dict):
+class _Function(NamedTuple):
+    """What a definition says of a function, and where."""
+
+    said: dict[str, Any]
+    place: str
+    schema: str
+    """The member that says what it takes."""
+
+
+def _of_messages(tool: dict[str, Any], place: str) -> _Function | None:
+    if not isinstance(tool.get("input_schema"), dict):
+        message = f"'{place}.input_schema' must be an object: a JSON schema. The servers have no tools of their own."
+        raise BadRequestError(message, param=f"{place}.input_schema")
+    return _Function(tool, place, "input_schema")
+
+
+def _of_responses(tool: dict[str, Any], place: str) -> _Function | None:
+    kind = tool.get("type")
+    if kind is None:
+        raise BadRequestError(f"'{place}.type' must be stated: \"function\".", param=f"{place}.type")
+    return _Function(tool, place, "parameters") if kind == "function" else None
+
+
+def _of_chat(tool: dict[str, Any], place: str) -> _Function | None:
+    if tool.get("type", "function") != "function":
+        raise BadRequestError(f"'{place}.type' must be \"function\".", param=f"{place}.type")
+    said, place = tool.get("function"), f"{place}.function"
+    if not isinstance(said, dict):
         raise BadRequestError(f"'{place}' must be an object.", param=place)
-    member = "parameters"
-    if dialect is Dialect.ANTHROPIC:
-        member = "input_schema"
-        if not isinstance(definition.get(member), dict):
-            message = f"'{place}.{member}' must be an object: a JSON schema. The servers have no tools of their own."
-            raise BadRequestError(message, param=f"{place}.{member}")
-    elif dialect is Dialect.RESPONSES:
-        kind = definition.get("type")
-        if kind is None:
-            raise BadRequestError(f"'{place}.type' must be stated: \"function\".", param=f"{place}.type")
-        if kind != "function":
-            return
-    else:
-        if definition.get("type", "function") != "function":
-            raise BadRequestError(f"'{place}.type' must be \"function\".", param=f"{place}.type")
-        place = f"{place}.function"
-        definition = definition.get("function")
-        if not isinstance(definition, dict):
-            raise BadRequestError(f"'{place}' must be an object.", param=place)
-    if not isinstance(definition.get("name"), str):
+    return _Function(said, place, "parameters")
+
+
+FUNCTION_OF: Final[Mapping[Dialect, Callable[[dict[str, Any], str], _Function | None]]] = {
+    Dialect.OPENAI: _of_chat,
+    Dialect.RESPONSES: _of_responses,
+    Dialect.ANTHROPIC: _of_messages,
+}
+"""How a dialect says a function; None: a tool that vLLM itself has, as it has some at /v1/responses."""
+
+
+def _check(tool: object, place: str, dialect: Dialect, *, may_call: bool) -> None:
+    if not isinstance(tool, dict):
+        raise BadRequestError(f"'{place}' must be an object.", param=place)
+    function = FUNCTION_OF[dialect](tool, place)
+    if function is None:
+        return
+    said, place, schema = function
+    if not isinstance(said.get("name"), str):
         raise BadRequestError(f"'{place}.name' must be a text.", param=f"{place}.name")
-    _check_schema(definition.get(member), f"{place}.{member}", strict=may_call and definition.get("strict") is True)
+    _check_schema(said.get(schema), f"{place}.{schema}", strict=may_call and said.get("strict") is True)
 
 
 def _check_schema(schema: object, place: str, *, strict: bool) -> None:
