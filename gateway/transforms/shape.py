@@ -161,17 +161,22 @@ def _reasoning(card: ModelCard, endpoint: Endpoint) -> list[tuple[str, Compute]]
     defaults = card.default_parameters.get(KWARGS, {})
     merged = {**defaults, **kwargs} if kwargs else {}
     if effort is not None and "reasoning_effort" not in card.forced_parameters:
-        if endpoint.dialect is Dialect.ANTHROPIC:
-            rows += _effort_of_messages(card, effort)
-        elif endpoint.dialect is Dialect.RESPONSES:
-            rows.append(("reasoning", _merging("reasoning", {"effort": effort}, ours=False)))
-        elif endpoint.uses_engine:
-            rows.append(("reasoning_effort", _unless(("reasoning_effort",), effort)))
-        else:  # /tokenize has no word for it, and chat makes these of the word
+        if endpoint.dialect is Dialect.OPENAI and not endpoint.uses_engine:
+            # /tokenize has no word for it, and chat makes these of the word
             merged = {"enable_thinking": effort != NO_EFFORT, "reasoning_effort": effort, **defaults, **merged}
+        else:
+            rows += EFFORT_OF[endpoint.dialect](card, effort)
     if merged and KWARGS not in card.forced_parameters:
         rows.append((KWARGS, _merging(KWARGS, merged, ours=False)))
     return rows
+
+
+def _effort_of_chat(_: ModelCard, effort: object) -> list[tuple[str, Compute]]:
+    return [("reasoning_effort", _unless(("reasoning_effort",), effort))]
+
+
+def _effort_of_responses(_: ModelCard, effort: object) -> list[tuple[str, Compute]]:
+    return [("reasoning", _merging("reasoning", {"effort": effort}, ours=False))]
 
 
 def _effort_of_messages(card: ModelCard, effort: object) -> list[tuple[str, Compute]]:
@@ -183,6 +188,14 @@ def _effort_of_messages(card: ModelCard, effort: object) -> list[tuple[str, Comp
     if isinstance(effort, str) and effort in EFFORTS_OF_MESSAGES:
         return [(OUTPUT, _merging(OUTPUT, {"effort": effort}, ours=False))]
     return []
+
+
+EFFORT_OF: Final[Mapping[Dialect, Callable[[ModelCard, object], list[tuple[str, Compute]]]]] = {
+    Dialect.OPENAI: _effort_of_chat,
+    Dialect.RESPONSES: _effort_of_responses,
+    Dialect.ANTHROPIC: _effort_of_messages,
+}
+"""How a dialect says how hard a model is to think."""
 
 
 def _always(value: Any) -> Compute:  # noqa: ANN401 -- any JSON
