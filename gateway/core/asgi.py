@@ -56,6 +56,11 @@ class ClientConnection(Protocol):
         """See above."""
         ...
 
+    @property
+    def slow(self) -> bool:
+        """Whether its client is gone because it was shut out: it took nothing for CLIENT_WRITE_TIMEOUT_SECS."""
+        ...
+
     def watch(self, on_gone: Callable[[], None]) -> None:
         """Call `on_gone` once, from the event loop, when the client's socket is lost before the answer is complete.
 

@@ -106,7 +106,10 @@ class RequestScope:
 
 
 def leave(ctx: RequestContext) -> None:
-    """The client has gone: note in which phase, and end the request."""
+    """The client has gone, or was shut out as it took nothing: note in which phase it went, and end the request."""
+    if ctx.connection is not None and ctx.connection.slow:
+        ctx.lifeline.cut(Cut.SLOW_CLIENT)
+        return
     ctx.disconnect_phase = ctx.phase
     ctx.lifeline.cut(_CLIENT_GONE)
 

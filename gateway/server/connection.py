@@ -40,7 +40,7 @@ class ClientSocket(asyncio.Protocol):
     """A client's socket without its HTTP; the `server.wire.Wire` of the request that runs on it.
 
     Attributes:
-        congested: see `server.wire.Wire`.
+        congested, slow: see `server.wire.Wire`.
         written: bytes that were queued for the client.
     """
 
@@ -61,11 +61,12 @@ class ClientSocket(asyncio.Protocol):
         "_server",
         "_transport",
         "congested",
+        "slow",
         "written",
     )
 
     def __init__(self, server: Serving, loop: asyncio.AbstractEventLoop, limits: ConnectionLimits) -> None:
-        self.congested = False
+        self.congested = self.slow = False
         self.written = 0
         self._server = server
         self._loop = loop
@@ -227,6 +228,11 @@ class ClientSocket(asyncio.Protocol):
         """Reset the socket, with what the kernel holds too: nobody reads it."""
         reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
+
+    def give_up(self) -> None:
+        """Reset the socket of a client that takes nothing; its request learns of it as of a departure."""
+        self.slow = True
+        self.drop()
 
     def hang_up(self, *, reset: bool) -> None:
         """Close after what was written; `reset` leaves the client no doubt that the answer is incomplete."""

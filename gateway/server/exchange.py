@@ -104,6 +104,11 @@ class Exchange(AnswerWriter, eq=False):
         """Forget the watcher."""
         self._on_gone = None
 
+    @property
+    def slow(self) -> bool:
+        """Whether the client's socket is gone because it took nothing. See `core.asgi.ClientConnection`."""
+        return self._wire.slow
+
     def take_body(self) -> bytes | None:
         """The whole body, if it has come and was not received. See `core.asgi.ClientConnection`."""
         if self.more_body or self._body_received or self._expects_continue or self.gone:

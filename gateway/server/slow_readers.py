@@ -11,7 +11,8 @@ LOOKS_PER_CAP = 20
 """Looks within a small cap."""
 SPARE_LOOKS = 2
 """So much later than its cap a connection is reset: whoever answers its request and counts from the same moment
-(`proxy.watchdog`) comes first, and books the reason."""
+(`proxy.watchdog`) comes first, and ends it in order. It counts while an answer waits for its client; what is sent
+slowly never has to, until 64 KiB are not taken, and is judged here alone."""
 
 
 class Reader(Protocol):
@@ -27,8 +28,8 @@ class Reader(Protocol):
         """How many of them the client's side has not taken."""
         ...
 
-    def drop(self) -> None:
-        """Reset it, with all that was not taken."""
+    def give_up(self) -> None:
+        """Reset it, with all that was not taken, and say so to the request that runs there."""
         ...
 
 
@@ -71,6 +72,6 @@ class SlowReaders:
                 if now - since < self._cap:
                     behind[reader] = taken, since
                 else:
-                    reader.drop()
+                    reader.give_up()
         self._behind = behind
         return bool(self._watched)

@@ -8,9 +8,11 @@ class Wire(Protocol):
 
     Attributes:
         congested: whether the client takes what is written more slowly than it comes.
+        slow: whether it took nothing for so long that the connection was reset.
     """
 
     congested: bool
+    slow: bool
 
     def date_line(self) -> bytes:
         """The `date` header, without its line end."""

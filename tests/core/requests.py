@@ -43,6 +43,7 @@ class FakeConnection:
         aborted: the gateway closed it without ending the answer.
         dropped: it did so at once, without waiting for what was not taken.
         holds: bytes that its client has not taken.
+        slow: it was closed because of that.
         on_gone: the watcher, while there is one.
         told: what was told so far, if it can be told without `send` too.
         body: the request's body, where it is complete from the start.
@@ -50,7 +51,7 @@ class FakeConnection:
 
     def __init__(self, told: "Told | None" = None, body: bytes | None = None) -> None:
         self.body = body
-        self.aborted = self.dropped = False
+        self.aborted = self.dropped = self.slow = False
         self.holds = 0
         self.told = told
         self.on_gone: Callable[[], None] | None = None

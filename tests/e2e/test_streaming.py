@@ -141,6 +141,20 @@ def test_a_slow_reader_slows_the_backend_down_and_is_cut_by_its_own_cap(
     wait_until(gateway.idle)
 
 
+def test_a_client_that_takes_nothing_of_a_slow_stream_is_a_slow_one_and_did_not_leave(
+    chat_fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    """What comes so slowly does not fill our buffer before the cap is over, and no answer ever waits for the client."""
+    gateway = make_gateway(chat_fleet, CLIENT_WRITE_TIMEOUT_SECS=1)
+    for name in BOTH:
+        chat_fleet[name].set_pace(token_ms=8)
+    with RawClient(gateway.port, receive_buffer=4096) as client:
+        client.post(PATH, {**BODY, "max_tokens": 8000, "ignore_eos": True})
+        (line,) = wait_until(lambda: [x for x in gateway.access_lines() if x["method"] == "POST"])
+    assert (line["outcome"], line["disconnect_phase"]) == ("slow_client", None)
+    wait_until(gateway.idle)
+
+
 def test_the_idle_cap_stands_still_while_the_client_does_not_read(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, STREAM_IDLE_TIMEOUT_SECS=0.4)
     with RawClient(gateway.port, receive_buffer=4096) as client:

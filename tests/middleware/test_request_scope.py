@@ -132,6 +132,16 @@ async def test_a_client_that_leaves_is_recorded_with_the_phase_it_left_in(
     assert ctx.phase is Phase.WAITING
 
 
+async def test_a_client_that_was_shut_out_as_it_took_nothing_did_not_leave(book: Book) -> None:
+    app, connection = Waiting(begins=True, phase=Phase.ANSWERING), FakeConnection()
+    task = asyncio.create_task(scoped(app, book)(scope_of(connection=connection), nothing_to_receive, Told()))
+    await app.waits.wait()
+    connection.slow = True
+    connection.leave()
+    await task
+    assert (book.only.outcome, book.only.disconnect_phase) == ("slow_client", None)
+
+
 async def test_a_request_that_is_over_is_watched_no_more(book: Book) -> None:
     connection = FakeConnection()
     await scoped(answer, book)(scope_of(connection=connection), nothing_to_receive, Told())

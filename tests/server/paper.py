@@ -15,7 +15,7 @@ class Paper:
     """
 
     def __init__(self) -> None:
-        self.congested = False
+        self.congested = self.slow = False
         self.written = b""
         self.ended = ""
 

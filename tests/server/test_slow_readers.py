@@ -35,7 +35,7 @@ class Reader:
     def untaken(self) -> int:
         return self.written - self.taken
 
-    def drop(self) -> None:
+    def give_up(self) -> None:
         self.drops += 1
         self._readers.forget(self)
 
