@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -111,56 +111,108 @@ def build(settings: "Settings", worker: WorkerIdentity) -> Application:
     Raises:
         ValueError: the settings contradict each other (two groups claim one model name).
     """
+    voice = build_voice(settings, worker)
+    shared = build_shared(settings, worker, voice)
+    fleet = build_fleet(settings, worker, voice, shared.catalog)
+    rooms = Rooms(settings, worker, voice, shared, fleet)
+    client = Http11Client(settings)
+    planner = build_planner(rooms)
+    forwarder = build_forwarder(rooms, planner, client)
+    fleet.live.listen(lambda roster: planner.follow(Registry(roster.groups)))  # last: all are ready for what it plans
+    failures = FailedAuthLimiter(settings, shared.store)
+    control = ControlRelay(worker.control, failures.drain, admin=bool(settings.admin_api_key))
+    own = build_own(fleet.live, DrainAware(fleet.view, worker.drain), control, voice.clock, shared.sharing.is_away)
+    chain = build_chain(door(rooms, planner, failures), Handler(forwarder.forward, own))
+    return Application(chain, lambda: opened(rooms, client))
+
+
+def door(rooms: "Rooms", planner: Planner, failures: FailedAuthLimiter) -> list[Layer]:
+    """A request's way through the door, from the outside in."""
+    settings, worker, voice, shared, fleet = rooms
+    secret = settings.key_hash_secret.get_secret_value().encode()
+    directory = KeyDirectory(shared.catalog, secret, voice.clock) if shared.catalog else None
+    keyring = Keyring((key.get_secret_value() for key in settings.gateway_api_key), directory)
+    book = AddressBook(settings.trusted_proxies)
+    quotas = build_quotas(settings, shared.store, shared.catalog, voice.clock)
+    return [
+        lambda app: RequestScope(app, find, voice.recorder.record, voice.clock, worker),
+        lambda app: ErrorBoundary(app, voice.log),
+        lambda app: Authenticate(app, book, keyring, failures),
+        lambda app: RateLimit(app, RateLimiter(settings, shared.store)),
+        lambda app: ReadBody(app, settings, planner.plan),
+        lambda app: Quota(app, quotas),
+        *cache_layer(settings, shared.cache, voice.metrics, fleet.live),
+        lambda app: Admission(app, Turnstile(settings, shared.store), voice.gauges),
+    ]
+
+
+class Voice(NamedTuple):
+    """What a worker says of itself, and the clock that dates it."""
+
+    clock: Clock
+    metrics: Metrics
+    gauges: LiveGauges
+    writer: LogWriter
+    log: EventLog
+    recorder: Recorder
+
+
+class Shared(NamedTuple):
+    """What the workers of a host share."""
+
+    store: LimiterStore
+    sharing: "Sharing"
+    catalog: Catalog | None
+    cache: ResponseCache | None
+
+
+class Fleet(NamedTuple):
+    """What is known of the backends."""
+
+    live: LiveFleet
+    board: Board
+    breaker: Breaker
+    view: BoardView
+
+
+class Rooms(NamedTuple):
+    """What one worker is made of, so far as several of its parts need it."""
+
+    settings: "Settings"
+    worker: WorkerIdentity
+    voice: Voice
+    shared: Shared
+    fleet: Fleet
+
+
+def build_voice(settings: "Settings", worker: WorkerIdentity) -> Voice:
+    """Metrics and logs; what the server refuses by itself is recorded there, too."""
     clock = SystemClock()
     metrics = Metrics(worker.page)
     writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))
     log = build_logger(settings, writer)
     recorder = Recorder(metrics, writer if settings.access_log else None, clock, console=wants_console(settings))
     worker.refusals.listen(recording(recorder.record, clock))
-    gauges = LiveGauges(metrics)
+    return Voice(clock, metrics, LiveGauges(metrics), writer, log, recorder)
 
-    sharing = Sharing(settings, metrics)
+
+def build_shared(settings: "Settings", worker: WorkerIdentity, voice: Voice) -> Shared:
+    """Limits and accounts, what the database said of keys and models, and what is kept of answers."""
+    sharing = Sharing(settings, voice.metrics)
     store = open_store(settings, on_away=sharing.tell)
-    catalog = build_catalog(settings, worker, clock)
-    directory = KeyDirectory(catalog, settings.key_hash_secret.get_secret_value().encode(), clock) if catalog else None
-    quotas = build_quotas(settings, store, catalog, clock)
-    keyring = Keyring((key.get_secret_value() for key in settings.gateway_api_key), directory)
-    book = AddressBook(settings.trusted_proxies)
-    failures = FailedAuthLimiter(settings, store)
+    catalog = build_catalog(settings, worker, voice.clock)
+    return Shared(store, sharing, catalog, build_cache(settings, voice.metrics, voice.clock))
 
+
+def build_fleet(settings: "Settings", worker: WorkerIdentity, voice: Voice, catalog: Catalog | None) -> Fleet:
+    """The backends that there are, and what all processes of the host have found out about them."""
     live = live_fleet(settings, catalog)
     board = Board([backend for _, backend in live.static.backends()], worker.board, worker.row)
-    breaker = Breaker(board, settings, clock, partial(tell_circuit, log, metrics))
-    fleet = BoardView(board, breaker, live.roster, clock, settings.backend_probe_interval_secs)
-    client = Http11Client(settings)
-    planner = build_planner(settings, Registry(live.groups), fleet)
-    cache = build_cache(settings, metrics, clock)
-    rooms = Rooms(live, board, breaker, store, client, metrics, gauges, clock)
+    breaker = Breaker(board, settings, voice.clock, partial(tell_circuit, voice.log, voice.metrics))
+    view = BoardView(board, breaker, live.roster, voice.clock, settings.backend_probe_interval_secs)
     live.listen(lambda roster: board.follow(roster.placed()))  # before anybody sends anything there
-    live.listen(fleet.follow)
-    forwarder = build_forwarder(settings, rooms, planner)
-    live.listen(lambda roster: planner.follow(Registry(roster.groups)))
-    control = ControlRelay(worker.control, failures.drain, admin=bool(settings.admin_api_key))
-    own = build_own(live, DrainAware(fleet, worker.drain), control, clock, sharing.is_away)
-
-    # A request's way through the door, from the outside in.
-    chain = build_chain(
-        [
-            lambda app: RequestScope(app, find, recorder.record, clock, worker),
-            lambda app: ErrorBoundary(app, log),
-            lambda app: Authenticate(app, book, keyring, failures),
-            lambda app: RateLimit(app, RateLimiter(settings, store)),
-            lambda app: ReadBody(app, settings, planner.plan),
-            lambda app: Quota(app, quotas),
-            *cache_layer(settings, cache, metrics, live),
-            lambda app: Admission(app, Turnstile(settings, store), gauges),
-        ],
-        Handler(forwarder.forward, own),
-    )
-    alone = worker.board is None
-    watch: Lifespan = partial(watching, settings, board, breaker, clock, log) if alone else nullcontext
-    shared = Shared(store, catalog or nullcontext(), cache or nullcontext(), following(live, clock))
-    return Application(chain, lambda: opened(shared, gauges, watch(), client, writer))
+    live.listen(view.follow)
+    return Fleet(live, board, breaker, view)
 
 
 class Sharing:
@@ -187,11 +239,13 @@ def build_quotas(settings: "Settings", store: LimiterStore, catalog: Catalog | N
     return Quotas(settings, store.accounts, Allowances(settings, catalog), clock, journaled=catalog is not None)
 
 
-def build_planner(settings: "Settings", registry: Registry, fleet: BoardView) -> Planner:
+def build_planner(rooms: Rooms) -> Planner:
     """What plans requests; only with CACHE_SALT=org it is asked whose they are."""
+    settings, fleet = rooms.settings, rooms.fleet
+    registry, context_of = Registry(fleet.live.groups), fleet.view.max_model_len
     if settings.cache_salt is CacheSalt.OFF:
-        return Planner(registry, settings, fleet.max_model_len)
-    return SaltingPlanner(registry, settings, fleet.max_model_len, Salts(settings.backend_api_key.get_secret_value()))
+        return Planner(registry, settings, context_of)
+    return SaltingPlanner(registry, settings, context_of, Salts(settings.backend_api_key.get_secret_value()))
 
 
 def build_cache(settings: "Settings", metrics: Metrics, clock: Clock) -> ResponseCache | None:
@@ -219,15 +273,6 @@ def cache_layer(settings: "Settings", cache: ResponseCache | None, metrics: Metr
     return [lambda app: layer(app, cache, settings.max_request_secs, metrics, lambda: live.version)]
 
 
-class Shared(NamedTuple):
-    """What the workers of a host share, in the order in which it is opened."""
-
-    store: LimiterStore
-    catalog: AbstractContextManager[object]
-    cache: AbstractContextManager[object]
-    models: AbstractAsyncContextManager[None]
-
-
 def build_catalog(settings: "Settings", worker: WorkerIdentity, clock: Clock) -> Catalog | None:
     """What the control process publishes; None where no supervisor starts one, or no other process could read it."""
     if worker.board is None or settings.limiter_store is StoreKind.MEMORY:
@@ -236,23 +281,19 @@ def build_catalog(settings: "Settings", worker: WorkerIdentity, clock: Clock) ->
 
 
 @asynccontextmanager
-async def opened(
-    shared: Shared,
-    gauges: LiveGauges,
-    watch: AbstractAsyncContextManager[None],
-    client: Http11Client,
-    writer: LogWriter,
-) -> AsyncIterator[None]:
+async def opened(rooms: Rooms, client: Http11Client) -> AsyncIterator[None]:
     """From a worker's start to its end: the rooms that hold something are open; the log is the last to close."""
+    settings, worker, voice, shared, fleet = rooms
+    watch = watching(settings, fleet, voice) if worker.board is None else nullcontext()
     await shared.store.open()
     try:
-        with shared.catalog, shared.cache, gauges:
-            async with shared.models, watch:
+        with shared.catalog or nullcontext(), shared.cache or nullcontext(), voice.gauges:
+            async with following(fleet.live, voice.clock), watch:
                 yield
     finally:
         await client.aclose()
         await shared.store.close()
-        writer.close()
+        voice.writer.close()
 
 
 @asynccontextmanager
@@ -268,19 +309,18 @@ async def following(live: LiveFleet, clock: Clock) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def watching(
-    settings: "Settings", board: Board, breaker: Breaker, clock: Clock, log: EventLog
-) -> AsyncIterator[None]:
+async def watching(settings: "Settings", fleet: Fleet, voice: Voice) -> AsyncIterator[None]:
     """A prober beside the application that it is for: where no supervisor watches the fleet."""
     from gateway.backends.prober import Prober  # noqa: PLC0415 -- an HTTP client, which a supervised worker is spared
 
+    clock = voice.clock
     prober = Prober(
         settings,
-        Heritage(board, settings.backend_stall_secs, clock.monotonic()),
-        breaker,
+        Heritage(fleet.board, settings.backend_stall_secs, clock.monotonic()),
+        fleet.breaker,
         clock,
         ca_file=settings.upstream_ca_file,
-        on_probe=lambda probed: tell_change(log, probed),
+        on_probe=lambda probed: tell_change(voice.log, probed),
     )
     probing = asyncio.create_task(prober.run(), name="prober")
     try:
@@ -290,22 +330,10 @@ async def watching(
         await asyncio.wait([probing])
 
 
-class Rooms(NamedTuple):
-    """What the conductor works with."""
-
-    live: LiveFleet
-    board: Board
-    breaker: Breaker
-    store: LimiterStore
-    client: Http11Client
-    metrics: Metrics
-    gauges: LiveGauges
-    clock: Clock
-
-
-def build_forwarder(settings: "Settings", rooms: Rooms, planner: Planner) -> Forwarder:
+def build_forwarder(rooms: Rooms, planner: Planner, client: Http11Client) -> Forwarder:
     """The room that gets a planned request its answer; workers share turns, seats and circuits, not retry budgets."""
-    live, board, breaker, store, client, metrics, gauges, clock = rooms
+    settings, _, voice, (store, *_), (live, board, breaker, _) = rooms
+    clock, metrics, gauges = voice.clock, voice.metrics, voice.gauges
     addresses = Addresses()
     rng = Random()  # noqa: S311 -- for balance, no secret
     means = Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
