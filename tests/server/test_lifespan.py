@@ -73,4 +73,6 @@ async def test_what_it_raises_at_its_end_is_not_lost() -> None:
 
 
 async def test_what_was_never_begun_ends_at_once() -> None:
-    await Lifespan(Application()).end()
+    application = Application()
+    await Lifespan(application).end()
+    assert application.told == []
