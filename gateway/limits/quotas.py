@@ -93,8 +93,9 @@ class Quotas:
             self._display.show(ctx.answer_headers, caller.limits, over.standings, (wall, period))
             raise self._refusal(over, claims, tokens, period) from None
         self._display.show(ctx.answer_headers, caller.limits, reservation.used(), (wall, period))
-        share = self._accounts.lent(claims, period.windows)
-        caller.balance = None if share is None else self._display.balance(caller.limits, share, period)
+        if reservation.unused_requests:  # out of a share, of which more is left
+            share = self._accounts.lent(claims, period.windows)
+            caller.balance = None if share is None else self._display.balance(caller.limits, share, period)
         return reservation
 
     def _estimate(self, ctx: RequestContext) -> tuple[int, int]:

@@ -164,7 +164,9 @@ def tightest(limits: Sequence[Limit], standings: Sequence[Standing], period: Per
         if least is None or left < least:
             least, nearest = left, limit
             reset = used if not window else (period.day_ends if window == DAY else period.month_ends) - wall
-    return None if least is None else (max(least, 0), nearest, reset)
+    if least is None:
+        return None
+    return least if least > 0 else 0, nearest, reset  # noqa: FURB136 -- see `Balance.show`
 
 
 def show_tokens(left: Left, headers: Headers) -> None:

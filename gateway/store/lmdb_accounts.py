@@ -201,9 +201,10 @@ class LmdbAccounts:
         if not (self._closings or tranches) or not self._written(booking.end_tranches):
             return
         for tranche in tranches:
-            tranche.requests = 0
+            tranche.requests = 0  # whoever still knows it draws no more
             for drawn in tranche.running.values():
                 drawn.tranche = None
+            tranche.running.clear()
         self._tranches.clear()
         self._desk.wills.clear()
 
