@@ -115,7 +115,7 @@ KEYS = Section(
             "a key that was revoked, all caches being warm",
             "401 on every worker within a second",
             (
-                "e2e/test_control_plane.py::test_a_revocation_is_seen_by_all_workers_within_a_second_under_load",
+                "e2e/test_control_plane_seen.py::test_a_revocation_is_seen_by_all_workers_within_a_second_under_load",
                 "e2e/test_keys.py::test_a_revocation_holds_at_every_worker_from_the_next_request_on_under_load",
             ),
         ),
