@@ -240,5 +240,4 @@ class HttpProtocol(ClientSocket):
         waited = self._loop.time() - self._head_since if self._head_timer is not None else 0.0
         peer, target = self._head.scope["client"], self._head.url.decode("ascii", "replace")
         self._refused(Refused(request_id, error.status, error.outcome, peer[0] if peer else "", target, waited))
-        self._head.in_head = False
         self._linger()
