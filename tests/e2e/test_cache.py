@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +17,13 @@ from tests.support.gateway import Gateway, RawClient, in_threads, wait_until
 PATH = "/v1/embeddings"
 CHAT = "/v1/chat/completions"
 MANY = 200
+ADMIN = "admin-0123456789abcdef"
+SETTINGS: dict[str, object] = {
+    "GATEWAY_WORKERS": 4,
+    "CACHE_TTL_SECS": 60,
+    "MAX_RPS_PER_IP": 10_000,
+    "RPS_BURST": 10_000,
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +40,7 @@ def fleet(servers: Fleet) -> Fleet:
 
 @pytest.fixture
 def gateway(fleet: Fleet, make_gateway: MakeGateway) -> Gateway:
-    return make_gateway(
-        fleet,
-        GATEWAY_WORKERS=4,
-        CACHE_TTL_SECS=60,
-        MAX_RPS_PER_IP=10_000,
-        RPS_BURST=10_000,
-        MAX_INFLIGHT_PER_IP=4,
-        TRUSTED_PROXIES="127.0.0.1/32",
-    )
+    return make_gateway(fleet, **SETTINGS, MAX_INFLIGHT_PER_IP=4, TRUSTED_PROXIES="127.0.0.1/32")
 
 
 def body(text: str = "Which of the tables holds the orders?") -> dict[str, Any]:
@@ -50,6 +50,11 @@ def body(text: str = "Which of the tables holds the orders?") -> dict[str, Any]:
 def asked(fleet: Fleet) -> list[str]:
     """How each request ended that reached the backend."""
     return [str(row["ended"]) for row in fleet["embed"].ledger()]
+
+
+def taken(folder: Path) -> int:
+    """Blocks of memory that the files of a folder on tmpfs have."""
+    return sum(file.stat().st_blocks for file in folder.iterdir())
 
 
 def state(received: bytes) -> str:
@@ -253,6 +258,76 @@ def test_a_follower_takes_over_from_a_leader_whose_worker_is_killed(gateway: Gat
     assert states.count("coalesced") == len(surviving) - 1
     assert asked(fleet) == ["aborted", "finished"]
     wait_until(gateway.idle)
+
+
+def test_a_follower_takes_over_from_a_leader_whose_worker_is_killed_while_it_waits_for_a_slot(
+    fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(fleet, **SETTINGS, MAX_INFLIGHT_PER_IP=1, QUEUE_TIMEOUT_SECS=60)
+    wait_until(gateway.well)
+    fleet["chat0"].stop_engine()
+    with ExitStack() as stack:
+        turn = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+        stack.enter_context(RawClient(gateway.port)).post(CHAT, turn)
+        wait_until(lambda: len(fleet["chat0"].ledger()) == 1)
+        leader = stack.enter_context(RawClient(gateway.port)).post(PATH, body())
+        wait_until(lambda: gateway.metrics().get("gateway_queued_requests") == 1)
+        victim = serving(gateway, leader)
+        followers = [stack.enter_context(RawClient(gateway.port)).post(PATH, body()) for _ in range(24)]
+        wait_until(lambda: clients_of(gateway) == 26)
+        surviving = [follower for follower in followers if serving(gateway, follower) != victim]
+        assert surviving
+        os.kill(victim, signal.SIGKILL)  # a worker of this test's own gateway
+        wait_until(lambda: victim not in gateway.worker_pids())
+        fleet["chat0"].resume_engine()
+        answers = [follower.until(b'"total_tokens"') for follower in surviving]
+    states = [state(answer) for answer in answers]
+    assert states.count("miss") == 1
+    assert states.count("coalesced") == len(surviving) - 1
+    assert asked(fleet) == ["finished"]
+    wait_until(gateway.idle)
+
+
+@pytest.mark.parametrize(("entries", "size"), [(20, 2**25), (10_000, 2**20)], ids=["entries", "bytes"])
+def test_a_flood_keeps_to_the_bounds_in_a_file_that_does_not_grow_and_what_is_alike_still_runs_once(
+    fleet: Fleet, make_gateway: MakeGateway, entries: int, size: int
+) -> None:
+    bounds = {"CACHE_MAX_ENTRIES": entries, "CACHE_MAX_BYTES": size}
+    gateway = make_gateway(fleet, **SETTINGS, **bounds, ADMIN_API_KEY=ADMIN)
+    wait_until(gateway.well)
+    (folder,) = gateway.limiter_path.glob("cache-*")
+    before = taken(folder)
+
+    def flood(thread: int) -> None:
+        with gateway.client() as client:
+            for number in range(60):
+                answer = client.post(PATH, json=body(f"{thread}-{number}"))
+                assert (answer.status_code, answer.headers["x-gateway-cache"]) == (200, "miss")
+
+    with in_threads(6, flood) as failures:
+        pass
+    assert not failures, failures
+    assert len(asked(fleet)) == 360
+    figures = gateway.metrics()
+    assert sum(value for name, value in figures.items() if name.startswith("gateway_cache_evictions_total")) > 0
+    kept = figures["gateway_cache_added_bytes_total"] - figures["gateway_cache_dropped_bytes_total"]
+    assert 0 < kept <= size
+    fleet.clear()
+    with ExitStack() as stack:
+        leader, followers = leader_and_followers(gateway, fleet, stack, 12)
+        fleet["embed"].resume_engine()
+        answers = [client.until(b'"total_tokens"') for client in (leader, *followers)]
+    assert [state(answer) for answer in answers] == ["miss", *["coalesced"] * 12]
+    assert asked(fleet) == ["finished"]
+    with gateway.client() as client:
+        assert client.post(PATH, json=body()).headers["x-gateway-cache"] == "hit"
+    assert taken(folder) == before
+    wait_until(lambda: gateway.events("control_serving"))
+    url = f"{gateway.url}/admin/v1/cache/flush"
+    answer = httpx.post(url, headers={"X-Admin-Key": ADMIN}, timeout=30, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    flushed = answer.json()["flushed"]
+    assert 1 <= flushed <= min(entries, size // 4096)
 
 
 @pytest.mark.parametrize("failures", [1, 2])
