@@ -95,13 +95,12 @@ class Balance(Struct, eq=False):
     reset: tuple[bytes, bytes] = (b"", b"")
 
     def show(self, headers: Headers, wall: float) -> None:
-        """Add what `Display.show` adds; `wall` lies in its day."""
+        """Add what `Display.show` adds, behind a draw, which leaves no less than nothing; `wall` lies in its day."""
         if not 0.0 <= wall - self.second < 1.0:
             self._turn(wall // 1)
         share = self.share
         if self.tokens is not None:
             left = self.tokens[0] + share.tokens
-            left = left if left > 0 else 0  # noqa: FURB136 -- `max` costs 900 instructions more
             headers += (self.limit, (REMAINING_TOKENS, b"%d" % left), self.reset)
         if self.requests is not None:
             left = self.requests[0] + share.requests
@@ -166,7 +165,7 @@ def tightest(limits: Sequence[Limit], standings: Sequence[Standing], period: Per
             reset = used if not window else (period.day_ends if window == DAY else period.month_ends) - wall
     if least is None:
         return None
-    return least if least > 0 else 0, nearest, reset  # noqa: FURB136 -- see `Balance.show`
+    return least if least > 0 else 0, nearest, reset  # noqa: FURB136 -- `max` costs 900 instructions more
 
 
 def show_tokens(left: Left, headers: Headers) -> None:

@@ -141,6 +141,32 @@ async def test_nobody_is_refused_for_what_another_worker_holds(host: Host) -> No
         await reserve(one, tokens=1)
 
 
+async def test_what_was_lent_is_drawn_from_without_asking_until_it_is_given_back(host: Host) -> None:
+    one, other = host.workers
+    await holding(one)
+    one._accounts.write()
+    assert one.accounts.lent((FAR,), TODAY) is None
+    running = await reserve(one)
+    share = one.accounts.lent((FAR,), TODAY)
+    assert share is not None
+    assert (one.accounts.lent((FAR,), TOMORROW), one.accounts.lent((KEY,), TODAY)) == (None, None)
+    assert share.draw(share.tokens + 1, 7, b"died") is None
+    left = share.requests
+    refused = share.draw(100, 7, b"died")
+    assert refused is not None
+    one.accounts.settle(refused, requests=0, tokens=0, record=None)
+    assert share.requests == left
+    drawn = share.draw(100, 7, b"died")
+    assert drawn is not None
+    end(one, drawn, 50)
+    host.look_round()
+    assert share.draw(1, 7, b"died") is None
+    end(one, running)
+    host.look_round()
+    assert await spent(other.accounts, FAR) == (4, 20 + 50 + 10, 4, 20 + 50 + 10)
+    assert await records(other.accounts) == [b"ended"] * 2
+
+
 async def test_a_worker_holds_nothing_while_others_call_for_it(host: Host) -> None:
     one, _ = host.workers
     await holding(one)
