@@ -34,6 +34,10 @@ class Shape(Protocol):
         """What is to be spliced into the body of a request to `endpoint` by a key of that priority; empty: nothing."""
         ...
 
+    def headers(self, endpoint: Endpoint, priority: int) -> tuple[tuple[bytes, bytes], ...]:
+        """What is to be said beside the body, in header fields; empty: nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BackendGroup:

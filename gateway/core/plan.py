@@ -72,6 +72,11 @@ class RequestPlan(Protocol):
         ...
 
     @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Header fields that the backend gets beside its usual ones; as a rule none."""
+        ...
+
+    @property
     def peeked(self) -> Wishes:
         """What the client's body says."""
         ...

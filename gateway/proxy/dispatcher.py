@@ -111,7 +111,8 @@ class Dispatcher:
         self._budgets[group.name].note_request()
         path = ctx.endpoint.upstream_path
         assert path is not None  # noqa: S101 -- only relayed endpoints are planned
-        request = UpstreamRequest(b"POST", path, self._headers, plan.body, ctx, ctx.request_id.encode())
+        headers = self._headers if not plan.headers else [*self._headers, *plan.headers]
+        request = UpstreamRequest(b"POST", path, headers, plan.body, ctx, ctx.request_id.encode())
         choice = self._choose(group)
         backends: Sequence[Backend] = choice.backends
         if len(backends) > 1:

@@ -39,12 +39,14 @@ class Plan(Struct, frozen=True):
         peeked: what the body says.
         unshaped: the body as it was before the model's card changed it, for a fallback whose card says otherwise; empty
             where no card did, or no fallback might ask.
+        headers: what the backend is told beside it.
     """
 
     route: Route
     body: bytes
     peeked: Peek
     unshaped: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class Planner:
@@ -114,8 +116,11 @@ class Planner:
             base: what the backend would get if there were no card.
             peeked: what it says; what the card may change of that is read anew.
         """
-        group, endpoint = route.group, ctx.endpoint
-        members = b"" if group.shape is None else group.shape.members(endpoint, base, ctx.principal.priority)
+        group, endpoint, priority = route.group, ctx.endpoint, ctx.principal.priority
+        members = b""
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if group.shape is not None:
+            members, headers = group.shape.members(endpoint, base, priority), group.shape.headers(endpoint, priority)
         body = base
         if members:
             body = splice(base, members)
@@ -123,7 +128,7 @@ class Planner:
         check_model_fit(peeked, context=self.context_of(group))
         if peeked.has_tools:
             check_tools(base, endpoint.dialect, parser=group.tool_parser, model=route.asked)
-        return Plan(route, body, peeked, base if members and group.fallback else b"")
+        return Plan(route, body, peeked, base if members and group.fallback else b"", headers)
 
     def _rewrite(self, ctx: RequestContext, peeked: Peek, route: Route) -> bytes:
         endpoint = ctx.endpoint

@@ -115,6 +115,12 @@ class Shaper:
             return b'%b%b"priority":%d' % (members, b"," if members else b"", priority)
         return members
 
+    def headers(self, endpoint: Endpoint, priority: int) -> tuple[tuple[bytes, bytes], ...]:
+        """What to say beside it: vLLM 0.32.0 has no place for a priority in a body of /v1/messages."""
+        if self._card.schedules_by_priority and endpoint.dialect is Dialect.ANTHROPIC and endpoint.uses_engine:
+            return ((b"x-vllm-priority", b"%d" % priority),)
+        return ()
+
 
 def _plan_for(card: ModelCard, endpoint: Endpoint) -> Plan:
     # What only counts tokens needs what the prompt depends on, and nothing else.

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway.backends.availability import Choice
 from gateway.core.context import Phase, RequestContext
@@ -90,6 +91,15 @@ async def test_a_backend_gets_our_key_our_id_and_its_own_path() -> None:
     assert (request.method, request.path, request.body) == (b"POST", b"/v1/chat/completions", b'{"model":"qwen"}')
     assert dict(request.headers) == {b"content-type": b"application/json", b"authorization": b"Bearer INTERNAL"}
     assert request.request_id == b"req1"
+
+
+async def test_what_a_plan_says_beside_its_body_is_told_every_backend_that_is_asked_and_nobody_else() -> None:
+    post = Post(chat0=[NeverSent("refused"), whole(b"{}")], chat1=[whole(b"{}")])
+    plan = structs.replace(plan_of(), headers=((b"x-vllm-priority", b"-5"),))
+    post.conductor.attempts.close(await post.conductor.dispatcher.open(post.ctx, plan))
+    await post.open()
+    told = [(name, dict(request.headers).get(b"x-vllm-priority")) for name, request in post.client.asked]
+    assert told == [("chat0", b"-5"), ("chat1", b"-5"), ("chat0", None)]
 
 
 async def test_what_never_left_moves_on_at_once_and_outside_the_budget() -> None:

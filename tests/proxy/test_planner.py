@@ -192,6 +192,18 @@ async def test_a_model_that_schedules_by_priority_is_told_the_keys() -> None:
     assert sent == {"one": 7, "other": -99}
 
 
+async def test_a_priority_is_said_in_a_header_where_the_body_has_no_place_for_it() -> None:
+    planner = Planner(Registry([shaped("one", schedules_by_priority=True)]), PayloadSettings(), lambda _: 8192)
+    said = {}
+    for endpoint in (CHAT, RESPONSES, MESSAGES):
+        body = orjson.dumps({"model": "one", "messages": [], "prompt": "", "input": "", "max_tokens": 1})
+        ctx = context(endpoint, body=body, principal=Principal(priority=-7))
+        assert planner.plan(ctx) is None
+        said[endpoint] = ctx.plan.headers
+    assert {endpoint for endpoint, headers in said.items() if headers} == {MESSAGES}
+    assert said[MESSAGES] == ((b"x-vllm-priority", b"-7"),)
+
+
 async def test_a_default_that_no_model_could_keep_is_refused_too() -> None:
     with pytest.raises(BadRequestError, match="8192 tokens fit"):
         await planned(shaped("one", default_parameters={"max_tokens": 9000}), shaped("other"), {"messages": []})
