@@ -115,6 +115,22 @@ def test_of_all_limits_the_one_is_shown_of_which_the_least_is_left(
         assert figures(headers, b"tokens") == (b"%d" % limit, b"%d" % max(remaining, 0), duration(reset))
 
 
+@pytest.mark.parametrize("bucket", [0.0, 100.0, 1e6])
+@given(
+    at=st.builds(
+        Standing, st.just(0.0), st.just(0.0), st.integers(99_800, 100_100), st.integers(0, 10_100_000), some, some
+    )
+)
+@example(at=Standing(0.0, 0.0, 99_901, 5, 99_901, 5))
+def test_the_usual_limits_are_shown_as_any_others(bucket: float, at: Standing) -> None:
+    limits = limits_of([Claim("org:acme", DEFAULT)])
+    assert limits.usual
+    short, long = list(BUCKET), list(BUCKET)
+    Display(bucket).show(short, limits, [at], (NOW, PERIOD))
+    Display(bucket).show(long, limits._replace(usual=None), [at], (NOW, PERIOD))
+    assert short == long
+
+
 calendar = st.builds(AccountLimits, st.just(0), st.just(0), *[st.just(0) | st.integers(10**6, 10**7)] * 4)
 counted = st.builds(Standing, st.just(0.0), st.just(0.0), *[st.integers(2000, 10**6)] * 4)
 costs = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 3000), st.integers(0, 3)), min_size=1, max_size=8)
