@@ -154,8 +154,8 @@ class StreamRelay:
         self._figures[self._usual_index] = members
         self.tokens += 1
         if self._cuts_events:
-            return b"".join((self._usual_out, head, _AFTER_CHOICES))
-        return b"".join((self._usual_out, body, _END))
+            return self._usual_out + head + _AFTER_CHOICES
+        return self._usual_out + body + _END
 
     def feed_unusual(self, data: bytes) -> bytes:
         """As `feed`, for what `feed_usual` gave nothing for."""
