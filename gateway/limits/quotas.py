@@ -64,8 +64,7 @@ class Quotas:
         wall = self._wall()
         if not balance.begins <= wall < balance.ends:
             return None
-        prompt, tokens = self._estimate(ctx)
-        record = self._will(ctx, wall, prompt) if self._journaled else b""
+        prompt, tokens, record = self._asked(ctx, wall)
         reservation = balance.share.draw(tokens, prompt, record)
         if reservation is None:
             caller.balance = None
@@ -81,25 +80,30 @@ class Quotas:
             RateLimitedError: a limit per minute has too little left now.
             StoreUnavailableError: it cannot be counted.
         """
-        prompt, tokens = self._estimate(ctx)
         wall = self._wall()
         period = self._calendar.at(wall)
+        prompt, tokens, record = self._asked(ctx, wall)
         caller = self._allowances.caller(ctx.organization, ctx.principal)
         claims = caller.claims
-        will = Will(prompt, self._will(ctx, wall, prompt) if self._journaled else b"")
+        windows = period.windows
         try:
-            reservation = await self._accounts.reserve(claims, tokens=tokens, windows=period.windows, will=will)
+            reservation = await self._accounts.reserve(
+                claims, tokens=tokens, windows=windows, will=Will(prompt, record)
+            )
         except OverLimitError as over:
             self._display.show(ctx.answer_headers, caller.limits, over.standings, (wall, period))
             raise self._refusal(over, claims, tokens, period) from None
         self._display.show(ctx.answer_headers, caller.limits, reservation.used(), (wall, period))
         if reservation.unused_requests:  # out of a share, of which more is left
-            share = self._accounts.lent(claims, period.windows)
+            share = self._accounts.lent(claims, windows)
             caller.balance = None if share is None else self._display.balance(caller.limits, share, period)
         return reservation
 
-    def _estimate(self, ctx: RequestContext) -> tuple[int, int]:
-        """Tokens of its prompt, and those that it may take in all."""
+    def _asked(self, ctx: RequestContext, wall: float) -> tuple[int, int, bytes]:
+        """Tokens of its prompt, those that it may take in all, and what is booked if nobody lives to settle it.
+
+        That is a `UsageRecord`, made of a tuple as in `settle`: at 800 instructions less.
+        """
         endpoint = ctx.endpoint
         tokens = prompt = len(ctx.plan.body) // BYTES_PER_TOKEN if endpoint.uses_engine else 0
         if endpoint.streams:
@@ -108,28 +112,11 @@ class Quotas:
             tokens += (self._per_choice if stated is None else stated) * peeked.n * peeked.prompts
             if not prompt <= tokens <= MOST_TOKENS:  # a bound below 0 is for the backend to refuse
                 tokens = MOST_TOKENS if tokens > prompt else prompt
-        return prompt, tokens
-
-    def _will(self, ctx: RequestContext, wall: float, prompt: int) -> bytes:
-        """The record that is booked if nobody lives to settle it.
-
-        A `UsageRecord` by its fields' order, as in `settle`: made of a tuple it costs 800 instructions less.
-        """
-        return encode_usage(
-            (
-                ctx.request_id,
-                wall,
-                ctx.organization,
-                ctx.principal.key_id,
-                ctx.group,
-                ctx.endpoint.path,
-                0,
-                WORKER_DIED,
-                prompt,
-                0,
-                True,
-            )
-        )
+        if not self._journaled:
+            return prompt, tokens, b""
+        path, key_id = endpoint.path, ctx.principal.key_id
+        record = (ctx.request_id, wall, ctx.organization, key_id, ctx.group, path, 0, WORKER_DIED, prompt, 0, True)
+        return prompt, tokens, encode_usage(record)
 
     def settle(self, ctx: RequestContext, reservation: Reservation, failure: BaseException | None) -> None:
         """Put what a request cost in the place of what was reserved for it; never raises.
