@@ -124,6 +124,10 @@ class Oversight:
         """See `Live`."""
         return date.fromordinal(ordinal)
 
+    def begins(self, day: date) -> float:
+        """See `Live`."""
+        return self._calendar.begins(day)
+
 
 def _nothing(_: int) -> None:
     """Nobody waits here for an answer."""

@@ -22,6 +22,7 @@ from gateway.admin.live import Live
 from gateway.admin.models import ModelRoutes
 from gateway.admin.organizations import OrganizationRoutes
 from gateway.admin.quotas import QuotaRoutes, Quotas
+from gateway.admin.requests import RequestRoutes
 from gateway.admin.running import RunningRoutes
 from gateway.admin.usage import UsageRoutes
 from gateway.core.asgi import ASGIApp, Message, Receive, Scope, Send
@@ -78,6 +79,7 @@ def routers_of(house: House) -> list[APIRouter]:
         ModelRoutes(house),
         BackendRoutes(house, fleet),
         UsageRoutes(house, quotas),
+        RequestRoutes(house),
         QuotaRoutes(house, quotas),
         RunningRoutes(house, fleet),
         AuditRoutes(house),

@@ -85,6 +85,10 @@ class Live(Protocol):
         """The reverse of `ordinal`."""
         ...
 
+    def begins(self, day: date) -> float:
+        """The first second of a day in QUOTA_TIMEZONE, since 1970."""
+        ...
+
 
 def fixed_by_settings(roster: Roster) -> list[Fixed]:
     """The groups of settings and of their file, each with what describes it."""

@@ -35,6 +35,10 @@ Day = Annotated[date, BeforeValidator(_iso)]
 From = Annotated[Day | None, Query(alias="from", description="The first day, as 2026-11-01; without it the month's.")]
 To = Annotated[Day | None, Query(alias="to", description="The last day; without it today.")]
 
+KeyId = Annotated[
+    str | None, Query(alias="key", max_length=64, pattern=r"^[a-z0-9_]*$", description="Of this key alone.")
+]
+
 
 class Span(NamedTuple):
     """Whole days, the first and the last included."""

@@ -12,7 +12,7 @@ from gateway.admin.gate import CALLER, CLIENTS_PATH, Caller
 from gateway.admin.names import OrganizationId
 from gateway.admin.paging import After, Limit, page_of
 from gateway.admin.quotas import Quotas, standing_of
-from gateway.admin.reports import From, Reports, To, cursor_of, span_of
+from gateway.admin.reports import From, KeyId, Reports, To, cursor_of, span_of
 from gateway.admin.schemas.usage import Usage
 from gateway.core.principal import KEY_ACCOUNT, UNLIMITED, AccountLimits
 from gateway.core.usage_report import OwnUsage, UsageLine
@@ -23,9 +23,6 @@ COLUMNS = ("requests", "prompt_tokens", "completion_tokens", "total_tokens")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins with one of these is a spreadsheet's to compute."""
 
-KeyId = Annotated[
-    str | None, Query(alias="key", max_length=64, pattern=r"^[a-z0-9_]*$", description="Of this key alone.")
-]
 Format = Annotated[Literal["json", "csv"], Query(alias="format", description="csv: the whole report, without pages.")]
 
 

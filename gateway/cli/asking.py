@@ -124,6 +124,8 @@ def asks(command: Command) -> Command:
     )
     @functools.wraps(command)
     def run(*args: Any, asked: str | None, **rest: Any) -> Any:  # noqa: ANN401 -- the command's own
+        if click.get_current_context().invoked_subcommand is not None:
+            return None  # of a group, whose command asks for itself
         try:
             with connect(asked) as admin:
                 return command(admin, *args, **rest)

@@ -1,11 +1,12 @@
 """`gateway usage`: who used how much?"""
 
 from collections.abc import Callable
+from itertools import islice
 
 import click
 
 from gateway.cli.asking import Admin, Json, asks, known
-from gateway.cli.tables import json_option, show
+from gateway.cli.tables import json_option, moment, show
 from gateway.cli.wishes import Organization
 
 PATH = "/v1/usage"
@@ -14,7 +15,7 @@ BY = {"org": "organization", "key": "key", "model": "model", "day": "day"}
 SHARED = "(GATEWAY_API_KEY)"
 
 
-@click.command(short_help="Requests and tokens by org, key, model or day.")
+@click.group(invoke_without_command=True, short_help="Requests and tokens by org, key, model or day.")
 @asks
 @click.option("--by", type=click.Choice(list(BY)), default="org", show_default=True)
 @click.option("--from", "first", metavar="DATE", help="The first day, as 2026-11-01; by default the month's.")
@@ -47,3 +48,29 @@ def usage(  # noqa: PLR0913 -- click passes each option by its name
         "TOKENS": lambda line: line["total_tokens"],
     }
     show(list(admin.pages(PATH, **which)), columns, as_json=as_json)
+
+
+@usage.command(short_help="Single requests, newest first.")
+@asks
+@click.option("--day", metavar="DATE", help="Of this day alone, as 2026-11-21; by default of this month.")
+@click.option("--org", type=Organization(), help="This organization's alone.")
+@click.option("--key", "key_id", help="This key's alone, by its id.")
+@click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="So many.")
+@json_option
+def requests(
+    admin: Admin, *, day: str | None, org: str | None, key_id: str | None, last: int, as_json: bool
+) -> None:
+    """Print single requests and what they took, as long as USAGE_RETENTION_DAYS keeps them."""
+    which = known({"from": day, "to": day, "organization": org, "key": key_id})
+    columns: dict[str, Callable[[Json], object]] = {
+        "ENDED": lambda one: moment(one["ended_at"]),
+        "REQUEST": lambda one: one["request_id"],
+        "ORG": lambda one: one["organization"],
+        "KEY": lambda one: one["key_id"] or SHARED,
+        "MODEL": lambda one: one["model"],
+        "STATUS": lambda one: one["status"],
+        "OUTCOME": lambda one: one["outcome"],
+        "PROMPT TOKENS": lambda one: one["prompt_tokens"],
+        "COMPLETION TOKENS": lambda one: one["completion_tokens"],
+    }
+    show(list(islice(admin.pages(f"{PATH}/requests", **which), last)), columns, as_json=as_json)

@@ -1,7 +1,7 @@
 """What does the database remember? Its rows as typed values, which know neither SQL nor a library."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import asdict
@@ -180,6 +180,20 @@ class Booked(Struct, frozen=True):
     records: int = 0
     lost: Mapping[str, int] = {}
     first_at: float | None = None
+
+
+class Place(NamedTuple):
+    """Where a list of single requests goes on: behind this one, whose sheet may be gone by then.
+
+    Attributes:
+        last_at: of its sheet: when the last request there ended.
+        sheet: its id.
+        number: of the request on it, the first being 0.
+    """
+
+    last_at: float
+    sheet: str
+    number: int
 
 
 class AccountUse(Struct, frozen=True):

@@ -151,7 +151,7 @@ USAGE_SHEETS = sa.Table(
     _time("last_at"),
     _number("records"),
     sa.Column("content", sa.LargeBinary, nullable=False),
-    sa.Index("ix_usage_sheets_last_at_id", "last_at", "id"),
+    sa.Index("ix_usage_sheets_last_at_id_first_at", "last_at", "id", "first_at"),
 )
 """Records of single requests, as the worker wrote them (`core/usage_sheet.py`); the id is the journal's name and the
 sheet's in it."""

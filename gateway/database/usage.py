@@ -1,12 +1,13 @@
 """How much was used? The ledger: each request once, on its sheet, and sums by day for reports and quotas."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
 from gateway.core.principal import KEY_ACCOUNT
-from gateway.core.usage_sheet import Sheet
+from gateway.core.usage_record import UsageRecord
+from gateway.core.usage_sheet import Sheet, read_sheet
 from gateway.database.entries import (
     COUNTED,
     Windows,
@@ -17,10 +18,12 @@ from gateway.database.entries import (
     raise_in_sqlite,
     summed,
 )
-from gateway.database.rows import AccountUse, Booked, Usage
-from gateway.database.settings import DatabaseSettings
+from gateway.database.rows import AccountUse, Booked, Place, Usage
 from gateway.database.tables import USAGE_DAILY, USAGE_SHEETS
 from gateway.database.transactions import Transactions
+
+if TYPE_CHECKING:
+    from gateway.database.settings import DatabaseSettings
 
 By = Literal["key", "organization", "model", "day"]
 HEADINGS: dict[By, sa.Column[Any]] = {
@@ -30,6 +33,8 @@ HEADINGS: dict[By, sa.Column[Any]] = {
     "day": USAGE_DAILY.c.day,
 }
 DAY_SECS = 86400.0
+SHEETS_OF_A_PAGE = 128
+"""Decoded for a page of single requests: some 4,000 of them, which take 10 ms."""
 
 
 class Ledger:
@@ -39,7 +44,7 @@ class Ledger:
     that of the day before, each month's likewise.
     """
 
-    def __init__(self, transactions: Transactions, settings: DatabaseSettings) -> None:
+    def __init__(self, transactions: Transactions, settings: "DatabaseSettings") -> None:
         self._transactions = transactions
         self._records_days = settings.usage_retention_days
         self._daily_days = settings.usage_daily_retention_days
@@ -134,6 +139,67 @@ class Ledger:
             statement = statement.where(USAGE_DAILY.c.key_id == key_id)
         async with self._transactions.read() as connection:
             return [Usage(str(name), *map(int, numbers)) for name, *numbers in await connection.execute(statement)]
+
+    async def requests(
+        self,
+        *,
+        since: float,
+        until: float,
+        organization: str | None = None,
+        key_id: str | None = None,
+        after: Place | None = None,
+        most: int = 100,
+    ) -> tuple[list[UsageRecord], Place | None]:
+        """A page of single requests, those of the sheet that was ended last first, and there the last one.
+
+        No more than SHEETS_OF_A_PAGE sheets are decoded, so that a page may be short, or empty, before the end.
+
+        Args:
+            since: the earliest end of a request, in seconds since 1970.
+            until: the first end that is too late.
+            organization: its requests alone.
+            key_id: likewise.
+            after: where the page before ended.
+            most: requests of a page.
+
+        Returns:
+            The requests, and where the next page begins; None: there is no more.
+        """
+        found: list[UsageRecord] = []
+        sheets = await self._sheets(since, until, after)
+        for name, last_at, content in sheets:
+            records, _ = read_sheet(content)
+            end = after.number if after is not None and after.sheet == name else len(records)
+            for number in range(min(end, len(records)) - 1, -1, -1):
+                record = records[number]
+                if (
+                    since <= record.ended_at < until
+                    and organization in (None, record.organization)
+                    and key_id in (None, record.key_id)
+                ):
+                    if len(found) == most:
+                        return found, Place(last_at, name, number + 1)
+                    found.append(record)
+        if len(sheets) < SHEETS_OF_A_PAGE:
+            return found, None
+        name, last_at, _ = sheets[-1]
+        return found, Place(last_at, name, 0)
+
+    async def _sheets(self, since: float, until: float, after: Place | None) -> list[tuple[str, float, bytes]]:
+        """The next sheets with requests of that time; of later ones no more than the index is read."""
+        columns = USAGE_SHEETS.c
+        statement = (
+            sa.select(columns.id, columns.last_at, columns.content)
+            .where(columns.last_at >= since, columns.first_at < until)
+            .order_by(columns.last_at.desc(), columns.id.desc())
+            .limit(SHEETS_OF_A_PAGE)
+        )
+        if after is not None:
+            place = sa.tuple_(columns.last_at, columns.id)
+            here = sa.tuple_(sa.literal(after.last_at), sa.literal(after.sheet))
+            statement = statement.where(place <= here if after.number else place < here)
+        async with self._transactions.read() as connection:
+            return [(name, last_at, content) for name, last_at, content in await connection.execute(statement)]
 
     async def prune(self, today: int, *, most: int = 500) -> int:
         """Forget one small batch of what is over its time, so that nobody waits for long; call it until it says 0.

@@ -44,6 +44,10 @@ class Calendar:
             self._look(wall)
         return self._period
 
+    def begins(self, day: date) -> float:
+        """The first second of a day, since 1970."""
+        return self._midnight(day)
+
     def say(self, wall: float) -> str:
         """A moment as the clocks there show it, in the form that the admin API has for moments."""
         return datetime.fromtimestamp(wall, self._zone).isoformat(timespec="seconds").replace("+00:00", "Z")

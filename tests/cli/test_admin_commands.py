@@ -3,6 +3,7 @@
 import csv
 import io
 import threading
+from datetime import UTC, datetime, time
 
 import orjson
 import pytest
@@ -14,6 +15,8 @@ from tests.support.admin import TODAY, AdminServer
 from tests.support.gateway import wait_until
 from tests.support.ledger import sheets
 
+NOON = datetime.combine(TODAY, time(12), UTC).timestamp()
+
 
 @pytest.fixture(name="used")
 def _used(server: AdminServer) -> None:
@@ -22,15 +25,32 @@ def _used(server: AdminServer) -> None:
     records = [
         UsageRecord(
             f"r{number}",
+            NOON,
             organization="org:acme" if number % 2 else "ip:192.0.2.7",
             key_id="key_1" if number % 2 else "",
             model="chat",
+            status=200,
+            outcome="ok",
             prompt_tokens=1000,
             completion_tokens=number,
         )
         for number in range(4)
     ]
     server.do(server.database.usage.write("host", sheets(records), "epoch", lambda _: (day, 24_322)))
+
+
+@pytest.mark.usefixtures("used")
+def test_single_requests_are_a_table_or_json(gateway: Run) -> None:
+    table = gateway("usage", "requests", "--day", "2026-11-21").stdout.splitlines()
+    assert [" ".join(line.split()) for line in table[:3]] == [
+        "ENDED REQUEST ORG KEY MODEL STATUS OUTCOME PROMPT TOKENS COMPLETION TOKENS",
+        "2026-11-21 12:00 r3 org:acme key_1 chat 200 ok 1,000 3",
+        "2026-11-21 12:00 r2 ip:192.0.2.7 (GATEWAY_API_KEY) chat 200 ok 1,000 2",
+    ]
+    assert len(gateway("usage", "requests", "--day", "2026-11-20").stdout.splitlines()) == 1
+    found = orjson.loads(gateway("usage", "requests", "--org", "acme", "--json").stdout)
+    assert [(one["request_id"], one["key_id"]) for one in found] == [("r3", "key_1"), ("r1", "key_1")]
+    assert len(orjson.loads(gateway("usage", "requests", "--last", "1", "--json").stdout)) == 1
 
 
 @pytest.mark.usefixtures("used")

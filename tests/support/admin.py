@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, Self
 
 import httpx
@@ -84,6 +84,9 @@ class Figures:
 
     def date_of(self, ordinal: int) -> date:
         return date.fromordinal(ordinal)
+
+    def begins(self, day: date) -> float:
+        return datetime.combine(day, time(), UTC).timestamp()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("content", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_usage_sheets"),
     )
-    op.create_index("ix_usage_sheets_last_at_id", "usage_sheets", ["last_at", "id"])
+    op.create_index("ix_usage_sheets_last_at_id_first_at", "usage_sheets", ["last_at", "id", "first_at"])
     op.drop_table("usage_records")
 
 
