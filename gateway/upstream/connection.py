@@ -14,7 +14,7 @@ from gateway.upstream.origin import Origin
 from gateway.upstream.parser import BadAnswerError, Parser
 from gateway.upstream.protocol import Take
 
-HIGH_WATER_BYTES = 65_536
+HIGH_WATER_BYTES = 32_768
 """A reader further behind than this stops the socket; with one receive of the loop (256,000 bytes) on top at most."""
 ONE_WRITE_BYTES = 65_536
 """Bodies up to this size are joined with the head; a larger one is not worth the copy."""

@@ -111,6 +111,7 @@ class Crooked:
     """Listens on a port of the kernel's choice; `script` answers every POST from now on.
 
     Attributes:
+        port, url: where it listens.
         calls: the POSTs that have come, oldest first.
     """
 
@@ -120,7 +121,8 @@ class Crooked:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self.script: Script = good
         self.calls: list[Call] = []
         self.came: queue.Queue[Call] = queue.Queue()

@@ -50,6 +50,15 @@ DEPARTURES = Section(
             ),
         ),
         Row(
+            "a byte now and then is taken of a stream, or nothing of a slow one, or of a whole answer",
+            "at most 256 KiB are held for it, 320 KiB more in the kernel that reads the backend; cut, as a slow client",
+            (
+                "chaos/test_slow_readers.py::test_little_is_held_for_a_client_that_takes_a_byte_now_and_then_and_it_is_cut_as_a_slow_one",
+                "chaos/test_slow_readers.py::test_a_client_that_takes_nothing_of_a_whole_answer_is_cut_as_a_slow_one",
+                "e2e/test_streaming.py::test_a_client_that_takes_nothing_of_a_slow_stream_is_a_slow_one_and_did_not_leave",
+            ),
+        ),
+        Row(
             "thousands at random moments",
             "no slot, task, socket or lease is left, and no memory",
             (
