@@ -1,4 +1,4 @@
-"""Two gateways with one REDIS_URL have one circuit for each backend, and one trial; without it, each its own."""
+"""Two gateways with one REDIS_URL have one circuit for each backend, one trial, and one word on engines that hang."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Fleet, MakeGateway
 from tests.store.valkey.server import Server, running
-from tests.support.gateway import Gateway, wait_until
+from tests.support.gateway import Gateway, RawClient, wait_until
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
@@ -38,6 +38,12 @@ def pair(chat_fleet: Fleet, make_gateway: MakeGateway, server: Server) -> tuple[
 
 def circuit(gateway: Gateway, name: str = "chat0") -> str:
     return next(str(backend["circuit"]) for backend in gateway.report()["backends"] if backend["name"] == name)
+
+
+def state(gateway: Gateway, name: str) -> tuple[str, str]:
+    """What its prober makes of a backend, and why."""
+    seen = next(backend for backend in gateway.report()["backends"] if backend["name"] == name)
+    return seen["state"], seen["reason"]
 
 
 def ask(gateway: Gateway, times: int) -> None:
@@ -107,3 +113,38 @@ def test_without_the_server_each_gateway_has_a_circuit_of_its_own(
     assert circuit(other) == "closed"
     server.start()
     wait_until(lambda: circuit(other) != "closed")
+
+
+def test_an_engine_that_one_gateway_sees_hang_gets_nothing_from_the_other_until_it_goes_on(
+    chat_fleet: Fleet, make_gateway: MakeGateway, server: Server
+) -> None:
+    settings = {
+        "REDIS_URL": server.url,
+        "CIRCUITS_SHARED": "on",
+        "BACKEND_PROBE_INTERVAL_SECS": 0.25,
+        "BACKEND_UP_AFTER": 1,
+        "MAX_RPS_PER_IP": 10_000,
+        "RPS_BURST": 10_000,
+    }
+    one = make_gateway(chat_fleet, **settings, BACKEND_STALL_SECS=1)
+    other = make_gateway(chat_fleet, **settings, BACKEND_STALL_SECS=3600)  # it would not see it in time by itself
+    wait_until(lambda: one.well() and other.well())
+    for replica in chat_fleet.servers.values():
+        replica.set_pace(token_ms=20)
+    with RawClient(one.port) as client:
+        client.post(CHAT, {**BODY, "max_tokens": 100, "ignore_eos": True, "stream": True})
+        client.until(b'"content":"')
+        name, hanging = next((name, replica) for name, replica in chat_fleet.servers.items() if replica.ledger())
+        hanging.stop_engine()
+        wait_until(lambda: state(one, name) == state(other, name) == ("down", "stalled"))
+        ask(other, 6)
+        assert len(hanging.ledger()) == 1
+        hanging.resume_engine()
+        wait_until(lambda: state(one, name) == state(other, name) == ("healthy", "ok"))
+        client.until(b"[DONE]")
+
+    def asked_again() -> bool:
+        ask(other, 2)
+        return len(hanging.ledger()) > 1
+
+    wait_until(asked_again)
