@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
@@ -22,9 +23,11 @@ from gateway.limits.calendar import Calendar, Period
 from gateway.limits.catalogue import ROWS, Row
 from gateway.observability.families import CACHE_BYTES_DROPPED, CACHE_EVICTIONS
 from gateway.observability.metrics import Metrics
-from gateway.settings import Settings
 from gateway.store.accounts import Standing
 from gateway.store.protocol import LimiterStore
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
 
 MINUTE_SECS = 60.0
 
@@ -46,7 +49,7 @@ class Oversight:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: "Settings",
         store: LimiterStore,
         board: int | None,
         calendar: Calendar,

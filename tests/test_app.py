@@ -12,7 +12,9 @@ FOR_PEOPLE = {"structlog"}
 """For lines of log on a terminal: 5 MiB and 60 ms."""
 ONCE_SERVED = {"httpx", "gateway.backends.prober", "prometheus_client", "gateway.server.scrapes"}
 """Of the supervisor alone, once its first worker serves: 8 MiB and 0.1 s."""
-OF_OPERATORS = {"uvicorn", "sqlalchemy", "alembic", "gateway.admin.app", "gateway.database.database"}
+OF_OPERATORS = {"gateway.admin.app", "gateway.admin.asking"}
+"""Of the control process alone, once somebody asks for `/admin` or `/v1/usage`: 15 MiB and 0.3 s."""
+OF_BOOKS = {"uvicorn", "sqlalchemy", "gateway.database.database"}
 """Of the control process alone."""
 OF_WORKERS = {"httptools", "lmdb", "gateway.app"}
 OF_SUPERVISORS = {
@@ -75,7 +77,7 @@ def test_a_worker_that_serves_has_loaded_what_it_uses(tmp_path: Path) -> None:
     folders = {"LIMITER_PATH": str(tmp_path / "state"), "DATA_PATH": str(tmp_path / "data")}
     (handed,) = loaded_by(HANDED, **folders)
     loaded = loaded_by(SERVING.replace("HANDED", handed), **folders)
-    unused = ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_SUPERVISORS | OF_NOBODY | SPARED
+    unused = ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_SUPERVISORS | OF_NOBODY | SPARED
     assert loaded >= OF_WORKERS
     assert loaded & unused == set()
 
@@ -83,11 +85,17 @@ def test_a_worker_that_serves_has_loaded_what_it_uses(tmp_path: Path) -> None:
 def test_a_supervisor_has_loaded_what_it_uses_until_its_workers_serve() -> None:
     loaded = loaded_by(SUPERVISING)
     assert loaded >= OF_SUPERVISORS
-    assert loaded & (ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_WORKERS) == set()
+    assert loaded & (ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_WORKERS) == set()
+
+
+def test_the_control_process_has_loaded_what_keys_and_books_need_before_an_operator_asks() -> None:
+    loaded = loaded_by("import sys, gateway.control; print(*sys.modules)")
+    assert loaded >= OF_BOOKS
+    assert loaded & (ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_NOBODY | {"pydantic"}) == set()
 
 
 def test_what_is_on_demand_is_there_to_be_loaded() -> None:
-    later = ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_SUPERVISORS | OF_NOBODY | SPARED
+    later = ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_SUPERVISORS | OF_NOBODY | SPARED
     code = f"import sys, importlib\nfor name in {later!r}: importlib.import_module(name)\nprint(*sys.modules)"
     assert loaded_by(code) >= later
 

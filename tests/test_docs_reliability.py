@@ -20,7 +20,7 @@ from gateway.fleet import live
 from gateway.observability.families import CATALOGUE, Family, Kind
 from gateway.proxy import attempts, pieces, retry
 from gateway.routing.policies import loads
-from gateway.server import channel, control, generation, keeper
+from gateway.server import channel, generation, keeper
 from gateway.settings import Settings
 from gateway.store import desk, spares
 from gateway.upstream import tcp
@@ -71,7 +71,7 @@ FIGURES = (
     f"looks {publishing.POLL_SECS:g} s apart for changes, {live.LOOK_SECS:g} s apart for models",
     f"more than {books.PATIENCE_SECS:g} s waits too; records leave the journal {books.COLLECT_SECS:g} s apart",
     f"and {transactions.GRACE_SECS:g} s to part",
-    f"ends with its supervisor where that is killed. | {control.END_SECS:g} s |",
+    f"ends with its supervisor where that is killed. | {channel.END_SECS:g} s |",
     f"by less than {verdict.MAX_SLOPE:g} MiB a minute",
 )
 """Numbers of the code as the page says them; what is worked out from several is worked out here again."""

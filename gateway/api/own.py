@@ -1,6 +1,5 @@
 """Who answers what no backend answers? A table of our own paths, and FastAPI for the documentation alone."""
 
-import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.errors import MethodNotAllowedError
+from gateway.core.later import Later
 
 DISTRIBUTION: Final = "inference-gateway"
 """Under this name the gateway is installed."""
@@ -38,8 +38,7 @@ class Own:
         self._exact = {row.path: row for row in rows if "{" not in row.path}
         self._beginnings = [(row.path.partition("{")[0], row) for row in rows if "{" in row.path]
         self._control = control
-        self._document = document
-        self._documentation: asyncio.Task[ASGIApp] | None = None
+        self._documentation = Later(document)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; to HEAD as to GET: the server, which knows the method, leaves the body out."""
@@ -55,10 +54,7 @@ class Own:
         if scope[CONTEXT_KEY].endpoint.control:
             await self._control(scope, receive, send)
             return
-        if self._documentation is None:
-            self._documentation = asyncio.create_task(asyncio.to_thread(self._document))
-        documentation = await asyncio.shield(self._documentation)  # whoever asked first may leave meanwhile
-        await documentation(scope, receive, send)
+        await self._documentation(scope, receive, send)
 
 
 def build_own(

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -14,8 +15,10 @@ from gateway.core.errors import GatewayError
 from gateway.database import revisions
 from gateway.database.engine import is_sqlite, make_sync_engine, url_of
 from gateway.database.errors import translated
-from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import AUDIT, CHANGES, HOSTS, METADATA
+
+if TYPE_CHECKING:
+    from gateway.database.settings import DatabaseSettings
 
 BATCH = 1000
 """Rows that are in memory at a time."""
@@ -31,13 +34,13 @@ class NotCopiedError(GatewayError):
     code = "not_copied"
 
 
-def file_of(settings: DatabaseSettings) -> Path | None:
+def file_of(settings: "DatabaseSettings") -> Path | None:
     """The SQLite file that is the database; None: a server is."""
     url = url_of(settings)
     return Path(url.database) if is_sqlite(url) and url.database else None
 
 
-def back_up(settings: DatabaseSettings, target: Path) -> None:
+def back_up(settings: "DatabaseSettings", target: Path) -> None:
     """Write the SQLite file as it is at one moment, whoever writes meanwhile; nobody is kept waiting.
 
     The new file is whole and on the disk before it has its name, is for this user alone, and replaces none.
@@ -98,7 +101,7 @@ def there(file: Path) -> None:
         raise NotCopiedError(f"there is no database {file}")
 
 
-def copy(source: str, settings: DatabaseSettings) -> dict[str, int]:
+def copy(source: str, settings: "DatabaseSettings") -> dict[str, int]:
     """Copy all there is into the settings' database, which is upgraded and must be empty, in one transaction.
 
     Args:
@@ -138,7 +141,7 @@ def copy(source: str, settings: DatabaseSettings) -> dict[str, int]:
 
 
 @contextmanager
-def snapshot(settings: DatabaseSettings) -> Iterator[sa.Connection]:
+def snapshot(settings: "DatabaseSettings") -> Iterator[sa.Connection]:
     """A connection that sees one moment of the database, whoever writes meanwhile."""
     with translated():
         engine = make_sync_engine(settings, settings.database_timeout_secs)

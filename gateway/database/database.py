@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.database.audit import Audit
@@ -15,11 +15,13 @@ from gateway.database.leftovers import keys_left_behind
 from gateway.database.named import Backends, Named
 from gateway.database.revisions import PATIENCE_SECS, ensure
 from gateway.database.rows import Backend, Model, Organization
-from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import BACKENDS, MODELS, ORGANIZATIONS
 from gateway.database.transactions import Transactions
 from gateway.database.usage import Ledger
 from gateway.database.witness import witness_of
+
+if TYPE_CHECKING:
+    from gateway.database.settings import DatabaseSettings
 
 
 class Database:
@@ -36,7 +38,7 @@ class Database:
         hosts: the gateways that use it.
     """
 
-    def __init__(self, settings: DatabaseSettings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: "DatabaseSettings", clock: Clock | None = None) -> None:
         self._settings = settings
         self._engine = make_async_engine(settings)
         transactions = Transactions(self._engine, settings.database_timeout_secs, clock or SystemClock())

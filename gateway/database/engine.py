@@ -4,7 +4,7 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import sqlalchemy as sa
@@ -14,8 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.database.errors import DatabaseUnavailableError
-from gateway.database.settings import DatabaseSettings
 from gateway.database.sqlite import Connection
+
+if TYPE_CHECKING:
+    from gateway.database.settings import DatabaseSettings
 
 FILE = "gateway.db"
 WRITES = "gateway_writes"
@@ -24,7 +26,7 @@ LEAST_CONNECT_SECS = 2
 """libpq takes anything less for 2 s."""
 
 
-def url_of(settings: DatabaseSettings) -> sa.URL:
+def url_of(settings: "DatabaseSettings") -> sa.URL:
     """Where the database is, with the one driver that there is for its kind."""
     stated = settings.database_url.get_secret_value()
     if not stated:
@@ -39,7 +41,7 @@ def is_sqlite(url: sa.URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def make_async_engine(settings: DatabaseSettings) -> AsyncEngine:
+def make_async_engine(settings: "DatabaseSettings") -> AsyncEngine:
     """The engine of the control process; opens no connection yet, and makes no file: migrations do."""
     url = url_of(settings)
     if not is_sqlite(url):
@@ -65,7 +67,7 @@ def make_async_engine(settings: DatabaseSettings) -> AsyncEngine:
     return engine
 
 
-def make_sync_engine(settings: DatabaseSettings, timeout: float) -> sa.Engine:
+def make_sync_engine(settings: "DatabaseSettings", timeout: float) -> sa.Engine:
     """The engine of migrations, which wait for each other; no connection outlives its use."""
     url = url_of(settings)
     if not is_sqlite(url):

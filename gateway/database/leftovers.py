@@ -3,16 +3,19 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from gateway.database.engine import FILE
-from gateway.database.settings import DatabaseSettings
 from gateway.database.tables import API_KEYS
 from gateway.database.transactions import Transactions
 
+if TYPE_CHECKING:
+    from gateway.database.settings import DatabaseSettings
 
-async def keys_left_behind(settings: DatabaseSettings, transactions: Transactions) -> tuple[Path, int] | None:
+
+async def keys_left_behind(settings: "DatabaseSettings", transactions: Transactions) -> tuple[Path, int] | None:
     """The file in DATA_PATH and how many API keys it has, where the database that is in use is another and has none.
 
     Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from alembic import command
@@ -13,7 +14,9 @@ from alembic.util import CommandError
 
 from gateway.database.engine import WRITES, is_sqlite, make_sync_engine, url_of
 from gateway.database.errors import SchemaError, translated
-from gateway.database.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from gateway.database.settings import DatabaseSettings
 
 LOCK = 0x67617465
 """The name of the advisory lock under which PostgreSQL's schema is changed; `gate` in ASCII."""
@@ -22,7 +25,7 @@ PATIENCE_SECS = 60.0
 BASE = "base"
 
 
-def upgrade(settings: DatabaseSettings, revision: str = "head") -> None:
+def upgrade(settings: "DatabaseSettings", revision: str = "head") -> None:
     """Change the schema to a later revision, in one transaction; of several hosts that ask at once, one does it.
 
     Raises:
@@ -32,7 +35,7 @@ def upgrade(settings: DatabaseSettings, revision: str = "head") -> None:
     _run(settings, lambda config: command.upgrade(config, revision))
 
 
-def downgrade(settings: DatabaseSettings, revision: str) -> None:
+def downgrade(settings: "DatabaseSettings", revision: str) -> None:
     """Change the schema to an earlier revision, or to `base`; what only the later ones have is lost.
 
     Raises:
@@ -42,7 +45,7 @@ def downgrade(settings: DatabaseSettings, revision: str) -> None:
     _run(settings, lambda config: command.downgrade(config, revision))
 
 
-def current(settings: DatabaseSettings) -> str | None:
+def current(settings: "DatabaseSettings") -> str | None:
     """The revision that the database is at; None: it is empty.
 
     Raises:
@@ -57,7 +60,7 @@ def head() -> str:
     return ScriptDirectory.from_config(_config()).get_current_head() or BASE
 
 
-def ensure(settings: DatabaseSettings) -> None:
+def ensure(settings: "DatabaseSettings") -> None:
     """Upgrade where the settings say so and it is needed.
 
     Raises:
@@ -74,7 +77,7 @@ def ensure(settings: DatabaseSettings) -> None:
     upgrade(settings)
 
 
-def _run(settings: DatabaseSettings, task: Callable[[Config], None]) -> None:
+def _run(settings: "DatabaseSettings", task: Callable[[Config], None]) -> None:
     with connected(settings, writes=True) as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -85,7 +88,7 @@ def _run(settings: DatabaseSettings, task: Callable[[Config], None]) -> None:
 
 
 @contextmanager
-def connected(settings: DatabaseSettings, *, writes: bool) -> Iterator[sa.Connection]:
+def connected(settings: "DatabaseSettings", *, writes: bool) -> Iterator[sa.Connection]:
     """A connection in a transaction of its own, which alone changes the schema if it writes."""
     with translated():
         engine = make_sync_engine(settings, PATIENCE_SECS if writes else settings.database_timeout_secs)

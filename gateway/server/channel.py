@@ -17,6 +17,8 @@ RETIRE = b"retire\n"
 """The one word that a worker hears after its assignment."""
 FAREWELL_SECS = 3.0
 """How long cut requests may take to say why; then their sockets are closed."""
+END_SECS = 10.0
+"""How long a control process may take to write down what it has; then it is killed, and the next one goes on there."""
 KILL_MARGIN_SECS = 5.0
 """How long a worker may outlive the end of its own farewells before it is killed."""
 

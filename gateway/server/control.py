@@ -6,9 +6,10 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 
+from gateway.core.carried import carried
 from gateway.observability import families
 from gateway.server.blueprint import Blueprint, Companion
-from gateway.server.channel import FAILED, READY, ControlAssignment, send_control_assignment
+from gateway.server.channel import END_SECS, FAILED, READY, ControlAssignment, send_control_assignment
 from gateway.server.estate import Estate
 from gateway.server.keeper import AS_TOLD, BACKOFF_SECS, NOT_STARTED_SECS, STEADY_SECS
 from gateway.server.life import first_words
@@ -20,9 +21,6 @@ logger = logging.getLogger(__name__)
 FIRST_LOOK_SECS = 1.0
 """How long the fleet's first look may keep it waiting. `/ready` waits for that too, and on one processor a control
 process, which loads for a second, would share that with it."""
-END_SECS = 10.0
-"""How long a control process may take to write down what it has; then it is killed, and the next one goes on there."""
-
 LOOK_SECS = 1.0
 """From one look at a control process's pulse to the next; also how long it is waited for where it stands."""
 HUNG_LOOKS = 30
@@ -117,7 +115,7 @@ class ControlKeeper:
             ):
                 self._process = process
                 assignment = ControlAssignment(
-                    settings=self._blueprint.settings,
+                    settings=carried(self._blueprint.settings),
                     socket=self._estate.control_socket,
                     page=page,
                     pulse=pulse.descriptor,

@@ -27,7 +27,7 @@ def main() -> None:
     """
     channel = socket.socket(fileno=int(sys.argv[1]))
     assignment = receive_control_assignment(channel)
-    how = assignment.settings if isinstance(assignment.settings, str) else "serves"
+    how = getattr(assignment.settings, "how", "serves")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if how == "dies":
         sys.exit(7)

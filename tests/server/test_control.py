@@ -83,7 +83,7 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def blueprint(how: str) -> Blueprint:
-    return Blueprint(settings=how, control=CONTROLS)  # type: ignore[arg-type]  # the control process alone reads it
+    return Blueprint(settings=[("how", how)], control=CONTROLS)  # type: ignore[arg-type]  # the control process alone reads it
 
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
