@@ -25,6 +25,11 @@ pytestmark = pytest.mark.anyio
 AN_HOUR = 3600.0
 
 
+async def no_models() -> bytes:
+    """There are none but the settings' own."""
+    return b""
+
+
 async def come(catalog: Catalog, after: int) -> int:
     """The catalog's next version."""
     await asyncio.to_thread(wait_until, lambda: catalog.version() != after)
@@ -38,7 +43,7 @@ async def test_a_change_is_published_when_it_was_answered_and_not_at_the_next_lo
     clock = SystemClock()
     database = Database(DatabaseSettings(data_path=tmp_path / "data"), clock)
     publisher = Publisher(tmp_path / "catalog", clock)
-    press = Publishing(database, publisher, clock, Metrics())
+    press = Publishing(database, publisher, clock, Metrics(), no_models)
     application = with_news(build_admin(database, Ruling(), Figures(), clock), press.wake)
     with Catalog(tmp_path / "catalog", CatalogSettings(), clock) as catalog:
         running = asyncio.create_task(press.run())

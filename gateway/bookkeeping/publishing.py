@@ -30,11 +30,6 @@ Registry = Callable[[], Awaitable[bytes]]
 """Reads the models and backends, as the catalog's blob."""
 
 
-async def no_registry() -> bytes:
-    """There are no models but the settings' own."""
-    return b""
-
-
 class Publishing:
     """Keeps the catalog as the database is; its life is `run`.
 
@@ -52,7 +47,7 @@ class Publishing:
         publisher: Publisher,
         clock: Clock,
         metrics: Metrics,
-        registry: Registry = no_registry,
+        registry: Registry,
     ) -> None:
         self._database = database
         self._publisher = publisher

@@ -24,6 +24,11 @@ pytestmark = pytest.mark.anyio
 LIMITS = AccountLimits(requests_per_minute=7)
 
 
+async def no_models() -> bytes:
+    """There are none but the settings' own."""
+    return b""
+
+
 class HandClock(SystemClock):
     """A wall clock that stands still until it is moved."""
 
@@ -41,7 +46,7 @@ class Press:
         self.clock = HandClock()
         self.database = Database(settings, self.clock)
         self.publisher = Publisher(folder, self.clock)
-        self.publishing = Publishing(self.database, self.publisher, self.clock, Metrics())
+        self.publishing = Publishing(self.database, self.publisher, self.clock, Metrics(), no_models)
         self.catalog = Catalog(folder, CatalogSettings(), self.clock)
         self.catalog.open()
         self._made = 0
