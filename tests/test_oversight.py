@@ -90,6 +90,11 @@ async def test_the_date_is_that_of_the_quotas_time_zone(directory: Path) -> None
         assert live.date_of(live.ordinal(DAY)) == DAY
 
 
+async def test_a_day_begins_at_midnight_of_the_quotas_time_zone_in_summer_and_in_winter(directory: Path) -> None:
+    async with overseeing(settings(directory), zone=BERLIN) as live:
+        assert [live.begins(date(2026, month, 1)) % 86_400 / 3600 for month in (1, 7)] == [23, 22]
+
+
 async def test_backends_are_as_the_prober_says_on_the_board(directory: Path) -> None:
     chosen, descriptor = settings(directory), create_board()
     roster = static_roster(chosen)
