@@ -54,7 +54,7 @@ def test_every_file_that_it_speaks_of_is_there() -> None:
 def test_the_door_has_these_layers_in_this_order() -> None:
     table = PAGE.partition("| layer |")[2].partition("\n\n")[0]
     files = re.findall(r"^ *\| `(\w+)\.py`", table, re.MULTILINE)
-    chain = (ROOT / "gateway" / "app.py").read_text().partition("chain = ")[2].partition("Handler(")[0]
-    made = re.findall(r"lambda app: (\w+)\(|\*(cache)_layer\(", chain)
+    door = (ROOT / "gateway" / "app.py").read_text().partition("def door(")[2].partition("\n\n\n")[0]
+    made = re.findall(r"lambda app: (\w+)\(|\*(cache)_layer\(", door)
     assert files == [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", layer or other).lower() for layer, other in made]
     assert len(files) > 5

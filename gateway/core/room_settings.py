@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict
 class RoomSettings(BaseModel):
     """A base for rooms' settings.
 
-    Only `gateway.settings.Settings`, which inherits the rooms, is ever filled in, and only by the supervisor: workers
-    unpickle it. Validators that nobody uses, in each process, would be 4 MiB and 40 ms of a start.
+    Only `gateway.settings.Settings`, which inherits the rooms, is ever filled in, and only by the supervisor: others
+    are handed its values (`core.carried`). Validators that nobody uses would be 4 MiB and 40 ms of a start.
     """
 
     model_config = ConfigDict(defer_build=True)
