@@ -158,6 +158,26 @@ async def test_a_socket_that_the_supervisor_has_shut_down_wakes_nobody(caplog: p
         acceptor.close()
 
 
+async def test_what_was_taken_before_the_end_is_served_and_known_when_it_is_settled() -> None:
+    """A worker that ends asks its connections whether one is left: who was taken and has no protocol yet is one too."""
+    made: list[Greeter] = []
+
+    def make() -> Greeter:
+        made.append(Greeter())
+        return made[-1]
+
+    with Listener() as listener, waiting(listener, 3) as clients:
+        acceptor = Acceptor(listener, make)
+        while listener.asked < len(clients):
+            await turns(1)
+        acceptor.close()
+        unserved = len(clients) - len(made)
+        await acceptor.settled()
+        assert (unserved > 0, len(made)) == (True, len(clients))
+        assert [await greeting(client) for client in clients] == [b"welcome"] * len(clients)
+        await acceptor.settled()  # nobody is left to be waited for
+
+
 async def test_after_its_end_it_takes_nobody() -> None:
     with Listener() as listener:
         acceptor = Acceptor(listener, Greeter)
