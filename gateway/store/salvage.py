@@ -58,7 +58,7 @@ COUNTS = (TURN, NEWEST_WORKER)
 HALF = 0x7F
 """The first byte of a count of eight is not above it for as long as there are gateways."""
 
-FRAME = struct.Struct(">HH")
+FRAME = struct.Struct(">HI")
 """How records come from the process that reads them: the lengths of key and value before both."""
 
 

@@ -233,3 +233,28 @@ async def test_a_long_journal_is_forgotten_in_steps_between_which_others_decide(
     assert steps == [FORGOTTEN_TOGETHER, 1]
     assert one.accounts.journal_counts() == (0, 0, 0)
     await host.close()
+
+
+async def test_a_sheet_of_all_that_ended_in_a_long_outage_outlives_all_workers_too(
+    directory: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is longer than 64 KiB, and so is what is told of it."""
+    host = Host(directory, clock)
+    one = await host.open_worker()
+    count = 8000
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailableError("full")
+
+    running = [await reserve(one, tokens=0) for _ in range(count)]
+    with monkeypatch.context() as patch:
+        patch.setattr(one._accounts, "_decide", fail)
+        for number, reservation in enumerate(running):
+            one.accounts.settle(reservation, requests=1, tokens=0, record=b"%09d" % number)
+    one._accounts.write()
+    host.crash(one)
+    host._opened[0].close()
+    store = LmdbStore(host._settings, clock)
+    await store.open()
+    assert store.accounts.journal_counts().records == count
+    await store.close()
