@@ -81,3 +81,16 @@ def test_with_a_full_disk_under_the_log_requests_go_on_and_what_is_lost_is_count
         assert statuses == {200}
         wait_until(lambda: gateway.metrics().get("gateway_log_lines_dropped_total", 0) >= 50)
         assert gateway.stop() == 0
+
+
+def test_a_stop_in_the_midst_of_a_reload_is_a_clean_end_of_both_generations(
+    chat_fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    """The control processes among them: one serves, the other waits for workers that never will."""
+    gateway = make_gateway(chat_fleet)
+    (old,) = gateway.worker_pids()
+    gateway.signal(signal.SIGHUP)
+    wait_until(lambda: set(gateway.worker_pids()) - {old})
+    assert gateway.stop() == 0
+    assert "Traceback" not in gateway.log_text()
+    assert not gateway.events("generation_failed")
