@@ -4,13 +4,14 @@ import contextlib
 import queue
 import re
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import orjson
+
+from gateway.core.sockets import reset_on_close
 
 PATIENCE_SECS = 20.0
 """How long a script waits for anything; a test that gets there has failed."""
@@ -57,7 +58,7 @@ class Call:
 
     def reset(self) -> None:
         """End the connection with a RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(self.sock)
         self.sock.close()
 
     def until_left(self) -> None:

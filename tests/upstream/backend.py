@@ -6,13 +6,13 @@ import re
 import select
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from gateway.core.sockets import reset_on_close
 from gateway.upstream.address import Address
 
 PATIENCE_SECS = 20.0
@@ -80,7 +80,7 @@ class Peer:
 
     def reset(self) -> None:
         """End the connection with a reset, whatever was read."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_on_close(self.sock)
         self.sock.close()
 
     def until_left(self) -> None:
