@@ -3,7 +3,11 @@
 import pytest
 
 from gateway.upstream.answer import Answer
+from gateway.upstream.errors import MayHaveRun
 from gateway.upstream.parser import BadAnswerError
+from tests.upstream.backend import Backend, Peer
+from tests.upstream.conftest import Opener
+from tests.upstream.ends import POST, exchange
 
 BOUND = 65_536
 """Stated once more: a bound that somebody lifts must fail here."""
@@ -45,3 +49,35 @@ def test_a_body_of_many_pieces_is_no_framing() -> None:
     answer.feed(b"0\r\n\r\n")
     assert answer.complete
     assert len(body) == 4 * BOUND
+
+
+@pytest.mark.anyio
+async def test_a_flood_of_interim_answers_ends(open_client: Opener) -> None:
+    def floods(peer: Peer) -> None:
+        peer.request()
+        while True:
+            peer.say(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+    with Backend(floods) as backend:
+        with pytest.raises(MayHaveRun) as caught:
+            await exchange(open_client(), backend)
+        assert caught.value.reason == "head_too_large"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("part", [b"a" * 1000, b"x: y\r\n" * 200])
+async def test_endless_trailers_and_chunk_extensions_end(open_client: Opener, part: bytes) -> None:
+    start = b"0\r\n" if b"\r\n" in part else b"1;"
+
+    def floods(peer: Peer) -> None:
+        peer.request()
+        peer.say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + start)
+        while True:
+            peer.say(part)
+
+    with Backend(floods) as backend:
+        reply = await open_client().send(backend.address, POST)
+        with pytest.raises(MayHaveRun) as caught:
+            await reply.read()
+        assert caught.value.reason == "malformed"
+        reply.close()
