@@ -26,22 +26,19 @@ class Figure:
 class Distribution:
     """A histogram of one set of labels."""
 
-    __slots__ = ("_bounds", "_buckets", "_least", "_sum", "_values")
+    __slots__ = ("_bounds", "_buckets", "_sum", "_values")
 
     def __init__(self, values: "memoryview[float]", first: int, bounds: tuple[float, ...]) -> None:
         self._values = values
         self._sum = first
         self._buckets = first + 1
         self._bounds = bounds
-        self._least = bounds[0]
 
     def observe(self, value: float) -> None:
         """Add one observation; what equals a bound belongs to its bucket."""
         values = self._values
         values[self._sum] += value
-        # Nearly all waits are in the first bucket, and seeking it takes as long as any other.
-        bucket = 0 if value <= self._least else bisect_left(self._bounds, value)
-        values[self._buckets + bucket] += 1.0
+        values[self._buckets + bisect_left(self._bounds, value)] += 1.0
 
 
 class Lost:
