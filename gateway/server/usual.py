@@ -1,5 +1,6 @@
 """Is this a request whose head was read before? What llhttp has read once is recognised, not read again."""
 
+import re
 from typing import Any, Final
 
 from msgspec import Struct
@@ -11,11 +12,9 @@ from gateway.server.scope import LINE_KEYS
 HEAD_END: Final = b"\r\n\r\n"
 LENGTH_NAME: Final = b"content-length"
 LENGTH_FIELD: Final = b"\r\ncontent-length: "
-LENGTH: Final = b"ength: "
-"""What ends the name of a stated length, however a client writes the rest of it. Where another name that ends so comes
-first, the head is read each time."""
-LENGTH_BYTES: Final = len(LENGTH)
-_CR, _ZERO = b"\r0"
+LENGTH: Final = re.compile(rb"ength: ([1-9][0-9]{0,14})\r")
+"""What looks like a stated length, however a client writes the rest of the name: llhttp takes 20 digits, as far as they
+fit 64 bits, and zeros before them. Where another number comes first, the head is read each time."""
 MAX_HEAD_BYTES: Final = 4096
 """A longer head is not learned."""
 MAX_DIGITS: Final = 15
@@ -70,12 +69,11 @@ class UsualRequests:
 
     def find(self, data: bytes) -> tuple[UsualRequest, bytes, bytes] | None:
         """Head, stated length and body, where these bytes are one whole request with a known head; else None."""
-        found = data.find(LENGTH, 0, MAX_HEAD_BYTES)
-        start = found + LENGTH_BYTES
-        stop = data.find(_CR, start, start + MAX_DIGITS + 1)
-        length = data[start:stop]
-        if found < 0 or stop < 0 or not length.isdigit() or length[0] == _ZERO:
-            return None  # llhttp takes longer numbers too, as far as they fit 64 bits, and zeros before them
+        found = LENGTH.search(data, 0, MAX_HEAD_BYTES)
+        if found is None:
+            return None
+        start, stop = found.span(1)
+        length = found[1]
         end = len(data) - int(length)
         if end <= stop:
             return None  # some of the body is still to come; as an index it would count from the end
