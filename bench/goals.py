@@ -177,7 +177,7 @@ GOALS = (
     ),
     Goal("close seen upstream, streamed answer", "ms", own("close seen upstream ms, SSE"), 10, 2),
     Goal("close seen upstream, whole answer", "ms", own("close seen upstream ms, JSON"), 10, 2),
-    Goal("idle memory of one worker", "MiB", own("memory MiB idle, largest process"), 70, 45),
+    Goal("idle memory of one worker", "MiB", own("memory MiB idle, serving process"), 70, 45),
     Goal("start to the first 200", "s", own("start s"), 1.2, 0.6),
     Goal("500 KB chat body against 500 B: CPU", "ms", own("chat body 500 KB: extra CPU ms"), 1.5, 0.4),
     Goal("answers that failed", "", own("failed answers"), 0, 0),

@@ -126,7 +126,8 @@ def _on_one_core(bench: Bench, name: str, record: Record) -> None:
             time.sleep(REST_SECS)
             if (status := ask(target.port, "wrong")) != UNAUTHORIZED:
                 record.notes.append(f"a wrong key is answered {status}")
-        idle_mib = [memory_mib([pid]) for pid in target.pids()]
+        idle_mib = {pid: memory_mib([pid]) for pid in target.pids()}
+        used_ns = {pid: cpu_ns([pid]) for pid in idle_mib}
         reset_peak(target.pids())
         _loads(bench, target, record)
         if bench.plan.departures:
@@ -134,8 +135,10 @@ def _on_one_core(bench: Bench, name: str, record: Record) -> None:
         if ask(target.port) != OK:
             record.notes.append("no answer after the loads")
         if target.pid:
-            record.figures["memory MiB idle"] = sum(idle_mib)
-            record.figures["memory MiB idle, largest process"] = max(idle_mib)
+            serving = max(idle_mib, key=lambda pid: cpu_ns([pid]) - used_ns[pid])
+            record.figures["memory MiB idle"] = sum(idle_mib.values())
+            record.figures["memory MiB idle, largest process"] = max(idle_mib.values())
+            record.figures["memory MiB idle, serving process"] = idle_mib[serving]
             record.figures["memory MiB peak"] = memory_mib(target.pids(), "VmHWM")
             record.figures["start s"] = started.start_s
             record.figures["start CPU s"] = started.start_cpu_s

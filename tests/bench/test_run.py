@@ -22,6 +22,7 @@ JSON_ROWS = ("requests/s", "p50 ms", "p99 ms", "CPU us/request")
 OTHER_ROWS = (
     "memory MiB idle",
     "memory MiB idle, largest process",
+    "memory MiB idle, serving process",
     "memory MiB peak",
     "start s",
     "start CPU s",
