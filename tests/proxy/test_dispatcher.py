@@ -7,60 +7,23 @@ import pytest
 from msgspec import structs
 
 from gateway.backends.availability import Choice
-from gateway.core.context import Phase, RequestContext
+from gateway.core.context import Phase
 from gateway.core.errors import BadGatewayError
 from gateway.core.fleet import BackendGroup
-from gateway.observability.families import BACKEND_SIGNALS, RETRIES
+from gateway.observability.families import BACKEND_SIGNALS
 from gateway.payload.peek import Peek
 from gateway.proxy.pieces import HOLD_BYTES
 from gateway.proxy.planner import Plan
 from gateway.proxy.unavailable import BusyError, DownError, NoBackendError, UnreachableError
 from gateway.routing.registry import Route
 from gateway.upstream.errors import MayHaveRun, NeverSent, PoolExhausted
-from gateway.upstream.protocol import Reply
 from tests.core.requests import context
-from tests.proxy.fakes import BACKENDS, GROUP, Conductor, FakeReply, events, plan_of, whole
+from tests.proxy.fakes import BACKENDS, GROUP, FakeReply, events, plan_of, whole
+from tests.proxy.post import DRAINING, Post, refusal
 
 pytestmark = pytest.mark.anyio
 
-DRAINING = b'{"error":{"message":"cannot schedule new futures after shutdown"}}'
 ENGINE_DEAD = b'{"error":{"message":"EngineCore encountered an issue"}}'
-
-
-def refusal(status: int = 503) -> FakeReply:
-    return whole(b'{"error":{"message":"The engine is currently busy"}}', status)
-
-
-class Post:
-    """A dispatcher over three backends, chat0 first, and the request that it places."""
-
-    def __init__(self, *, retries: int = 10, first: int = 0, **script: list[FakeReply | Exception]) -> None:
-        self.conductor = Conductor(script, first=first)
-        self.client = self.conductor.client
-        self.budget = self.conductor.budget
-        self.budget._tokens = float(retries)
-        self.told = self.conductor.breaker.told
-        self.ctx: RequestContext = context(group="chat")
-
-    async def open(self) -> Reply:
-        """The reply; the attempt is closed as the forwarder closes it."""
-        attempt = await self.conductor.dispatcher.open(self.ctx, plan_of())
-        assert sum(self.conductor.board.running) == 1
-        self.conductor.attempts.close(attempt)
-        return attempt.reply
-
-    async def fails(
-        self, failure: type[BaseException], match: str | None = None
-    ) -> pytest.ExceptionInfo[BaseException]:
-        """What it raises; nothing of it is left."""
-        with pytest.raises(failure, match=match) as raised:
-            async with asyncio.timeout(10):  # one who has no script is waited for without end
-                await self.open()
-        assert self.conductor.idle
-        return raised
-
-    def moved(self, reason: str) -> float:
-        return self.conductor.metrics.counted.get((RETRIES.name, "chat", reason), 0.0)
 
 
 async def test_the_first_that_accepts_answers_and_nobody_else_is_asked() -> None:
@@ -383,81 +346,3 @@ async def test_a_group_that_went_down_meanwhile_says_when_it_is_looked_at_again(
     failure = await post.fails(UnreachableError)
     assert isinstance(failure.value, NoBackendError)
     assert failure.value.retry_after == 5.0
-
-
-def on_trial(post: Post) -> None:
-    post.conductor.availability.choices["chat"] = Choice(BACKENDS[1:], trial=BACKENDS[0])
-
-
-async def test_a_half_open_backend_is_asked_first_by_the_one_request_that_may() -> None:
-    post = Post(chat0=[whole(b"{}")], chat1=[whole(b"{}")])
-    on_trial(post)
-    await post.open()
-    assert (post.client.order, post.told) == (["chat0"], ["chat0 succeeded on trial"])
-
-
-async def test_all_others_go_where_they_would_have_gone() -> None:
-    post = Post(chat1=[whole(b"{}")])
-    on_trial(post)
-    post.conductor.breaker.trial_taken = True
-    attempt = await post.conductor.dispatcher.open(post.ctx, plan_of())
-    assert (post.client.order, attempt.trial) == (["chat1"], 0)
-
-
-async def test_a_trial_that_is_never_sent_fails_and_its_request_is_answered_by_another() -> None:
-    post = Post(chat0=[NeverSent("refused")], chat1=[whole(b"{}")])
-    on_trial(post)
-    await post.open()
-    assert post.told == ["chat0 failed on trial", "chat1 succeeded"]
-
-
-async def test_a_trial_that_meets_a_server_that_drains_says_so_as_the_trial() -> None:
-    post = Post(chat0=[whole(DRAINING, 500)], chat1=[whole(b"{}")])
-    on_trial(post)
-    await post.open()
-    assert post.told == ["chat0 tripped on trial", "chat1 succeeded"]
-
-
-async def test_the_last_backend_is_asked_by_those_too_who_did_not_get_its_trial() -> None:
-    post = Post(chat0=[whole(b"{}")])
-    post.conductor.availability.choices["chat"] = Choice(BACKENDS[:1], trial=BACKENDS[0])
-    post.conductor.breaker.trial_taken = True
-    attempt = await post.conductor.dispatcher.open(post.ctx, plan_of())
-    assert attempt.backend is BACKENDS[0]
-
-
-async def test_a_backend_that_refused_its_trial_is_not_asked_again_for_the_same_request() -> None:
-    post = Post(chat0=[refusal(), whole(b"{}")])
-    post.conductor.availability.choices["chat"] = Choice(BACKENDS[:1], trial=BACKENDS[0])
-    await post.fails(BusyError)
-    assert post.client.order == ["chat0"]
-
-
-@pytest.mark.parametrize("status", [400, 429])
-async def test_a_trial_that_says_nothing_is_given_back(status: int) -> None:
-    post = Post(chat0=[whole(b"{}", status)], chat1=[whole(b"{}")])
-    on_trial(post)
-    await post.open()
-    assert post.told[0] == "chat0 neutral on trial"
-    assert post.conductor.idle
-
-
-@pytest.mark.parametrize("reply", [None, FakeReply(b"part", status=503, hangs=True)], ids=["connecting", "reading"])
-async def test_a_client_that_leaves_in_the_middle_of_a_trial_gives_it_back(reply: FakeReply | None) -> None:
-    post = Post(chat0=[reply] if reply is not None else [])
-    on_trial(post)
-    task = asyncio.create_task(post.open())
-    await (post.client.waits if reply is None else reply.waits).wait()
-    assert post.conductor.breaker.trial_taken
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert post.told == ["chat0 neutral on trial"]
-    assert post.conductor.idle
-
-
-async def test_an_unforeseen_failure_blames_nobody_and_leaves_nothing() -> None:
-    post = Post(chat0=[ValueError("a bug of ours")])
-    on_trial(post)
-    await post.fails(ValueError)
-    assert post.told == ["chat0 neutral on trial"]

@@ -230,7 +230,7 @@ BACKENDS = Section(
                 "e2e/test_failover.py::test_of_two_hundred_that_wait_one_tries_a_half_open_backend",
                 "backends/test_breaker.py::test_of_eight_processes_with_two_hundred_requests_one_gets_the_trial",
                 "backends/test_breaker.py::test_a_killed_process_s_trial_is_granted_to_another_in_time",
-                "proxy/test_dispatcher.py::test_a_half_open_backend_is_asked_first_by_the_one_request_that_may",
+                "proxy/test_trials.py::test_a_half_open_backend_is_asked_first_by_the_one_request_that_may",
             ),
         ),
         Row(
