@@ -99,10 +99,15 @@ def test_a_success_without_the_engine_takes_back_the_failures_without_it_and_no_
     assert (fleet.workers[0].standing(0), fleet.paused()) == (Standing.OPEN, PAUSE)
 
 
-def test_a_row_of_both_kinds_loses_what_a_success_takes_back_and_nothing_twice(fleet: Fleet) -> None:
+def three_and_a_light_one_that_is_taken_back(fleet: Fleet) -> None:
+    """Failures in a row, of which the last, without the engine, is forgiven for a success without it."""
     fleet.fail(3)
     fleet.workers[0].failed(0, light=True)
     fleet.workers[1].succeeded_lightly(0)
+
+
+def test_a_row_of_both_kinds_loses_what_a_success_takes_back_and_nothing_twice(fleet: Fleet) -> None:
+    three_and_a_light_one_that_is_taken_back(fleet)
     fleet.fail(1)
     assert fleet.workers[0].standing(0) is Standing.CLOSED
     fleet.workers[2].succeeded(0)
@@ -115,9 +120,7 @@ def test_a_row_of_both_kinds_loses_what_a_success_takes_back_and_nothing_twice(f
 
 
 def test_failures_of_both_kinds_are_one_row(fleet: Fleet) -> None:
-    fleet.fail(3)
-    fleet.workers[0].failed(0, light=True)
-    fleet.workers[1].succeeded_lightly(0)
+    three_and_a_light_one_that_is_taken_back(fleet)
     fleet.fail(2)
     assert fleet.workers[0].standing(0) is Standing.OPEN
 

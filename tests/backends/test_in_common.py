@@ -160,6 +160,14 @@ async def half_open(one: Host, other: Host) -> None:
         assert not host.breaker.take_trial(index)
 
 
+async def trial_fails_elsewhere(one: Host, other: Host) -> None:
+    """The other host makes the trial, which fails; it has told the server so."""
+    await half_open(one, other)
+    await other.round()
+    other.breaker.failed(1, trial=other.breaker.take_trial(1))
+    await other.round()
+
+
 async def test_one_trial_is_made_over_all_hosts(hosts: tuple[Host, Host]) -> None:
     one, other = hosts
     await half_open(one, other)
@@ -178,10 +186,7 @@ async def test_one_trial_is_made_over_all_hosts(hosts: tuple[Host, Host]) -> Non
 
 async def test_the_doubled_pause_is_everybodys(hosts: tuple[Host, Host]) -> None:
     one, other = hosts
-    await half_open(one, other)
-    await other.round()
-    other.breaker.failed(1, trial=other.breaker.take_trial(1))
-    await other.round()
+    await trial_fails_elsewhere(one, other)
     other.probe(index=1)
     await other.round()
     await one.round()
@@ -197,10 +202,7 @@ async def test_the_doubled_pause_is_everybodys(hosts: tuple[Host, Host]) -> None
 
 async def test_a_trial_that_failed_on_its_way_leaves_the_next_one_to_another_host(hosts: tuple[Host, Host]) -> None:
     one, other = hosts
-    await half_open(one, other)
-    await other.round()
-    other.breaker.failed(1, trial=other.breaker.take_trial(1))
-    await other.round()
+    await trial_fails_elsewhere(one, other)
     other.probe(CUT_OFF, index=1)
     await other.round()
     await one.round()
