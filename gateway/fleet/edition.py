@@ -140,7 +140,7 @@ def card_of(row: ModelRow) -> ModelCard:
 
 
 def compose(static: Roster, rows: Rows, *, before: bytes = b"", now: float, rest_secs: float) -> bytes:
-    """The blob to publish.
+    """The blob to publish; empty, as before the first one, where nothing is said: what is kept under it stays valid.
 
     A backend keeps its column from edition to edition. One that has left keeps it for `rest_secs` more, as requests may
     run there that began before. Columns are handed out from the last one down, as settings take the first ones.
@@ -169,14 +169,13 @@ def compose(static: Roster, rows: Rows, *, before: bytes = b"", now: float, rest
     except ValueError:
         known = ()
     taken = sum(1 for _ in static.backends())
-    return _encode(
-        Edition(
-            tuple(sorted(models, key=lambda card: card.name)),
-            tuple(sorted(backends, key=lambda card: card.name)),
-            frozenset(rows.drained),
-            _places(backends, known, range(BACKENDS - 1, taken - 1, -1), now=now, rest_secs=rest_secs),
-        )
+    edition = Edition(
+        tuple(sorted(models, key=lambda card: card.name)),
+        tuple(sorted(backends, key=lambda card: card.name)),
+        frozenset(rows.drained),
+        _places(backends, known, range(BACKENDS - 1, taken - 1, -1), now=now, rest_secs=rest_secs),
     )
+    return b"" if edition == NOTHING else _encode(edition)
 
 
 def _places(

@@ -167,6 +167,11 @@ def test_the_same_rows_make_the_same_blob_in_any_order() -> None:
     assert len({compose(STATIC, sorted_rows(*some), now=1.0, rest_secs=REST) for some in (rows, rows[::-1])}) == 1
 
 
+def test_where_nothing_is_said_the_blob_is_that_before_the_first_one() -> None:
+    assert compose(STATIC, Rows(), now=1.0, rest_secs=REST) == b"", "another one would void what is kept of answers"
+    assert compose(STATIC, Rows(drained={"chat0"}), now=1.0, rest_secs=REST)
+
+
 def test_who_wants_to_change_the_settings_is_told_where_they_stand() -> None:
     assert [source_of(name) for name in ("chat", "embed", "coder")] == [
         "CHAT_BACKENDS",
