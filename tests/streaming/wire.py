@@ -15,6 +15,23 @@ IN_BAND_ERROR = (
     b'"param": null, "code": 500}}\n\n'
 )
 
+NASTY = (
+    '"model":"qwen"',
+    "data: [DONE]",
+    "\n\ndata: [DONE]\n\n",
+    '"usage":{',
+    '}],"usage":{"prompt_tokens":1}',
+    '"finish_reason":"abort"',
+    'data: {"error": {"message": "x"}}',
+    "event: error\ndata: {}\n\n",
+    "event: message_stop",
+    '"choices":[]',
+    ": ping",
+    "\r\n",
+    "abort",
+)
+"""What a model may write, and a relay misread."""
+
 
 def figures(prompt: int, completion: int) -> bytes:
     return (
