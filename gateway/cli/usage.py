@@ -57,9 +57,7 @@ def usage(  # noqa: PLR0913 -- click passes each option by its name
 @click.option("--key", "key_id", help="This key's alone, by its id.")
 @click.option("--last", default=50, show_default=True, type=click.IntRange(min=1), help="So many.")
 @json_option
-def requests(
-    admin: Admin, *, day: str | None, org: str | None, key_id: str | None, last: int, as_json: bool
-) -> None:
+def requests(admin: Admin, *, day: str | None, org: str | None, key_id: str | None, last: int, as_json: bool) -> None:
     """Print single requests and what they took, as long as USAGE_RETENTION_DAYS keeps them."""
     which = known({"from": day, "to": day, "organization": org, "key": key_id})
     columns: dict[str, Callable[[Json], object]] = {
