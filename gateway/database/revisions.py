@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from gateway.database.engine import WRITES, is_sqlite, make_sync_engine, url_of
 from gateway.database.errors import SchemaError, translated
 
 if TYPE_CHECKING:
+    from alembic.config import Config
+
     from gateway.database.settings import DatabaseSettings
 
 LOCK = 0x67617465
@@ -23,6 +20,10 @@ LOCK = 0x67617465
 PATIENCE_SECS = 60.0
 """So long a migration waits for another host's."""
 BASE = "base"
+MIGRATIONS = Path(__file__).with_name("migrations")
+"""Alembic, which runs them, is loaded where one is to run: a start that finds its own schema does without."""
+TABLE = sa.table("alembic_version", sa.column("version_num"))
+"""Where Alembic keeps the revision; one row, as revisions follow each other in one line."""
 
 
 def upgrade(settings: "DatabaseSettings", revision: str = "head") -> None:
@@ -32,6 +33,8 @@ def upgrade(settings: "DatabaseSettings", revision: str = "head") -> None:
         DatabaseUnavailableError: there is no database now, or another host's migration took too long.
         SchemaError: there is no way from where it is to the revision.
     """
+    from alembic import command  # noqa: PLC0415 -- MIGRATIONS
+
     _run(settings, lambda config: command.upgrade(config, revision))
 
 
@@ -42,6 +45,8 @@ def downgrade(settings: "DatabaseSettings", revision: str) -> None:
         DatabaseUnavailableError: as for `upgrade`.
         SchemaError: as for `upgrade`.
     """
+    from alembic import command  # noqa: PLC0415 -- MIGRATIONS
+
     _run(settings, lambda config: command.downgrade(config, revision))
 
 
@@ -52,12 +57,14 @@ def current(settings: "DatabaseSettings") -> str | None:
         DatabaseUnavailableError: there is no database now.
     """
     with connected(settings, writes=False) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not sa.inspect(connection).has_table(TABLE.name):
+            return None
+        return connection.scalars(sa.select(TABLE.c.version_num)).one_or_none()
 
 
 def head() -> str:
-    """The revision that this version of the gateway works with."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or BASE
+    """The revision that this version of the gateway works with: the migrations' files bear them in their names."""
+    return max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def ensure(settings: "DatabaseSettings") -> None:
@@ -77,7 +84,9 @@ def ensure(settings: "DatabaseSettings") -> None:
     upgrade(settings)
 
 
-def _run(settings: "DatabaseSettings", task: Callable[[Config], None]) -> None:
+def _run(settings: "DatabaseSettings", task: Callable[["Config"], None]) -> None:
+    from alembic.util import CommandError  # noqa: PLC0415 -- MIGRATIONS
+
     with connected(settings, writes=True) as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -99,8 +108,10 @@ def connected(settings: "DatabaseSettings", *, writes: bool) -> Iterator[sa.Conn
         yield connection
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 -- MIGRATIONS
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

@@ -24,4 +24,4 @@ def test_workers_and_their_supervisor_load_no_database(module: str) -> None:
 
 
 def test_the_database_itself_is_seen_to_load_them() -> None:
-    assert loaded_with("gateway.database.database") >= {"sqlalchemy", "alembic"}
+    assert "sqlalchemy" in loaded_with("gateway.database.database")

@@ -9,7 +9,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 
 from gateway.database import revisions
@@ -32,6 +34,15 @@ settings = DatabaseSettings(data_path=Path(sys.argv[1]), database_url=sys.argv[2
 print("ready", flush=True)
 sys.stdin.readline()
 upgrade(settings)
+"""
+
+ENSURE = """
+import sys
+from pathlib import Path
+from gateway.database.revisions import ensure
+from gateway.database.settings import DatabaseSettings
+ensure(DatabaseSettings(data_path=Path(sys.argv[1]), database_url=sys.argv[2]))
+print(*sys.modules)
 """
 
 
@@ -121,6 +132,22 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(empty: DatabaseSetti
         revisions.upgrade(empty)
     assert revisions.current(empty) == "0002"
     assert "usage_records" not in tables(empty)
+
+
+def test_the_head_in_the_names_of_the_files_is_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", "gateway.database:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [revisions.head()]
+
+
+def test_alembic_is_loaded_by_the_start_that_has_to_change_the_schema_alone(empty: DatabaseSettings) -> None:
+    command = [sys.executable, "-c", ENSURE, str(empty.data_path), empty.database_url.get_secret_value()]
+    starts = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603 -- this interpreter
+        for _ in range(2)
+    ]
+    assert revisions.current(empty) == revisions.head()
+    assert ["alembic" in modules for modules in starts] == [True, False]
 
 
 async def test_a_schema_of_a_later_version_is_left_alone(settings: DatabaseSettings) -> None:
