@@ -12,75 +12,33 @@ from gateway.backends.board import Board, create_board
 from gateway.backends.breaker import Breaker
 from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.circuit import Why
-from gateway.backends.health import BackendHealth, State
-from gateway.backends.reasons import Reason
-from gateway.core.endpoint import ModelKind
-from gateway.core.fleet import Backend, BackendGroup
+from gateway.backends.health import BackendHealth
+from gateway.core.fleet import Backend
+from tests.backends.choosing import (
+    BUSY,
+    CHAT,
+    DOWN,
+    DRAINING,
+    EMBED,
+    INTERVAL,
+    LOADING,
+    NOT_PROBED,
+    PAUSE,
+    RECOVERING,
+    STALLED,
+    A,
+    B,
+    C,
+    Fleet,
+    all_well,
+)
 from tests.backends.sharing import HEALTHY
 from tests.core.hand_time import HandTime
-
-INTERVAL = 20.0
-PAUSE = 30.0
-A, B, C = (Backend(f"chat{number}", f"http://chat{number}:8000") for number in range(3))
-CHAT = BackendGroup("chat", ModelKind.CHAT, "qwen", (), (A, B, C))
-EMBED = BackendGroup("embed", ModelKind.EMBEDDING, "embed", (), (Backend("embed", "http://embed:8000"),))
-BUSY = replace(HEALTHY, state=State.BUSY, reason=Reason.QUEUEING)
-BEGAN = HandTime().now
-DOWN = replace(HEALTHY, since=BEGAN, state=State.DOWN, reason=Reason.UNREACHABLE)
-RECOVERING = replace(DOWN, reason=Reason.RECOVERING)
-LOADING = replace(DOWN, state=State.LOADING)
-NOT_PROBED = replace(DOWN, state=State.LOADING, reason=Reason.NOT_PROBED)
-DRAINING = replace(DOWN, state=State.DRAINING, reason=Reason.DRAINING)
-STALLED = replace(DOWN, reason=Reason.STALLED)
-
-
-class CountingTime(HandTime):
-    """Time that knows how often it was asked for."""
-
-    asked = 0
-
-    def monotonic(self) -> float:
-        self.asked += 1
-        return super().monotonic()
-
-
-class Fleet:
-    """A prober that lives, and one worker."""
-
-    def __init__(self) -> None:
-        self.clock = CountingTime()
-        self.board = Board((*CHAT.backends, *EMBED.backends))
-        self.breaker = Breaker(self.board, BreakerSettings(), self.clock, jitter=lambda: 0.0)
-        self.availability = Availability(self.board, self.breaker, self.clock, INTERVAL)
-        self.board.beat(self.clock.now)
-
-    def say(self, *verdicts: BackendHealth, group: BackendGroup = CHAT) -> None:
-        for backend, health in zip(group.backends, verdicts, strict=True):
-            self.board.publish(backend.name, health)
-
-    def open(self, *backends: Backend) -> None:
-        for backend in backends:
-            for _ in range(5):
-                self.breaker.failed(self.board.index(backend.name))
-
-    def advance(self, seconds: float) -> None:
-        """The prober goes on beating meanwhile."""
-        self.clock.advance(seconds)
-        self.board.beat(self.clock.now)
-
-    def chosen(self, group: BackendGroup = CHAT) -> Choice:
-        return self.availability.of(group)
-
-    def take_trial(self, backend: Backend) -> int:
-        return self.breaker.take_trial(self.board.index(backend.name))
 
 
 @pytest.fixture
 def fleet() -> Fleet:
-    fleet = Fleet()
-    fleet.say(HEALTHY, HEALTHY, HEALTHY)
-    fleet.say(HEALTHY, group=EMBED)
-    return fleet
+    return all_well()
 
 
 def test_while_all_is_well_everybody_may_be_tried_and_no_clock_is_read(fleet: Fleet) -> None:
@@ -192,206 +150,6 @@ def test_a_change_is_seen_by_each_group_whichever_is_asked_first(fleet: Fleet) -
     assert (fleet.chosen(EMBED).backends, fleet.chosen().backends) == (EMBED.backends, (B,))
 
 
-def test_an_open_circuit_takes_its_backend_out_until_its_trial_is_due(fleet: Fleet) -> None:
-    fleet.open(A)
-    assert fleet.chosen() == Choice((B, C))
-    fleet.advance(PAUSE - 0.001)
-    assert fleet.chosen() == Choice((B, C))
-    fleet.advance(0.001)
-    assert fleet.chosen() == Choice((B, C), trial=A)
-
-
-def test_while_a_trial_runs_no_other_is_offered_until_it_is_overdue(fleet: Fleet) -> None:
-    fleet.open(A)
-    fleet.advance(PAUSE)
-    assert fleet.chosen().trial == A
-    assert fleet.take_trial(A)
-    assert fleet.chosen() == Choice((B, C))
-    fleet.advance(PAUSE)
-    assert fleet.chosen() == Choice((B, C), trial=A)
-    fleet.breaker.succeeded(0, trial=fleet.take_trial(A))
-    assert fleet.chosen() == Choice((A, B, C))
-
-
-def test_a_trial_that_is_given_back_is_offered_again(fleet: Fleet) -> None:
-    fleet.open(A)
-    fleet.advance(PAUSE)
-    number = fleet.take_trial(A)
-    assert fleet.chosen().trial is None
-    fleet.breaker.neutral(0, trial=number)
-    assert fleet.chosen().trial == A
-
-
-def test_who_is_down_gets_no_trial(fleet: Fleet) -> None:
-    fleet.open(A)
-    fleet.say(DOWN, HEALTHY, HEALTHY)
-    fleet.advance(PAUSE)
-    assert fleet.chosen() == Choice((B, C))
-    fleet.say(RECOVERING, HEALTHY, HEALTHY)
-    assert fleet.chosen() == Choice((B, C), trial=A)
-
-
-def test_the_trial_of_whoever_waited_longest_comes_first(fleet: Fleet) -> None:
-    fleet.open(B)
-    fleet.advance(1.0)
-    fleet.open(A)
-    fleet.advance(PAUSE)
-    assert fleet.chosen() == Choice((C,), trial=B)
-    assert fleet.take_trial(B)
-    assert fleet.chosen() == Choice((C,), trial=A)
-
-
-def test_when_all_circuits_are_open_everybody_is_asked_and_the_first_trial_is_of_who_waited_longest(
-    fleet: Fleet,
-) -> None:
-    fleet.open(C)
-    fleet.advance(1.0)
-    fleet.open(A, B)
-    assert fleet.chosen() == Choice((A, B, C))
-    fleet.advance(PAUSE)
-    assert fleet.chosen() == Choice((A, B, C), trial=C)
-    fleet.breaker.failed(2, trial=fleet.take_trial(C))
-    assert fleet.chosen() == Choice((A, B, C), trial=A)
-    fleet.say(HEALTHY, DOWN, HEALTHY)
-    fleet.breaker.trip(2)
-    assert fleet.chosen() == Choice((A,), trial=A)
-
-
-def test_when_all_circuits_are_open_a_success_lets_its_backend_be_tried_at_once(fleet: Fleet) -> None:
-    fleet.open(A, B, C)
-    assert fleet.chosen().trial is None
-    fleet.breaker.succeeded(1)
-    assert fleet.chosen() == Choice((A, B, C), trial=B)
-    fleet.breaker.succeeded(1, trial=fleet.take_trial(B))
-    assert fleet.chosen() == Choice((B,))
-    fleet.breaker.succeeded(0)  # sent before: from now on there is somebody else
-    assert fleet.chosen() == Choice((B,))
-
-
-def test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit(fleet: Fleet) -> None:
-    fleet.open(*EMBED.backends)
-    assert fleet.chosen(EMBED) == Choice(EMBED.backends)
-    assert fleet.chosen() == Choice(CHAT.backends)
-
-
-def test_the_last_replica_of_a_group_is_not_taken_out_for_being_suspected_to_hang(fleet: Fleet) -> None:
-    embed = EMBED.backends[0]
-    fleet.say(STALLED, group=EMBED)
-    assert fleet.chosen(EMBED) == Choice((), None, 1.0, "down", at_last=Choice(EMBED.backends))
-    fleet.open(embed)
-    assert fleet.chosen(EMBED).at_last == Choice(EMBED.backends)
-    fleet.advance(PAUSE)
-    assert fleet.chosen(EMBED).at_last == Choice(EMBED.backends, trial=embed)
-    fleet.say(DOWN, group=EMBED)
-    assert fleet.chosen(EMBED)[::4] == ((), None)
-    fleet.say(STALLED, DOWN, LOADING)
-    assert fleet.chosen().at_last == Choice((A,))
-    fleet.say(STALLED, STALLED, DOWN)
-    assert fleet.chosen().at_last == Choice((A, B))
-
-
-def test_one_that_is_suspected_to_hang_gives_way_to_a_replica_whose_circuit_is_open_and_gets_no_trial(
-    fleet: Fleet,
-) -> None:
-    fleet.say(STALLED, HEALTHY, DOWN)
-    fleet.open(A, B)
-    fleet.advance(PAUSE)
-    assert fleet.chosen() == Choice((B,), trial=B)
-    assert fleet.take_trial(B)
-    assert fleet.chosen() == Choice((B,))
-
-
-def test_one_that_is_suspected_to_hang_is_asked_beside_one_that_drains_which_is_still_tried_each_second(
-    fleet: Fleet,
-) -> None:
-    fleet.say(STALLED, replace(DRAINING, streak=3), DOWN)
-    fleet.breaker.trip(1)
-    assert fleet.chosen() == Choice((), None, 1.0, "draining", at_last=Choice((A,)))
-    fleet.advance(1.0)
-    assert fleet.chosen() == Choice((), B, 1.0, "draining", at_last=Choice((A,), trial=B))
-
-
-def test_a_suspicion_counts_for_nothing_once_a_probe_proves_more(fleet: Fleet) -> None:
-    fleet.say(STALLED, DOWN, STALLED)
-    assert fleet.chosen().at_last == Choice((A, C))
-    fleet.say(STALLED, DOWN, DOWN)
-    assert fleet.chosen().at_last == Choice((A,))
-    fleet.say(DOWN, DOWN, DOWN)
-    assert fleet.chosen() == Choice((), None, 1.0, "down")
-    fleet.say(STALLED, DOWN, RECOVERING)
-    assert fleet.chosen() == Choice((C,))
-
-
-def test_a_healthy_replica_with_an_open_circuit_is_better_than_none(fleet: Fleet) -> None:
-    fleet.say(DOWN, HEALTHY, LOADING)
-    fleet.open(B)
-    assert fleet.chosen() == Choice((B,))
-
-
-def test_who_drains_is_left_before_the_prober_says_so_and_even_if_there_is_nobody_else(fleet: Fleet) -> None:
-    fleet.breaker.trip(0)
-    assert fleet.chosen() == Choice((B, C))
-    fleet.say(DRAINING, DOWN, DOWN)
-    assert fleet.chosen() == Choice((), None, 1.0, "draining")
-
-
-def test_who_drained_gets_one_request_when_its_pause_is_over_and_no_more(fleet: Fleet) -> None:
-    embed = EMBED.backends[0]
-    index = fleet.board.index(embed.name)
-    fleet.breaker.trip(index)
-    fleet.say(replace(DRAINING, streak=-1), group=EMBED)
-    fleet.advance(PAUSE - 5)
-    assert fleet.chosen(EMBED) == Choice((), None, 5.0, "draining")
-    fleet.advance(1.0)
-    assert fleet.chosen(EMBED) == Choice((), None, 4.0, "draining")
-    fleet.advance(4.0)
-    assert fleet.chosen(EMBED) == Choice((), embed, 3.0, "draining")
-    number = fleet.take_trial(embed)
-    assert fleet.chosen(EMBED) == Choice((), None, PAUSE, "draining")
-    fleet.breaker.succeeded(index, trial=number)
-    assert fleet.chosen(EMBED) == Choice((embed,))
-
-
-@pytest.mark.parametrize("verdict", [DRAINING, HEALTHY])
-def test_who_says_that_it_drains_and_is_well_is_tried_each_second_while_nobody_else_is_left(
-    fleet: Fleet, verdict: BackendHealth
-) -> None:
-    well = replace(verdict, streak=3)
-    fleet.say(well, well, DOWN)
-    for backend in (A, B):
-        fleet.breaker.trip(fleet.board.index(backend.name))
-    assert fleet.chosen() == Choice((), None, 1.0, "draining")
-    for _ in range(3):
-        fleet.advance(1.0)
-        assert fleet.chosen().trial == A
-        fleet.breaker.trip(0, trial=fleet.take_trial(A))
-        assert fleet.chosen().trial == B
-        fleet.breaker.trip(1, trial=fleet.take_trial(B))
-        assert fleet.chosen() == Choice((), None, 1.0, "draining")
-    fleet.advance(1.0)
-    assert fleet.chosen().trial == A
-    fleet.breaker.succeeded(0, trial=fleet.take_trial(A))
-    fleet.breaker.trip(1)
-    assert fleet.chosen() == Choice((A,))
-    assert fleet.breaker.retry_at(1) == fleet.clock.now + PAUSE  # there is somebody else
-
-
-def test_who_says_that_it_drains_keeps_its_pause_while_somebody_else_is_left(fleet: Fleet) -> None:
-    fleet.say(replace(DRAINING, streak=3), HEALTHY, HEALTHY)
-    fleet.breaker.trip(0)
-    fleet.advance(PAUSE - 0.001)
-    assert fleet.chosen() == Choice((B, C))
-
-
-def test_who_came_back_gets_one_request_first(fleet: Fleet) -> None:
-    fleet.breaker.reset(0)
-    assert fleet.chosen() == Choice((B, C), trial=A)
-    number = fleet.take_trial(A)
-    assert fleet.chosen() == Choice((B, C))
-    fleet.breaker.succeeded(0, trial=number)
-    assert fleet.chosen() == Choice((A, B, C))
-
-
 def test_what_a_dead_prober_said_counts_no_longer(fleet: Fleet) -> None:
     fleet.say(DOWN, HEALTHY, DOWN)
     assert fleet.chosen().backends == (B,)
@@ -402,13 +160,6 @@ def test_what_a_dead_prober_said_counts_no_longer(fleet: Fleet) -> None:
     fleet.board.beat(fleet.clock.now)  # it lives after all, and has nothing new to say
     fleet.clock.advance(1.0)
     assert fleet.chosen().backends == (B,)
-
-
-def test_circuits_count_without_a_prober_too(fleet: Fleet) -> None:
-    fleet.say(DOWN, HEALTHY, DOWN)
-    fleet.open(A)
-    fleet.clock.advance(3 * INTERVAL + 1)
-    assert fleet.chosen() == Choice((B, C), trial=A)
 
 
 def test_where_probes_are_frequent_a_prober_has_three_seconds_to_beat(fleet: Fleet) -> None:
@@ -459,15 +210,3 @@ def test_a_verdict_of_another_process_is_seen() -> None:
     Breaker(prober, BreakerSettings(), clock).trip(0, Why.DRAINING)
     assert worker.of(CHAT) == Choice((C,))
     os.close(page)
-
-
-def test_who_is_drained_gets_nothing_even_where_nobody_else_is_left(fleet: Fleet) -> None:
-    fleet.say(*[HEALTHY] * len(CHAT.backends))
-    first, *others = CHAT.backends
-    drained = replace(CHAT, backends=(replace(first, drained=True), *others))
-    assert fleet.chosen(drained).backends == tuple(others)
-    gone = replace(CHAT, backends=tuple(replace(one, drained=True) for one in CHAT.backends))
-    choice = fleet.chosen(gone)
-    assert (choice.backends, choice.trial, choice.why) == ((), None, State.DRAINING)
-    assert choice.retry_after > 0
-    assert fleet.chosen().backends == CHAT.backends, "whoever began before goes on as it began"

@@ -5,7 +5,7 @@ import pytest
 from gateway.backends.health import State
 from gateway.backends.reasons import Reason
 from tests.backends.scripted import ScriptedBackend, page
-from tests.backends.test_prober import Watch
+from tests.backends.watching import Watch
 
 pytestmark = pytest.mark.anyio
 

@@ -165,7 +165,7 @@ BACKENDS = Section(
             (
                 "e2e/test_health.py::test_an_engine_that_hangs_leaves_rotation_in_the_stated_time_and_is_back_when_it_goes_on",
                 "e2e/test_health.py::test_a_process_that_stands_still_leaves_rotation_and_is_back_when_it_goes_on",
-                "backends/test_prober.py::test_the_stall_is_found_in_the_limit_one_interval_and_a_second",
+                "backends/test_prober_stalls.py::test_the_stall_is_found_in_the_limit_one_interval_and_a_second",
             ),
         ),
         Row(
@@ -193,7 +193,7 @@ BACKENDS = Section(
             (
                 "e2e/test_health.py::test_senseless_metrics_never_stop_dispatch",
                 "e2e/test_health.py::test_old_figures_stop_no_dispatch_to_a_backend_that_answers",
-                "backends/test_prober.py::test_missing_huge_or_senseless_figures_change_nothing",
+                "backends/test_prober_stalls.py::test_missing_huge_or_senseless_figures_change_nothing",
             ),
         ),
         Row(
@@ -210,8 +210,8 @@ BACKENDS = Section(
             "the last one is kept in rotation",
             (
                 "e2e/test_failover.py::test_the_last_backend_stays_in_rotation_and_answers_as_soon_as_it_can",
-                "backends/test_availability.py::test_when_all_circuits_are_open_everybody_is_asked_and_the_first_trial_is_of_who_waited_longest",
-                "backends/test_availability.py::test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit",
+                "backends/test_availability_circuits.py::test_when_all_circuits_are_open_everybody_is_asked_and_the_first_trial_is_of_who_waited_longest",
+                "backends/test_availability_circuits.py::test_the_only_replica_of_a_group_is_not_taken_out_by_its_circuit",
             ),
         ),
         Row(
@@ -220,7 +220,7 @@ BACKENDS = Section(
             (
                 "backends/test_breaker.py::test_the_fifth_failure_in_a_row_opens_whichever_workers_saw_them",
                 "backends/test_breaker.py::test_a_success_of_any_worker_begins_the_row_anew",
-                "backends/test_breaker.py::test_no_failure_that_was_counted_is_lost_between_processes",
+                "backends/test_breaker_processes.py::test_no_failure_that_was_counted_is_lost_between_processes",
             ),
         ),
         Row(
@@ -228,8 +228,8 @@ BACKENDS = Section(
             "exactly one tries, over all workers; another only when that one has died",
             (
                 "e2e/test_failover.py::test_of_two_hundred_that_wait_one_tries_a_half_open_backend",
-                "backends/test_breaker.py::test_of_eight_processes_with_two_hundred_requests_one_gets_the_trial",
-                "backends/test_breaker.py::test_a_killed_process_s_trial_is_granted_to_another_in_time",
+                "backends/test_breaker_processes.py::test_of_eight_processes_with_two_hundred_requests_one_gets_the_trial",
+                "backends/test_breaker_processes.py::test_a_killed_process_s_trial_is_granted_to_another_in_time",
                 "proxy/test_trials.py::test_a_half_open_backend_is_asked_first_by_the_one_request_that_may",
             ),
         ),
@@ -237,8 +237,8 @@ BACKENDS = Section(
             "a worker dies or stands still while it changes a circuit",
             "the circuit works for the others",
             (
-                "backends/test_breaker.py::test_a_process_that_dies_between_two_stores_leaves_a_circuit_that_works",
-                "backends/test_breaker.py::test_while_a_holder_of_the_lock_is_stopped_failures_are_dropped_and_no_trial_is_granted",
+                "backends/test_breaker_processes.py::test_a_process_that_dies_between_two_stores_leaves_a_circuit_that_works",
+                "backends/test_breaker_processes.py::test_while_a_holder_of_the_lock_is_stopped_failures_are_dropped_and_no_trial_is_granted",
             ),
         ),
         Row(
