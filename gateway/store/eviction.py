@@ -1,10 +1,13 @@
 """Which buckets may be forgotten? Idle ones in passing, and the fullest ones when there are too many."""
 
+from collections.abc import Mapping
+
 from gateway.store import bucket as buckets
+from gateway.store import lending
 from gateway.store.choices import EVICTION_SAMPLE
 from gateway.store.journal import entries_of_books
-from gateway.store.protocol import Bucket, BucketState
-from gateway.store.records import AFTER_BUCKETS, BUCKET, FULL_AT, LINE
+from gateway.store.lending import Answer, Asked, Parcel
+from gateway.store.records import AFTER_BUCKETS, BUCKET, LINE
 from gateway.store.tree import Tree
 
 SWEEP = 128
@@ -19,7 +22,7 @@ shrink, because LMDB writes new pages to delete, too; nothing reads it at length
 class BucketShelf:
     """The buckets in an LMDB tree: at most `max_records` with whatever else it holds, in a share of `map_bytes`.
 
-    The hand goes round the keys in order; those with somebody who holds a slot or waits are passed by.
+    The hand goes round the keys in order; those with somebody who holds a slot or waits, or tokens, are passed by.
     """
 
     def __init__(self, max_records: int, map_bytes: int, idle_secs: float) -> None:
@@ -28,31 +31,39 @@ class BucketShelf:
         self._idle_secs = idle_secs
         self._hand = BUCKET
 
-    def take(self, tree: Tree, name: bytes, now: float, bucket: Bucket, cost: float) -> BucketState:
+    def take(self, tree: Tree, name: bytes, now: float, asked: Asked) -> Answer:
         """Take from a bucket, and write it if it changed; a new one may cost others their place."""
         key = BUCKET + name
         value = tree.get(key)
-        before = FULL_AT.unpack(value)[0] if value else buckets.FULL
-        after, state = buckets.take(before, now, bucket, cost)
-        if after != before:
+        after, answer = lending.take(value, now, asked)
+        if after is not None and after != value:
             if value is None and self._is_full(tree):
                 self.make_room(tree, now)
-            tree.put(key, FULL_AT.pack(after))
-        return state
+            tree.put(key, after)
+        return answer
+
+    @staticmethod
+    def give_back(tree: Tree, worker: int, now: float, held: Mapping[bytes, Parcel]) -> None:
+        """Put parcels of a worker back, by the names of their buckets; one that is forgotten is full."""
+        for name, parcel in held.items():
+            key = BUCKET + name
+            after = lending.give_back(tree.get(key), now, worker, parcel)
+            if after is not None:
+                tree.put(key, after)
 
     def make_room(self, tree: Tree, now: float) -> None:
         """Forget the full buckets of one sample, or else the fullest."""
-        for key in buckets.choose_victims(self._sample(tree, EVICTION_SAMPLE), now):
+        for key in buckets.choose_victims(self._sample(tree, EVICTION_SAMPLE, now), now):
             tree.delete(key)
 
     def forget_idle(self, tree: Tree, now: float) -> None:
         """Look at the next buckets on the way round, and forget those that have been full for the idle time."""
         since = now - self._idle_secs
-        for key, full_at in self._sample(tree, SWEEP):
+        for key, full_at in self._sample(tree, SWEEP, now):
             if full_at <= since:
                 tree.delete(key)
 
-    def _sample(self, tree: Tree, most: int) -> list[tuple[bytes, float]]:
+    def _sample(self, tree: Tree, most: int, now: float) -> list[tuple[bytes, float]]:
         sample: list[tuple[bytes, float]] = []
         with tree.cursor() as cursor:
             cursor.set_range(self._hand)
@@ -61,8 +72,9 @@ class BucketShelf:
                 if not BUCKET <= key < AFTER_BUCKETS:
                     self._hand = BUCKET
                     return sample
-                if not self._in_use(tree, key):
-                    sample.append((key, FULL_AT.unpack(cursor.value())[0]))
+                full_at = lending.full_at(cursor.value(), now)
+                if full_at is not None and not self._in_use(tree, key):
+                    sample.append((key, full_at))
                 cursor.next()
             self._hand = cursor.key() or BUCKET
         return sample

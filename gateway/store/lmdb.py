@@ -13,6 +13,7 @@ from gateway.store.desk import TICK_SECS, Desk, unavailable
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.eviction import BucketShelf, used_bytes
 from gateway.store.lmdb_accounts import LmdbAccounts
+from gateway.store.parcels import Parcels
 from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, Seat, StoreCounts
 from gateway.store.records import Claimant, record_name, ticket_key
 from gateway.store.spares import Spares
@@ -34,7 +35,8 @@ class LmdbStore:
 
     Every decision is one write transaction; LMDB's writer lock is a robust mutex that survives a kill. Slots, seats
     and places in a queue are kept under their worker's number: what a dead worker had is given up by whoever notices.
-    A slot that nobody misses stays with its worker for the next request: docs/decisions/0055.
+    A slot that nobody misses stays with its worker for the next request (docs/decisions/0055), and so do tokens of a
+    bucket that is far from empty (0081).
     """
 
     def __init__(self, settings: "StoreSettings", clock: Clock) -> None:
@@ -42,6 +44,7 @@ class LmdbStore:
         self._size = environment.map_bytes(settings.max_tracked_organizations, settings.journal_bytes)
         self._shelf = BucketShelf(settings.max_tracked_organizations, self._size, settings.limiter_idle_secs)
         self._desk = Desk(settings.limiter_path, environment.Room(self._size, settings.journal_bytes), clock)
+        self._parcels = Parcels(self._desk, clock, self._shelf)
         self._accounts = LmdbAccounts(self._desk, clock, settings.max_tracked_organizations)
         self.accounts: Accounts = self._accounts
         self._decide = self._desk.decide
@@ -63,12 +66,18 @@ class LmdbStore:
             return
         self._timer.cancel()
         self._accounts.close()
+        self._parcels.give_back()
         self._spares.close()
         self._desk.close()
 
     async def take(self, key: str, bucket: Bucket, cost: float = 1.0) -> BucketState:
         """See `LimiterStore.take`."""
-        return self._decide(self._shelf.take, record_name(key), self._clock.monotonic(), bucket, cost)
+        parcel = self._parcels.get(key)
+        if parcel is not None and cost == 1.0:
+            state = parcel.draw(self._clock.monotonic(), bucket)
+            if state is not None:
+                return state
+        return await self._parcels.take(key, bucket, cost)
 
     async def acquire(self, key: str, *, limit: int, max_queued: int, patience: float) -> Grant:
         """See `LimiterStore.acquire`."""
@@ -183,6 +192,7 @@ class LmdbStore:
     def _called_for(self) -> None:
         """Somebody waits for what this worker may keep."""
         self._spares.called_for()
+        self._parcels.called_for()
         self._accounts.called_for()
 
     def _refuse_if_full(self, tree: Tree) -> None:
@@ -194,6 +204,7 @@ class LmdbStore:
         self._timer = self._loop.call_later(TICK_SECS, self._tick)
         self._spares.tick()
         self._accounts.tick()
+        self._parcels.tick()
         try:
             self._spares.give_back()
             if self._decide(slots.somebody_waits):
@@ -203,7 +214,7 @@ class LmdbStore:
         except StoreUnavailableError as error:
             self._desk.complain("limits_not_looked_after", error)
         else:
-            self._desk.recovered(still_owes=bool(self._spares) or self._accounts.owes)
+            self._desk.recovered(still_owes=bool(self._spares or self._parcels) or self._accounts.owes)
 
 
 def named(candidates: Candidates) -> dict[bytes, str]:

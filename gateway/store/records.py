@@ -2,7 +2,8 @@
 
 One tree holds everything, told apart by the first byte:
 
-    b name                      bucket: full_at, seconds of CLOCK_MONOTONIC
+    b name                      bucket: full_at, seconds of CLOCK_MONOTONIC; of each worker that holds tokens of it its
+                                number, seconds in which so many flow in, and until when: see `lending.py`
     q length name number        ticket: worker, token; the lowest number is the head
     s name                      line: slots taken, requests waiting, limit, next ticket; each worker and its slots
     t turn name                 turn: how many were given out
@@ -22,7 +23,7 @@ import hashlib
 import struct
 from typing import NamedTuple
 
-LAYOUT = "8"
+LAYOUT = "9"
 """Changes with any change of this module or of `seat_records.py`: a directory of another layout is discarded."""
 
 MAX_NAME_BYTES = 64
@@ -41,6 +42,8 @@ AFTER_LINES, AFTER_WORKERS = b"t", b"x"
 all: it has seen the last ticket before the first slot, and books tranches before reservations."""
 
 FULL_AT = struct.Struct("=d")
+LOAN = struct.Struct("=Qdd")
+"""What one worker holds of a bucket; any number of them stand behind `full_at`."""
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">QQ")
 COUNTS = struct.Struct("6Q")

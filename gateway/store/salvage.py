@@ -23,6 +23,7 @@ from gateway.store.records import (
     FULL_AT,
     JOURNAL,
     LINE,
+    LOAN,
     NEWEST_WORKER,
     NUMBER,
     RESERVATION,
@@ -43,14 +44,13 @@ PATIENCE_SECS = 10.0
 """For a file of any size: 100,000 buckets take 0.3 s."""
 
 SIZES = {
-    BUCKET: FULL_AT.size,
     TURN: NUMBER.size,
     NEWEST_WORKER: NUMBER.size,
     ACCOUNT: account.RECORD.size,
     BOOKS: BOOKS_SHAPE.size,
 }
 """Bytes of the values that have always as many."""
-KEPT = SIZES.keys() | {RESERVATION, TRANCHE, WORKER, JOURNAL, EPOCH}
+KEPT = SIZES.keys() | {BUCKET, RESERVATION, TRANCHE, WORKER, JOURNAL, EPOCH}
 """What outlives all workers, or tells what they wrote last; slots, seats and places in queues end with them."""
 KINDS = SEAT_KINDS | KEPT | {TICKET, LINE}
 
@@ -108,14 +108,25 @@ def sound_records(tree: "Tree") -> Iterator[Record]:
             kind = key[:1]
             if kind not in KINDS or len(value) != SIZES.get(kind, len(value)):
                 raise SpoiltError("a record of no known form")
-            if kind == BUCKET and math.isnan(FULL_AT.unpack(value)[0]):
-                raise SpoiltError("a bucket that is filled at no time")
+            if kind == BUCKET:
+                check_bucket(value)
             if kind in COUNTS and value[0] > HALF:
                 raise SpoiltError("a count that nobody has reached")
             if kind in KEPT:
                 yield key, value
     if count != tree.stat()["entries"]:
         raise SpoiltError("records are missing")
+
+
+def check_bucket(value: bytes) -> None:
+    """Raises SpoiltError when this cannot be the record of a bucket."""
+    full_at, loans = value[: FULL_AT.size], value[FULL_AT.size :]
+    if len(full_at) != FULL_AT.size or len(loans) % LOAN.size:
+        raise SpoiltError("a record of no known form")
+    if math.isnan(FULL_AT.unpack(full_at)[0]):
+        raise SpoiltError("a bucket that is filled at no time")
+    if not all(secs >= 0 and math.isfinite(secs + until) for _, secs, until in LOAN.iter_unpack(loans)):
+        raise SpoiltError("tokens of a bucket that are held for no time")
 
 
 def main(directory: str) -> None:

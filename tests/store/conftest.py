@@ -8,6 +8,7 @@ from typing import cast
 
 import lmdb
 import pytest
+from anyio.lowlevel import checkpoint
 from pydantic import SecretStr
 
 from gateway.core.clock import SystemClock
@@ -43,6 +44,20 @@ class HandClock(SystemClock):
 
     def wall(self) -> float:
         return self.wall_now
+
+
+class Waits(HandClock):
+    """One that whoever sleeps moves, while others hear what they are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleeps = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        for _ in range(20):
+            await checkpoint()
+        self.now += seconds
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,12 +19,13 @@ from anyio.lowlevel import checkpoint
 from gateway.core.clock import SystemClock
 from gateway.core.fleet import Backend
 from gateway.routing.policies.round_robin import RoundRobin
-from gateway.store import waiters
+from gateway.store import lending, parcels, waiters
 from gateway.store.choices import StoreKind
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.factory import open_store
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket, Grant, GroupCounts, Seat
+from gateway.store.records import BUCKET, record_name
 from gateway.store.seat_records import AFTER_SEATS, BACKLOG
 from gateway.store.settings import StoreSettings
 from gateway.store.tree import records_between
@@ -60,6 +61,7 @@ class Runner:
         self.store = open_store(chosen, self.clock)
         self.held: dict[int, Grant] = {}
         self.seats: dict[int, Seat] = {}
+        self.called = 0
 
     @property
     def one_host(self) -> LmdbStore:
@@ -98,6 +100,38 @@ class Runner:
             granted += (await self.store.take(ORGANIZATION, Bucket(1e-6, capacity))).granted
             await checkpoint()
         return granted
+
+    async def take_at_once(self, times: int, capacity: float) -> int:
+        """How many of so many requests at once are granted."""
+        bucket = Bucket(1e-6, capacity)
+        states = await asyncio.gather(*(self.store.take(ORGANIZATION, bucket) for _ in range(times)))
+        return sum(state.granted for state in states)
+
+    async def be_patient(self) -> None:
+        """From now on what is held of a bucket is given back, however long this process stands still."""
+        lending.LOAN_SECS = parcels.LOOKS = 10_000
+
+    async def calls(self) -> int:
+        """How often this worker has called for what others hold, from this question on."""
+        desk = self.one_host._desk
+        if "call_for" not in vars(desk):
+            call_for = desk.call_for
+
+            def counted(workers: Iterable[int]) -> None:
+                self.called += 1
+                call_for(workers)
+
+            vars(desk)["call_for"] = counted
+        return self.called
+
+    async def until_nothing_is_held(self) -> None:
+        """Until the loans of the bucket are over."""
+        name = BUCKET + record_name(ORGANIZATION)
+        while lending.level(self.one_host._decide(lambda tree: tree.get(name)), self.clock.monotonic()).loans:
+            await self.clock.sleep(0.01)
+
+    async def tokens_held(self) -> int:
+        return sum(parcel.left for parcel in self.one_host._parcels.values())
 
     async def hold(self, limit: int, patience: float = PROMPTLY) -> int:
         grant = await self.store.acquire(ORGANIZATION, limit=limit, max_queued=1000, patience=patience)

@@ -23,8 +23,36 @@ WORKERS = 4
 
 def test_four_processes_racing_for_one_bucket_get_exactly_its_capacity(directory: Path) -> None:
     with crew(directory, WORKERS) as workers:
+        for worker in workers:
+            worker.do("be_patient")
         races = [(worker, worker.start("take", times=400, capacity=1000)) for worker in workers]
         assert sum(worker.result(race) for worker, race in races) == 1000
+
+
+def test_a_burst_over_four_processes_that_hold_tokens_is_granted_exactly_what_is_there(directory: Path) -> None:
+    with crew(directory, WORKERS) as workers:
+        for worker in workers:
+            worker.do("be_patient")
+        before = sum(worker.do("take_at_once", times=5, capacity=100) for worker in workers)
+        assert before == 5 * WORKERS
+        races = [(worker, worker.start("take_at_once", times=50, capacity=100)) for worker in workers]
+        assert sum(worker.result(race) for worker, race in races) == 100 - before
+
+
+def test_what_a_killed_worker_held_of_a_bucket_is_lost_and_waited_for_no_longer_than_it_was_lent(
+    directory: Path,
+) -> None:
+    with crew(directory, 2) as (killed, survivor):
+        killed.do("look_no_more")
+        assert killed.do("take_at_once", times=3, capacity=100) == 3
+        lost = killed.do("tokens_held")
+        assert lost == 5
+        killed.kill()
+        assert survivor.do("take_at_once", times=100, capacity=100) == 100 - 3 - lost
+        survivor.do("until_nothing_is_held")
+        before = survivor.do("calls")
+        assert survivor.do("take_at_once", times=10, capacity=100) == 0
+        assert survivor.do("calls") == before
 
 
 def test_four_processes_racing_for_slots_never_run_more_than_the_limit(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """A file that was spoilt while nobody lived on it is replaced, and kills nobody; one that somebody has is left."""
 
+import math
 import os
 import random
 import signal
@@ -16,8 +17,8 @@ from gateway.store import salvage
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket
-from gateway.store.records import BUCKET, FULL_AT, NEWEST_WORKER, NUMBER, TURN
-from tests.store.racing import crew, settings
+from gateway.store.records import BUCKET, FULL_AT, LOAN, NEWEST_WORKER, NUMBER, TURN
+from tests.store.racing import ORGANIZATION, crew, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +105,23 @@ async def test_a_spoilt_file_is_replaced_with_one_line_in_the_log(
     await store.close()
 
 
+async def test_a_bucket_of_which_a_killed_worker_held_some_is_kept(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with crew(directory, 1) as (killed,):
+        killed.do("look_no_more")
+        killed.do("take_at_once", times=2, capacity=100)
+        assert killed.do("tokens_held") == 6
+        killed.kill()
+    store = open_store(directory)
+    await store.open()
+    assert store.counts().tracked == 1
+    assert not (await store.take(ORGANIZATION, Bucket(1e-6, 100), cost=93)).granted
+    assert (await store.take(ORGANIZATION, Bucket(1e-6, 100), cost=92)).granted
+    await store.close()
+    assert caplog.messages == []
+
+
 async def test_what_was_left_in_order_is_kept_without_a_word(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     await live_and_leave(directory)
     store = open_store(directory)
@@ -143,6 +161,9 @@ async def test_a_file_that_cannot_be_read_in_time_is_replaced(
         (b"x-strange", b"", "no known form"),
         (BUCKET + b"a", b"short", "no known form"),
         (BUCKET + b"a", FULL_AT.pack(float("nan")), "filled at no time"),
+        (BUCKET + b"a", FULL_AT.pack(1.0) + bytes(LOAN.size - 1), "no known form"),
+        (BUCKET + b"a", FULL_AT.pack(1.0) + LOAN.pack(1, 2.0, math.inf), "held for no time"),
+        (BUCKET + b"a", FULL_AT.pack(1.0) + LOAN.pack(1, -2.0, 3.0), "held for no time"),
         (TURN + b"chat", b"\xff" * 8, "nobody has reached"),
         (NEWEST_WORKER, b"\x80" + bytes(7), "nobody has reached"),
     ],

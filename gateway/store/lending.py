@@ -1,0 +1,157 @@
+"""What is a bucket's record worth while workers hold tokens of it? All that is held counts as taken, for a while.
+
+A bucket of which tokens are held fills up only as far as these leave room: else it could be full, and they on top of
+it. How that never admits too much is told in docs/decisions/0081.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from gateway.core.structs import stored_plainly
+from gateway.store import bucket as buckets
+from gateway.store.protocol import Bucket, BucketState
+from gateway.store.records import FULL_AT, LOAN
+
+SHARE = 16
+"""A parcel is that part of what is left, and what several workers hold of a bucket at once is about as many parts."""
+
+MOST_TOKENS = 64
+"""Of one parcel: nine of ten transactions are saved with ten already."""
+
+LEAST_TOKENS = 2
+"""Fewer would save no transaction: with less than 32 tokens left each request asks for its own."""
+
+LOAN_SECS = 0.3
+"""Three ticks: a worker gives back with its first. What one that dies or stands still holds longer is as good as used,
+and flows in again like all that was used."""
+
+
+class Loan(NamedTuple):
+    """What a worker holds of a bucket: seconds that its tokens take to flow in, and when it may use them no more."""
+
+    worker: int
+    secs: float
+    until: float
+
+
+@stored_plainly
+class Parcel(Struct, eq=False):
+    """Tokens of one bucket in the hand of a worker.
+
+    Attributes:
+        bucket: the shape of the bucket that they were taken from.
+        full_at: of the bucket as far as this worker knows, where what is merely held is not taken.
+        left: tokens that are not used.
+        until: when they can be used no more, seconds of the monotonic clock.
+        written: the record of the bucket behind the transaction that they come from.
+    """
+
+    bucket: Bucket
+    full_at: float
+    left: int
+    until: float
+    written: bytes
+
+    def draw(self, now: float, bucket: Bucket) -> BucketState | None:
+        """Use one; None: there is none for this request."""
+        if not self.left or now >= self.until or bucket != self.bucket:
+            return None
+        self.left -= 1
+        self.full_at, state = buckets.take(self.full_at, now, bucket, 1.0)
+        return state
+
+
+class Asked(NamedTuple):
+    """What a worker asks of a bucket: `cost` tokens, once its `parcel` is back; with `more`, another parcel."""
+
+    worker: int
+    bucket: Bucket
+    cost: float
+    parcel: Parcel | None
+    more: bool
+
+
+class Answer(NamedTuple):
+    """What a bucket said, what it lent, and the other workers that may hold some of it."""
+
+    state: BucketState
+    parcel: Parcel | None
+    holders: Sequence[int]
+
+
+class Level(NamedTuple):
+    """When a bucket is full again, if all that is held is used, and what is held."""
+
+    full_at: float
+    loans: list[Loan]
+
+
+def level(value: bytes | None, now: float, worker: int = 0, parcel: Parcel | None = None) -> Level:
+    """How a bucket stands once that worker's parcel is back in it, where the record still tells of that.
+
+    What the bucket would have taken in above the brim is gone. How much of what was used it would have made up for only
+    the worker knows that used it, and only if nobody else asked meanwhile; otherwise none.
+    """
+    if value is None:
+        return Level(buckets.FULL, [])
+    if parcel is not None and value == parcel.written and len(value) == FULL_AT.size + LOAN.size:
+        return Level(parcel.full_at, [])
+    full_at: float = FULL_AT.unpack_from(value)[0]
+    if len(value) == FULL_AT.size:
+        return Level(full_at, [])
+    loans = [Loan(*figures) for figures in LOAN.iter_unpack(value[FULL_AT.size :])]
+    held = sum(loan.secs for loan in loans)
+    over = [loan.until for loan in loans if loan.until <= now]
+    if over:
+        full_at = max(full_at, max(over) + held)
+    going_on = [loan for loan in loans if loan.until > now]
+    if going_on:
+        full_at = max(full_at, now + sum(loan.secs for loan in going_on))
+    if parcel is None:
+        return Level(full_at, going_on)
+    if any(loan.worker == worker and loan.until == parcel.until for loan in loans):
+        full_at -= parcel.left / parcel.bucket.rate
+    return Level(full_at, [loan for loan in going_on if loan.worker != worker])
+
+
+def packed(level: Level) -> bytes:
+    """The record of a bucket."""
+    return b"".join((FULL_AT.pack(level.full_at), *(LOAN.pack(*loan) for loan in level.loans)))
+
+
+def take(value: bytes | None, now: float, asked: Asked) -> tuple[bytes | None, Answer]:
+    """Take from the bucket of that record: the new record, and what to say."""
+    worker, bucket, cost, parcel, more = asked
+    if parcel is None and not more and (value is None or len(value) == FULL_AT.size):  # nothing is held or lent
+        before = FULL_AT.unpack(value)[0] if value else buckets.FULL
+        after, state = buckets.take(before, now, bucket, cost)
+        return FULL_AT.pack(after) if after != before else value, Answer(state, None, ())
+    before, loans = level(value, now, worker, parcel)
+    after, state = buckets.take(before, now, bucket, cost)
+    holders = [loan.worker for loan in loans if loan.worker != worker]
+    if not state.granted:
+        return packed(Level(after, loans)), Answer(state, None, holders)
+    held = sum(loan.secs for loan in loans)
+    if held:
+        _, state = buckets.take(before - held, now, bucket, cost)
+    tokens = min(int((bucket.capacity - (after - now) * bucket.rate) / SHARE), MOST_TOKENS) if more else 0
+    if tokens < LEAST_TOKENS:
+        return (None if after == buckets.FULL else packed(Level(after, loans))), Answer(state, None, holders)
+    secs, until = tokens / bucket.rate, now + LOAN_SECS
+    written = packed(Level(after + secs, [*loans, Loan(worker, secs, until)]))
+    return written, Answer(state, Parcel(bucket, after - held, tokens, until, written), holders)
+
+
+def give_back(value: bytes | None, now: float, worker: int, parcel: Parcel) -> bytes | None:
+    """The record of the bucket once that parcel is back in it; None: it is full, and has none."""
+    return None if value is None else packed(level(value, now, worker, parcel))
+
+
+def full_at(value: bytes, now: float) -> float | None:
+    """When the bucket of that record is full; None: somebody may hold some of it."""
+    if len(value) == FULL_AT.size:
+        return float(FULL_AT.unpack(value)[0])
+    at, loans = level(value, now)
+    return None if loans else at

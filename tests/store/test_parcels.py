@@ -1,0 +1,308 @@
+"""A worker holds tokens of buckets that are far from empty, and nobody is refused or let in for it."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import lmdb
+import pytest
+
+from gateway.store.desk import TICK_SECS
+from gateway.store.lending import LOAN_SECS
+from gateway.store.lmdb import LmdbStore
+from gateway.store.parcels import LOOKS, MOST_PARCELS
+from gateway.store.protocol import Bucket, BucketState
+from gateway.store.spares import TICKS_WITHOUT_SPARES
+from gateway.store.tree import Environment
+from tests.store.conftest import Waits
+from tests.store.host import Host
+
+pytestmark = pytest.mark.anyio
+
+BUCKET = Bucket(rate=50, capacity=100)
+STILL = Bucket(rate=1e-6, capacity=100)
+"""Into which nothing flows while a test lasts."""
+
+
+@pytest.fixture
+def clock() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+async def host(directory: Path, clock: Waits) -> AsyncIterator[Host]:
+    host = Host(directory, clock)
+    for _ in range(2):
+        await host.open_worker()
+    yield host
+    await host.close()
+
+
+def held(store: LmdbStore, key: str = "a") -> int:
+    """Tokens that a worker holds and has not used."""
+    return store._parcels[key].left if key in store._parcels else 0
+
+
+def transactions(store: LmdbStore) -> int:
+    """Those that changed something, so far."""
+    newest: int = cast("Any", store._desk._env).environment.info()["last_txnid"]
+    return newest
+
+
+async def take(store: LmdbStore, times: int = 1, bucket: Bucket = STILL) -> BucketState:
+    """The last of so many answers."""
+    states = [await store.take("a", bucket) for _ in range(times)]
+    return states[-1]
+
+
+async def granted(store: LmdbStore, times: int, bucket: Bucket = STILL) -> int:
+    return sum([(await store.take("a", bucket)).granted for _ in range(times)])
+
+
+async def test_from_the_second_request_within_a_tick_on_a_sixteenth_is_held(host: Host) -> None:
+    one, _ = host.workers
+    await take(one)
+    assert held(one) == 0
+    host.look_round()
+    await take(one)
+    assert held(one) == 0
+    await take(one)
+    assert held(one) == (100 - 3) // 16
+
+
+async def test_what_is_held_is_used_without_a_transaction(host: Host) -> None:
+    one, _ = host.workers
+    await take(one, 2)
+    before = transactions(one)
+    state = await take(one, held(one))
+    assert transactions(one) == before
+    assert (state.granted, round(state.remaining)) == (True, 92)
+    await take(one)
+    assert transactions(one) == before + 1
+    assert held(one) == (100 - 9) // 16
+
+
+async def test_a_large_bucket_lends_no_more_than_64_at_once(host: Host) -> None:
+    one, _ = host.workers
+    await take(one, 2, Bucket(1e6, 1e6))
+    assert held(one) == 64
+
+
+async def test_of_a_bucket_that_is_nearly_empty_nothing_is_held(host: Host) -> None:
+    one, _ = host.workers
+    await one.take("a", STILL, cost=68)
+    await take(one)
+    assert held(one) == 0
+    before = transactions(one)
+    await take(one, 31)
+    assert transactions(one) == before + 31
+
+
+async def test_a_tick_gives_back_what_nobody_used(host: Host) -> None:
+    one, other = host.workers
+    await take(one, 4)
+    assert held(one) == 4
+    host.look_round()
+    assert held(one) == 0
+    await other.take("a", STILL, cost=96)
+    assert not (await other.take("a", STILL)).granted
+
+
+async def test_a_close_gives_back_what_nobody_used(host: Host) -> None:
+    one, other = host.workers
+    await take(one, 4)
+    host.workers.remove(one)
+    await one.close()
+    assert (await other.take("a", STILL, cost=96)).granted
+
+
+async def test_what_is_merely_held_is_not_shown_as_taken(host: Host) -> None:
+    one, other = host.workers
+    states = [await take(one) for _ in range(5)]
+    assert [round(state.remaining) for state in states] == [99, 98, 97, 96, 95]
+    assert round((await take(other)).remaining) == 97  # 3 of the others out of the parcel come with their tick
+    host.look_round()
+    assert round((await other.take("a", STILL, cost=0)).remaining) == 94
+
+
+async def test_headers_tell_of_the_time_that_goes_by_while_a_parcel_lasts(host: Host, clock: Waits) -> None:
+    one, _ = host.workers
+    await take(one, 2, BUCKET)
+    clock.now += 0.03
+    state = await take(one, 1, BUCKET)
+    assert state.remaining == pytest.approx(100 - 2 + 0.03 * 50 - 1, abs=1e-4)
+    assert state.reset_after == pytest.approx(1.5 / 50, abs=1e-6)
+
+
+async def test_who_would_be_refused_has_what_others_hold(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    assert held(one) == 6
+    await other.take("a", STILL, cost=92)
+    assert clock.sleeps == 0
+    assert await granted(other, 7) == 6
+    assert clock.sleeps == 1
+    assert held(one) == 0
+
+
+async def test_who_would_be_refused_gives_back_its_own_first(host: Host, clock: Waits) -> None:
+    one, _ = host.workers
+    await take(one, 2)
+    assert (await one.take("a", STILL, cost=98)).granted
+    assert not (await take(one)).granted
+    assert clock.sleeps == 0
+
+
+async def test_whoever_is_called_holds_none_for_some_ticks(host: Host) -> None:
+    one, _ = host.workers
+    await take(one, 2)
+    one._called_for()
+    for _ in range(TICKS_WITHOUT_SPARES):
+        await take(one, 2)
+        assert held(one) == 0
+        host.look_round()
+    await take(one, 2)
+    assert held(one)
+
+
+async def test_in_an_overload_nobody_is_called_and_nobody_waits(
+    host: Host, clock: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[int] = []
+    for worker in host.workers:
+        monkeypatch.setattr(worker._desk, "call_for", rung.extend)
+    await asyncio.gather(*(granted(worker, 200) for worker in host.workers))
+    rung.clear()
+    clock.sleeps = 0
+    for _ in range(5):
+        host.look_round()
+        assert await granted(host.workers[0], 100) + await granted(host.workers[1], 100) == 0
+    assert (rung, clock.sleeps) == ([], 0)
+
+
+async def test_nobody_waits_longer_for_a_dead_worker_than_it_was_lent_for(host: Host, clock: Waits) -> None:
+    dies, lives = host.workers
+    await take(dies, 2)
+    host.crash(dies)
+    await lives.take("a", STILL, cost=92)
+    assert not (await take(lives)).granted
+    assert clock.sleeps == LOOKS
+    clock.now += TICK_SECS
+    assert not (await take(lives)).granted
+    assert clock.sleeps == LOOKS
+
+
+async def test_what_was_lent_is_used_no_more_when_its_time_is_over(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    clock.now += LOAN_SECS
+    await other.take("a", STILL, cost=92)
+    assert not (await take(other)).granted
+    assert not (await take(one)).granted
+
+
+async def test_what_was_used_late_of_a_parcel_flows_in_from_then_on(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 2, BUCKET)
+    clock.now += LOAN_SECS - 0.01
+    assert await granted(one, 6, BUCKET) == 6
+    assert held(one) == 0
+    clock.now += 0.02
+    assert not (await other.take("a", BUCKET, cost=96)).granted
+    assert (await other.take("a", BUCKET, cost=94)).granted
+
+
+async def test_a_tick_that_is_late_gives_back_all_the_same_if_nobody_asked(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    clock.now += 10 * LOAN_SECS
+    host.look_round()
+    assert (await other.take("a", STILL, cost=98)).granted
+
+
+async def test_a_tick_that_is_late_gives_nothing_back_that_others_have_counted_as_used(
+    host: Host, clock: Waits
+) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    clock.now += LOAN_SECS
+    await take(other, 2)
+    assert held(other)
+    host.look_round()
+    assert not (await other.take("a", STILL, cost=91)).granted
+    assert (await other.take("a", STILL, cost=90)).granted
+
+
+async def test_a_full_bucket_is_not_full_and_held_on_top_of_it(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 2, BUCKET)
+    parcel = held(one)
+    clock.now += LOAN_SECS * 0.9  # all that was taken or is held would have flown in again
+    assert (await other.take("a", BUCKET, cost=100 - parcel)).granted
+    assert await granted(one, parcel, BUCKET) == parcel
+    assert not (await take(one, 1, BUCKET)).granted
+
+
+async def test_a_bucket_is_as_full_as_if_nothing_had_been_held_where_one_worker_asks(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 7, BUCKET)
+    clock.now += LOAN_SECS * 0.9
+    host.look_round()
+    assert await granted(other, 101, BUCKET) == 100
+
+
+async def test_a_bucket_that_was_forgotten_is_full_and_gets_nothing_back(host: Host) -> None:
+    one, _ = host.workers
+    await take(one, 2)
+    one._decide(lambda tree: tree.delete(b"ba"))
+    host.look_round()
+    assert one.counts().tracked == 0
+
+
+async def test_a_bucket_of_which_some_is_held_is_not_forgotten(host: Host, clock: Waits) -> None:
+    one, _ = host.workers
+    swift = Bucket(rate=1e6, capacity=100)
+    one._shelf._idle_secs = 0.0
+    await take(one, 2, swift)
+    clock.now += LOAN_SECS * 0.9
+    one._decide(one._shelf.forget_idle, clock.now)
+    one._decide(one._shelf.make_room, clock.now)
+    assert one.counts().tracked == 1
+    clock.now += LOAN_SECS
+    one._decide(one._shelf.forget_idle, clock.now)
+    assert one.counts().tracked == 0
+
+
+async def test_what_cannot_be_given_back_is_given_back_later(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        broken = lmdb.open(elsewhere)
+        broken.close()
+        works, one._desk._env = one._desk._env, cast("Environment", broken)
+        one._parcels.give_back()
+        one._desk._env = works
+    assert held(one) == 6
+    one._parcels.give_back()
+    assert (await other.take("a", STILL, cost=98)).granted
+    assert caplog.messages == ["tokens_not_given_back"]
+
+
+async def test_a_worker_holds_a_bounded_number_of_parcels(host: Host) -> None:
+    one, other = host.workers
+    for number in range(2 * MOST_PARCELS + 5):
+        for _ in range(2):
+            await one.take(f"organization-{number}", STILL)
+        assert 0 < len(one._parcels) <= MOST_PARCELS
+    host.look_round()
+    for number in range(2 * MOST_PARCELS + 5):
+        assert (await other.take(f"organization-{number}", STILL, cost=98)).granted
+
+
+async def test_another_shape_of_the_bucket_has_nothing_of_what_is_held(host: Host) -> None:
+    one, _ = host.workers
+    await take(one, 2)
+    assert not (await take(one, 1, Bucket(rate=1e-6, capacity=2))).granted
+    assert held(one) == 0
