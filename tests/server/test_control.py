@@ -22,6 +22,7 @@ from gateway.server.blueprint import Alone, Blueprint
 from gateway.server.control import ControlKeeper
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
+from gateway.server.pulse import Pulse
 from gateway.server.settings import ServerSettings
 from tests.server.stand_ins import EstateStandIn, serves
 
@@ -228,6 +229,28 @@ async def test_one_that_hangs_is_killed_and_replaced(estate: Estate, caplog: pyt
     assert blocked["blocked_secs"] > 1.0
     assert died["how"] == "stood still for 3 s and was killed"
     assert estate.deaths == 1
+
+
+class LookedAt(Pulse):
+    """A pulse that knows how often somebody looked at it or at another one."""
+
+    looks = 0
+
+    def last(self) -> float:
+        LookedAt.looks += 1
+        return super().last()
+
+
+async def test_one_whose_loop_has_not_begun_to_turn_is_not_thought_to_hang(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HUNG_LOOKS", 3)
+    monkeypatch.setattr(module, "LOOK_SECS", 0.005)
+    monkeypatch.setattr(module, "Pulse", LookedAt)
+    async with kept(estate, "silent"):
+        await until(lambda: LookedAt.looks > 3 * module.HUNG_LOOKS)
+    assert not events(caplog, "control_blocked")
+    assert estate.deaths == 0
 
 
 @pytest.mark.parametrize(
