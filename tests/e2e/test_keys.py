@@ -270,7 +270,8 @@ def test_without_a_place_for_the_secret_the_gateways_own_key_works_and_others_ar
     gateway = make_gateway(chat_fleet, **{**SETTINGS, "KEY_HASH_SECRET": ""}, DATA_PATH=tmp_path / "file" / "data")
     with RawClient(gateway.port) as client:
         assert [ask(client, key) for key in (KEY, mint(), "gw-malformed")] == [200, 503, 401]
-    assert "set KEY_HASH_SECRET" in gateway.events("api_keys_unavailable")[0]["why"]
+    told = wait_until(lambda: gateway.events("api_keys_unavailable"))[0]  # by the control process, which begins last
+    assert "set KEY_HASH_SECRET" in told["why"]
 
 
 def test_no_key_stands_in_a_log_a_metric_or_an_answer(gateway: Gateway, control: Control) -> None:

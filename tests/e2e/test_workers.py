@@ -24,7 +24,12 @@ def running(fleet: Fleet) -> int:
 
 
 def serving(gateway: Gateway, client: RawClient) -> int:
-    """The worker that holds this client's connection."""
+    """The worker that holds this client's connection, once one has accepted it."""
+    worker: int = wait_until(lambda: holder(gateway, client), what="no worker holds the connection")
+    return worker
+
+
+def holder(gateway: Gateway, client: RawClient) -> int | None:
     inode = socket_inode(gateway.port, client.socket.getsockname()[1])
     for pid in gateway.worker_pids():
         for descriptor in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 -- procfs
@@ -33,7 +38,7 @@ def serving(gateway: Gateway, client: RawClient) -> int:
                     return pid
             except FileNotFoundError:
                 continue
-    raise AssertionError("no worker holds the connection")
+    return None
 
 
 def socket_inode(local: int, remote: int) -> str:

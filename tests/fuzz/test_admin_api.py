@@ -41,6 +41,7 @@ OPERATIONS = [
     *[("POST", f"/admin/v1/keys/{{key_id}}/{what}") for what in ("revoke", "rotate")],
     *[("POST", f"/admin/v1/backends/{{backend_id}}/{what}") for what in ("drain", "undrain")],
     ("POST", "/admin/v1/cache/flush"),
+    ("GET", "/admin/v1/usage/requests"),
     ("GET", "/admin/quotas"),
     ("GET", "/admin/quota/{organization}"),
     ("GET", "/v1/usage"),

@@ -334,6 +334,7 @@ class ValkeyMachine(AccountsMachine):
         self.patch = pytest.MonkeyPatch()
         tell_time_by(self.clock, self.server, self.patch)
         self.patch.setattr("gateway.store.valkey.store.SETTLE_SECS", 0)  # one after the other joins again at once
+        self.patch.setattr("gateway.store.valkey.store.RESTORE_SECS", 0)  # what is restored is asked for after it
         self.host = Host(self.directory, self.clock)
         self.patch.setattr(environment, "open_environment", self.host.share)
         self.workers = []
@@ -363,10 +364,13 @@ class ValkeyMachine(AccountsMachine):
 
     @rule()
     def flush(self) -> None:
-        """The server loses all, and each worker beats: what runs counts, what has ended is the ledger's to add."""
+        """The server loses all, and each worker beats: what runs counts, what has ended is the ledger's to add.
+
+        Twice: with the first it joins anew, with the second the time is over in which it goes by what it knew last.
+        """
         for key in self.server.ask("KEYS", LAYOUT + b"*"):
             self.server.ask("DEL", key)
-        for worker in self.workers:
+        for worker in self.workers * 2:
             self.do(worker._beat())
         assert len({worker.accounts.epoch() for worker in self.workers}) == 1
         self.settled.clear()
