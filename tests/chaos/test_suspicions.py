@@ -1,15 +1,15 @@
 """The last one that might answer: neither a suspicion nor a circuit takes a group out, and operators see which."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
-from tests.e2e.conftest import Fleet, MakeGateway, start_fleet
+from tests.e2e.conftest import Fleet, MakeGateway
 from tests.support.gateway import Gateway, RawClient, wait_until
 from tests.support.simulators import Simulator
 
+SERVERS = ("chat0", "text2sql")
+"""A group of one, and the one that may stand in for it."""
 PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "count"}], "ignore_eos": True}
 QUICK: dict[str, object] = {
@@ -23,20 +23,6 @@ QUICK: dict[str, object] = {
 QWEN, SQL = "qwen", "Snowflake/Arctic-Text2SQL-R1-7B"
 FAILURES = 5
 """After so many in a row a circuit opens."""
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Fleet]:
-    """A group of one, and the one that may stand in for it."""
-    with ExitStack() as stack:
-        yield start_fleet(stack, "chat0", "text2sql")
-
-
-@pytest.fixture
-def two(servers: Fleet) -> Fleet:
-    """The same, with nothing switched on."""
-    servers.clear()
-    return servers
 
 
 def seen(gateway: Gateway, name: str) -> dict[str, Any]:
@@ -72,9 +58,9 @@ def post(client: RawClient, model: str) -> RawClient:
 
 
 def test_the_last_backend_is_asked_while_it_is_suspected_to_hang_and_its_circuit_is_open(
-    two: Fleet, make_gateway: MakeGateway
+    fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
-    server = two["chat0"]
+    server = fleet["chat0"]
     gateway = make_gateway(Fleet({"chat0": server}), **QUICK)
     wait_until(gateway.well)
     with hanging(gateway, server, "chat0", QWEN), gateway.client() as visitor, RawClient(gateway.port) as waiting:
@@ -97,11 +83,11 @@ def test_the_last_backend_is_asked_while_it_is_suspected_to_hang_and_its_circuit
 
 
 def test_where_both_a_group_and_the_one_that_stands_in_for_it_are_suspected_an_answer_is_still_possible(
-    two: Fleet, make_gateway: MakeGateway
+    fleet: Fleet, make_gateway: MakeGateway
 ) -> None:
-    gateway = make_gateway(two, **QUICK, CHAT_FALLBACK="text2sql", TEXT2SQL_FALLBACK="chat")
+    gateway = make_gateway(fleet, **QUICK, CHAT_FALLBACK="text2sql", TEXT2SQL_FALLBACK="chat")
     wait_until(gateway.well)
-    own, other = two["chat0"], two["text2sql"]
+    own, other = fleet["chat0"], fleet["text2sql"]
     with hanging(gateway, own, "chat0", QWEN), gateway.client() as visitor:
         asked = len(own.ledger())
         stood_in = visitor.post(PATH, json={**BODY, "model": QWEN, "max_tokens": 2})
@@ -115,8 +101,8 @@ def test_where_both_a_group_and_the_one_that_stands_in_for_it_are_suspected_an_a
             assert b"x-gateway-fallback" not in answer.lower()
 
 
-def test_what_is_proven_is_believed_of_the_last_one_too(two: Fleet, make_gateway: MakeGateway) -> None:
-    server = two["chat0"]
+def test_what_is_proven_is_believed_of_the_last_one_too(fleet: Fleet, make_gateway: MakeGateway) -> None:
+    server = fleet["chat0"]
     gateway = make_gateway(Fleet({"chat0": server}), **QUICK)
     wait_until(gateway.well)
     server.set_fault("status", path="/health", status=503)

@@ -72,6 +72,20 @@ def all_servers() -> Iterator[Fleet]:
         yield start_fleet(stack, "chat0", "chat1", "text2sql", "embed", "rerank")
 
 
+@pytest.fixture(scope="module")
+def servers(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Those that a module names in its SERVERS, for all of its tests."""
+    with ExitStack() as stack:
+        yield start_fleet(stack, *request.module.SERVERS)
+
+
+@pytest.fixture
+def fleet(servers: Fleet) -> Fleet:
+    """The same, with nothing switched on and empty ledgers."""
+    servers.clear()
+    return servers
+
+
 @pytest.fixture
 def chat_fleet(chat_servers: Fleet) -> Fleet:
     """Two chat replicas, with nothing switched on and an empty ledger."""

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import Fleet, MakeGateway, start_fleet
+from tests.e2e.conftest import Fleet, MakeGateway
 from tests.e2e.test_workers import serving
 from tests.support.gateway import Gateway, RawClient, in_threads, wait_until
 
+SERVERS = ("chat0", "embed")
 PATH = "/v1/embeddings"
 CHAT = "/v1/chat/completions"
 MANY = 200
@@ -24,18 +24,6 @@ SETTINGS: dict[str, object] = {
     "MAX_RPS_PER_IP": 10_000,
     "RPS_BURST": 10_000,
 }
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Fleet]:
-    with ExitStack() as stack:
-        yield start_fleet(stack, "chat0", "embed")
-
-
-@pytest.fixture
-def fleet(servers: Fleet) -> Fleet:
-    servers.clear()
-    return servers
 
 
 @pytest.fixture
