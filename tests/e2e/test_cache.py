@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ MANY = 200
 ADMIN = "admin-0123456789abcdef"
 SETTINGS: dict[str, object] = {
     "GATEWAY_WORKERS": 4,
-    "CACHE_TTL_SECS": 60,
+    "CACHE_TTL_SECS": 3600,  # no test lasts so long: nothing goes by its age
     "MAX_RPS_PER_IP": 10_000,
     "RPS_BURST": 10_000,
 }
@@ -146,6 +147,20 @@ def test_an_answer_is_given_again_by_every_worker_under_its_own_request_id(gatew
     assert len({answer.headers["x-request-id"] for answer in [first, *again]}) == 21
     assert len(asked(fleet)) == 1
     assert (counted(gateway, "hit"), counted(gateway, "miss")) == (20, 1)
+
+
+def test_what_was_kept_before_the_control_process_published_anything_is_found_by_those_who_read_that(
+    fleet: Fleet, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway(fleet, **{**SETTINGS, "GATEWAY_WORKERS": 2})
+    with gateway.client() as client:
+        assert client.post(PATH, json=body()).headers["x-gateway-cache"] == "miss"
+    wait_until(lambda: gateway.events("catalog_written"))
+    for times, pid in enumerate(gateway.worker_pids(), 3):
+        os.kill(pid, signal.SIGKILL)  # a worker of this test's own gateway; the next one reads before it serves
+        wait_until(partial(lambda serving: len(gateway.events("worker_serving")) == serving, times))
+    with gateway.client() as client:
+        assert client.post(PATH, json=body()).headers["x-gateway-cache"] == "hit"
 
 
 def test_chat_is_given_again_at_temperature_0_alone(gateway: Gateway, fleet: Fleet) -> None:
