@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import termios
+from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.server.site import Site, serving_site, until, word
 from tests.server.supervised import (
     COUNTER,
     ROOT,
+    Gateway,
     await_that,
     command,
     environment,
@@ -30,6 +32,23 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+def opened(pid: int) -> list[str]:
+    """What a process has open, by the kernel's names; it may close some of it meanwhile."""
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(path))  # noqa: PTH115 -- no file has that name
+    return found
+
+
+def takes_connections(gateway: Gateway, pid: int) -> bool:
+    """Whether a worker has the listening socket open: one that retires does until it has heard of it."""
+    port = f":{gateway.address[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(port) and row[3] == "0A"}
+    return not listening.isdisjoint(opened(pid))
+
+
 def test_new_workers_serve_and_the_streams_of_the_old_ones_go_on_to_their_end(tmp_path: Path) -> None:
     done = tmp_path / "done"
     with serving(tmp_path) as gateway:
@@ -39,6 +58,7 @@ def test_new_workers_serve_and_the_streams_of_the_old_ones_go_on_to_their_end(tm
             assert (event["event"], event["workers"], event["retiring"]) == ("reloaded", 2, 2)
             (other,) = before - {stream.worker}
             await_that(lambda: other not in gateway.workers())
+            await_that(lambda: not takes_connections(gateway, stream.worker))
             assert len(gateway.workers()) == 3
             assert {int(gateway.ask().split()[0]) for _ in range(20)} <= gateway.workers() - before
             for _ in range(5):
@@ -131,24 +151,26 @@ def test_a_retiring_worker_is_told_to_hurry_when_all_is_to_end(tmp_path: Path) -
 
 def shared_memory(pid: int) -> list[str]:
     """What a process holds of memory without a name: descriptors and mappings."""
-    opened = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]  # noqa: PTH115 -- no file has that name
     mapped = [line.split(maxsplit=5)[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
-    return sorted(name for name in (*opened, *mapped) if "memfd:" in name)
+    return sorted(name for name in (*opened(pid), *mapped) if "memfd:" in name)
 
 
 def test_generations_may_overlap_and_each_frees_what_it_held_when_its_last_worker_ends(tmp_path: Path) -> None:
     done = [tmp_path / "first", tmp_path / "second", tmp_path / "third"]
     with serving(tmp_path, METRICS_PORT=str(free_port())) as gateway:
         gateway.ask()
+        await_that(lambda: len(gateway.events("worker_serving")) == 2)
         of_one_generation = shared_memory(gateway.process.pid)
         assert of_one_generation
         with streaming(gateway, done[0]) as first:
             gateway.reloaded()
+            await_that(lambda: not takes_connections(gateway, first.worker))
             with streaming(gateway, done[1]) as second:
                 gateway.reloaded(2)
+                await_that(lambda: not takes_connections(gateway, second.worker))
                 with streaming(gateway, done[2]) as third:
                     await_that(lambda: len(gateway.workers()) == 4)
-                    assert gateway.figure('gateway_workers{state="retiring"}') == 2
+                    await_that(lambda: gateway.figure('gateway_workers{state="retiring"}') == 2)
                     assert gateway.figure('gateway_workers{state="serving"}') == 2
                     assert len({first.worker, second.worker, third.worker}) == 3
                     for file, stream in zip(done, (first, second, third), strict=True):
@@ -156,8 +178,8 @@ def test_generations_may_overlap_and_each_frees_what_it_held_when_its_last_worke
                         file.touch()
                         assert stream.last() == "the end"
         await_that(lambda: len(gateway.workers()) == 2)
-        assert gateway.figure(COUNTER) == 4
         await_that(lambda: shared_memory(gateway.process.pid) == of_one_generation)
+        assert gateway.figure(COUNTER) == 4
 
 
 def test_reloads_that_are_asked_for_during_one_are_one_more_after_it(site: Site) -> None:
