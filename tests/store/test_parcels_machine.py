@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from gateway.store import bucket as buckets
+from gateway.store import lending
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Bucket
+from gateway.store.records import BUCKET
 from gateway.store.settings import default_path
 from tests.store.conftest import Waits
 from tests.store.host import Host
@@ -41,7 +43,7 @@ class Brief(Waits):
 class BucketMachine(RuleBasedStateMachine):
     """One bucket that several workers ask, and two numbers: what was taken of it, and what may have been."""
 
-    bucket: ClassVar = Bucket(rate=20, capacity=100)
+    bucket: ClassVar = Bucket(rate=200, capacity=100)
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,6 +86,18 @@ class BucketMachine(RuleBasedStateMachine):
             self.maybe_taken = max(self.maybe_taken, now) + cost / self.bucket.rate
         else:
             self.was_refused(cost)
+
+    @rule(number=who, secs=st.sampled_from((0.0, 0.1, 0.2, 0.35)))
+    def take_all_that_is_there(self, number: int, secs: float) -> None:
+        """After a while, and others use what they hold besides."""
+        self.clock.now += secs
+        store: LmdbStore = self.host.workers[number]
+        full_at, _ = lending.level(store._decide(lambda tree: tree.get(BUCKET + b"a")), self.clock.now)
+        there = buckets.take(full_at, self.clock.now, self.bucket, 0.0)[1].remaining
+        self.take_some(number, float(int(there)))
+        for holder, worker in enumerate(self.host.workers):
+            if "a" in worker._parcels:
+                self.take(holder, worker._parcels["a"].left)
 
     def was_refused(self, cost: float) -> None:
         """What one who was refused tells; here nothing, as what flows in beside a parcel may be lost."""
