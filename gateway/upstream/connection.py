@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import socket
 from collections.abc import Callable
 from typing import cast
@@ -25,7 +26,8 @@ LOST_HOST = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 class BackendConnection(asyncio.Protocol):
     """One connection to a backend: connecting, then resting and in use by turns, then lost.
 
-    `parser` reads the next answer. `on_lost` is called once, when a connection that had been made is lost.
+    `parser` reads the next answer; from the loop's time `retires` on there is none. `on_lost` is called once, when a
+    connection that had been made is lost.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class BackendConnection(asyncio.Protocol):
         "closed",
         "origin",
         "parser",
+        "retires",
     )
 
     def __init__(
@@ -54,6 +57,7 @@ class BackendConnection(asyncio.Protocol):
     ) -> None:
         self.origin = origin
         self.parser = Parser(origin.usual)
+        self.retires = math.inf
         self.closed = False
         self._tls = origin.address.tls
         self._loop = loop

@@ -29,6 +29,7 @@ class Pool:
         self._max_idle = settings.upstream_max_keepalive if settings.upstream_keepalive_secs else 0
         self._wait_secs = settings.upstream_connect_timeout_secs
         self._idle_secs = settings.upstream_keepalive_secs
+        self._age_secs = settings.upstream_max_connection_age_secs
         self._open: set[BackendConnection] = set()
         self._origins: dict[Origin, None] = {}  # in the order of their first connections
         self._idle_count = 0
@@ -69,6 +70,7 @@ class Pool:
         if self._emptied is not None:
             raise NeverSent("closing")
         self._loop = asyncio.get_running_loop()
+        connection.retires = self._loop.time() + self._age_secs
         self._origins[connection.origin] = None
         if len(self._open) < self._max and not self._waiters:
             self._open.add(connection)
@@ -126,6 +128,10 @@ class Pool:
     def _rest(self, connection: BackendConnection) -> None:
         if connection.closed:
             return
+        now = self._loop.time()
+        if now >= connection.retires:
+            connection.abort()
+            return
         if self._waiters:
             self._grant_idle(connection)
             return
@@ -134,7 +140,7 @@ class Pool:
             return
         if self._idle_count >= self._max_idle:
             self._close_oldest()
-        connection.origin.resting[connection] = self._loop.time() + self._idle_secs
+        connection.origin.resting[connection] = now + self._idle_secs
         self._idle_count += 1
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._idle_secs, self._sweep)

@@ -24,6 +24,12 @@ class UpstreamSettings(BaseModel):
         ge=0,
         description="Seconds an idle connection is kept; below vLLM's 5.0 s, so that we close first. 0: none is kept.",
     )
+    upstream_max_connection_age_secs: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds after which a connection gets no further request, so that a backend whose name leads "
+        "elsewhere is followed under steady load, too. What runs on it goes on.",
+    )
     upstream_connect_timeout_secs: float = Field(
         default=2.0,
         gt=0,

@@ -22,7 +22,7 @@ SETTINGS: dict[str, object] = {
     "MAX_RPS_PER_IP": 10_000,
     "RPS_BURST": 10_000,
     "UPSTREAM_DNS_SECS": 0.2,
-    "UPSTREAM_KEEPALIVE_SECS": 0,  # a name is looked up for a new connection, and one in steady use needs none
+    "UPSTREAM_MAX_CONNECTION_AGE_SECS": 0.2,  # a name is looked up for a new connection: steady use needs none
     "BACKEND_PROBE_INTERVAL_SECS": 0.25,
     "BACKEND_UP_AFTER": 1,
 }

@@ -50,6 +50,28 @@ async def test_an_expired_connection_is_not_used_even_when_the_loop_was_late(ope
         assert backend.accepted == 2
 
 
+async def test_a_connection_that_is_old_gets_no_further_request_though_it_never_rests_for_long(
+    open_client: Opener,
+) -> None:
+    for age, connections in ((1e-6, 3), (60, 1)):
+        client = open_client(upstream_max_connection_age_secs=age)
+        with Backend(answers(OK)) as backend:
+            for _ in range(3):
+                (await ask(client, backend.address)).close()
+            assert backend.accepted == connections
+
+
+async def test_what_runs_on_an_old_connection_goes_on_and_who_waits_gets_a_new_one(open_client: Opener) -> None:
+    client = open_client(upstream_max_connection_age_secs=1e-6, upstream_max_connections=1)
+    with Backend(answers(OK)) as backend:
+        running = await ask(client, backend.address)
+        waiting = asyncio.create_task(ask(client, backend.address))
+        assert await within(2, lambda: client.counts == (1, 0, 1))
+        running.close()
+        (await waiting).close()
+        assert backend.accepted == 2
+
+
 @pytest.mark.parametrize("none_kept", [{"upstream_keepalive_secs": 0}, {"upstream_max_keepalive": 0}])
 async def test_nothing_is_kept_when_told_so(open_client: Opener, none_kept: dict[str, int]) -> None:
     client = open_client(**none_kept)
