@@ -46,8 +46,8 @@ class Budgets:
 
 BUDGETS: dict[tuple[int, int], Budgets] = {
     (3, 11): Budgets(
-        whole=Cost(steps=4309, entries=127, calls=124),
-        stream=Cost(steps=6247, entries=203, calls=194),
+        whole=Cost(steps=4316, entries=127, calls=124),
+        stream=Cost(steps=6254, entries=203, calls=194),
         event=Cost(steps=285, entries=7, calls=15),
         held=Memory(blocks=27.2, size=4978),
     ),
