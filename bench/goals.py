@@ -7,7 +7,7 @@ from bench.figures import Figures
 from bench.table import OURS, Row, Spread, short
 
 Repetition = Mapping[str, Figures]
-"""The figures of one repetition, by peer: windows that are minutes apart at the most."""
+"""The figures of one repetition, by peer: windows of one load are some seconds apart."""
 Reading = Callable[[Repetition], float | None]
 """What a goal is judged by, taken from one repetition; None: it was not measured."""
 

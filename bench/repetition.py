@@ -1,9 +1,10 @@
-"""What is one repetition of one peer? Start it, put every load on it, leave it in mid-answer, end it."""
+"""What is one repetition? All peers are started, take turns at every load, are left in mid-answer, and ended."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from statistics import fmean
 from typing import Any
 
@@ -72,26 +73,50 @@ class Record:
         self.failed += failures(window)
         self.calib_ms += window.calib_ms
 
+    @contextmanager
+    def noting_failed_starts(self) -> Iterator[None]:
+        """A peer that does not start is no end of the run."""
+        try:
+            yield
+        except StartError as error:
+            self.notes.append(str(error))
 
-def repeat(bench: Bench, name: str, number: int) -> dict[str, Any]:
-    """One repetition of a peer: a line of the results.
+    def shown(self) -> dict[str, Any]:
+        """The figures, and what is to be said of them; no figures of a peer that did not start."""
+        if not self.figures:
+            return {"figures": {}, "notes": self.notes}
+        figures = self.figures | added(self.figures)
+        figures["failed answers"] = self.failed
+        figures["core: ms for fixed work"] = fmean(self.calib_ms) if self.calib_ms else None
+        return {"figures": figures, "notes": self.notes, "windows": self.windows}
 
-    Raises:
-        StartError: the peer did not start.
+
+def repeat(bench: Bench, names: Sequence[str], number: int) -> list[dict[str, Any]]:
+    """One repetition of all peers, a line of the results for each; one that did not start has no figures.
+
+    They run beside each other, and each load is put on one after the other: windows that are compared lie seconds
+    apart. Peers that wait take next to nothing of the core.
     """
-    record = Record()
-    _on_one_core(bench, name, record)
-    for load in bench.plan.crowds:
-        _crowd(bench, name, load, record)
-    for workers, load in bench.plan.scaled.items() if name in SCALING else ():
-        with _started(bench, name, bench.cores.several, workers) as started:
-            measure(started.target, bench.plan.warm_up)
-            record.take(load, measure(started.target, load))
-    record.figures |= added(record.figures)
-    record.figures["failed answers"] = record.failed
-    record.figures["core: ms for fixed work"] = fmean(record.calib_ms) if record.calib_ms else None
-    shown = {"figures": record.figures, "notes": record.notes, "windows": record.windows}
-    return {"peer": name, "repetition": number, **shown}
+    records = {name: Record() for name in names}
+    with ExitStack() as running_peers:
+        alive = {name: _begun(bench, name, records[name], running_peers) for name in names}
+        present = {name: started for name, started in alive.items() if started is not None}
+        _on_one_core(bench, present, records)
+    for load, name in product(bench.plan.crowds, present):
+        with records[name].noting_failed_starts():
+            _crowd(bench, name, load, records[name])
+    for (workers, load), name in product(bench.plan.scaled.items(), present):
+        if name in SCALING:
+            with records[name].noting_failed_starts():
+                _scaled(bench, name, workers, load, records[name])
+    return [{"peer": name, "repetition": number, **record.shown()} for name, record in records.items()]
+
+
+def _begun(bench: Bench, name: str, record: Record, running_peers: ExitStack) -> Started | None:
+    """A peer that runs until the others have been measured, too; None: it did not start."""
+    with record.noting_failed_starts():
+        return running_peers.enter_context(_started(bench, name, bench.cores.gateway))
+    return None
 
 
 @contextmanager
@@ -118,42 +143,66 @@ def _started(bench: Bench, name: str, cores: frozenset[int], workers: int = 1) -
     raise StartError(f"{name} did not start:\n{log.read_text(errors='replace')[-LOG_TAIL:]}")
 
 
-def _on_one_core(bench: Bench, name: str, record: Record) -> None:
-    """All that one start of a peer can show."""
-    with _started(bench, name, bench.cores.gateway) as started:
-        target = started.target
-        if target.pid:
-            time.sleep(REST_SECS)
-            if (status := ask(target.port, "wrong")) != UNAUTHORIZED:
-                record.notes.append(f"a wrong key is answered {status}")
-        idle_mib = {pid: memory_mib([pid]) for pid in target.pids()}
-        used_ns = {pid: cpu_ns([pid]) for pid in idle_mib}
-        reset_peak(target.pids())
-        _loads(bench, target, record)
+def _on_one_core(bench: Bench, peers: Mapping[str, Started], records: Mapping[str, Record]) -> None:
+    """All that one start of each peer can show."""
+    rest = {name: _at_rest(started, records[name]) for name, started in peers.items()}
+    for load in (bench.plan.warm_up, *bench.plan.timed):
+        for name, started in peers.items():
+            _load(started.target, load, records[name] if load is not bench.plan.warm_up else Record())
+    for load in bench.plan.counted:
+        for name, started in peers.items():
+            counts = bench.counts_instructions and started.target.pid
+            counted = measure(started.target, load, counted=True) if counts else None
+            records[name].figures |= of_counted(load, counted)
+    for name, started in peers.items():
+        record, target = records[name], started.target
         if bench.plan.departures:
             _departures(target, record.figures, record.notes)
         if ask(target.port) != OK:
             record.notes.append("no answer after the loads")
         if target.pid:
-            serving = max(idle_mib, key=lambda pid: cpu_ns([pid]) - used_ns[pid])
-            record.figures["memory MiB idle"] = sum(idle_mib.values())
-            record.figures["memory MiB idle, largest process"] = max(idle_mib.values())
-            record.figures["memory MiB idle, serving process"] = idle_mib[serving]
-            record.figures["memory MiB peak"] = memory_mib(target.pids(), "VmHWM")
-            record.figures["start s"] = started.start_s
-            record.figures["start CPU s"] = started.start_cpu_s
+            record.figures |= _of_start(started, rest[name])
 
 
-def _loads(bench: Bench, target: Target, record: Record) -> None:
-    measure(target, bench.plan.warm_up)
-    for load in bench.plan.timed:
-        if (status := ask(target.port, path=load.path, body=load.body)) == OK:
-            record.take(load, measure(target, load))
-        else:
-            record.notes.append(f"{load.name}: left out, the first request was answered {status}")
-    for load in bench.plan.counted:
-        counts = bench.counts_instructions and target.pid
-        record.figures |= of_counted(load, measure(target, load, counted=True) if counts else None)
+@dataclass(frozen=True)
+class Rest:
+    """What a peer's processes have at rest, by process: MiB of memory, and the CPU time that they had used."""
+
+    mib: dict[int, float]
+    used_ns: dict[int, int]
+
+
+def _at_rest(started: Started, record: Record) -> Rest:
+    """Look at a peer that has just started."""
+    target = started.target
+    if target.pid:
+        time.sleep(REST_SECS)
+        if (status := ask(target.port, "wrong")) != UNAUTHORIZED:
+            record.notes.append(f"a wrong key is answered {status}")
+    pids = target.pids()
+    rest = Rest({pid: memory_mib([pid]) for pid in pids}, {pid: cpu_ns([pid]) for pid in pids})
+    reset_peak(pids)
+    return rest
+
+
+def _of_start(started: Started, rest: Rest) -> Figures:
+    """What a start took, and the memory before and under the loads."""
+    serving = max(rest.mib, key=lambda pid: cpu_ns([pid]) - rest.used_ns[pid])
+    return {
+        "memory MiB idle": sum(rest.mib.values()),
+        "memory MiB idle, largest process": max(rest.mib.values()),
+        "memory MiB idle, serving process": rest.mib[serving],
+        "memory MiB peak": memory_mib(started.target.pids(), "VmHWM"),
+        "start s": started.start_s,
+        "start CPU s": started.start_cpu_s,
+    }
+
+
+def _load(target: Target, load: Load, record: Record) -> None:
+    if (status := ask(target.port, path=load.path, body=load.body)) == OK:
+        record.take(load, measure(target, load))
+    else:
+        record.notes.append(f"{load.name}: left out, the first request was answered {status}")
 
 
 def _crowd(bench: Bench, name: str, load: Load, record: Record) -> None:
@@ -166,6 +215,13 @@ def _crowd(bench: Bench, name: str, load: Load, record: Record) -> None:
         reset_peak(pids)
         record.take(load, measure(target, load))
         record.figures |= of_crowd(load, memory_mib(pids, "VmHWM") - before if pids else None)
+
+
+def _scaled(bench: Bench, name: str, workers: int, load: Load, record: Record) -> None:
+    """A load on a peer with several workers, on several cores."""
+    with _started(bench, name, bench.cores.several, workers) as started:
+        measure(started.target, bench.plan.warm_up)
+        record.take(load, measure(started.target, load))
 
 
 def _departures(target: Target, figures: Figures, notes: list[str]) -> None:

@@ -23,7 +23,7 @@ from bench.peers import EMBED_MODEL, MODEL, PEERS, Surroundings
 from bench.perf import can_count
 from bench.plan import FULL, QUICK, Plan
 from bench.processes import OPEN_FILES, finished, free_port, poll, running
-from bench.repetition import Bench, StartError, repeat, version
+from bench.repetition import Bench, repeat, version
 from bench.table import Row, render
 
 MOCK_START_SECS = 5.0
@@ -109,20 +109,16 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _repetitions(bench: Bench, about: dict[str, Any], reps: int, out: Path) -> list[Row]:
-    """What the results say, line by line; the peers take turns, so that a slow minute does not hit one alone."""
+    """What the results say, line by line."""
     rows: list[Row] = [{"run": about}]
     with out.open("ab") as results:
         results.write(orjson.dumps(rows[0]) + b"\n")
         for number in range(1, reps + 1):
-            for name in about["versions"]:
-                say(f"repetition {number} of {reps}: {name}")
-                try:
-                    row = repeat(bench, name, number)
-                except StartError as error:
-                    row = {"peer": name, "repetition": number, "figures": {}, "notes": [str(error)]}
+            say(f"repetition {number} of {reps}")
+            for row in repeat(bench, list(about["versions"]), number):
                 rows.append(row)
                 results.write(orjson.dumps(row) + b"\n")
-                results.flush()
+            results.flush()
     say(f"results: {out}")
     return rows
 
