@@ -8,8 +8,12 @@ TYPES: Final = ("object", "array", "string", "number", "integer", "boolean", "nu
 _A_TYPE: Final = f"must be a type of JSON schema ({', '.join(TYPES)}), or a list of those"
 _A_SCHEMA: Final = "must be a JSON schema: an object, true or false"
 
-_Placed = tuple[str, object]
-"""A schema's place below the outermost, and the schema."""
+_Place = tuple["_Place", str | int] | None
+"""Where something stands: in what, and under which name or number there; None: outermost. It is spelled for a fault
+alone: a long name is one text however many schemas stand below it."""
+
+_Placed = tuple[_Place, object]
+"""A schema with its place."""
 
 
 class _Rule(NamedTuple):
@@ -17,34 +21,42 @@ class _Rule(NamedTuple):
 
     fits: Callable[[Any], bool]
     what: str
-    inner: Callable[[str, Any], Iterable[_Placed]] | None = None
+    inner: Callable[[_Place, Any], Iterable[_Placed]] | None = None
 
 
 def fault_of(schema: object) -> tuple[str, str] | None:
     """What draft 2020-12 does not allow in it, nor the older ones that tools are written in; None: nothing.
 
-    Unknown keywords are annotations, as the standard has it, and null counts as absent, as it does in all of a body.
+    Unknown keywords are annotations, as the standard has it, and a keyword's null counts as absent, as in a body.
     Whether `$ref` leads somewhere and `pattern` is one is not looked at. Nothing recurses: whoever calls bounds depth.
 
     Returns:
         Its place below the schema (`.properties.city.type`), and what it must be.
     """
-    waiting = [("", schema)]
+    waiting: list[_Placed] = [(None, schema)]
     while waiting:
         place, found = waiting.pop()
         if not isinstance(found, dict):
             if isinstance(found, bool):
                 continue
-            return place, _A_SCHEMA
+            return _spelled(place), _A_SCHEMA
         for keyword, value in found.items():
             rule = _RULES.get(keyword)
             if rule is None or value is None:
                 continue
             if not rule.fits(value):
-                return f"{place}.{keyword}", rule.what
+                return _spelled((place, keyword)), rule.what
             if rule.inner is not None:
-                waiting += rule.inner(f"{place}.{keyword}", value)
+                waiting += rule.inner((place, keyword), value)
     return None
+
+
+def _spelled(place: _Place) -> str:
+    steps: list[str] = []
+    while place is not None:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return "".join(reversed(steps))
 
 
 def _is_type(value: object) -> bool:
@@ -85,23 +97,23 @@ def _is_anything(_: object) -> bool:
     return True
 
 
-def _itself(place: str, value: object) -> Iterable[_Placed]:
+def _itself(place: _Place, value: object) -> Iterable[_Placed]:
     return ((place, value),)
 
 
-def _each(place: str, values: list[object]) -> Iterable[_Placed]:
-    return [(f"{place}[{number}]", value) for number, value in enumerate(values)]
+def _each(place: _Place, values: list[object]) -> Iterable[_Placed]:
+    return [((place, number), value) for number, value in enumerate(values)]
 
 
-def _members(place: str, values: dict[str, object]) -> Iterable[_Placed]:
-    return [(f"{place}.{name}", value) for name, value in values.items()]
+def _members(place: _Place, values: dict[str, object]) -> Iterable[_Placed]:
+    return [((place, name), value) for name, value in values.items()]
 
 
-def _itself_or_each(place: str, value: object) -> Iterable[_Placed]:
+def _itself_or_each(place: _Place, value: object) -> Iterable[_Placed]:
     return _each(place, value) if isinstance(value, list) else _itself(place, value)
 
 
-def _members_but_lists(place: str, values: dict[str, object]) -> Iterable[_Placed]:
+def _members_but_lists(place: _Place, values: dict[str, object]) -> Iterable[_Placed]:
     return [member for member in _members(place, values) if not isinstance(member[1], list)]
 
 

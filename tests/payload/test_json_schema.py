@@ -1,5 +1,6 @@
 """What is wrong with a schema is found, with its place, and nothing else is: a validator is the oracle."""
 
+import tracemalloc
 from typing import Any
 
 import jsonschema_rs
@@ -115,3 +116,14 @@ def test_what_a_validator_takes_is_never_refused(schema: dict[str, Any]) -> None
 def test_what_older_drafts_have_is_no_fault() -> None:
     assert fault_of({"items": [{"type": "string"}], "additionalItems": False}) is None
     assert fault_of({"minimum": 0, "exclusiveMinimum": True, "dependencies": {"a": ["b"]}}) is None
+
+
+def test_a_long_name_above_many_schemas_is_held_once() -> None:
+    schema: dict[str, Any] = {"properties": {"a" * 20_000: {"anyOf": [{} for _ in range(5_000)]}}}  # 35 KB
+    tracemalloc.start()
+    try:
+        assert fault_of(schema) is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 2**20
