@@ -113,7 +113,9 @@ def level(value: bytes | None, now: float, worker: int = 0, parcel: Parcel | Non
         return Level(full_at, going_on)
     if any(loan.worker == worker and loan.until == parcel.until for loan in loans):
         full_at -= parcel.left / parcel.bucket.rate
-    return Level(full_at, [loan for loan in going_on if loan.worker != worker])
+    others = [loan for loan in going_on if loan.worker != worker]
+    # What a parcel that is over gives back was no part of the room for those that go on.
+    return Level(max(full_at, now + sum(loan.secs for loan in others)) if others else full_at, others)
 
 
 def packed(level: Level) -> bytes:

@@ -245,6 +245,23 @@ async def test_a_full_bucket_is_not_full_and_held_on_top_of_it(host: Host, clock
     assert not (await take(one, 1, BUCKET)).granted
 
 
+@pytest.mark.parametrize("bucket", [Bucket(200, 100), Bucket(50, 100), Bucket(2000, 1000), Bucket(100_000, 1024)])
+async def test_what_is_given_back_late_leaves_room_for_what_others_hold(
+    host: Host, clock: Waits, bucket: Bucket
+) -> None:
+    late, other = host.workers
+    await take(late, 2, bucket)
+    clock.now += LOAN_SECS - 0.05
+    await take(other, 2, bucket)
+    clock.now += 0.1  # the loan of `late` is over, and it asks before its tick
+    theirs = held(other)
+    mine = 0
+    while late._parcels._ask("a", bucket, 1.0).state.granted:  # who waits for nobody
+        mine += 1 + held(late)
+        late._parcels.clear()
+    assert mine + await granted(other, theirs, bucket) <= bucket.capacity
+
+
 async def test_a_bucket_is_as_full_as_if_nothing_had_been_held_where_one_worker_asks(host: Host, clock: Waits) -> None:
     one, other = host.workers
     await take(one, 7, BUCKET)
