@@ -16,9 +16,10 @@ Key = TypeVar("Key")
 
 
 def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float, BucketState]:
-    """Take `cost` tokens at `now`; the new `full_at` (seconds, monotonic; unchanged by a refusal) and what to say.
+    """Take `cost` tokens at `now`; the new `full_at` (seconds, monotonic) and what to say.
 
-    A cost above the capacity is never granted.
+    A refusal leaves it as it is, unless more was missing than there is room for: who waited as told would be refused
+    until all of that had flowed in. A cost above the capacity is never granted.
     """
     rate, capacity = bucket
     missing = full_at - now
@@ -26,6 +27,7 @@ def take(full_at: float, now: float, bucket: Bucket, cost: float) -> tuple[float
         missing = 0.0
     elif missing * rate > capacity:  # the bucket was larger, or the record is of another boot
         missing = capacity / rate
+        full_at = now + missing
     tokens = capacity - missing * rate
     granted = tokens + SLACK >= cost
     if granted and cost:

@@ -36,6 +36,14 @@ def test_whoever_comes_back_when_told_is_granted(rate: float, capacity: float, t
         assert take(full_at, now, bucket, 1)[1].granted
 
 
+@pytest.mark.parametrize("new", [Bucket(100, 100), Bucket(1, 10)])
+def test_who_was_refused_by_a_bucket_that_has_become_smaller_is_granted_when_told(new: Bucket) -> None:
+    full_at, _ = take(FULL, 0.0, Bucket(0.2, 1000), 1000)
+    full_at, state = take(full_at, 0.0, new, 1)
+    assert not state.granted
+    assert take(full_at, state.retry_after + 1e-6, new, 1)[1].granted
+
+
 @pytest.mark.parametrize(("rate", "capacity"), [(50, 100), (3, 7), (0.1, 1), (333.3, 1000)])
 def test_the_capacity_is_granted_to_the_last_token(rate: float, capacity: int) -> None:
     full_at, now = FULL, 123_456.789
