@@ -63,7 +63,9 @@ class Allowances:
                 self._version = version
         key_id = principal.key_id
         caller = self._callers.get((organization, key_id) if key_id else organization)
-        return self._look_up(organization, principal) if caller is None else caller
+        if caller is None or (key_id and caller.claims[-1].limits != principal.limits):  # admitted before the change
+            return self._look_up(organization, principal)
+        return caller
 
     def _look_up(self, organization: str, principal: Principal) -> Caller:
         own = None

@@ -48,6 +48,18 @@ def test_an_organization_is_looked_up_once_until_something_is_published() -> Non
     assert catalog.asked == 2
 
 
+def test_a_request_that_was_admitted_before_a_keys_limits_changed_leaves_the_new_ones_in_force() -> None:
+    catalog = Published()
+    allowances = Allowances(SETTINGS, catalog)
+    lowered = Principal("org:acme", "k1", limits=AccountLimits(tokens_per_minute=1))
+    allowances.caller("org:acme", KEY)
+    catalog.number += 1
+    assert allowances.caller("org:acme", KEY).claims[1].limits == KEY.limits  # whose body ends now
+    caller = allowances.caller("org:acme", lowered)
+    assert caller.claims[1].limits == lowered.limits
+    assert allowances.caller("org:acme", lowered) is caller
+
+
 def test_where_nothing_was_published_nobody_is_asked() -> None:
     catalog = Published()
     catalog.number = 0
