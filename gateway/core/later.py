@@ -10,7 +10,7 @@ class Later:
     """An application that stands in for one that is yet to be made.
 
     Args:
-        make: makes it, in a thread; called once.
+        make: makes it, in a thread; called once, and again by the next request if it fails.
     """
 
     def __init__(self, make: Callable[[], ASGIApp]) -> None:
@@ -19,7 +19,8 @@ class Later:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, when it is there."""
-        if self._made is None:
-            self._made = asyncio.create_task(asyncio.to_thread(self._make))
-        application = await asyncio.shield(self._made)  # whoever asked first may leave meanwhile
+        made = self._made
+        if made is None or (made.done() and (made.cancelled() or made.exception())):
+            made = self._made = asyncio.create_task(asyncio.to_thread(self._make))
+        application = await asyncio.shield(made)  # whoever asked first may leave meanwhile
         await application(scope, receive, send)

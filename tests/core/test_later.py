@@ -71,3 +71,21 @@ async def test_whoever_asked_first_may_leave() -> None:
     making.may.set()
     await asyncio.wait_for(ask(later, "/second"), 30)
     assert making.asked == ["/second"]
+
+
+async def test_what_failed_to_be_made_is_made_by_the_next_request() -> None:
+    tries: list[None] = []
+
+    def make() -> ASGIApp:
+        tries.append(None)
+        if len(tries) == 1:
+            raise OSError("too many open files")
+        return making._answer
+
+    making = Making()
+    later = Later(make)
+    with pytest.raises(OSError, match="too many"):
+        await ask(later, "/a")
+    await ask(later, "/b")
+    await ask(later, "/c")
+    assert (len(tries), making.asked) == (2, ["/b", "/c"])
