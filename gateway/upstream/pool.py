@@ -55,7 +55,7 @@ class Pool:
         while resting:
             connection, expires = resting.popitem()
             self._idle_count -= 1
-            if expires > now and connection.usable():
+            if expires > now < connection.retires and connection.usable():
                 return connection
             connection.abort()
         return None
