@@ -108,9 +108,10 @@ class Quotas:
         tokens = prompt = len(ctx.plan.body) // BYTES_PER_TOKEN if endpoint.uses_engine else 0
         if endpoint.streams:
             peeked = ctx.plan.peeked
-            stated = peeked.max_tokens
-            tokens += (self._per_choice if stated is None else stated) * peeked.n * peeked.prompts
-            if not prompt <= tokens <= MOST_TOKENS:  # a bound below 0 is for the backend to refuse
+            stated, choices = peeked.max_tokens, peeked.n
+            if choices > 0:  # fewer are for the backend to refuse, and so is a bound below 0
+                tokens += (self._per_choice if stated is None else stated) * choices * peeked.prompts
+            if not prompt <= tokens <= MOST_TOKENS:
                 tokens = MOST_TOKENS if tokens > prompt else prompt
         if not self._journaled:
             return prompt, tokens, b""

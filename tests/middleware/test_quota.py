@@ -221,6 +221,8 @@ async def test_an_answer_that_needs_no_model_costs_no_tokens() -> None:
         (CHAT, {"max_tokens": 7, "n": 2, "prompts": 4}, PROMPT + 56),
         (CHAT, {"max_tokens": 2**62}, 2**40),
         (CHAT, {"max_tokens": -5000}, PROMPT),
+        (CHAT, {"max_tokens": -5000, "n": -5000}, PROMPT),
+        (CHAT, {"n": 0}, PROMPT),
         (EMBEDDINGS, {}, PROMPT),
     ],
 )
