@@ -68,6 +68,28 @@ def test_what_is_wrong_is_found_in_its_place(schema: Any, place: str) -> None:
     assert not jsonschema_rs.meta.is_valid(schema)
 
 
+WRONG: dict[str, tuple[object, str]] = {
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"), ({"a": 1}, ".a")),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), ([{}, 1], "[1]")),
+    **dict.fromkeys(("additionalProperties", "unevaluatedProperties", "propertyNames", "items"), (1, "")),
+    **dict.fromkeys(("additionalItems", "unevaluatedItems", "contains", "not", "if", "then", "else"), (1, "")),
+    **dict.fromkeys(("$ref", "pattern", "format"), (1, "")),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"), ("1", "")),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+        (-1, ""),
+    ),
+}
+"""A value that each keyword cannot have, and where in it that is seen."""
+
+
+@pytest.mark.parametrize(("keyword", "value", "where"), [(keyword, *wrong) for keyword, wrong in WRONG.items()])
+def test_each_keyword_is_judged(keyword: str, value: object, where: str) -> None:
+    fault = fault_of({"title": "a place", keyword: value})
+    assert fault is not None
+    assert fault[0] == f".{keyword}{where}"
+
+
 def test_null_counts_as_absent_and_depth_does_not_recurse() -> None:
     assert fault_of(dict.fromkeys(("type", "properties", "items", "required", "anyOf", "enum", "minimum"))) is None
     schema: Any = {"type": "wizard"}

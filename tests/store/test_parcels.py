@@ -245,6 +245,26 @@ async def test_a_full_bucket_is_not_full_and_held_on_top_of_it(host: Host, clock
     assert not (await take(one, 1, BUCKET)).granted
 
 
+@pytest.mark.parametrize(("later", "loans_over"), [(0.0002, 1), (0.1999, 2)])
+async def test_who_asks_behind_the_end_of_a_loan_finds_what_was_lent_used(
+    host: Host, clock: Waits, later: float, loans_over: int
+) -> None:
+    swift = Bucket(rate=200, capacity=100)  # it would be full again but for what is held
+    one, other = host.workers
+    third = await host.open_worker()
+    await take(one, 2, swift)
+    clock.now += 0.2
+    await take(other, 2, swift)
+    ones, others = held(one), held(other)
+    clock.now += LOAN_SECS - 0.2001
+    assert await granted(one, ones, swift) == ones  # in the last moment
+    clock.now += later
+    assert await granted(other, others, swift) == others
+    clock.now += 0.0002
+    room = 100 - others - (ones if loans_over == 1 else 0)
+    assert not third._parcels._ask("a", swift, room + 2).state.granted
+
+
 @pytest.mark.parametrize("bucket", [Bucket(200, 100), Bucket(50, 100), Bucket(2000, 1000), Bucket(100_000, 1024)])
 async def test_what_is_given_back_late_leaves_room_for_what_others_hold(
     host: Host, clock: Waits, bucket: Bucket
