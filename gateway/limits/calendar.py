@@ -4,9 +4,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from gateway.core.months import month_of
 from gateway.store.accounts import Windows
-
-MONTHS = 12
 
 
 class Period(NamedTuple):
@@ -31,7 +30,7 @@ def zone_of(name: str) -> tzinfo:
 class Calendar:
     """Days from midnight to midnight, of 23 and of 25 hours where clocks are changed, and calendar months.
 
-    Days are numbered as `date.toordinal` does, months from that of year 0 on.
+    Days are numbered as `date.toordinal` does, months as `core.months` does.
     """
 
     def __init__(self, zone: tzinfo) -> None:
@@ -56,7 +55,7 @@ class Calendar:
         today = datetime.fromtimestamp(wall, self._zone).date()
         next_month = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
         ends = self._midnight(today + timedelta(days=1))
-        windows = Windows(today.toordinal(), today.year * MONTHS + today.month)
+        windows = Windows(today.toordinal(), month_of(today))
         self._period = Period(windows, ends, self._midnight(next_month), self._midnight(today))
 
     def _midnight(self, day: date) -> float:

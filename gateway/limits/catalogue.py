@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from gateway.core.principal import KEY_ACCOUNT
+from gateway.core.refusal import Refusal
 
 
 class Row(NamedTuple):
@@ -12,22 +13,24 @@ class Row(NamedTuple):
         field: of `AccountLimits`.
         unit: what is counted.
         window: for how long: `minute`, refilled all the time, or the calendar's `day` or `month`.
+        refusal: what is counted where it refuses a request.
     """
 
     field: str
     unit: str
     window: str
+    refusal: Refusal
 
 
 ROWS = {
     row.field: row
     for row in (
-        Row("requests_per_minute", "requests", "minute"),
-        Row("tokens_per_minute", "tokens", "minute"),
-        Row("requests_per_day", "requests", "day"),
-        Row("tokens_per_day", "tokens", "day"),
-        Row("requests_per_month", "requests", "month"),
-        Row("tokens_per_month", "tokens", "month"),
+        Row("requests_per_minute", "requests", "minute", Refusal.REQUESTS),
+        Row("tokens_per_minute", "tokens", "minute", Refusal.TOKENS),
+        Row("requests_per_day", "requests", "day", Refusal.DAY),
+        Row("tokens_per_day", "tokens", "day", Refusal.DAY),
+        Row("requests_per_month", "requests", "month", Refusal.MONTH),
+        Row("tokens_per_month", "tokens", "month", Refusal.MONTH),
     )
 }
 

@@ -128,7 +128,7 @@ class Quotas:
             failure: what it has ended with.
         """
         usage = ctx.usage
-        if usage is not None and not ctx.cached:
+        if usage is not None and ctx.cache is None:
             requests, prompt, completion, estimated = 1, usage.prompt_tokens, usage.completion_tokens, False
             if self._reckoner.lessons:
                 self._reckoner.learn(ctx, usage)
@@ -151,14 +151,22 @@ class Quotas:
                     completion,
                     estimated,
                     ctx.backend or "",
-                    ctx.cached,
+                    ctx.cache is not None,
+                    reservation.windows[0][0],  # the day of the organization's account
                 )
             )
         self._accounts.settle(reservation, requests=requests, tokens=prompt + completion, record=record)
 
     def _refusal(self, over: OverLimitError, claims: Sequence[Claim], tokens: int, period: Period) -> RateLimitedError:
-        account, limits = claims[over.claim]
         row = catalogue.ROWS[over.field]
+        error = self._error(over, row, claims[over.claim], tokens, period)
+        error.refusal = row.refusal
+        return error
+
+    def _error(
+        self, over: OverLimitError, row: catalogue.Row, claim: Claim, tokens: int, period: Period
+    ) -> RateLimitedError:
+        account, limits = claim
         limit: int = getattr(limits, over.field)
         if row.window == "minute":
             if over.retry_after is None:

@@ -43,7 +43,7 @@ def cost_without_usage(
     queue. What is reckoned, where a backend may have worked on it. One request without tokens, where it was answered
     from what is kept, by a backend's own error, or by a backend that needs no model for it.
     """
-    if ctx.cached:
+    if ctx.cache is not None:
         return ONE_REQUEST
     if not _may_have_run(ctx, failure):
         return NOTHING

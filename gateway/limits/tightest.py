@@ -163,7 +163,7 @@ class Display:
         """The same for all that draw from a share; None, where an account was forgotten and counts less than that."""
         requests, tokens = share.granted, share.granted_tokens
         for at in share.standings:
-            if min(at.day_requests, at.month_requests) < requests or min(at.day_tokens, at.month_tokens) < tokens:
+            if at.day_requests < requests or at.day_tokens < tokens:  # a month has no less than its day
                 return None
         return Balance(
             share,

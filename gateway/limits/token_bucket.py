@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core.asgi import Headers
 from gateway.core.errors import RateLimitedError
+from gateway.core.refusal import Refusal
 from gateway.store.protocol import Bucket, LimiterStore
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class RateLimiter:
             raise RateLimitedError(self._complaint, retry_after=state.retry_after)
 
 
+class TooManyFailuresError(RateLimitedError):
+    """An address has sent more wrong keys than it may."""
+
+    refusal = Refusal.FAILED_AUTH
+
+
 class FailedAuthLimiter:
     """One bucket of failed authentications per address, so that guessing keys is slow and cheap to refuse."""
 
@@ -71,14 +78,16 @@ class FailedAuthLimiter:
         """Count one failure.
 
         Raises:
-            RateLimitedError: the address had none left.
+            TooManyFailuresError: the address had none left.
             StoreUnavailableError: it cannot be counted.
         """
         if self._bucket is None:
             return
         state = await self._store.take(FAILED_AUTH_PREFIX + address, self._bucket)
         if not state.granted:
-            raise RateLimitedError("Too many failed authentications from this address.", retry_after=state.retry_after)
+            raise TooManyFailuresError(
+                "Too many failed authentications from this address.", retry_after=state.retry_after
+            )
 
 
 def duration(seconds: float) -> bytes:

@@ -168,8 +168,9 @@ class Accounts(Protocol):
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """Count one request and `tokens` tokens in all claims, or in none: one decision over all their limits.
 
-        Claims are of different accounts: of an organization, and of keys of its own. Raises OverLimitError for the
-        limit that would be passed, of several the one that lasts longest.
+        Claims are of different accounts, an organization's first. A key may be claimed together with several of them,
+        where they are addresses. Raises OverLimitError for the limit that would be passed, of several the one that
+        lasts longest.
         """
         ...
 
@@ -200,16 +201,22 @@ class Accounts(Protocol):
         """Remove sheets from the journal; keys that are not there are passed over."""
         ...
 
-    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
-        """What an account has used; nothing, if it is not known. A key's is kept beside its organization's."""
+    async def standing(self, account: str, windows: Windows) -> Standing:
+        """What an account has used; nothing, if it is not known."""
         ...
 
-    async def restore(
-        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
-    ) -> None:
+    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
         """Add requests and tokens of an earlier epoch, once for an account and a window, however often it is called.
 
-        A window that is no longer the account's is passed over. Of a key's account the organization is to be named.
+        A window that is no longer the account's is passed over.
+        """
+        ...
+
+    async def page(self, after: str, most: int, windows: Windows) -> Sequence[tuple[str, Standing]]:
+        """Up to so many accounts, by their names, those behind `after`; none: there are no more.
+
+        What workers hold of them for their next requests counts as used, other than in `standing`. With a server of
+        several hosts, those that this host knows. A name of more than 64 bytes may come as the store spells it.
         """
         ...
 

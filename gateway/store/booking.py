@@ -28,7 +28,7 @@ from gateway.store.records import (
     WORKER,
     record_name,
 )
-from gateway.store.shelf import AccountShelf, Sum, Sums, count, learn, read, settle_sum
+from gateway.store.shelf import AccountShelf, Sums, count, learn, read, settle_claims, settle_sum
 from gateway.store.tranche import Drawn, Tranche
 from gateway.store.tree import Tree, records_between
 from gateway.store.wills import Entry
@@ -60,7 +60,7 @@ def reserve(tree: Tree, worker: int, asked: Asked, shelf: AccountShelf) -> Reser
     if found is None:
         return refused(tree, asked)
     counted, standings = found
-    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
+    _set_aside(tree, worker, token, (claims, counted, tokens, will))
     return Reservation(token, claims, tokens, counted, shown(tree, claims, counted, standings))
 
 
@@ -71,8 +71,13 @@ def mirror(
     token, claims, tokens, windows, will, now = asked
     learn(tree, claims, decided, (windows, now), shelf)
     counted = [counts_in for counts_in, _ in decided]
-    tree.put(RESERVATION + PAIR.pack(worker, token), _encode((claims, counted, tokens, will)))
+    _set_aside(tree, worker, token, (claims, counted, tokens, will))
     return Reservation(token, claims, tokens, counted, [at for _, at in decided])
+
+
+def _set_aside(tree: Tree, worker: int, token: int, held: tuple[Sequence[Claim], Sequence[Windows], int, Will]) -> None:
+    """Write a reservation down, as `Held` reads it; of a plain tuple, as one is made for each request."""
+    tree.put(RESERVATION + PAIR.pack(worker, token), _encode(held))
 
 
 def refused(tree: Tree, asked: Asked) -> OverLimitError:
@@ -100,8 +105,7 @@ def end_tranches(tree: Tree, worker: int, closings: Closings, tranches: Iterable
             continue
         ours.add(tranche.number)
         for token, drawn in tranche.running.items():
-            held = (tranche.claims, tranche.windows, drawn.tokens, drawn.will)
-            tree.put(RESERVATION + PAIR.pack(worker, token), _encode(held))
+            _set_aside(tree, worker, token, (tranche.claims, tranche.windows, drawn.tokens, drawn.will))
     write_down(tree, worker, closings, ours, sums, now)
 
 
@@ -147,17 +151,15 @@ def book(tree: Tree, key: bytes, value: bytes) -> None:
     held = _decode(value)
     will = held.will
     tree.delete(key)
-    for (name, limits), windows in zip(held.claims, held.windows, strict=True):
-        settle_sum(tree, ACCOUNT + record_name(name), windows, Sum(limits, 1, 1, held.tokens, will.tokens), 0)
+    settle_claims(tree, held.claims, held.windows, (1, 1, held.tokens, will.tokens))
     write(tree, JOURNAL + key[len(RESERVATION) :], [will.record])
 
 
-def standing(tree: Tree, organization: str, name: str, windows: Windows, now: int) -> Standing:
+def standing(tree: Tree, name: str, windows: Windows, now: int) -> Standing:
     """See `Accounts.standing`; what workers hold in tranches is not counted, and what has ended of it is in a tick."""
     state = read(tree, ACCOUNT + record_name(name)) or list(NOTHING)
     account.turn(state, windows)
-    claims = (Claim(organization, UNLIMITED), Claim(name, UNLIMITED))
-    return shown(tree, claims, (windows, windows), (account.standing(state, now),) * 2)[1]
+    return shown(tree, (Claim(name, UNLIMITED),), (windows,), (account.standing(state, now),))[0]
 
 
 def begin(tree: Tree, journal_bytes: int, wills_of: Callable[[int], Sequence[Entry]]) -> None:

@@ -13,7 +13,7 @@ from gateway.store.tree import Tree, records_between
 
 def count(tree: Tree) -> StoreCounts:
     """The state over all workers; about 1 us for each organization that holds or waits."""
-    each = [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in slots.lines(tree)]
+    each = lines(tree)
     in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
     seats = sum(1 for _ in records_between(tree, BACKLOG, AFTER_SEATS))
     running = sum(1 for _ in records_between(tree, RESERVATION, AFTER_RESERVATIONS))
@@ -21,6 +21,11 @@ def count(tree: Tree) -> StoreCounts:
     few = 1 + sum(1 for _ in records_between(tree, TURN, AFTER_WORKERS))  # turns, workers, the newest's number
     tracked = tree.stat()["entries"] - len(each) - queued - seats - few - running - entries_of_books(tree)
     return StoreCounts(in_flight, queued, tracked, busiest(each))
+
+
+def lines(tree: Tree) -> list[KeyCounts]:
+    """All keys with somebody who holds or waits."""
+    return [KeyCounts(name.decode("utf-8", "replace"), *figures) for name, *figures in slots.lines(tree)]
 
 
 def busiest(each: list[KeyCounts]) -> tuple[KeyCounts, ...]:

@@ -10,17 +10,17 @@ from typing import TypeVar, TypeVarTuple, cast
 import lmdb
 
 from gateway.core.clock import Clock
+from gateway.core.timings import Timings
 from gateway.store import environment, parting, wills
 from gateway.store.doorbell import Doorbell
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import Claimant
 from gateway.store.slots import Called
+from gateway.store.subjects import samples, subject_of
 from gateway.store.tally import ANYBODY
+from gateway.store.ticks import TICK_SECS
 from gateway.store.tree import Environment, Tree
 from gateway.store.waiters import Waiters
-
-TICK_SECS = 0.1
-"""How soon a dead worker, a lost wake-up or an unpaid release is noticed; a tick costs some 50 us."""
 
 RECORDS_PER_STEP = 200
 """Records looked at for a dead worker in one transaction: about 1 ms at the worst, so that no loop is held up."""
@@ -34,11 +34,17 @@ T = TypeVar("T")
 
 
 class Desk:
-    """One worker among those on a directory: its decisions, those of its requests that wait, and what it owes."""
+    """One worker among those on a directory: its decisions, those of its requests that wait, and what it owes.
 
-    def __init__(self, directory: Path, room: environment.Room, clock: Clock) -> None:
+    `timings` hears of one decision in 31, and of all that fail.
+    """
+
+    def __init__(self, directory: Path, room: environment.Room, clock: Clock, timings: Timings) -> None:
         self._directory = directory
         self._room = room
+        self._clock = clock
+        self._timings = timings
+        self._is_sample = samples()
         self._waiters = Waiters(clock)
         self.wake = self._waiters.wake
         self._tickets: dict[int, bytes] = {}  # of those who wait here, by token
@@ -87,6 +93,8 @@ class Desk:
         Questions too are write transactions, which cost no more: a reader that is stopped would keep every page that
         changes from being used again, and fill the map within a second.
         """
+        if next(self._is_sample):
+            return self._timed(decision, *args)
         try:
             tree = self._env.begin(None, None, True)  # noqa: FBT003 -- see Environment.begin
             try:
@@ -95,10 +103,22 @@ class Desk:
                 tree.abort()
                 raise
             tree.commit()
+        except StoreUnavailableError:
+            self._timings.failed(subject_of(decision))
+            raise
         except lmdb.Error as error:
+            self._timings.failed(subject_of(decision))
             raise unavailable() from error
         else:
             return result
+
+    def _timed(self, decision: Callable[[Tree, *Ts], T], *args: *Ts) -> T:
+        """The same, told of to `timings`."""
+        began = self._clock.monotonic()
+        try:
+            return self.decide(decision, *args)  # the next one is no sample
+        finally:
+            self._timings.took(subject_of(decision), self._clock.monotonic() - began)
 
     def give_up(self, decision: Callable[[Tree, *Ts], Called], *args: *Ts) -> None:
         """Decide what frees a slot or seat and tell whose it is now; what cannot be written is owed. Never raises."""

@@ -1,6 +1,7 @@
 """What can the store refuse? Its own words, which `limits/` and `admission/` turn into a caller's."""
 
 from gateway.core.errors import UnavailableError
+from gateway.core.refusal import Refusal
 
 
 class NoPlaceError(Exception):
@@ -13,3 +14,5 @@ class NoSlotError(Exception):
 
 class StoreUnavailableError(UnavailableError):
     """The shared state cannot be written now: what cannot be counted is not admitted."""
+
+    refusal = Refusal.STORE

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Struct
 
+from gateway.core.principal import KEY_ACCOUNT, NAMED
 from gateway.store import account
 from gateway.store.accounts import Claim, Standing, Will, Windows
 from gateway.store.journal import write
-from gateway.store.records import ACCOUNT, JOURNAL, NUMBER, PAIR, WORKER, record_name, tranche_prefix
-from gateway.store.shelf import AccountShelf, Sum, Sums, count, settle_sum
+from gateway.store.records import ACCOUNT, JOURNAL, NUMBER, PAIR, TRANCHE, WORKER, record_name, tranche_prefix
+from gateway.store.shelf import AccountShelf, Sums, count, settle_claims
 from gateway.store.tranche import Tranche
 from gateway.store.tree import Tree, records_under
 from gateway.store.wills import Entry
@@ -73,7 +74,7 @@ def shown(
     tree: Tree, claims: Sequence[Claim], windows: Sequence[Windows], standings: Sequence[Standing]
 ) -> Sequence[Standing]:
     """How accounts stand without what is held of them in tranches: most of that comes back with the next tick."""
-    held = [_decode(value) for _, value in records_under(tree, tranche_prefix(record_name(claims[0].account)))]
+    held = [_decode(value) for _, value in records_under(tree, around(claims))]
     if not held:
         return standings
     return [
@@ -88,11 +89,25 @@ def held_in(held: Sequence[HeldTranche], name: str, windows: Windows) -> tuple[i
     return sum(tranche.requests for tranche in of_it), sum(tranche.tokens for tranche in of_it)
 
 
-def holders(tree: Tree, organization: str) -> set[int]:
-    """The workers with a tranche of an organization, or of keys of it."""
+def holders(tree: Tree, claims: Sequence[Claim]) -> set[int]:
+    """The workers with a tranche of any of those accounts."""
+    names = {name for name, _ in claims}
     return {
-        PAIR.unpack(key[-PAIR.size :])[0] for key, _ in records_under(tree, tranche_prefix(record_name(organization)))
+        PAIR.unpack(key[-PAIR.size :])[0]
+        for key, value in records_under(tree, around(claims))
+        if not names.isdisjoint(name for name, _ in _decode(value).claims)
     }
+
+
+def around(claims: Sequence[Claim]) -> bytes:
+    """What the keys of all tranches begin with that may hold of those accounts: they stand under organizations.
+
+    A key that has none is used from whatever address; all tranches are looked at for it, 32 of each worker at the most.
+    """
+    first = claims[0][0]
+    if first.startswith(NAMED) or (len(claims) == 1 and not first.startswith(KEY_ACCOUNT)):
+        return tranche_prefix(record_name(first))
+    return TRANCHE
 
 
 def give_back(tree: Tree, tranche: Tranche, sums: Sums) -> bool:
@@ -129,9 +144,7 @@ def book_tranche(tree: Tree, key: bytes, value: bytes, wills: Iterable[Entry]) -
     drawn = [will for will in wills if will.tranche == number]
     costs = [written.get(will.token, (will.requests, will.tokens)) for will in drawn]
     requests, tokens = sum(requests for requests, _ in costs), sum(tokens for _, tokens in costs)
-    for (name, limits), windows in zip(held.claims, held.windows, strict=True):
-        total = Sum(limits, held.requests, requests, held.tokens, tokens)
-        settle_sum(tree, ACCOUNT + record_name(name), windows, total, 0)
+    settle_claims(tree, held.claims, held.windows, (held.requests, requests, held.tokens, tokens))
     running = [will for will in drawn if will.running and will.token not in written]
     for start in range(0, len(running), SHEET):
         sheet = running[start : start + SHEET]

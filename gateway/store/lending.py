@@ -13,6 +13,7 @@ from gateway.core.structs import stored_plainly
 from gateway.store import bucket as buckets
 from gateway.store.protocol import Bucket, BucketState
 from gateway.store.records import FULL_AT, LOAN
+from gateway.store.ticks import LOAN_SECS
 
 SHARE = 16
 """A parcel is that part of what is left, and what several workers hold of a bucket at once is about as many parts."""
@@ -23,9 +24,9 @@ MOST_TOKENS = 64
 LEAST_TOKENS = 2
 """Fewer would save no transaction: with less than 32 tokens left each request asks for its own."""
 
-LOAN_SECS = 0.3
-"""Three ticks: a worker gives back with its first. What one that dies or stands still holds longer is as good as used,
-and flows in again like all that was used."""
+KEPT_SECS = 10.0
+"""For so long behind a loan's end its worker may give back what it did not use in time, and a loop that is held up for
+longer is a fault of another kind. Then it counts as used, as does what a dead worker held, and flows in again."""
 
 
 class Loan(NamedTuple):
@@ -92,30 +93,41 @@ def level(value: bytes | None, now: float, worker: int = 0, parcel: Parcel | Non
     """How a bucket stands once that worker's parcel is back in it, where the record still tells of that.
 
     What the bucket would have taken in above the brim is gone. How much of what was used it would have made up for only
-    the worker knows that used it, and only if nobody else asked meanwhile; otherwise none.
+    the worker knows that used it, and only if nobody else asked meanwhile; otherwise none. A loan that is over keeps
+    its room until its worker gives it back.
     """
     if value is None:
         return Level(buckets.FULL, [])
     if parcel is not None and value == parcel.written and len(value) == FULL_AT.size + LOAN.size:
         return Level(parcel.full_at, [])
-    full_at: float = FULL_AT.unpack_from(value)[0]
     if len(value) == FULL_AT.size:
-        return Level(full_at, [])
-    loans = [Loan(*figures) for figures in LOAN.iter_unpack(value[FULL_AT.size :])]
-    held = sum(loan.secs for loan in loans)
-    over = [loan.until for loan in loans if loan.until <= now]
-    if over:
-        full_at = max(full_at, max(over) + held)
-    going_on = [loan for loan in loans if loan.until > now]
-    if going_on:
-        full_at = max(full_at, now + sum(loan.secs for loan in going_on))
+        return Level(FULL_AT.unpack(value)[0], [])
+    known = _unpacked(value)
+    full_at, standing = _without_those_over(known, now - KEPT_SECS)
+    if standing:
+        full_at = max(full_at, now + sum(loan.secs for loan in standing))
     if parcel is None:
-        return Level(full_at, going_on)
-    if any(loan.worker == worker and loan.until == parcel.until for loan in loans):
+        return Level(full_at, standing)
+    if any(loan.worker == worker for loan in known.loans):
         full_at -= parcel.left / parcel.bucket.rate
-    others = [loan for loan in going_on if loan.worker != worker]
+    others = [loan for loan in standing if loan.worker != worker]
     # What a parcel that is over gives back was no part of the room for those that go on.
     return Level(max(full_at, now + sum(loan.secs for loan in others)) if others else full_at, others)
+
+
+def _without_those_over(known: Level, since: float) -> Level:
+    """The same once all that was lent until then is taken for used in its last moment."""
+    full_at, loans = known
+    over = [loan.until for loan in loans if loan.until <= since]
+    if not over:
+        return known
+    held = sum(loan.secs for loan in loans)
+    return Level(max(full_at, max(over) + held), [loan for loan in loans if loan.until > since])
+
+
+def _unpacked(value: bytes) -> Level:
+    full_at: float = FULL_AT.unpack_from(value)[0]
+    return Level(full_at, [Loan(*figures) for figures in LOAN.iter_unpack(value[FULL_AT.size :])])
 
 
 def packed(level: Level) -> bytes:
@@ -132,10 +144,10 @@ def take(value: bytes | None, now: float, asked: Asked) -> tuple[bytes | None, A
         return FULL_AT.pack(after) if after != before else value, Answer(state, None, ())
     before, loans = level(value, now, worker, parcel)
     after, state = buckets.take(before, now, bucket, cost)
-    holders = [loan.worker for loan in loans if loan.worker != worker]
+    holders = [loan.worker for loan in loans if loan.until > now]
     if not state.granted:
         return packed(Level(after, loans)), Answer(state, None, holders)
-    held = sum(loan.secs for loan in loans)
+    held = sum(loan.secs for loan in loans if loan.until > now)
     if held:
         _, state = buckets.take(before - held, now, bucket, cost)
     tokens = min(int((bucket.capacity - (after - now) * bucket.rate) / SHARE), MOST_TOKENS) if more else 0
@@ -155,5 +167,5 @@ def full_at(value: bytes, now: float) -> float | None:
     """When the bucket of that record is full; None: somebody may hold some of it."""
     if len(value) == FULL_AT.size:
         return float(FULL_AT.unpack(value)[0])
-    at, loans = level(value, now)
+    at, loans = _without_those_over(_unpacked(value), now)
     return None if loans else at

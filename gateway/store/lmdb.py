@@ -6,17 +6,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock
+from gateway.core.timings import Timings, Untimed
 from gateway.store import environment, seating, slots
 from gateway.store.accounts import Accounts
-from gateway.store.counting import count
-from gateway.store.desk import TICK_SECS, Desk, unavailable
+from gateway.store.counting import count, lines
+from gateway.store.desk import Desk, unavailable
 from gateway.store.errors import NoPlaceError, NoSlotError, StoreUnavailableError
 from gateway.store.eviction import BucketShelf, used_bytes
 from gateway.store.lmdb_accounts import LmdbAccounts
 from gateway.store.parcels import Parcels
-from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, Seat, StoreCounts
+from gateway.store.protocol import Bucket, BucketState, Candidates, Grant, GroupCounts, KeyCounts, Seat, StoreCounts
 from gateway.store.records import Claimant, record_name, ticket_key
 from gateway.store.spares import Spares
+from gateway.store.ticks import TICK_SECS
 from gateway.store.tree import Tree
 from gateway.store.waiters import Lookout
 
@@ -39,11 +41,12 @@ class LmdbStore:
     bucket that is far from empty (0081).
     """
 
-    def __init__(self, settings: "StoreSettings", clock: Clock) -> None:
+    def __init__(self, settings: "StoreSettings", clock: Clock, timings: Timings | None = None) -> None:
         self._clock = clock
         self._size = environment.map_bytes(settings.max_tracked_organizations, settings.journal_bytes)
         self._shelf = BucketShelf(settings.max_tracked_organizations, self._size, settings.limiter_idle_secs)
-        self._desk = Desk(settings.limiter_path, environment.Room(self._size, settings.journal_bytes), clock)
+        room = environment.Room(self._size, settings.journal_bytes)
+        self._desk = Desk(settings.limiter_path, room, clock, timings or Untimed())
         self._parcels = Parcels(self._desk, clock, self._shelf)
         self._accounts = LmdbAccounts(self._desk, clock, settings.max_tracked_organizations)
         self.accounts: Accounts = self._accounts
@@ -84,14 +87,15 @@ class LmdbStore:
         name = record_name(key)
         token = next(self._tokens)
         if name in self._spares and self._spares.take_over(name, limit):
-            return Grant(key, token, spare=True)
+            return Grant(key, token, spare_of=limit)
         grant = Grant(key, token)
         entry = self._enter(name, token, limit, max_queued)
         if entry == slots.REFUSED and patience > TICK_SECS and self._spares.others_may_keep_some():
             await self._clock.sleep(TICK_SECS)
             entry = self._enter(name, token, limit, max_queued)
         if entry == slots.STARTED_WITH_ROOM:
-            grant.spare = patience > TICK_SECS and max_queued > 0  # one who is refused could not call for it
+            if patience > TICK_SECS and max_queued > 0:  # one who is refused could not call for it
+                grant.spare_of = limit
             return grant
         if entry == slots.STARTED:
             return grant
@@ -115,7 +119,7 @@ class LmdbStore:
             return
         grant.released = True
         name = record_name(grant.key)
-        if not (grant.spare and self._spares.keep(name)):
+        if not (grant.spare_of and self._spares.keep(name, grant.spare_of)):
             self._desk.give_up(slots.leave, name, self._desk.worker)
 
     async def seat(
@@ -169,6 +173,10 @@ class LmdbStore:
     async def next_turn(self, name: str) -> int:
         """See `LimiterStore.next_turn`."""
         return self._decide(slots.next_turn, record_name(name))
+
+    async def lines(self) -> list[KeyCounts]:
+        """See `LimiterStore.lines`."""
+        return self._decide(lines)
 
     def counts(self) -> StoreCounts:
         """See `LimiterStore.counts`."""

@@ -7,9 +7,9 @@ from gateway.core.clock import Clock
 from gateway.core.usage_sheet import Sheet
 from gateway.store import booking, holdings, journal, shelf
 from gateway.store.accounts import Claim, JournalCounts, OverLimitError, Reservation, Standing, Will, Windows
-from gateway.store.desk import TICK_SECS, Desk
+from gateway.store.desk import Desk
 from gateway.store.errors import StoreUnavailableError
-from gateway.store.spares import TICKS_WITHOUT_SPARES
+from gateway.store.ticks import LOOKS, TICK_SECS, Pause
 from gateway.store.tranche import Drawn, Tranche
 from gateway.store.tree import Tree
 
@@ -19,9 +19,6 @@ what is written in it, and the loop is to be held up for a fraction of a millise
 
 FORGOTTEN_TOGETHER = 100
 """Sheets of the journal that are removed in one transaction: some 0.2 ms, for which workers wait that would decide."""
-
-LOOKS = 3
-"""How often, a tick apart, one who would be refused looks for what others hold and are called to give back."""
 
 MOST_TRANCHES = 32
 """That a worker holds; one more, and all are given back in one transaction."""
@@ -42,7 +39,7 @@ class LmdbAccounts:
         self._closings: list[Reservation] = []
         self._tranches: dict[str, Tranche] = {}  # by the last account of their claims
         self._far: dict[str, bool] = {}  # asked since the last tick; False: too near to its limits for a tranche
-        self._ticks_without = 0  # tranches, since another worker needed one
+        self._pause = Pause()  # since another worker needed one
         self._epoch = ""
 
     def open(self) -> None:
@@ -77,7 +74,7 @@ class LmdbAccounts:
     def _begin_tranche(self, claims: Sequence[Claim], tokens: int, windows: Windows, will: Will) -> Tranche | None:
         """Another tranche for such requests, where their accounts are far from their limits and nobody calls for it."""
         name = claims[-1].account
-        if not self._far[name] or self._ticks_without:
+        if not self._far[name] or self._pause.ticks:
             return None
         if name in self._tranches or len(self._tranches) >= MOST_TRANCHES:
             self.write()
@@ -94,11 +91,10 @@ class LmdbAccounts:
 
     async def _insist(self, asked: holdings.Asked, answer: OverLimitError) -> Reservation:
         """Ask again once nothing is held back: what has ended here, and what workers hold of tranches."""
-        organization = asked[1][0].account
         for _ in range(LOOKS):
             if self._closings or self._tranches:
                 self.write()
-            elif others := self._decide(holdings.holders, organization):
+            elif others := self._decide(holdings.holders, asked[1]):
                 self._desk.call_for(others)
                 await self._clock.sleep(TICK_SECS)
             else:
@@ -155,17 +151,20 @@ class LmdbAccounts:
         for start in range(0, len(keys), FORGOTTEN_TOGETHER):
             self._decide(journal.forget, keys[start : start + FORGOTTEN_TOGETHER])
 
-    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
+    async def standing(self, account: str, windows: Windows) -> Standing:
         """See `Accounts.standing`."""
         self.write()
-        return self._decide(booking.standing, organization or account, account, windows, int(self._now() * NS))
+        return self._decide(booking.standing, account, windows, int(self._now() * NS))
 
-    async def restore(
-        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
-    ) -> None:
+    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
         """See `Accounts.restore`."""
-        del organization
         self._decide(shelf.restore, account, windows, day, month)
+
+    async def page(self, after: str, most: int, windows: Windows) -> list[tuple[str, Standing]]:
+        """See `Accounts.page`."""
+        behind = after.encode("utf-8", "surrogateescape")
+        found = self._decide(shelf.page, behind, most, windows, int(self._now() * NS))
+        return [(name.decode("utf-8", "surrogateescape"), standing) for name, standing in found]
 
     def journal_counts(self) -> JournalCounts:
         """See `Accounts.journal_counts`."""
@@ -186,13 +185,13 @@ class LmdbAccounts:
 
     def tick(self) -> None:
         """Write down what has ended, and give back what is held and not used."""
-        self._ticks_without = max(self._ticks_without - 1, 0)
+        self._pause.tick()
         self._far.clear()
         self.write()
 
     def called_for(self) -> None:
         """Somebody needs what this worker holds."""
-        self._ticks_without = TICKS_WITHOUT_SPARES
+        self._pause.begin()
         self.write()
 
     def write(self) -> None:

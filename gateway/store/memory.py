@@ -164,6 +164,10 @@ class MemoryStore:
         self._turns[name] = turn + 1
         return turn
 
+    async def lines(self) -> list[KeyCounts]:
+        """See `LimiterStore.lines`."""
+        return [KeyCounts(key, len(queue.holding), len(queue.waiting)) for key, queue in self._queues.items()]
+
     def counts(self) -> StoreCounts:
         """See `LimiterStore.counts`."""
         each = [KeyCounts(key, len(queue.holding), len(queue.waiting)) for key, queue in self._queues.items()]

@@ -1,5 +1,6 @@
 """What if there is one worker? The accounts in its own memory."""
 
+import heapq
 import itertools
 import os
 from collections import OrderedDict
@@ -104,21 +105,22 @@ class MemoryAccounts:
             if sheet is not None:
                 self._size -= len(key) + len(sheet.content)
 
-    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
+    async def standing(self, account: str, windows: Windows) -> Standing:
         """See `Accounts.standing`."""
-        del organization
         state = self._state(account)
         arithmetic.turn(state, windows)
         return arithmetic.standing(state, self._now())
 
-    async def restore(
-        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
-    ) -> None:
+    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
         """See `Accounts.restore`."""
-        del organization
         state = self._state(account)
         arithmetic.restore(state, windows, day, month)
         self._accounts[account] = RECORD.pack(*state)
+
+    async def page(self, after: str, most: int, windows: Windows) -> list[tuple[str, Standing]]:
+        """See `Accounts.page`."""
+        names = heapq.nsmallest(most, (name for name in self._accounts if name > after))
+        return [(name, await self.standing(name, windows)) for name in names]
 
     def journal_counts(self) -> JournalCounts:
         """See `Accounts.journal_counts`."""

@@ -1,19 +1,16 @@
 """Which tokens of buckets does a worker hold for its next requests? Such as nobody misses: docs/decisions/0081."""
 
 from gateway.core.clock import Clock
-from gateway.store.desk import TICK_SECS, Desk
+from gateway.store.desk import Desk
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.eviction import BucketShelf
 from gateway.store.lending import Answer, Asked, Parcel
 from gateway.store.protocol import Bucket, BucketState
 from gateway.store.records import record_name
-from gateway.store.spares import TICKS_WITHOUT_SPARES
+from gateway.store.ticks import LOOKS, TICK_SECS, Pause
 
 MOST_PARCELS = 32
 """That a worker holds; one more, and all are given back in one transaction: some 0.1 ms."""
-
-LOOKS = 3
-"""How often, a tick apart, one who would be refused looks for what others hold and are called to give back."""
 
 
 class Parcels(dict[str, Parcel]):
@@ -25,7 +22,7 @@ class Parcels(dict[str, Parcel]):
         self._clock = clock
         self._shelf = shelf
         self._asked: set[str] = set()  # keys of which a token was taken since the last tick
-        self._ticks_without = 0  # parcels, since another worker needed one
+        self._pause = Pause()  # since another worker needed one
 
     async def take(self, key: str, bucket: Bucket, cost: float) -> BucketState:
         """See `LimiterStore.take`; by a transaction, or several where others hold what is missing."""
@@ -33,17 +30,16 @@ class Parcels(dict[str, Parcel]):
         for _ in range(LOOKS):
             if state.granted or not holders:
                 break
-            self._ticks_without = TICKS_WITHOUT_SPARES
+            self._pause.begin()
             self._desk.call_for(holders)
             await self._clock.sleep(TICK_SECS)
             state, _, holders = self._ask(key, bucket, cost)
         return state
 
     def _ask(self, key: str, bucket: Bucket, cost: float) -> Answer:
-        more = cost == 1.0 and key in self._asked and not self._ticks_without
+        more = cost == 1.0 and key in self._asked and not self._pause.ticks
         if more and len(self) >= MOST_PARCELS and key not in self:
             self.give_back()
-            more = not self
         asked = Asked(self._desk.worker, bucket, cost, self.get(key), more)
         answer = self._desk.decide(self._shelf.take, record_name(key), self._clock.monotonic(), asked)
         self._asked.add(key)
@@ -67,11 +63,11 @@ class Parcels(dict[str, Parcel]):
 
     def called_for(self) -> None:
         """Somebody needs what this worker holds."""
-        self._ticks_without = TICKS_WITHOUT_SPARES
+        self._pause.begin()
         self.give_back()
 
     def tick(self) -> None:
         """Give back what the last tick's requests left over."""
-        self._ticks_without = max(self._ticks_without - 1, 0)
+        self._pause.tick()
         self._asked.clear()
         self.give_back()

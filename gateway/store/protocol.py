@@ -27,14 +27,14 @@ class BucketState(Struct, frozen=True, gc=False):  # made per request: a NamedTu
 class Grant(Struct, eq=False, gc=False):
     """One slot of `key`, held until it is released; `token` is unique in its worker, `waited` is in seconds.
 
-    One that is `spare` was given when there was room: nobody misses it if the store keeps it for a moment.
+    One that was given when there was room is a `spare_of` so many: nobody misses it if the store keeps it for a moment.
     """
 
     key: str
     token: int
     waited: float = 0.0
     released: bool = False
-    spare: bool = False
+    spare_of: int = 0
 
 
 Candidates = Callable[[], Sequence[str]]
@@ -151,6 +151,10 @@ class LimiterStore(Protocol):
 
     async def next_turn(self, name: str) -> int:
         """0, 1, 2, ...: every call in any worker gets the next number of `name`. Names are few: they are kept."""
+        ...
+
+    async def lines(self) -> Sequence[KeyCounts]:
+        """All keys of which slots are taken or waited for now, over all workers; the slots as `counts` has them."""
         ...
 
     def counts(self) -> StoreCounts:

@@ -113,6 +113,14 @@ def settle_sum(tree: Tree, key: bytes, windows: Windows, total: Sum, now: int) -
     tree.put(key, RECORD.pack(*state))
 
 
+def settle_claims(
+    tree: Tree, claims: Sequence[Claim], windows: Sequence[Windows], cost: tuple[int, int, int, int]
+) -> None:
+    """Likewise, for what a dead worker left: the same cost in each account, a `Sum` but for its limits."""
+    for (name, limits), counts_in in zip(claims, windows, strict=True):
+        settle_sum(tree, ACCOUNT + record_name(name), counts_in, Sum(limits, *cost), 0)
+
+
 def restore(tree: Tree, name: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
     """See `Accounts.restore`."""
     key = ACCOUNT + record_name(name)
@@ -122,6 +130,16 @@ def restore(tree: Tree, name: str, windows: Windows, day: tuple[int, int], month
         state = list(NOTHING)
     account.restore(state, windows, day, month)
     tree.put(key, RECORD.pack(*state))
+
+
+def page(tree: Tree, after: bytes, most: int, windows: Windows, now: int) -> list[tuple[bytes, Standing]]:
+    """See `Accounts.page`."""
+    found = []
+    for key, value in records_between(tree, ACCOUNT + after + b"\0", AFTER_ACCOUNTS, most):
+        state = list(RECORD.unpack(value))
+        account.turn(state, windows)
+        found.append((key[len(ACCOUNT) :], account.standing(state, now)))
+    return found
 
 
 def read(tree: Tree, key: bytes) -> State | None:

@@ -1,20 +1,20 @@
 """Which slots does a worker keep for its next requests? Such as nobody misses: docs/decisions/0055."""
 
 import asyncio
-import math
 
 from gateway.store import slots
-from gateway.store.desk import TICK_SECS, Desk
+from gateway.store.desk import Desk
 from gateway.store.errors import StoreUnavailableError
+from gateway.store.ticks import TICK_SECS, Pause
 
 SPARED_NAMES = 32
 """Names of which a worker keeps slots; all are given back in one transaction: 0.1 ms."""
 
 SPARES_PER_NAME = 16
-"""Slots of one name that a worker keeps at the most: what a worker that is held up holds back from the others."""
-
-TICKS_WITHOUT_SPARES = 3
-"""For how many ticks a worker keeps no slot once it is told that somebody waits; that is repeated once a tick."""
+SPARE_SHARE = 8
+"""Slots of one name that a worker keeps at the most, or that part of their limit if it is more: what a worker that is
+held up holds back from the others. With fewer, more requests that end in one turn of the loop than that give up
+slots for those that begin in it: 35,000 user instructions of a request, 256 at a time."""
 
 
 class Spares(dict[bytes, int]):
@@ -23,13 +23,13 @@ class Spares(dict[bytes, int]):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
-        self._ticks_without = 0.0  # still to come, since somebody waited in any worker
+        self._pause = Pause()  # since somebody waited in any worker
         self._waited_for_since = 0.0  # the loop's time at which that began
 
-    def keep(self, name: bytes) -> bool:
-        """Keep a slot that was given with room, or say that it must be given up."""
+    def keep(self, name: bytes, limit: int) -> bool:
+        """Keep one of so many slots that was given with room, or say that it must be given up."""
         kept = self.get(name, 0)
-        if kept >= SPARES_PER_NAME or self._ticks_without:
+        if (kept >= SPARES_PER_NAME and kept * SPARE_SHARE >= limit) or self._pause.ticks:
             return False
         self[name] = kept + 1
         if len(self) > SPARED_NAMES:
@@ -60,9 +60,9 @@ class Spares(dict[bytes, int]):
 
     def hear_of_waiters(self) -> None:
         """Somebody waits, in whatever worker: no slot is kept for a while."""
-        if not self._ticks_without:
+        if not self._pause.ticks:
             self._waited_for_since = asyncio.get_running_loop().time()
-        self._ticks_without = TICKS_WITHOUT_SPARES
+        self._pause.begin()
 
     def others_may_keep_some(self) -> bool:
         """Has the wait begun so lately that other workers may not have given back what they kept?"""
@@ -76,9 +76,9 @@ class Spares(dict[bytes, int]):
 
     def tick(self) -> None:
         """One tick without spares less is still to come."""
-        self._ticks_without = max(self._ticks_without - 1, 0)
+        self._pause.tick()
 
     def close(self) -> None:
         """Keep nothing from now on; what is kept is given up with all that the worker has."""
-        self._ticks_without = math.inf
+        self._pause.last()
         self.clear()

@@ -133,7 +133,7 @@ def test_the_usual_limits_are_shown_as_any_others(bucket: float, at: Standing) -
 
 calendar = st.builds(AccountLimits, st.just(0), st.just(0), *[st.just(0) | st.integers(10**6, 10**7)] * 4)
 counted = st.builds(Standing, st.just(0.0), st.just(0.0), *[st.integers(2000, 10**6)] * 4)
-costs = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 3000), st.integers(0, 3)), min_size=1, max_size=8)
+costs = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 3000), st.integers(-3, 3)), min_size=1, max_size=8)
 
 
 class Ample:
@@ -178,6 +178,10 @@ def test_what_is_drawn_from_a_share_is_shown_as_what_is_asked_for(
             tranche.tokens += reserved - spent
 
 
-def test_the_share_of_an_account_that_was_forgotten_is_not_shown_the_short_way() -> None:
-    tranche = lent([(DEFAULT, Standing(0.0, 0.0, 999, 2000, 1000, 2000))])
-    assert Display(100).balance(limits_of(tranche.claims), tranche, PERIOD) is None
+@pytest.mark.parametrize(("requests", "tokens", "known"), [(999, 2000, False), (1000, 1999, False), (1000, 2000, True)])
+def test_the_share_of_an_account_that_was_forgotten_is_not_shown_the_short_way(
+    requests: int, tokens: int, *, known: bool
+) -> None:
+    well = (DEFAULT, Standing(0.0, 0.0, 5000, 5000, 5000, 5000))
+    tranche = lent([well, (DEFAULT, Standing(0.0, 0.0, requests, tokens, 5000, 5000))])
+    assert (Display(100).balance(limits_of(tranche.claims), tranche, PERIOD) is not None) == known

@@ -119,9 +119,10 @@ def settings(
 
 
 def tell_time_by(clock: HandClock, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server without any records tell its scripts what the clock says."""
+    """Have a server without any records tell its scripts what the clock says; of days it is told all."""
     server.ask("FLUSHALL")
     monkeypatch.setattr(scripts, "CLOCK", "local function now() return tonumber(redis.call('GET', 'now')) end\n")
+    monkeypatch.setattr(scripts, "CALENDAR", "local function plausible(windows) return windows end\n")
     clock.on_moved = lambda now: server.ask("SET", "now", repr(now))
     clock.on_moved(clock.now)
 

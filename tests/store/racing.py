@@ -109,7 +109,8 @@ class Runner:
 
     async def be_patient(self) -> None:
         """From now on what is held of a bucket is given back, however long this process stands still."""
-        lending.LOAN_SECS = parcels.LOOKS = 10_000
+        for module, figure in ((lending, "LOAN_SECS"), (parcels, "LOOKS")):
+            setattr(module, figure, 10_000)
 
     async def calls(self) -> int:
         """How often this worker has called for what others hold, from this question on."""

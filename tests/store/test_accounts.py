@@ -144,7 +144,7 @@ async def test_each_limit_holds_alone_and_a_refusal_counts_nothing(
     assert (error.claim, error.field) == (1, field)
     assert (error.retry_after is not None) == field.endswith("minute")
     assert await accounts.standing(claim.account, TODAY) == before
-    assert await accounts.standing(FREE.account, TODAY, claim.account) == Standing()
+    assert await accounts.standing(FREE.account, TODAY) == Standing()
     assert error.standings == [Standing(), before]
 
 
@@ -154,6 +154,13 @@ async def test_of_several_limits_the_one_that_lasts_longest_is_told(accounts: Ac
     await reserve(accounts, MINUTELY, tokens=550)
     error = await refused(accounts, MINUTELY, quota)
     assert (error.claim, error.field, error.retry_after) == (1, "tokens_per_day", None)
+
+
+async def test_what_was_used_up_yesterday_is_not_told_today(accounts: Accounts) -> None:
+    await reserve(accounts, DAILY, tokens=1000)
+    await reserve(accounts, MINUTELY, tokens=550)
+    error = await refused(accounts, DAILY, MINUTELY, tokens=100, windows=TOMORROW)
+    assert (error.claim, error.field) == (1, "tokens_per_minute")
 
 
 async def test_a_minutes_tokens_flow_back_in_and_a_refusal_says_when(accounts: Accounts, clock: HandClock) -> None:
@@ -233,6 +240,22 @@ async def test_an_unknown_account_can_be_restored(accounts: Accounts) -> None:
     assert (await refused(accounts)).field == "tokens_per_day"
 
 
+async def test_a_key_that_is_used_from_several_addresses_has_one_account(accounts: Accounts) -> None:
+    key = Claim("key:7", AccountLimits(requests_per_day=3))
+    here, there = (Claim(f"ip:192.0.2.{number}", AccountLimits()) for number in (1, 2))
+    await accounts.restore(key.account, TODAY, (1, 10), (1, 10))
+    await reserve(accounts, here, key)
+    elsewhere = await reserve(accounts, there, key)
+    assert elsewhere.used()[1].day_requests == 3
+    assert (await refused(accounts, here, key)).claim == 1
+    accounts.settle(elsewhere, requests=0, tokens=0, record=None)
+    assert await spent(accounts, key) == (2, 110, 2, 110)
+    await reserve(accounts, here, key)
+    assert (await refused(accounts, there, key)).claim == 1
+    assert (await spent(accounts, here))[0] == 2
+    assert (await spent(accounts, there))[0] == 0
+
+
 async def settled(accounts: Accounts, contents: Iterable[bytes]) -> None:
     for record in contents:
         accounts.settle(await reserve(accounts, FREE), requests=1, tokens=1, record=record)
@@ -306,3 +329,24 @@ async def test_a_reservation_that_is_cancelled_on_its_way_counts_nothing(account
 async def test_an_epoch_has_a_name_that_stays(accounts: Accounts) -> None:
     assert len(accounts.epoch()) == 16
     assert accounts.epoch() == accounts.epoch()
+
+
+async def test_all_accounts_are_gone_through_page_by_page(accounts: Accounts) -> None:
+    claims = [Claim(f"org:{number}", AccountLimits()) for number in range(5)]
+    for claim in claims:
+        await reserve(accounts, claim, tokens=100)
+    await reserve(accounts, DAILY, windows=TOMORROW)
+    pages, after = [], ""
+    while page := await accounts.page(after, 2, TODAY):
+        pages.append(page)
+        after = page[-1][0]
+    assert [len(page) for page in pages] == [2, 2, 2]
+    found = {name: (at.day_requests, at.day_tokens) for page in pages for name, at in page}
+    assert list(found) == ["org:0", "org:1", "org:2", "org:3", "org:4", "org:acme"]
+    assert found["org:0"] == (1, 100)
+
+
+async def test_an_account_of_an_earlier_day_has_used_nothing_on_its_page(accounts: Accounts) -> None:
+    await reserve(accounts, DAILY, windows=TODAY)
+    ((name, at),) = await accounts.page("", 10, TOMORROW)
+    assert (name, at.day_requests, at.month_requests) == (DAILY.account, 0, 1)

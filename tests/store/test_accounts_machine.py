@@ -36,15 +36,15 @@ from tests.store.host import Host
 from tests.store.valkey.server import Server, running
 
 LIMITS = AccountLimits(requests_per_day=12, tokens_per_day=1000, requests_per_month=30, tokens_per_month=2500)
-CLAIMS = {name: Claim(name, LIMITS) for name in ("org:a", "org:b", "key:1", "key:2")}
-WHOSE = {"key:1": "org:a", "key:2": "org:b"}
+CLAIMS = {name: Claim(name, LIMITS) for name in ("org:a", "ip:b", "ip:c", "key:1", "key:2")}
 WORKERS = 3
 DAYS_OF_MONTH = 4
 WILL = 5
 
 T = TypeVar("T")
 numbers = st.integers(0, 20)
-asked = st.sampled_from((("org:a",), ("org:b",), ("org:a", "key:1"), ("org:b", "key:2")))
+asked = st.sampled_from((("org:a",), ("ip:b",), ("org:a", "key:1"), ("ip:b", "key:2"), ("ip:c", "key:2")))
+"""The second key has no organization."""
 
 
 @dataclass
@@ -172,10 +172,10 @@ class AccountsMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
     def step_back(self, name: str, number: int) -> None:
         """A worker whose clock is behind by a day asks: it counts in the day that has begun."""
-        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0), WHOSE.get(name, "")))
+        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0)))
         self.restored |= {(name, "day", self.windows.day), (name, "month", self.windows.month)}
         late = Windows(self.day - 1, self.windows.month)
-        standing = self.do(self.accounts(number).standing(name, late, WHOSE.get(name, "")))
+        standing = self.do(self.accounts(number).standing(name, late))
         assert standing.day_tokens == self.expected(name)[1]
 
     @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
@@ -184,7 +184,7 @@ class AccountsMachine(RuleBasedStateMachine):
 
     def add_earlier(self, name: str, number: int) -> None:
         """An earlier epoch's use, which counts once."""
-        self.do(self.accounts(number).restore(name, self.windows, (1, 30), (2, 60), WHOSE.get(name, "")))
+        self.do(self.accounts(number).restore(name, self.windows, (1, 30), (2, 60)))
         for kind, window, requests, tokens in (("day", self.day, 1, 30), ("month", self.windows.month, 2, 60)):
             if (name, kind, window) not in self.restored:
                 self.restored.add((name, kind, window))
@@ -204,7 +204,7 @@ class AccountsMachine(RuleBasedStateMachine):
     @invariant()
     def accounts_add_up(self) -> None:
         for name in CLAIMS:
-            at = self.do(self.accounts(self.number).standing(name, self.windows, WHOSE.get(name, "")))
+            at = self.do(self.accounts(self.number).standing(name, self.windows))
             assert (at.day_requests, at.day_tokens, at.month_requests, at.month_tokens) == self.expected(name)
 
     @invariant()
@@ -298,7 +298,7 @@ class TrancheMachine(LmdbMachine):
     @rule(name=st.sampled_from(sorted(CLAIMS)), number=numbers)
     def step_back(self, name: str, number: int) -> None:
         self.host.look_round()
-        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0), WHOSE.get(name, "")))
+        self.do(self.accounts(0).restore(name, self.windows, (0, 0), (0, 0)))
         self.restored |= {(name, "day", self.windows.day), (name, "month", self.windows.month)}
         standing = self.do(self.accounts(number).standing(name, Windows(self.day - 1, self.windows.month)))
         assert standing.day_tokens == self.expected(name)[1]
@@ -383,7 +383,7 @@ class ValkeyMachine(AccountsMachine):
         mine = [one for one in self.running if one.accounts is worker.accounts]
         self.number += 1
         late = b"request %d" % self.number
-        claims = (Claim("org:b", AccountLimits()), Claim("key:2", AccountLimits()))
+        claims = (Claim("ip:b", AccountLimits()), Claim("key:2", AccountLimits()))
 
         async def outage() -> Reservation:
             worker._session.close()
@@ -398,7 +398,7 @@ class ValkeyMachine(AccountsMachine):
             return begun
 
         begun = self.do(outage())
-        self.running.append(Running(worker.accounts, begun, ("org:b", "key:2"), late, self.windows))
+        self.running.append(Running(worker.accounts, begun, ("ip:b", "key:2"), late, self.windows))
         for one in mine[:1]:
             self.running.remove(one)
             self.book(one, one.reservation.tokens)

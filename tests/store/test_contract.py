@@ -323,3 +323,18 @@ async def test_closing_ends_the_wait_of_those_in_the_queue(store: LimiterStore) 
     with pytest.raises(StoreUnavailableError):
         async with asyncio.timeout(30):
             await waiting
+
+
+async def test_every_key_that_holds_or_waits_has_a_line(store: LimiterStore) -> None:
+    held = [await store.acquire(f"key-{number}", limit=1, max_queued=1, patience=0) for number in range(15)]
+    waiting = asyncio.create_task(store.acquire("key-0", limit=1, max_queued=1, patience=30))
+    async with asyncio.timeout(30):
+        while (await counted(store)).queued != 1:
+            await checkpoint()
+    lines = {line.key: (line.in_flight, line.queued) for line in await store.lines()}
+    assert lines == {"key-0": (1, 1), **{f"key-{number}": (1, 0) for number in range(1, 15)}}
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    for grant in held:
+        store.release(grant)
+    assert [line for line in await store.lines() if line.in_flight] == []

@@ -9,12 +9,11 @@ from typing import Any, cast
 import lmdb
 import pytest
 
-from gateway.store.desk import TICK_SECS
-from gateway.store.lending import LOAN_SECS
+from gateway.store.lending import KEPT_SECS, Level, Loan, level, packed
 from gateway.store.lmdb import LmdbStore
-from gateway.store.parcels import LOOKS, MOST_PARCELS
+from gateway.store.parcels import MOST_PARCELS
 from gateway.store.protocol import Bucket, BucketState
-from gateway.store.spares import TICKS_WITHOUT_SPARES
+from gateway.store.ticks import LOAN_SECS, LOOKS, TICK_SECS, TICKS_WITHOUT
 from gateway.store.tree import Environment
 from tests.store.conftest import Waits
 from tests.store.host import Host
@@ -122,9 +121,11 @@ async def test_what_is_merely_held_is_not_shown_as_taken(host: Host) -> None:
     one, other = host.workers
     states = [await take(one) for _ in range(5)]
     assert [round(state.remaining) for state in states] == [99, 98, 97, 96, 95]
-    assert round((await take(other)).remaining) == 97  # 3 of the others out of the parcel come with their tick
+    others = [await take(other) for _ in range(3)]
+    assert held(other)
+    assert [round(state.remaining) for state in others] == [97, 96, 95]  # what one has used comes with its tick
     host.look_round()
-    assert round((await other.take("a", STILL, cost=0)).remaining) == 94
+    assert round((await other.take("a", STILL, cost=0)).remaining) == 92
 
 
 async def test_headers_tell_of_the_time_that_goes_by_while_a_parcel_lasts(host: Host, clock: Waits) -> None:
@@ -159,12 +160,27 @@ async def test_whoever_is_called_holds_none_for_some_ticks(host: Host) -> None:
     one, _ = host.workers
     await take(one, 2)
     one._called_for()
-    for _ in range(TICKS_WITHOUT_SPARES):
+    for _ in range(TICKS_WITHOUT):
         await take(one, 2)
         assert held(one) == 0
         host.look_round()
     await take(one, 2)
     assert held(one)
+
+
+async def test_whoever_calls_others_holds_none_either(host: Host) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    assert not (await other.take("a", STILL, cost=99)).granted
+    await take(other, 2)
+    assert held(other) == 0
+
+
+async def test_a_request_of_another_cost_holds_none(host: Host) -> None:
+    one, _ = host.workers
+    for _ in range(3):
+        await one.take("a", STILL, cost=3.0)
+    assert held(one) == 0
 
 
 async def test_in_an_overload_nobody_is_called_and_nobody_waits(
@@ -189,9 +205,20 @@ async def test_nobody_waits_longer_for_a_dead_worker_than_it_was_lent_for(host: 
     await lives.take("a", STILL, cost=92)
     assert not (await take(lives)).granted
     assert clock.sleeps == LOOKS
-    clock.now += TICK_SECS
+    clock.now += 1e-3
     assert not (await take(lives)).granted
     assert clock.sleeps == LOOKS
+
+
+async def test_what_is_held_may_be_used_until_whoever_needs_it_has_looked_for_the_last_time(
+    host: Host, clock: Waits
+) -> None:
+    one, _ = host.workers
+    await take(one, 2)
+    clock.now += LOOKS * TICK_SECS - 1e-3
+    before = transactions(one)
+    assert (await take(one)).granted
+    assert transactions(one) == before
 
 
 async def test_what_was_lent_is_used_no_more_when_its_time_is_over(host: Host, clock: Waits) -> None:
@@ -200,7 +227,9 @@ async def test_what_was_lent_is_used_no_more_when_its_time_is_over(host: Host, c
     clock.now += LOAN_SECS
     await other.take("a", STILL, cost=92)
     assert not (await take(other)).granted
-    assert not (await take(one)).granted
+    assert clock.sleeps == 0  # nobody has any of it who could be asked for it
+    assert one._parcels["a"].draw(clock.now, STILL) is None
+    assert await granted(one, 7) == 6  # of what it has given back
 
 
 async def test_what_was_used_late_of_a_parcel_flows_in_from_then_on(host: Host, clock: Waits) -> None:
@@ -222,17 +251,48 @@ async def test_a_tick_that_is_late_gives_back_all_the_same_if_nobody_asked(host:
     assert (await other.take("a", STILL, cost=98)).granted
 
 
-async def test_a_tick_that_is_late_gives_nothing_back_that_others_have_counted_as_used(
-    host: Host, clock: Waits
+@pytest.mark.parametrize(("late", "lost"), [(0.0, 0), (KEPT_SECS - 0.01, 0), (KEPT_SECS, 6)])
+async def test_a_tick_that_is_late_gives_back_what_others_have_not_counted_as_used(
+    host: Host, clock: Waits, late: float, lost: int
 ) -> None:
     one, other = host.workers
     await take(one, 2)
-    clock.now += LOAN_SECS
+    clock.now += LOAN_SECS + late
     await take(other, 2)
     assert held(other)
     host.look_round()
-    assert not (await other.take("a", STILL, cost=91)).granted
-    assert (await other.take("a", STILL, cost=90)).granted
+    assert not (await other.take("a", STILL, cost=97 - lost)).granted
+    assert (await other.take("a", STILL, cost=96 - lost)).granted
+
+
+async def test_what_nobody_gave_back_counts_as_used_in_the_last_moment_of_the_last_loan() -> None:
+    """A parcel may have been used then, in a bucket that was full but for what was lent."""
+    record = packed(Level(119.0, [Loan(1, 0.05, 100.0), Loan(2, 20.0, 100.3)]))
+    full_at, loans = level(record, 100.3 + KEPT_SECS)
+    assert full_at == pytest.approx(100.3 + 20.05)
+    assert loans == []
+
+
+async def test_ticks_that_are_always_late_drain_nothing(host: Host, clock: Waits) -> None:
+    """Every worker asks between each one's tick and the next, which comes when its loan is over."""
+    await host.open_worker()
+    slow = Bucket(rate=0.01, capacity=1000)
+    began = clock.now
+    ran = last = 0
+    while ran == 0 or ran > last:
+        last = ran
+        for worker in host.workers:
+            ran += await granted(worker, 3, slow)
+            clock.now += LOAN_SECS
+        host.look_round()
+    assert ran == slow.capacity + int((clock.now - began) * slow.rate)
+
+
+async def test_what_is_held_by_who_is_late_is_not_shown_as_there(host: Host, clock: Waits) -> None:
+    one, other = host.workers
+    await take(one, 2)
+    clock.now += LOAN_SECS
+    assert round((await take(other)).remaining) == 100 - 2 - 6 - 1
 
 
 async def test_a_full_bucket_is_not_full_and_held_on_top_of_it(host: Host, clock: Waits) -> None:
@@ -294,8 +354,9 @@ async def test_a_bucket_that_was_forgotten_is_full_and_gets_nothing_back(host: H
     one, _ = host.workers
     await take(one, 2)
     one._decide(lambda tree: tree.delete(b"ba"))
-    host.look_round()
-    assert one.counts().tracked == 0
+    one._parcels.give_back()
+    assert held(one) == 0
+    assert one._decide(lambda tree: tree.get(b"ba")) is None
 
 
 async def test_a_bucket_of_which_some_is_held_is_not_forgotten(host: Host, clock: Waits) -> None:
@@ -336,6 +397,16 @@ async def test_a_worker_holds_a_bounded_number_of_parcels(host: Host) -> None:
     host.look_round()
     for number in range(2 * MOST_PARCELS + 5):
         assert (await other.take(f"organization-{number}", STILL, cost=98)).granted
+
+
+async def test_another_parcel_in_the_place_of_one_gives_back_no_others(host: Host) -> None:
+    one, _ = host.workers
+    for number in range(MOST_PARCELS):
+        for _ in range(2):
+            await one.take(f"organization-{number}", STILL)
+    for _ in range(7):
+        await one.take("organization-0", STILL)
+    assert len(one._parcels) == MOST_PARCELS
 
 
 async def test_another_shape_of_the_bucket_has_nothing_of_what_is_held(host: Host) -> None:

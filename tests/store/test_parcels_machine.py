@@ -1,6 +1,6 @@
 """Whatever workers take, hold, give back, die with and are late for: a bucket admits what one without workers would.
 
-What nobody but a dead or late worker can have used counts as used, and flows in again.
+What nobody but a dead worker, or one that is too late, can have used counts as used, and flows in again.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import pytest
 import uvloop
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,6 +28,9 @@ from tests.store.host import Host
 WORKERS = 3
 CLOSE = 1e-3
 """Tokens by which sums of some hundred floats may differ."""
+
+KEPT = 0.3
+"""Seconds for which a late worker is waited for, here."""
 
 T = TypeVar("T")
 
@@ -52,6 +56,8 @@ class BucketMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="gw-", dir=default_path().parent))
         self.taken = self.maybe_taken = buckets.FULL
         self.late: set[bytes] = set()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(lending, "KEPT_SECS", KEPT)
 
     def do(self, work: Awaitable[T]) -> T:
         async def done() -> T:
@@ -77,7 +83,7 @@ class BucketMachine(RuleBasedStateMachine):
         now = self.clock.now
         for worker in self.host.workers:
             parcel = worker._parcels.get("a")
-            if parcel is not None and parcel.until <= now and parcel.written not in self.late:
+            if parcel is not None and parcel.until + KEPT <= now and parcel.written not in self.late:
                 self.late.add(parcel.written)
                 self.nobody_has(parcel.left)
         if state.granted:
@@ -125,6 +131,7 @@ class BucketMachine(RuleBasedStateMachine):
         try:
             self.do(self.host.close())
         finally:
+            self.patch.undo()
             self.loop.close()
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -140,7 +147,10 @@ class NeverFullMachine(BucketMachine):
         self.take_some(0, 1900.0)
 
     def was_refused(self, cost: float) -> None:
-        _, allowed = buckets.take(self.maybe_taken, self.clock.now, self.bucket, cost + CLOSE)
+        now = self.clock.now
+        parcels = [worker._parcels["a"] for worker in self.host.workers if "a" in worker._parcels]
+        late = sum(parcel.left for parcel in parcels if parcel.until <= now and parcel.written not in self.late)
+        _, allowed = buckets.take(self.maybe_taken, now, self.bucket, cost + late + CLOSE)
         assert not allowed.granted
 
 

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import SystemClock
 from gateway.store import slots
-from gateway.store.desk import TICK_SECS
 from gateway.store.errors import NoPlaceError
 from gateway.store.lmdb import LmdbStore
 from gateway.store.protocol import Grant
 from gateway.store.records import Claimant
 from gateway.store.settings import default_path
-from gateway.store.spares import SPARED_NAMES, SPARES_PER_NAME, TICKS_WITHOUT_SPARES
+from gateway.store.spares import SPARED_NAMES
 from gateway.store.tally import ANYBODY, FIRST_TICKET
+from gateway.store.ticks import TICK_SECS, TICKS_WITHOUT
 from gateway.store.tree import Environment
 from tests.store.host import Host
 
@@ -137,10 +137,11 @@ async def test_a_full_queue_that_all_have_heard_of_refuses_at_once(store: LmdbSt
     store.release(await until_done(waiting))
 
 
-async def test_a_worker_keeps_a_few_slots_of_a_name(store: LmdbStore) -> None:
-    for grant in [await acquire(store, 1000) for _ in range(SPARES_PER_NAME + 5)]:
+@pytest.mark.parametrize(("limit", "most"), [(60, 16), (120, 16), (136, 17), (1000, 125)])
+async def test_a_worker_keeps_a_few_slots_of_a_name_and_more_of_more(store: LmdbStore, limit: int, most: int) -> None:
+    for grant in [await acquire(store, limit) for _ in range(most + 5)]:
         store.release(grant)
-    assert written(store) == (SPARES_PER_NAME, 0)
+    assert written(store) == (most, 0)
 
 
 async def test_at_the_limit_a_slot_is_had_again_as_soon_as_it_is_given_back(store: LmdbStore) -> None:
@@ -180,7 +181,7 @@ async def test_once_told_that_somebody_waits_no_slot_is_kept_until_nobody_does(s
     again = await acquire(store, 5)
     store.release(again)
     assert written(store) == (1, 0)
-    for _ in range(TICKS_WITHOUT_SPARES):
+    for _ in range(TICKS_WITHOUT):
         store.release(await acquire(store, 5))
         assert written(store) == (1, 0)
         store._tick()

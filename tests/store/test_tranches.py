@@ -9,7 +9,7 @@ from typing import Any, cast
 import lmdb
 import pytest
 
-from gateway.core.principal import AccountLimits
+from gateway.core.principal import UNLIMITED, AccountLimits
 from gateway.store import account, parting, wills
 from gateway.store.accounts import Claim, OverLimitError, Reservation, Will
 from gateway.store.errors import StoreUnavailableError
@@ -17,6 +17,7 @@ from gateway.store.holdings import TRANCHE_REQUESTS
 from gateway.store.lmdb import LmdbStore
 from gateway.store.lmdb_accounts import BATCH
 from gateway.store.records import AFTER_TRANCHES, TRANCHE
+from gateway.store.tranche import Tranche
 from gateway.store.tree import records_between
 from tests.store.conftest import HandClock
 from tests.store.host import Host
@@ -94,8 +95,8 @@ async def test_what_others_hold_is_not_shown_as_used(host: Host) -> None:
     running = await reserve(other, FAR, KEY)
     mine = (running.used()[0].day_requests, running.used()[1].month_tokens)
     assert mine == (4, 100 + 100 + 10 + 100)  # both workers' first ones are not written down yet
-    for claim, organization in ((FAR, ""), (KEY, FAR.account)):
-        at = await one.accounts.standing(claim.account, TODAY, organization)
+    for claim in (FAR, KEY):
+        at = await one.accounts.standing(claim.account, TODAY)
         assert at.month_requests <= 5
         assert at.day_tokens <= 5 * 100
     host.look_round()
@@ -141,6 +142,30 @@ async def test_nobody_is_refused_for_what_another_worker_holds(host: Host) -> No
         await reserve(one, tokens=1)
 
 
+async def test_what_is_held_of_a_key_at_another_address_is_neither_shown_nor_missed(host: Host) -> None:
+    one, other = host.workers
+    key = Claim("key:1", AccountLimits(tokens_per_day=1_000_000))
+    here, there = (Claim(f"ip:192.0.2.{number}", UNLIMITED) for number in (1, 2))
+    await holding(one, here, key)
+    lone = await reserve(other, there, key)
+    assert lone.used()[1].day_requests == 2  # the second one's end is not written down yet
+    assert (await other.accounts.standing(key.account, TODAY)).day_requests == 2
+    assert tranches(other) == 1
+    await reserve(other, there, key, tokens=1_000_000 - 20 - 100)
+    with pytest.raises(OverLimitError):
+        await reserve(other, there, key, tokens=1)
+
+
+async def test_only_those_are_called_who_hold_some_of_what_is_missing(host: Host) -> None:
+    one, other = host.workers
+    claims = Claim("ip:192.0.2.1", UNLIMITED), Claim("key:1", AccountLimits(requests_per_day=1))
+    await holding(one)
+    await reserve(other, *claims)
+    with pytest.raises(OverLimitError):
+        await reserve(other, *claims)
+    assert tranches(one) == 1
+
+
 async def test_what_was_lent_is_drawn_from_without_asking_until_it_is_given_back(host: Host) -> None:
     one, other = host.workers
     await holding(one)
@@ -161,6 +186,8 @@ async def test_what_was_lent_is_drawn_from_without_asking_until_it_is_given_back
     end(one, drawn, 50)
     host.look_round()
     assert share.draw(1, 7, b"died") is None
+    assert isinstance(share, Tranche)
+    assert share.running == {}  # who still knows the share keeps none of its requests
     end(one, running)
     host.look_round()
     assert await spent(other.accounts, FAR) == (4, 20 + 50 + 10, 4, 20 + 50 + 10)

@@ -1,59 +1,58 @@
--- The accounts of one organization and its API keys: what store/account.py does, with the minute told by the server.
--- KEYS: accounts (name -> ten numbers), reserved (member, `worker:token` -> what its request has set aside), and of all
--- organizations: the names of the keys of accounts there may be, how many organizations there may be, and the epoch.
+-- The accounts of organizations and API keys: what store/account.py does, with the minute told by the server. Each has
+-- ten numbers under a key of its own: one API key may be used by several organizations, where these are addresses.
+-- KEYS: reserved, of one organization (member, `worker:token` -> what its request has set aside), and of all together:
+-- the names of the keys of accounts there may be, how many accounts there may be, and the epoch.
 -- ARGV: the operation, and what it needs, packed. Times are whole microseconds, so that a minute holds its limit exactly.
-local accounts, reserved, index, bound, epoch = unpack(KEYS)
+local reserved, index, bound, epoch = unpack(KEYS)
 local MINUTE, MOST, KEPT_SECS = 60e6, 2 ^ 53, 40 * 86400 -- longer than a month: who is not seen so long has used nothing
 local REQUESTS_FULL, TOKENS_FULL, DAY, MONTH, RESTORED_DAY, RESTORED_MONTH = 1, 2, 3, 6, 9, 10 -- as account.State, from 1
 local NUMBERS = '>dddddddddd'
 local SAMPLE = 16
 local time = math.floor(now() * 1e6 + 0.5)
-local new = redis.call('EXISTS', accounts) == 0
+local layout = index:match('^{.-}:')
+local unknown = {} -- names that were read and are not there
+
+local function key_of(name) return layout .. '{o:' .. name .. '}:account' end
 
 local function read(name)
-  local record = redis.call('HGET', accounts, name)
-  if not record then return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0} end
-  return {struct.unpack(NUMBERS, record)}
+  local record = redis.call('GET', key_of(name))
+  if record then return {struct.unpack(NUMBERS, record)} end
+  unknown[name] = true
+  return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 end
 
-local function write(name, state) redis.call('HSET', accounts, name, struct.pack(NUMBERS, unpack(state, 1, 10))) end
+local function too_many() return redis.call('SCARD', index) > tonumber(redis.call('GET', bound) or '100000') end
 
--- How much an organization has used of the newest month that any of its accounts has seen; nil: it is not there.
-local function used(key)
-  local month, tokens = -1, nil
-  for _, record in ipairs(redis.call('HVALS', key)) do
-    local state = {struct.unpack(NUMBERS, record)}
-    if state[MONTH] > month then month, tokens = state[MONTH], 0 end
-    if state[MONTH] == month then tokens = math.max(tokens, state[MONTH + 2]) end
-  end
-  return tokens, month
-end
-
--- One organization too many costs the place of one of a few drawn by lot: who has used nothing of late, or else the
--- least, so that a quota is the last to be had again by a flood of organizations (see account.choose_victims).
-local function make_room()
+-- One account too many costs the place of one of a few drawn by lot: who has used nothing of late, or else the least,
+-- so that a quota is the last to be had again by a flood of organizations (see account.choose_victims).
+local function make_room(new)
   local victim, least, oldest
   for _, key in ipairs(redis.call('SRANDMEMBER', index, SAMPLE)) do
-    local tokens, month = used(key)
-    if not tokens then
+    local record = redis.call('GET', key)
+    if not record then
       redis.call('SREM', index, key)
-    elseif key ~= accounts and redis.call('EXISTS', (key:gsub('accounts$', 'reserved'))) == 0 and (not victim or month < oldest or month == oldest and tokens < least) then
-      victim, least, oldest = key, tokens, month
+    elseif key ~= new and redis.call('EXISTS', (key:gsub('account$', 'reserved'))) == 0 then
+      local state = {struct.unpack(NUMBERS, record)}
+      local month, tokens = state[MONTH], state[MONTH + 2]
+      if not victim or month < oldest or month == oldest and tokens < least then
+        victim, least, oldest = key, tokens, month
+      end
     end
   end
-  if victim and redis.call('SCARD', index) > tonumber(redis.call('GET', bound) or '100000') then
+  if victim and too_many() then
     redis.call('DEL', victim)
     redis.call('SREM', index, victim)
   end
 end
 
-local function keep()
-  redis.call('EXPIRE', accounts, KEPT_SECS)
-  if not new then return end
-  new = false
-  redis.call('SADD', index, accounts)
+local function write(name, state)
+  local key = key_of(name)
+  redis.call('SET', key, struct.pack(NUMBERS, unpack(state, 1, 10)), 'EX', KEPT_SECS)
+  if not unknown[name] then return end
+  unknown[name] = nil
+  redis.call('SADD', index, key)
   redis.call('EXPIRE', index, KEPT_SECS)
-  if redis.call('SCARD', index) > tonumber(redis.call('GET', bound) or '100000') then make_room() end
+  if too_many() then make_room(key) end
 end
 
 -- See account.turn.
@@ -93,6 +92,9 @@ local function replace(held, requests, tokens)
   for _, counted in ipairs(held.counted) do
     local name, windows, limits = unpack(counted)
     local state = read(name)
+    if unknown[name] then -- see account.forgotten
+      state = {0, 0, windows[1], 1, held.tokens, windows[2], 1, held.tokens, 0, 0}
+    end
     for at, place in ipairs({DAY, MONTH}) do
       if state[place] == windows[at] then
         state[place + 1] = math.max(state[place + 1] - (1 - requests), 0)
@@ -111,8 +113,9 @@ local function replace(held, requests, tokens)
 end
 
 -- Counts what nobody has decided here, in the calendar's windows alone: a share of the minutes was kept elsewhere.
-local function add(name, windows, requests, tokens)
+local function add(name, asked, requests, tokens)
   local state = read(name)
+  local windows = plausible(asked, state[DAY])
   for at, place in ipairs({DAY, MONTH}) do
     if windows[at] > state[place] then state[place], state[place + 1], state[place + 2] = windows[at], 0, 0 end
     if windows[at] == state[place] then
@@ -121,7 +124,6 @@ local function add(name, windows, requests, tokens)
     end
   end
   write(name, state)
-  keep()
 end
 
 local function take_back(member)
@@ -150,15 +152,14 @@ function operations.reserve(member, asked, joined)
   for at, claim in ipairs(claims) do
     local name, limits = unpack(claim)
     local state = read(name)
+    turn(state, plausible(windows, state[DAY]))
     before[at] = shown(state)
-    turn(state, windows)
     counted[at] = {name, {state[DAY], state[MONTH]}, {limits[1], limits[2]}}
     fits = charge(state, limits, tokens) and fits
     states[at], after[at] = state, shown(state)
   end
   if not fits then return cmsgpack.pack({false, before}) end
   for at, state in ipairs(states) do write(counted[at][1], state) end
-  keep()
   redis.call('HSET', reserved, member, cmsgpack.pack({tokens = tokens, will = will, counted = counted}))
   return cmsgpack.pack({true, after})
 end
@@ -185,6 +186,7 @@ function operations.sync(worker, running, alone)
   for _, one in ipairs(cmsgpack.unpack(running)) do
     local member, tokens, will, counted = unpack(one)
     known[member] = true
+    for _, account in ipairs(counted) do account[2] = plausible(account[2], read(account[1])[DAY]) end
     local held = cmsgpack.pack({tokens = tokens, will = will, counted = counted})
     if redis.call('HSETNX', reserved, member, held) == 1 then
       for _, account in ipairs(counted) do add(account[1], account[2], 1, tokens) end
@@ -208,14 +210,16 @@ end
 -- account, windows: what it has used.
 function operations.standing(name, windows)
   local state = read(name)
-  turn(state, cmsgpack.unpack(windows))
+  turn(state, plausible(cmsgpack.unpack(windows), state[DAY]))
   return cmsgpack.pack(shown(state))
 end
 
--- account, {windows, {requests, tokens} of the day, of the month}: see account.restore.
+-- account, {windows, {requests, tokens} of the day, of the month}: see account.restore. What a host finds for a day that is
+-- not believed is left to another one to find.
 function operations.restore(name, earlier)
   local windows, day, month = unpack(cmsgpack.unpack(earlier))
   local state = read(name)
+  if plausible(windows, state[DAY]) ~= windows then return 0 end
   turn(state, windows)
   for at, use in ipairs({day, month}) do
     local place, mark = at == 1 and DAY or MONTH, at == 1 and RESTORED_DAY or RESTORED_MONTH
@@ -226,10 +230,7 @@ function operations.restore(name, earlier)
     end
   end
   write(name, state)
-  keep()
   return 0
 end
 
-local result = operations[ARGV[1]](unpack(ARGV, 2))
-if new and redis.call('EXISTS', accounts) == 1 then keep() end
-return result
+return operations[ARGV[1]](unpack(ARGV, 2))

@@ -175,12 +175,12 @@ class ValkeyAccounts:
         """See `Accounts.forget`."""
         await self._local.forget(keys)
 
-    async def standing(self, account: str, windows: Windows, organization: str = "") -> Standing:
+    async def standing(self, account: str, windows: Windows) -> Standing:
         """See `Accounts.standing`."""
         known_here = await self._local.standing(account, windows)
         if self.away or self.behind:
             return known_here
-        tag, name = ACCOUNTS + record_name(organization or account), named(account)
+        tag, name = ACCOUNTS + record_name(account), named(account)
         try:
             await self._write()
             shown = said(_decode_shown(await self._run(tag, "standing", name, _encode(windows))))
@@ -190,17 +190,18 @@ class ValkeyAccounts:
             self._learn([Claim(account, AccountLimits())], [shown], windows)
         return shown[1]
 
-    async def restore(
-        self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int], organization: str = ""
-    ) -> None:
+    async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
         """See `Accounts.restore`; while the server is away it is StoreUnavailableError."""
         if self.away:
             raise StoreUnavailableError(AWAY)
-        tag = ACCOUNTS + record_name(organization or account)
         try:
-            await self._run(tag, "restore", named(account), _encode((windows, day, month)))
+            await self._run(ACCOUNTS + record_name(account), "restore", named(account), _encode((windows, day, month)))
         except LostError as error:
             raise StoreUnavailableError(AWAY) from error
+
+    async def page(self, after: str, most: int, windows: Windows) -> Sequence[tuple[str, Standing]]:
+        """See `Accounts.page`; as they were at the server when this host last asked."""
+        return await self._local.page(after, most, windows)
 
     def journal_counts(self) -> JournalCounts:
         """See `Accounts.journal_counts`."""
@@ -283,7 +284,9 @@ class ValkeyAccounts:
             return decided
         self._learn(claims, decided, windows)
         states = [arithmetic.state_of(standing, counted, 0) for counted, standing in decided]
-        raise arithmetic.over_limit(states, claims, entry.tokens, windows, 0)
+        days, months = zip(*(counted for counted, _ in decided), strict=True)
+        believed = Windows(min(days), min(months))  # which ours are not, where our clock is wrong; others lie one ahead
+        raise arithmetic.over_limit(states, claims, entry.tokens, believed, 0)
 
     def _learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
         """Leave the host what the server says, for the time without it: other hosts may have used a quota up."""

@@ -6,55 +6,61 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.store.records import REMEMBERED_NAMES
+from gateway.store.subjects import SERVER, UPKEEP
 
 FOLDER = Path(__file__).parent
 
 CLOCK = (FOLDER / "clock.lua").read_text("utf-8")
 """How scripts tell the time: by the server's clock, never by a host's."""
 
-LAYOUT = b"{gw2}:"
+CALENDAR = (FOLDER / "calendar.lua").read_text("utf-8")
+"""How scripts judge the days of hosts."""
+
+LAYOUT = b"{gw3}:"
 """What all keys begin with; it changes with any change of what they hold. The first braces decide about the slot."""
 
 WORKERS = (LAYOUT + b"{workers}", LAYOUT + b"{workers}:epoch")
 CIRCUITS = (LAYOUT + b"{circuits}",)
 LINE, SEATS, TURN, ACCOUNTS = b"o:", b"g:", b"t:", b"a:"
-"""What tags begin with. Accounts stand in the slot of their organization's line."""
+"""What tags begin with."""
 
 LINE_PARTS = (b":holders", b":queue", b":limit")
 SEATS_PARTS = (b":holders", b":taken", b":wanted", b":places", b":details", b":rota", b":given", b":meta")
 EVERYBODYS = (LAYOUT + b"accounts", LAYOUT + b"most", WORKERS[1])
-"""The keys of accounts that there are, how many there may be, and the name of what the server has."""
+"""The keys of accounts that there are, how many there may be, and the name of what the server has. An account's own key
+is for its script to tell: a request counts in several."""
 PARTS: dict[bytes, tuple[bytes, ...]] = {
     LINE: LINE_PARTS,
     SEATS: SEATS_PARTS,
-    ACCOUNTS: (b":accounts", b":reserved"),
+    ACCOUNTS: (b":reserved",),
 }
 """What the keys under a tag end with."""
 
 
 class Script(NamedTuple):
-    """A script by its text, and by the digest that the server knows it under once it was loaded."""
+    """A script by its text, and by the digest that the server knows it under once it was loaded; what it is about."""
 
     text: str
     sha: str
+    subject: str
 
 
-def script(name: str, prelude: str = "") -> Script:
+def script(name: str, subject: str, prelude: str = "") -> Script:
     """The script of that file. Its digest is its version: gateways of two versions have one server side by side."""
     text = prelude + (FOLDER / f"{name}.lua").read_text("utf-8")
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), SERVER + subject)
 
 
 class Scripts:
     """All scripts, read when a store is made."""
 
     def __init__(self) -> None:
-        self.bucket = script("bucket", CLOCK)
-        self.line = script("line")
-        self.seats = script("seats")
-        self.accounts = script("accounts", CLOCK)
-        self.workers = script("workers")
-        self.circuits = script("circuits", CLOCK)
+        self.bucket = script("bucket", "bucket", CLOCK)
+        self.line = script("line", "slot")
+        self.seats = script("seats", "seat")
+        self.accounts = script("accounts", "account", CLOCK + CALENDAR)
+        self.workers = script("workers", UPKEEP)
+        self.circuits = script("circuits", "circuit", CLOCK)
 
     @property
     def all(self) -> tuple[Script, ...]:

@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from gateway.core.clock import Clock
+from gateway.core.timings import Timings, Untimed
 from gateway.store.accounts import Accounts
 from gateway.store.choices import BUSIEST
 from gateway.store.errors import StoreUnavailableError
@@ -73,6 +74,7 @@ class ValkeyStore:
         clock: Clock,
         local: LimiterStore,
         on_away: Callable[[bool], None] = lambda _: None,
+        timings: Timings | None = None,
     ) -> None:
         self._clock = clock
         self._waiters = Waiters(clock)
@@ -81,6 +83,7 @@ class ValkeyStore:
         worker = new_name()
         patience = settings.redis_timeout_ms / 1e3
         self._session = Session(self._address, worker, patience, self._book.heard, self._lost)
+        self._session.timed(timings or Untimed(), clock)
         self._home = Home(settings.limiter_path, worker)
         self._workers = Workers(self._session, self._home)
         self._requests = Requests(self._session, self._book)
@@ -212,6 +215,15 @@ class ValkeyStore:
                 pass
         return await self._host.store.next_turn(name)
 
+    async def lines(self) -> Sequence[KeyCounts]:
+        """See `LimiterStore.lines`; over all hosts, as long as the server answers."""
+        if not self.degraded:
+            try:
+                return await self._lines(await self._tags())
+            except LostError:
+                pass  # from now on its own count for this host
+        return await self._host.store.lines()
+
     def counts(self) -> StoreCounts:
         """The state over all workers as of the last `refresh`; buckets end by themselves and are not counted."""
         return self._host.store.counts() if self.degraded else self._counted
@@ -225,22 +237,27 @@ class ValkeyStore:
         if self.degraded:
             return
         try:
-            tags = sorted(await self._workers.tags() | set(self._book.folders))
+            tags = await self._tags()
             await self._count_seats(tag for tag in tags if tag.startswith(SEATS))
-            lines = [tag for tag in tags if tag.startswith(LINE)]
-            figures = await asyncio.gather(
-                *(self._session.run(self._scripts.line, keys_of(tag), "count") for tag in lines)
-            )
+            each = await self._lines(tags)
         except LostError:
             return
-        each = [
+        each.sort(key=lambda count: count.in_flight + count.queued, reverse=True)
+        in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
+        self._counted = StoreCounts(in_flight, queued, 0, tuple(each[:BUSIEST]))
+
+    async def _tags(self) -> list[bytes]:
+        """Of all that somebody uses."""
+        return sorted(await self._workers.tags() | set(self._book.folders))
+
+    async def _lines(self, tags: Sequence[bytes]) -> list[KeyCounts]:
+        lines = [tag for tag in tags if tag.startswith(LINE)]
+        figures = await asyncio.gather(*(self._session.run(self._scripts.line, keys_of(tag), "count") for tag in lines))
+        return [
             KeyCounts(tag[len(LINE) :].decode("utf-8", "replace"), *counted)
             for tag, counted in zip(lines, figures, strict=True)
             if any(counted)
         ]
-        each.sort(key=lambda count: count.in_flight + count.queued, reverse=True)
-        in_flight, queued = sum(count.in_flight for count in each), sum(count.queued for count in each)
-        self._counted = StoreCounts(in_flight, queued, 0, tuple(each[:BUSIEST]))
 
     async def _live(self) -> None:
         """Beat while there is a server, and look for one while there is none."""

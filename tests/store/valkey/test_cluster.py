@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from gateway.core.clock import SystemClock
 from gateway.core.principal import UNLIMITED
-from gateway.store.accounts import Claim, Will, Windows
+from gateway.store.accounts import Claim, Will
 from gateway.store.choices import StoreKind
 from gateway.store.errors import NoPlaceError
 from gateway.store.memory import MemoryStore
@@ -33,6 +33,7 @@ from gateway.store.valkey.scripts import (
 )
 from gateway.store.valkey.session import Session
 from gateway.store.valkey.store import ValkeyStore
+from tests.store.spending import TODAY
 from tests.store.valkey.server import Server, free_port, running
 
 pytestmark = pytest.mark.anyio
@@ -148,11 +149,12 @@ async def test_a_node_of_a_cluster_runs_every_script(node: Server, directory: Pa
         store.leave_seat(seat)
         assert await store.next_turn(name) == 0
         organization = f"org:{name}"
-        claims = Claim(organization, UNLIMITED), Claim("key:1", UNLIMITED)
-        held = await store.accounts.reserve(claims, tokens=7, windows=Windows(2, 1), will=Will(0, b""))
+        claims = Claim(organization, UNLIMITED), Claim(f"key:{name}", UNLIMITED)
+        held = await store.accounts.reserve(claims, tokens=7, windows=TODAY, will=Will(0, b""))
         store.accounts.settle(held, requests=1, tokens=5, record=None)
-        await store.accounts.restore("key:1", Windows(2, 1), (1, 1), (1, 1), organization)
-        assert (await store.accounts.standing("key:1", Windows(2, 1), organization)).day_tokens == 6
+        key = claims[1].account
+        await store.accounts.restore(key, TODAY, (1, 1), (1, 1))
+        assert (await store.accounts.standing(key, TODAY)).day_tokens == 6
     await store._beat()
     assert await refreshed(store) == (0, 0)
     assert not store.degraded
