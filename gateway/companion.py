@@ -26,8 +26,19 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.events import EventLog
 from gateway.core.fleet import Backend
 from gateway.fleet.live import live_fleet
-from gateway.observability import families
-from gateway.observability.families import Family
+from gateway.observability.families.backends import (
+    BACKEND_CIRCUIT,
+    BACKEND_DRIFT,
+    BACKEND_ENGINE,
+    BACKEND_IN_FLIGHT,
+    BACKEND_PROBE,
+    BACKEND_STATE,
+    CIRCUIT_CHANGES,
+)
+from gateway.observability.families.family import Family
+from gateway.observability.families.processes import CONFIG
+from gateway.observability.fingerprint import fingerprint
+from gateway.observability.gauge import Gauge
 from gateway.observability.metrics import Metrics
 from gateway.settings import Settings
 from gateway.store.choices import StoreKind
@@ -83,6 +94,7 @@ class Companion:
         self._in_common: InCommon | None = None
         self._metrics = Metrics(page)
         self._figures = BackendFigures(self._metrics)
+        self._config = Gauge(self._metrics, CONFIG, fingerprint(settings))
         self._scope = contextlib.ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -100,7 +112,7 @@ class Companion:
         self._scope.callback(self.heritage.leave)
         if before is not None:
             before.hush(quiet=True)
-            self.hush(quiet=False)
+        self.hush(quiet=False)
         self._task = asyncio.create_task(self._watch(), name="companion")
         self._looks = asyncio.create_task(self._look(), name="figures of the backends")
         self._fleet.listen(self._follow)
@@ -117,6 +129,7 @@ class Companion:
         if not self._figures.quiet and (before := self._replaced()) is not None:
             before.hush(quiet=False)  # it speaks again if it is still there: this generation did not come up
         self._figures.clear()
+        self._config.set(0)
         self._scope.close()
 
     @property
@@ -151,8 +164,9 @@ class Companion:
             await self._clock.sleep(POLL_SECS)
 
     def hush(self, *, quiet: bool) -> None:
-        """Say no more of the backends, as another companion does; or say from now on what is known."""
+        """Say no more of backends and settings, as another companion does; or say from now on what is known."""
         self._figures.quiet = quiet
+        self._config.set(not quiet)
         self._figures.clear()
         for backend in () if quiet else self._backends():
             if (known := self.board.verdict(backend.name)) is not None:
@@ -253,19 +267,19 @@ class BackendFigures:
         """Take over what a probe found."""
         name, health, ours = probed.backend.name, probed.after, probed.ours
         for state in State:
-            self._set(families.BACKEND_STATE, float(state is health.state), name, state)
-        self._set(families.BACKEND_PROBE, health.latency or 0.0, name)
+            self._set(BACKEND_STATE, float(state is health.state), name, state)
+        self._set(BACKEND_PROBE, health.latency or 0.0, name)
         for condition, count in (("running", health.running), ("waiting", health.waiting)):
-            self._set(families.BACKEND_ENGINE, count or 0.0, name, condition)
+            self._set(BACKEND_ENGINE, count or 0.0, name, condition)
         known = health.running is not None and health.waiting is not None
-        self._set(families.BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
+        self._set(BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
 
     def look(self, name: str, circuit: Standing, ours: int) -> None:
         """Take over what workers do: how a backend's circuit stands, and how many of our requests are there."""
         for standing in Standing:
-            self._set(families.BACKEND_CIRCUIT, float(standing is circuit), name, standing)
-            self._metrics.figure(families.CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
-        self._set(families.BACKEND_IN_FLIGHT, ours, name)
+            self._set(BACKEND_CIRCUIT, float(standing is circuit), name, standing)
+            self._metrics.figure(CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
+        self._set(BACKEND_IN_FLIGHT, ours, name)
 
     def keep(self, names: AbstractSet[str]) -> None:
         """All zeros for the backends that are not of these names."""

@@ -29,15 +29,22 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.later import Later
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
+from gateway.database.transactions import OPERATIONS
 from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge
 from gateway.fleet.register import Register
 from gateway.limits.calendar import Calendar, zone_of
-from gateway.observability.families import LOG_LINES_DROPPED
+from gateway.limits.figures import OrganizationFigures
+from gateway.observability.certificates import Certificates
+from gateway.observability.families.books import DATABASE_ERRORS, DATABASE_SECONDS
+from gateway.observability.families.processes import LOG_LINES_DROPPED
+from gateway.observability.families.stores import STORE_ERRORS, STORE_SECONDS
 from gateway.observability.log_writer import LogWriter
 from gateway.observability.logs import build_logger
 from gateway.observability.metrics import Metrics
-from gateway.oversight import Oversight
+from gateway.observability.operations import Operations
+from gateway.observability.vitals import CONTROL, ProcessFigures
+from gateway.oversight import Oversight, terms_of
 from gateway.server.channel import (
     CONTROL_FOLDER,
     END_SECS,
@@ -48,8 +55,10 @@ from gateway.server.channel import (
 )
 from gateway.server.orphan import end_if_orphaned
 from gateway.server.pulse import Heart
+from gateway.server.signals import leave_to_supervisor
 from gateway.server.unix import UnixServer
 from gateway.store.factory import open_store
+from gateway.store.subjects import subjects
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -74,8 +83,12 @@ class Control:
     def __init__(self, settings: "Settings", metrics: Metrics, board: int | None) -> None:
         self._clock = clock = SystemClock()
         self._folder = settings.limiter_path / CONTROL_FOLDER
-        self._store = open_store(settings, clock)
-        self._database = Database(settings, clock)
+        names = subjects(shared=bool(settings.redis_url.get_secret_value()))
+        timings = Operations(metrics, STORE_SECONDS, STORE_ERRORS, names)
+        self._store = open_store(settings, clock, timings=timings)
+        asked = Operations(metrics, DATABASE_SECONDS, DATABASE_ERRORS, OPERATIONS)
+        self._database = Database(settings, clock, asked)
+        self._certificates = Certificates(settings.tls_probe_addresses, metrics, clock)
         self._publisher = Publisher(settings.limiter_path / CATALOG_FOLDER, clock)
         self._spool = Spool(settings.data_path)
         calendar = Calendar(zone_of(settings.quota_timezone))
@@ -98,6 +111,8 @@ class Control:
             published=partial(earlier_models, settings, clock),
         )
         self._publishing = Publishing(self._database, self._publisher, clock, metrics, self._models)
+        terms = terms_of(settings, lambda: self._publishing.limits)
+        self._organizations = OrganizationFigures(self._store, terms, calendar, metrics, clock)
         admin = Later(partial(load_admin, self._database, settings, self._live, clock))
         self._application = with_news(admin, self._publishing.wake)
         self._neighbours = Neighbours(
@@ -147,7 +162,13 @@ class Control:
             if not await done_before(stop, duty.wait(self._clock)):
                 return
             logger.info("control_on_duty", extra={"pid": os.getpid()})
-            lives = (self._publishing.run(), self._bookkeeper.run(), self._neighbours.run())
+            lives = (
+                self._organizations.run(),
+                self._publishing.run(),
+                self._bookkeeper.run(),
+                self._neighbours.run(),
+                self._certificates.run(),
+            )
             loops = [asyncio.create_task(life) for life in lives]
             over = asyncio.create_task(stop.wait())
             try:
@@ -229,9 +250,11 @@ def listen_to(channel: socket.socket, stop: asyncio.Event) -> None:
 
 async def serve(assignment: ControlAssignment, channel: socket.socket) -> None:
     """Do all that a control process does until SIGTERM, or the supervisor's death."""
-    Heart(assignment.pulse)
+    heart = Heart(assignment.pulse)
     settings: Settings = assignment.settings
     metrics = Metrics(assignment.page)
+    figures = ProcessFigures(metrics, CONTROL)
+    heart.on_beat = lambda _: figures.beat()
     writer = LogWriter(sys.stderr.fileno(), lambda: metrics.count(LOG_LINES_DROPPED))
     build_logger(settings, writer)
     stop = asyncio.Event()
@@ -251,6 +274,7 @@ async def serve(assignment: ControlAssignment, channel: socket.socket) -> None:
 
 def main(arguments: list[str]) -> int:
     """Be the control process: the argument is the inherited descriptor of the channel."""
+    leave_to_supervisor()
     channel = socket.socket(fileno=int(arguments[0]))
     try:
         uvloop.run(serve(receive_control_assignment(channel), channel))

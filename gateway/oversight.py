@@ -1,7 +1,7 @@
 """What do operators see of the running gateway? The shared state of its workers, as the control process reads it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ from gateway.fleet.merge import static_roster
 from gateway.limits.allowances import organization_limits
 from gateway.limits.calendar import Calendar, Period
 from gateway.limits.catalogue import ROWS, Row
-from gateway.observability.families import CACHE_BYTES_DROPPED, CACHE_EVICTIONS
+from gateway.limits.figures import Terms
+from gateway.observability.families.cached import CACHE_BYTES_DROPPED, CACHE_EVICTIONS
 from gateway.observability.metrics import Metrics
 from gateway.store.accounts import Standing
 from gateway.store.protocol import LimiterStore
@@ -87,11 +88,11 @@ class Oversight:
         """See `Live`; the busiest ten."""
         return [Load(one.key, one.in_flight, one.queued) for one in self._store.counts().busiest]
 
-    async def standing(self, account: str, limits: AccountLimits, organization: str = "") -> Sequence[Window]:
+    async def standing(self, account: str, limits: AccountLimits) -> Sequence[Window]:
         """See `Live`."""
         wall = self._clock.wall()
         period = self._calendar.at(wall)
-        standing = await self._store.accounts.standing(account, period.windows, organization)
+        standing = await self._store.accounts.standing(account, period.windows)
         return [
             Window(field, limit, *_used(ROWS[field], limit, standing, period, wall))
             for field, limit in asdict(limits).items()
@@ -130,6 +131,17 @@ class Oversight:
     def begins(self, day: date) -> float:
         """See `Live`."""
         return self._calendar.begins(day)
+
+
+def terms_of(settings: "Settings", own: Callable[[], Mapping[str, AccountLimits] | None]) -> Terms:
+    """What figures say of organizations goes by; `own` as there."""
+    return Terms(
+        settings.metrics_organizations,
+        settings.max_inflight_per_ip,
+        settings.max_queued_per_ip,
+        organization_limits(settings),
+        own,
+    )
 
 
 def _nothing(_: int) -> None:

@@ -19,6 +19,7 @@ from gateway.backends.health import State
 from gateway.backends.roster import build_roster
 from gateway.companion import AGAIN_SECS, Companion, companions
 from gateway.core.clock import SystemClock
+from gateway.observability.fingerprint import fingerprint
 from gateway.observability.totals import Totals
 from gateway.settings import Settings, load
 from tests.backends.scripted import ScriptedBackend, page
@@ -346,3 +347,20 @@ async def test_the_drift_counts_what_older_generations_have_also_when_one_betwee
     assert host.figures("gateway_backend_drift_requests")[("chat0",)] != 2
     mapped(first, chosen).begin(0)
     await until(lambda: host.figures("gateway_backend_drift_requests")[("chat0",)] == 2)
+
+
+async def test_the_hash_of_the_settings_in_force_is_shown_and_after_a_reload_the_one_before_is_not(
+    host: Host, backend: ScriptedBackend
+) -> None:
+    before, after = settings(backend.url), settings(backend.url, queue_timeout_secs=3)
+    first = await host.companion(before)
+
+    def in_force() -> set[str]:
+        return {labels[0] for labels, value in host.figures("gateway_config_info").items() if value == 1}
+
+    assert in_force() == {fingerprint(before)}
+    with host.totals.page() as descriptor:
+        async with Companion(after, descriptor, host.log, first):
+            assert in_force() == {fingerprint(after)}
+            assert host.figures("gateway_config_info")[fingerprint(before),] == 0
+        assert in_force() == {fingerprint(before)}  # it did not come up

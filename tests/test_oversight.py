@@ -36,7 +36,7 @@ class Today(SystemClock):
     """Half past eleven at night in London on the day of which the spenders say that it is today."""
 
     def wall(self) -> float:
-        return datetime(DAY.year, DAY.month, DAY.day, 22, 30, tzinfo=UTC).timestamp()
+        return datetime(DAY.year, DAY.month, DAY.day, 23, 30, tzinfo=UTC).timestamp()
 
 
 def settings(directory: Path, **fields: object) -> Settings:

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from gateway.core.asgi import Headers
-from gateway.core.sockets import reset_on_close
+from gateway.core.sockets import reset_on_close, unacknowledged
 from gateway.server.exchange import Exchange
 from gateway.server.serving import Serving
 from gateway.server.slow_readers import SlowReaders
@@ -223,6 +223,10 @@ class ClientSocket(asyncio.Protocol):
     def untaken(self) -> int:
         """Bytes of what was written that wait for the client, beside what the kernel holds."""
         return self._transport.get_write_buffer_size()
+
+    def undelivered(self) -> int:
+        """Those, and what the kernel holds: the client's own kernel has acknowledged all that was written before."""
+        return self.untaken() + unacknowledged(self._transport.get_extra_info("socket"))
 
     def drop(self) -> None:
         """Reset the socket, with what the kernel holds too: nobody reads it."""

@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 
 from gateway.core.carried import carried
-from gateway.observability import families
+from gateway.observability.families.processes import CONTROL_DEATHS
 from gateway.server.blueprint import Blueprint, Companion
 from gateway.server.channel import END_SECS, FAILED, READY, ControlAssignment, send_control_assignment
 from gateway.server.estate import Estate
@@ -26,6 +26,8 @@ LOOK_SECS = 1.0
 HUNG_LOOKS = 30
 """One whose loop has not turned for so many looks is killed and replaced, which costs no request and no record: it
 holds the lock of who is on duty, and nobody else answers operators. Far above what any step of it takes."""
+START_LOOKS = 60
+"""The same for one whose loop has not begun to turn: it loads for a second, and a cold disk may need twenty."""
 
 
 class ControlKeeper:
@@ -47,7 +49,8 @@ class ControlKeeper:
         self._process: ChildProcess | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._overdue = False
-        self._hung = False
+        self._hung = ""
+        """How long the one that runs stood still before it was killed for it."""
         self._relieve_earlier: Callable[[], None] | None = None
         """Ends those of the generations before; None: ours is not in line with them."""
 
@@ -68,7 +71,7 @@ class ControlKeeper:
                 return
             quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
             delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
-            self._estate.figures.count(families.CONTROL_DEATHS)
+            self._estate.figures.count(CONTROL_DEATHS)
             next_one = {} if self._over.is_set() else {"next_in_secs": delay}
             logger.error("control_died", extra={"how": how or "ended unasked", **next_one})
             await self._pause(delay)
@@ -106,7 +109,7 @@ class ControlKeeper:
 
     async def _live(self) -> str:
         """Start one, and be there until it has ended; how it did, empty where it was told to."""
-        self._hung = False
+        self._hung = ""
         try:
             with (
                 self._estate.exporter.page() as page,
@@ -138,7 +141,7 @@ class ControlKeeper:
         if code in AS_TOLD or self._overdue:
             return ""
         if self._hung:
-            return f"stood still for {HUNG_LOOKS * LOOK_SECS:g} s and was killed"
+            return f"{self._hung} and was killed"
         if words.startswith(FAILED):
             return words.removeprefix(FAILED).decode(errors="replace").strip()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -153,21 +156,23 @@ class ControlKeeper:
             watch.cancel()
 
     async def _watch(self, process: ChildProcess, pulse: Pulse) -> None:
-        """Kill it when its loop has not turned from look to look; before it turns for the first time nothing is said.
+        """Kill it when its loop has not turned from look to look, or has not begun to.
 
         Looks are counted, not seconds: where the host stood still, or we did, no time of ours has passed for it either.
         """
+        born = asyncio.get_running_loop().time()
         looks, last = 0, 0.0
-        while looks < HUNG_LOOKS:
+        while looks < (HUNG_LOOKS if last else START_LOOKS):
             await _sleep(LOOK_SECS)
             before, last = last, pulse.last()
-            looks = looks + 1 if last and last == before else 0
-        pulse.clear_stack()
-        process.signal(ASK)
-        await _sleep(LOOK_SECS)  # one that is stopped (SIGSTOP) does not say where it stands
-        still = round(asyncio.get_running_loop().time() - last, 1)
+            looks = looks + 1 if last == before else 0
+        if last:  # before its first beat it would not answer, but end
+            pulse.clear_stack()
+            process.signal(ASK)
+            await _sleep(LOOK_SECS)  # one that is stopped (SIGSTOP) does not say where it stands
+        still = round(asyncio.get_running_loop().time() - (last or born), 1)
         logger.error("control_blocked", extra={"pid": process.pid, "blocked_secs": still, "stack": pulse.stack()})
-        self._hung = True
+        self._hung = f"{'stood still for' if last else 'did not begin within'} {looks * LOOK_SECS:g} s"
         process.kill()
 
     async def _pause(self, secs: float) -> None:

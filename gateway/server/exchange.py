@@ -137,12 +137,12 @@ class Exchange(AnswerWriter, eq=False):
         self.cut()
 
     def untaken(self) -> int:
-        """Bytes of what was written that the client has not taken."""
-        return 0 if self.gone else self._wire.untaken()
+        """Bytes of what was written that the client's kernel has not taken. See `core.asgi.ClientConnection`."""
+        return 0 if self.gone else self._wire.undelivered()
 
     def drop(self) -> None:
         """Reset the socket, with all that the client has not taken; when it has taken all, as `abort`."""
-        if self.untaken():
+        if not self.gone and self._wire.untaken():
             self._end_without_end()
             self._wire.drop()
         else:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 
+from gateway.observability.families.processes import WORKER_RESTARTS
 from gateway.server.blueprint import Blueprint, Companion
 from gateway.server.channel import farewell_secs
 from gateway.server.estate import Estate
@@ -76,6 +77,8 @@ class Keeper:
             next_one = {} if self._done() else {"next_in_secs": delay}
             logger.error("worker_died", extra={**worker.as_fields(), "how": worker.how_it_ended(), **next_one})
             await self._pause(delay)
+            if not self._done():
+                self._estate.figures.count(WORKER_RESTARTS, worker.ending)
 
     def serves(self) -> bool:
         """Whether its first worker has come up."""

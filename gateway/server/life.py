@@ -7,7 +7,7 @@ import socket
 from enum import StrEnum
 
 from gateway.core.worker import new_request_ids
-from gateway.observability import families
+from gateway.observability.families.processes import WORKERS
 from gateway.observability.metrics import Metrics
 from gateway.server.channel import FAILED, READY, RETIRE
 from gateway.server.process import WorkerProcess
@@ -23,6 +23,13 @@ class State(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     RETIRING = "retiring"
+
+
+class Ending(StrEnum):
+    """How a worker ended that was not told to."""
+
+    EXITED = "exited"
+    KILLED = "killed"
 
 
 class Worker:
@@ -86,11 +93,16 @@ class Worker:
 
     def leave(self) -> None:
         """It is no longer counted."""
-        self._figures.figure(families.WORKERS, self.state).add(-1)
+        self._figures.figure(WORKERS, self.state).add(-1)
 
     def join(self) -> None:
         """It is counted from now on."""
-        self._figures.figure(families.WORKERS, self.state).add()
+        self._figures.figure(WORKERS, self.state).add()
+
+    @property
+    def ending(self) -> Ending:
+        """By itself, or by a signal."""
+        return Ending.KILLED if self.code is not None and self.code < 0 else Ending.EXITED
 
     def how_it_ended(self) -> str:
         """In words, its own where it had some."""

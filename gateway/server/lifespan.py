@@ -1,6 +1,7 @@
 """How does an application begin and end? By ASGI's lifespan: it opens what it holds before there are requests."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from gateway.core.asgi import ASGIApp, Message
@@ -15,10 +16,12 @@ class Lifespan:
 
     Attributes:
         state: what the application leaves there, each request's scope has a copy of.
+        on_failure: called with what the application raises between its beginning and its end.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.state: dict[str, Any] = {}
+        self.on_failure: Callable[[Exception], None] = lambda _: None
         self._app = app
         self._life: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
@@ -28,13 +31,18 @@ class Lifespan:
         self._begins = False
 
     async def begin(self) -> None:
-        """Return when the application has opened what it holds.
+        """Return when the application has opened what it holds; cancelled, it has the application close that again.
 
         Raises:
             StartError: it could not.
         """
         self._life = asyncio.create_task(self._live(), name="application")
-        await self._begun.wait()
+        try:
+            await self._begun.wait()
+        except asyncio.CancelledError:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+            raise
         if not self._begins:
             raise StartError(self._failure)
 
@@ -50,6 +58,8 @@ class Lifespan:
             await self._app(scope, self._receive, self._send)
         except Exception as error:
             if self._begins:
+                if not self._over.is_set():
+                    self.on_failure(error)
                 raise
             self._failure = str(error) or repr(error)
         finally:

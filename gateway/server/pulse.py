@@ -6,6 +6,7 @@ import faulthandler
 import mmap
 import os
 import signal
+from collections.abc import Callable
 from typing import Self
 
 BEAT_SECS = 1.0
@@ -56,14 +57,23 @@ class Pulse:
 
 
 class Heart:
-    """The worker's side: beats as long as the loop turns, from the moment it is made."""
+    """The worker's side: beats as long as the loop turns, from the moment it is made.
+
+    Attributes:
+        on_beat: called at each beat, once a second, with the seconds by which it came late.
+    """
 
     def __init__(self, descriptor: int) -> None:
+        self.on_beat: Callable[[float], None] = lambda _: None
         self._loop = asyncio.get_running_loop()
         self._time = memoryview(mmap.mmap(descriptor, STACK_AT))[:8].cast("d")
+        self._due = self._loop.time()
         faulthandler.register(ASK, file=descriptor, all_threads=False)
         self._beat()  # last: from here on the supervisor may ask, and before it the signal would end the process
 
     def _beat(self) -> None:
-        self._time[0] = self._loop.time()
-        self._loop.call_later(BEAT_SECS, self._beat)
+        now = self._time[0] = self._loop.time()
+        late = max(0.0, now - self._due)
+        self._due = now + BEAT_SECS
+        self._loop.call_at(self._due, self._beat)
+        self.on_beat(late)

@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from gateway.observability.families import CATALOGUE, Family, Kind
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Family, Kind
 from gateway.observability.totals import Totals
 
 logger = logging.getLogger(__name__)
@@ -96,13 +97,13 @@ def as_metric(family: Family, series: dict[tuple[str, ...], list[float]]) -> Met
     """One family as the library knows it; `series` as in `totals.Sums`."""
     if family.kind is Kind.HISTOGRAM:
         bounds = [*map(str, family.buckets), "+Inf"]
-        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+        histogram = HistogramMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
         for labels, (total, *buckets) in series.items():
             counts = list(zip(bounds, accumulate(buckets), strict=True))
             histogram.add_metric(labels, buckets=counts, sum_value=total)
         return histogram
     kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
-    metric = kind(family.name, family.help, labels=family.labels)
+    metric = kind(family.name, family.help, labels=family.labels, unit=family.unit)
     for labels, (figure,) in series.items():
         metric.add_metric(labels, figure)
     return metric

@@ -25,7 +25,11 @@ class Reader(Protocol):
     written: int
 
     def untaken(self) -> int:
-        """How many of them the client's side has not taken."""
+        """How many of them our kernel has not taken yet, as it holds enough for the client."""
+        ...
+
+    def undelivered(self) -> int:
+        """How many of them the client's kernel has not taken."""
         ...
 
     def give_up(self) -> None:
@@ -64,8 +68,8 @@ class SlowReaders:
         now = asyncio.get_running_loop().time()
         behind: dict[Reader, tuple[int, float]] = {}
         for reader in tuple(self._watched):
-            if untaken := reader.untaken():
-                taken = reader.written - untaken
+            if reader.untaken():  # who is not behind costs no question to the kernel
+                taken = reader.written - reader.undelivered()
                 before, since = self._behind.get(reader, (-1, now))
                 if taken != before:
                     since = now

@@ -6,19 +6,21 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.observability import families
+from gateway.core.clock import SystemClock
+from gateway.observability.build import tell_build
+from gateway.observability.families.processes import RELOADS, WORKER_RESTARTS
 from gateway.observability.metrics import Metrics
 from gateway.server.blueprint import Blueprint, NotRenewedError, Renew
-from gateway.server.channel import CONTROL_FOLDER, farewell_secs
+from gateway.server.channel import CONTROL_FOLDER, KILL_MARGIN_SECS, farewell_secs
 from gateway.server.estate import Estate
 from gateway.server.generation import Generation
 from gateway.server.keeper import WorkerFailedError
-from gateway.server.life import Worker
+from gateway.server.life import Ending, State, Worker
 from gateway.server.listening import listen
 from gateway.server.metrics import MetricsExporter
 from gateway.server.pid_file import Notice, Outcome, PidFile
@@ -97,7 +99,10 @@ class Supervisor:
             with exporter.page() as page:
                 figures = Metrics(page)
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
-                    figures.figure(families.RELOADS, outcome)
+                    figures.figure(RELOADS, outcome)
+                for reason in Ending:
+                    figures.figure(WORKER_RESTARTS, reason)
+                tell_build(figures, SystemClock.wall())
                 estate = Estate(self._factory, listener, exporter, figures, self._born, self._workers, self._stopping)
                 estate.control_socket = str(self._directory / CONTROL_FOLDER / f"{port}.sock")
                 self._hear_signals()
@@ -212,12 +217,12 @@ class Supervisor:
         try:
             after = await self._successor(estate, before)
         except NotRenewedError as error:
-            estate.figures.count(families.RELOADS, error.outcome)
+            estate.figures.count(RELOADS, error.outcome)
             logger.error("not_reloaded", extra={"outcome": error.outcome, "why": list(error.reasons)})  # noqa: TRY400 -- the line is enough
             self._tell(Outcome(error.outcome), *error.reasons)
             return before
         workers, old = (one.blueprint.settings.gateway_workers for one in (after, before))
-        estate.figures.count(families.RELOADS, Outcome.DONE)
+        estate.figures.count(RELOADS, Outcome.DONE)
         logger.info("reloaded", extra={"workers": workers, "retiring": old})
         self._tell(Outcome.DONE, f"{workers} new workers serve; the {old} old ones finish what they have")
         return after
@@ -264,15 +269,22 @@ class Supervisor:
             logger.warning("notice_not_written", extra={"outcome": outcome, "why": str(error)})
 
     async def _end(self) -> None:
-        """Wait for all workers to finish, and for none longer than it was told to take."""
+        """Wait for all workers to finish, for none longer than it was told to take, and not for who never served."""
         for worker in self._workers:
             worker.terminate()
         if not self._lives:
             return
         patience = max(farewell_secs(one.blueprint.settings.drain_secs) for one in self._lives.values())
-        _, late = await asyncio.wait(self._lives, timeout=patience)
+        _, late = await asyncio.wait(self._lives, timeout=KILL_MARGIN_SECS)
         if late:
-            for worker in self._workers:
-                logger.error("worker_overdue", extra={**worker.as_fields(), "killed_after": patience})
-                worker.kill()
+            self._kill_overdue((worker for worker in self._workers if worker.state is State.STARTING), KILL_MARGIN_SECS)
+            _, late = await asyncio.wait(late, timeout=patience - KILL_MARGIN_SECS)
+        if late:
+            self._kill_overdue(self._workers, patience)
             await asyncio.wait(late)
+
+    @staticmethod
+    def _kill_overdue(workers: Iterable[Worker], patience: float) -> None:
+        for worker in workers:
+            logger.error("worker_overdue", extra={**worker.as_fields(), "killed_after": patience})
+            worker.kill()

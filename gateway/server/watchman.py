@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from gateway.observability import families
+from gateway.observability.families.processes import BLOCKED
 from gateway.observability.metrics import Metrics
+from gateway.observability.vitals import SUPERVISOR, ProcessFigures
 from gateway.server.life import Worker
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,9 @@ SETTLED_SECS = 0.05
 async def watch(workers: Collection[Worker], figures: Metrics, blocked_secs: Callable[[], float]) -> None:
     """Look after `workers` until cancelled: each whose loop stands still for `blocked_secs()` is reported once."""
     loop = asyncio.get_running_loop()
+    ourselves = ProcessFigures(figures, SUPERVISOR)
     while True:
+        ourselves.beat()
         due = loop.time() + LOOK_SECS
         await _pause(LOOK_SECS)
         if loop.time() > due + OVERSLEPT_SECS:
@@ -50,7 +53,7 @@ async def look_at(worker: Worker, workers: Collection[Worker], figures: Metrics,
     still = asyncio.get_running_loop().time() - last
     if last and still >= blocked_secs:
         worker.blocked_since = last
-        figures.count(families.BLOCKED)
+        figures.count(BLOCKED)
         stack = await stack_of(worker, workers)
         logger.error("worker_blocked", extra={**worker.as_fields(), "blocked_secs": round(still, 1), "stack": stack})
 

@@ -41,6 +41,10 @@ class Wire(Protocol):
         """Bytes of what was written that wait for the client, beside what our kernel holds."""
         ...
 
+    def undelivered(self) -> int:
+        """Those, and what our kernel holds: all that the client's own kernel has not acknowledged."""
+        ...
+
     def drop(self) -> None:
         """Reset, with all that was not taken."""
         ...

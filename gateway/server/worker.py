@@ -33,6 +33,7 @@ from gateway.server.orphan import end_if_orphaned
 from gateway.server.protocol import HttpProtocol
 from gateway.server.pulse import Heart
 from gateway.server.serving import Serving
+from gateway.server.signals import leave_to_supervisor
 from gateway.server.slow_readers import SlowReaders
 from gateway.server.usual import UsualRequests
 
@@ -74,6 +75,7 @@ class WorkerServer:
         self.serving = Serving()
         self.on_started: Callable[[], None] = lambda: None
         self._lifespan = lifespan
+        lifespan.on_failure = self._stop_without_application
         self._make = make
         self._worker = worker
         self._drain_secs = drain_secs
@@ -89,13 +91,21 @@ class WorkerServer:
         return self._over.is_set()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Serve until told to end.
+        """Serve until told to end; a start that hangs ends with that, as there is nobody to be waited for.
 
         Raises:
             StartError: the application cannot start.
         """
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
-        await self.startup(listener)
+        starting = asyncio.create_task(self.startup(listener))
+        over = asyncio.create_task(self._over.wait())
+        await asyncio.wait((starting, over), return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return
+        starting.result()
         await self._over.wait()
         await self.shutdown()
 
@@ -124,6 +134,11 @@ class WorkerServer:
     def stop_as_orphan(self) -> None:
         """Stop, as the supervisor has died."""
         logger.error("supervisor_died", extra=self._situation())
+        self.stop()
+
+    def _stop_without_application(self, error: Exception) -> None:
+        """Stop, as what requests need is closed: others take them, and another worker our place."""
+        logger.error("application_failed", exc_info=error, extra=self._situation())
         self.stop()
 
     def retire(self) -> None:
@@ -244,7 +259,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
     Raises:
         StartError: the application refused to start.
     """
-    Heart(assignment.pulse)
+    heart = Heart(assignment.pulse)
     settings: ServerSettings = assignment.settings
     end_if_orphaned(channel, farewell_secs(settings.drain_secs))
     identity = WorkerIdentity(
@@ -266,6 +281,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
     )
     make = functools.partial(HttpProtocol, app=app, limits=limits, refused=identity.refusals.tell)
     server = WorkerServer(Lifespan(app), make, identity, settings.drain_secs)
+    heart.on_beat = lambda late: identity.beats.tell(late, len(server.serving.connections))
     listen_to(channel, server)
     server.on_started = functools.partial(report_ready, channel)
     await server.serve(listener)
@@ -273,6 +289,7 @@ async def serve(assignment: Assignment, listener: socket.socket, channel: socket
 
 def main(arguments: list[str]) -> int:
     """Be a worker: the arguments are the inherited descriptor of the channel, and the application to load meanwhile."""
+    leave_to_supervisor()
     channel = socket.socket(fileno=int(arguments[0]))
     try:
         load_factory(arguments[1])

@@ -4,6 +4,7 @@ import errno
 from typing import Final
 
 from gateway.core.errors import BadGatewayError, UnavailableError
+from gateway.core.refusal import Refusal
 
 STALE: Final = "stale"
 """The reason of a `NeverSent` that speaks of an old connection, not of its backend."""
@@ -51,6 +52,7 @@ class PoolExhausted(UnavailableError):  # noqa: N818 -- named like its neighbour
     """
 
     code = "upstream_connections_exhausted"
+    refusal = Refusal.CONNECTIONS
     reason = "pool_exhausted"
 
     def __init__(self) -> None:

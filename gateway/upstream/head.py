@@ -1,5 +1,6 @@
 """What does a request's head say on the wire? What every request to a backend repeats is written once."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.asgi import Headers
@@ -14,8 +15,8 @@ NUL, LINE_FEED, CARRIAGE_RETURN, BLANK = b"\0\n\r "
 class HeadWriter:
     """Writes the heads of requests to one backend.
 
-    A head is the last one's again but for the request's id and its length: what comes before is kept as bytes, and what
-    it was made of is compared, so that any other request is written just as well.
+    A head is the last one's again but for the request's id, trace and length: what comes before is kept as bytes, and
+    what it was made of is compared, so that any other request is written just as well.
     """
 
     __slots__ = ("_address", "_headers", "_method", "_path", "_start")
@@ -36,11 +37,12 @@ class HeadWriter:
         own, length = request.request_id, len(request.body)
         if LINE_FEED in own or CARRIAGE_RETURN in own or NUL in own:
             raise ValueError("a line break or a NUL stands where it would end a field")
-        if own and length:
+        if own and length and not request.trace:
             return b"%b\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (self._start, own, length)
         named = b"\r\nx-request-id: " + own if own else b""
+        traced = _lines(request.trace)
         sized = b"" if request.method in BODILESS and not length else b"\r\ncontent-length: %d" % length
-        return b"".join((self._start, named, sized, b"\r\n\r\n"))
+        return b"".join((self._start, named, traced, sized, b"\r\n\r\n"))
 
     def _begin(self, method: bytes, path: bytes, headers: Headers) -> None:
         address = self._address
@@ -51,3 +53,13 @@ class HeadWriter:
         if start.count(b"\n") != breaks or start.count(b"\r") != breaks or BLANK in path or NUL in start:
             raise ValueError("a line break or a blank stands where it would end a field")
         self._method, self._path, self._headers, self._start = method, path, list(headers), start
+
+
+def _lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A line for each field, each behind the end of the one before it."""
+    lines = b""
+    for name, value in fields:
+        if LINE_FEED in value or CARRIAGE_RETURN in value or NUL in value:
+            raise ValueError("a line break or a NUL stands where it would end a field")
+        lines += b"\r\n%b: %b" % (name, value)
+    return lines

@@ -2,8 +2,10 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gateway.core.clock import SystemClock
 from gateway.core.context import Phase
 from gateway.core.structs import stored_plainly
 from gateway.upstream.address import Address
@@ -24,7 +26,13 @@ _WAITING = Phase.WAITING
 class Http11Client:
     """`UpstreamClient` over sockets of its own; belongs to the event loop that first uses it."""
 
-    def __init__(self, settings: "UpstreamSettings", lookup: Lookup = system_lookup) -> None:
+    def __init__(
+        self,
+        settings: "UpstreamSettings",
+        lookup: Lookup = system_lookup,
+        now: Callable[[], float] = SystemClock.monotonic,
+    ) -> None:
+        self._now = now
         self._pool = Pool(settings)
         self._origins: dict[Address, Origin] = {}
         self._resolver = Resolver(settings.upstream_dns_secs, lookup)
@@ -56,6 +64,7 @@ class Http11Client:
         progress = request.progress
         if progress is not None:
             progress.phase = _WAITING
+            progress.sent_at = progress.sent_at or self._now()
         replaced = False
         while True:
             reply = Http11Reply(connection.parser, request.method, connection=connection, pool=pool)

@@ -1,6 +1,6 @@
 """What does a caller need of an HTTP client? One request out, one answer back, and a close that always works."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -14,6 +14,7 @@ class Progress(Protocol):
     """What is told how far a request has come: a `core.context.RequestContext`."""
 
     phase: Phase
+    sent_at: float | None
 
 
 class UpstreamRequest(Struct):
@@ -25,8 +26,11 @@ class UpstreamRequest(Struct):
         headers: already filtered, lower case; without host, content-length, connection and transfer-encoding, which
             the client writes itself. What is the same for many requests: it is checked and put together once.
         body: the whole body; it is never altered, and never sent again once a backend may have any of it.
-        progress: its phase becomes WAITING when a connection is there, before the first byte is written to it.
-        request_id: the one field that is this request's own, `x-request-id` behind the others; none when it is empty.
+        progress: its phase becomes WAITING when a connection is there, before the first byte is written to it; its
+            `sent_at` is when that was for the first time, in seconds on the monotonic clock.
+        request_id: the one field that each request has of its own, `x-request-id` behind the others; none when it is
+            empty.
+        trace: further fields of its own, where it is part of a trace.
     """
 
     method: bytes
@@ -35,6 +39,7 @@ class UpstreamRequest(Struct):
     body: bytes = b""
     progress: Progress | None = None
     request_id: bytes = b""
+    trace: Sequence[tuple[bytes, bytes]] = ()
 
 
 Take = Callable[[bytes], bool]

@@ -1,14 +1,12 @@
 """What does the kernel know of a connection? Bytes acknowledged, something unread, bytes unsent; Linux."""
 
-import fcntl
 import select
 import socket
 import struct
-import termios
 from collections.abc import Callable
 from errno import EPIPE
 
-from gateway.core.sockets import reset_on_close
+from gateway.core.sockets import reset_on_close, unacknowledged
 
 BYTES_ACKED = struct.Struct("=Q")
 BYTES_ACKED_OFFSET = 120
@@ -90,8 +88,7 @@ def drop_unsent(sock: socket.socket, buffered: int) -> None:
     Otherwise they would be delivered before the backend sees the end.
     """
     try:
-        queued: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-        if buffered or queued:
+        if buffered or unacknowledged(sock):
             reset_on_close(sock)
     except (OSError, ValueError):
         pass  # closed already, by a cancelled connect or by uvloop's TLS

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.chaos.crooked import CHUNKED, Call, Crooked, chunk
+from tests.chaos.crooked import CHUNKED, DONE, END, Call, Crooked, chunk
 from tests.support.gateway import Gateway, RawClient, wait_until
 
 PATH = "/v1/chat/completions"
@@ -123,4 +123,32 @@ def test_a_client_that_takes_nothing_of_a_whole_answer_is_cut_as_a_slow_one(
         line = wait_until(lambda: posts(gateway)[before:])[0]
         assert (line["outcome"], line["disconnect_phase"]) == ("slow_client", None)
         assert len(client.rest()) < size
+    wait_until(gateway.idle)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_client_that_takes_a_little_all_the_time_gets_all_of_its_answer(
+    gateway: Gateway, crooked: Crooked, *, streamed: bool
+) -> None:
+    """Though it is so little that our kernel, which holds 150 KB for it, asks for nothing more meanwhile."""
+
+    def answers(call: Call) -> None:
+        call.body()
+        if streamed:
+            events = (chunk(call.event("x" * 1000)) for _ in range(1000))
+            call.say(CHUNKED, *events, chunk(call.event(finish=True)), chunk(DONE), END)
+        else:
+            call.say(call.answer("x" * (LARGE // 10)))
+
+    before = len(posts(gateway))
+    crooked.script = answers
+    with RawClient(gateway.port, receive_buffer=4096) as client:
+        client.post(PATH, {**BODY, "stream": streamed}, headers="Connection: close\r\n")
+        end = time.monotonic() + 2.5 * CAP_SECS
+        while time.monotonic() < end:
+            client.received += client.socket.recv(512)
+            time.sleep(0.05)  # its pace is the case
+        assert client.rest().count(b"x" * 1000) >= LARGE // 10 // 1000
+    line = wait_until(lambda: posts(gateway)[before:])[0]
+    assert (line["outcome"], line["disconnect_phase"]) == ("ok", None)
     wait_until(gateway.idle)

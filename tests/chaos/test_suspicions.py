@@ -62,7 +62,7 @@ def test_the_last_backend_is_asked_while_it_is_suspected_to_hang_and_its_circuit
 ) -> None:
     server = fleet["chat0"]
     gateway = make_gateway(Fleet({"chat0": server}), **QUICK)
-    wait_until(gateway.well)
+    wait_until(gateway.ready)
     with hanging(gateway, server, "chat0", QWEN), gateway.client() as visitor, RawClient(gateway.port) as waiting:
         server.set_fault("status", path=PATH, status=500, form="engine_dead")
         asked = len(server.ledger())

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from gateway.core.asgi import ASGIApp, Receive, Scope, Send
 from gateway.core.worker import WorkerIdentity
-from gateway.observability.families import DISCONNECTS, IN_FLIGHT
+from gateway.observability.families.requests import DISCONNECTS, IN_FLIGHT
 from gateway.observability.metrics import Metrics
 from tests.server.door import reply
 
@@ -86,6 +87,52 @@ def fails_to_open(_: Any, __: WorkerIdentity) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": f"the store's directory belongs to {scope['type']}"})
+
+    return app
+
+
+def hangs_in_its_start(_: Any, __: WorkerIdentity) -> ASGIApp:
+    """Its loop turns, and it never says that it has begun."""
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        await receive()
+        _say_that_it_hangs()
+        await receive()
+
+    return app
+
+
+def stands_still_in_its_start(_: Any, __: WorkerIdentity) -> ASGIApp:
+    """Its loop does not turn, and so hears no signal."""
+
+    async def app(*_: object) -> None:
+        _say_that_it_hangs()
+        _block(Path("/dev/null/never"))
+
+    return app
+
+
+def _say_that_it_hangs() -> None:
+    os.write(sys.stderr.fileno(), b"it hangs\n")
+
+
+def loses_what_it_holds(_: Any, worker: WorkerIdentity) -> ASGIApp:
+    """`/lose` ends its life, not the requests that run."""
+    application = Application(worker)
+    lost = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            ends = [asyncio.ensure_future(end) for end in (receive(), lost.wait())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if lost.is_set():
+                raise OSError("the store has gone")
+            return
+        await application(scope, receive, send)
+        if scope["path"] == "/lose":
+            lost.set()
 
     return app
 

@@ -38,6 +38,9 @@ class Paper:
     def untaken(self) -> int:
         return 0
 
+    def undelivered(self) -> int:
+        return 0
+
     def drop(self) -> None:
         self.ended = "reset"
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+from gateway.observability.metrics import Metrics
 from gateway.server.estate import Estate
+from gateway.server.life import Ending
 
 
 class WorkerStandIn:
@@ -22,6 +24,7 @@ class WorkerStandIn:
         self.pid = 0
         self.code: int | None = None
         self.failure: str | None = None
+        self.ending = Ending.EXITED
         self.comes_up: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.told: list[str] = []
         self._gone = asyncio.Event()
@@ -62,6 +65,7 @@ class EstateStandIn:
     def __init__(self, at_birth: Callable[[WorkerStandIn], object] = lambda _: None) -> None:
         self.born: list[WorkerStandIn] = []
         self.stopping = asyncio.Event()
+        self.figures = Metrics()
         self.exporter = SimpleNamespace(page=lambda: contextlib.nullcontext(0))
         self._at_birth = at_birth
 

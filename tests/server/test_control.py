@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.observability.families import CONTROL_DEATHS
-from gateway.observability.metrics import Metrics
+from gateway.observability.families.processes import CONTROL_DEATHS
 from gateway.observability.totals import Totals
 from gateway.server import control as module
 from gateway.server.blueprint import Alone, Blueprint
@@ -42,7 +41,6 @@ class Estate(EstateStandIn):
         super().__init__(at_birth)
         self.totals = Totals()
         self.exporter.page = self.page
-        self.figures = Metrics()
         self.control_socket = str(folder / "control.sock")
         self.relieve: Callable[[], None] = lambda: None
         self.no_page = 0
@@ -241,16 +239,37 @@ class LookedAt(Pulse):
         return super().last()
 
 
-async def test_one_whose_loop_has_not_begun_to_turn_is_not_thought_to_hang(
+async def test_one_whose_loop_has_not_begun_to_turn_is_waited_for_longer(
     estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HUNG_LOOKS", 3)
+    monkeypatch.setattr(module, "START_LOOKS", 1_000_000)
     monkeypatch.setattr(module, "LOOK_SECS", 0.005)
     monkeypatch.setattr(module, "Pulse", LookedAt)
     async with kept(estate, "silent"):
         await until(lambda: LookedAt.looks > 3 * module.HUNG_LOOKS)
     assert not events(caplog, "control_blocked")
     assert estate.deaths == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["in its start", "by a signal"])
+async def test_one_that_never_begins_is_killed_and_replaced(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, stopped: bool
+) -> None:
+    monkeypatch.setattr(module, "START_LOOKS", 4)
+    monkeypatch.setattr(module, "LOOK_SECS", 0.05)
+    async with kept(estate, "silent") as keeper:
+        await until(lambda: keeper._process)
+        assert keeper._process is not None
+        pid = keeper._process.pid
+        if stopped:
+            os.kill(pid, signal.SIGSTOP)
+        await until(lambda: keeper._process and keeper._process.pid != pid)
+    blocked, died = events(caplog, "control_blocked")[0], events(caplog, "control_died")[0]
+    assert (blocked["pid"], blocked["stack"]) == (pid, [])
+    assert blocked["blocked_secs"] >= 0.2
+    assert died["how"] == "did not begin within 0.2 s and was killed"
+    assert estate.deaths >= 1
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,40 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.observability import families
-from gateway.observability.families import CATALOGUE, Family, Kind
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Family, Kind
+from gateway.observability.families.limits import RETRY_BUDGET
+from gateway.observability.families.requests import DURATION, IN_FLIGHT, QUEUE_WAIT, REQUESTS, TOKENS
 from gateway.observability.metrics import Metrics
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
 from gateway.server.metrics import MetricsExporter
 from gateway.server.scrapes import MAX_SCRAPES, Handler, WorkersCollector
+from tests.support.promtool import run_tool
 
 Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
 
 UPDATES: list[tuple[Family, tuple[str, ...], float]] = [
-    (families.REQUESTS, ("/v1/chat/completions", "chat", "200", "ok"), 1),
-    (families.REQUESTS, ("other", "", "404", 'quo"te\\\n'), 1),
-    (families.TOKENS, ("chat", "prompt"), 2.0**53),
-    (families.IN_FLIGHT, (), 3),
-    (families.QUEUE_WAIT, ("chat",), 0.005),
-    (families.QUEUE_WAIT, ("chat",), 0.3),
-    (families.QUEUE_WAIT, ("chat",), 99.0),
-    (families.DURATION, ("/v1", "chat"), 5400.0),
+    (REQUESTS, ("/v1/chat/completions", "chat", "200", "ok"), 1),
+    (REQUESTS, ("other", "", "404", 'quo"te\\\n'), 1),
+    (TOKENS, ("chat", "prompt"), 2.0**53),
+    (IN_FLIGHT, (), 3),
+    (QUEUE_WAIT, ("chat",), 0.005),
+    (QUEUE_WAIT, ("chat",), 0.3),
+    (QUEUE_WAIT, ("chat",), 99.0),
+    (DURATION, ("/v1", "chat"), 5400.0),
+    (RETRY_BUDGET, (), 0.25),  # which nobody shows who has none
 ]
 
 
@@ -82,6 +89,38 @@ def test_the_text_is_what_the_library_would_write_for_one_process() -> None:
         ours, theirs = (generate_latest(one).decode() for one in (registry, librarys_own()))
     assert samples(ours) == samples(theirs)
     assert headers(ours) == headers(theirs)
+
+
+def shown(render: Callable[[CollectorRegistry], bytes]) -> str:
+    """Every family with a series."""
+    totals, registry = Totals(), CollectorRegistry()
+    registry.register(WorkersCollector(totals))
+    with totals.page() as page:
+        metrics = Metrics(page)
+        for family in CATALOGUE:
+            if family.kind is Kind.HISTOGRAM:
+                metrics.observe(family, 0.5, *family.labels)
+            else:
+                metrics.count(family, *family.labels)
+        return render(registry).decode()
+
+
+def test_what_openmetrics_has_is_read_back_with_its_units() -> None:
+    text = shown(exposition.generate_latest)
+    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # the library's
+    read = {family.name: family for family in families}
+    assert read.keys() == {family.name for family in CATALOGUE}
+    units = {"_seconds": "seconds", "_bytes": "bytes", "_ratio": "ratio"}
+    for family in CATALOGUE:
+        told = read[family.name]
+        assert (told.type, told.documentation) == (family.kind, family.help)
+        assert told.unit == next((unit for ending, unit in units.items() if family.name.endswith(ending)), "")
+    assert {family.unit for family in CATALOGUE} == {"", *units.values()}
+
+
+def test_prometheus_own_tool_finds_nothing_wrong_with_the_page(tmp_path: Path) -> None:
+    seen = run_tool("promtool", "check", "metrics", cwd=tmp_path, text=shown(generate_latest))
+    assert (seen.returncode, seen.stdout, seen.stderr) == (0, "", "")
 
 
 @pytest.fixture

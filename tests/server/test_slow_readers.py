@@ -25,14 +25,22 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Loop:
 
 
 class Reader:
+    """A connection whose kernel took so much of what was written, and whose client's kernel no more than `taken`."""
+
     def __init__(self, readers: SlowReaders, *, written: int = 0, taken: int = 0) -> None:
         self.written = written
         self.taken = taken
+        self.held = 0
+        self.asked = 0
         self.drops = 0
         self._readers = readers
         readers.watch(self)
 
     def untaken(self) -> int:
+        return self.written - self.taken - self.held
+
+    def undelivered(self) -> int:
+        self.asked += 1
         return self.written - self.taken
 
     def give_up(self) -> None:
@@ -59,6 +67,25 @@ def test_whoever_takes_a_little_now_and_then_stays_though_what_waits_grows(time:
     assert reader.drops == 0
     time.advance(2 * CAP)
     assert reader.drops == 1
+
+
+def test_what_the_clients_kernel_takes_of_what_ours_holds_is_taken(time: Loop) -> None:
+    reader = Reader(SlowReaders(CAP), written=1_000_000)
+    reader.held = 150_000
+    for _ in range(10):
+        time.advance(CAP - 5)
+        reader.taken += 1000
+        reader.held -= 1000
+    assert reader.drops == 0
+    time.advance(2 * CAP)
+    assert reader.drops == 1
+
+
+def test_of_who_is_not_behind_the_kernel_is_not_asked(time: Loop) -> None:
+    reader = Reader(SlowReaders(CAP), written=1000)
+    reader.held = 1000
+    time.advance(2 * CAP)
+    assert (reader.asked, reader.drops) == (0, 0)
 
 
 def test_more_that_is_written_is_nothing_that_is_taken(time: Loop) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.server.channel import farewell_secs
+from gateway.server.channel import KILL_MARGIN_SECS, farewell_secs
 from tests.server.supervised import (
     COUNTER,
     GAUGE,
@@ -106,6 +106,58 @@ def test_a_terminals_ctrl_c_is_the_supervisors_alone_to_answer(tmp_path: Path) -
         assert {event["level"] for event in gateway.events()} == {"info"}
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_terminals_signal_to_a_worker_itself_cuts_no_stream(number: signal.Signals, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with serving(tmp_path) as gateway, streaming(gateway, done) as stream:
+        before = gateway.workers()
+        for pid in before:
+            os.kill(pid, number)
+        for _ in range(5):
+            assert next(stream) == "part"
+        done.touch()
+        assert stream.last() == "the end"
+        assert gateway.workers() == before
+        assert not gateway.events("worker_died")
+
+
+def starting(tmp_path: Path, app: str) -> "subprocess.Popen[bytes]":
+    """A gateway whose workers hang in their start, and have said so."""
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603 -- this interpreter, our own module
+            command(app), env=environment(DRAIN_SECS="3600", LIMITER_PATH=str(tmp_path)), cwd=ROOT, stderr=stderr
+        )
+    await_that(lambda: log.read_text().count("it hangs") == 2)
+    return process
+
+
+def test_a_worker_that_hangs_in_its_start_is_not_waited_for(tmp_path: Path) -> None:
+    with starting(tmp_path, "hangs_in_its_start") as process:
+        process.terminate()
+        assert process.wait(30) == 0
+    assert "worker_" not in (tmp_path / "log").read_text()  # none was overdue, none has failed
+
+
+def test_one_whose_loop_stands_still_in_its_start_is_killed_soon(tmp_path: Path) -> None:
+    with starting(tmp_path, "stands_still_in_its_start") as process:
+        process.terminate()
+        assert process.wait(30) == 0
+    assert (tmp_path / "log").read_text().count(f'"killed_after":{KILL_MARGIN_SECS}') == 2
+
+
+def test_a_worker_whose_application_fails_lets_streams_finish_and_is_replaced(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with serving(tmp_path, "loses_what_it_holds", GATEWAY_WORKERS="1") as gateway, streaming(gateway, done) as stream:
+        gateway.ask("/lose")
+        await_that(lambda: "application_failed" in gateway.log.read_text())
+        done.touch()
+        assert stream.last() == "the end"
+        await_that(lambda: len(gateway.events("worker_serving")) == 2)
+        (death,) = gateway.events("worker_died")
+        assert (death["pid"], death["how"]) == (stream.worker, "ended with status 1")
+
+
 def test_a_stop_refuses_even_while_a_worker_is_stuck(tmp_path: Path) -> None:
     done = tmp_path / "done"
     with serving(tmp_path) as gateway:
@@ -160,6 +212,27 @@ def test_a_killed_worker_is_replaced_and_its_siblings_streams_go_on(tmp_path: Pa
         await_that(lambda: gateway.events("worker_died"))
         (death,) = gateway.events("worker_died")
         assert (death["pid"], death["how"], death["level"]) == (victim, "was killed by SIGKILL", "error")
+
+
+def test_a_worker_that_another_replaces_is_counted_by_how_it_ended_and_a_retired_one_is_not(tmp_path: Path) -> None:
+    with serving(tmp_path, METRICS_PORT=str(free_port()), GATEWAY_WORKERS="2") as gateway:
+
+        def restarts() -> tuple[float, float]:
+            exited, killed = (
+                gateway.figure(f'gateway_worker_restarts_total{{reason="{reason}"}}') for reason in ("exited", "killed")
+            )
+            return exited, killed
+
+        assert restarts() == (0, 0)
+        one, other = gateway.workers()
+        os.kill(one, signal.SIGKILL)
+        await_that(lambda: restarts() == (0, 1))
+        os.kill(other, signal.SIGTERM)  # it ends by itself, with 0
+        await_that(lambda: restarts() == (1, 1))
+        await_that(lambda: len(gateway.workers()) == 2)
+        gateway.process.send_signal(signal.SIGHUP)
+        await_that(lambda: gateway.events("worker_retired"))
+        assert restarts() == (1, 1)
 
 
 def test_a_crashed_worker_is_replaced_within_two_seconds(tmp_path: Path) -> None:

@@ -216,6 +216,26 @@ async def test_a_slow_but_steady_reader_gets_all_of_its_answer() -> None:
         assert asyncio.get_running_loop().time() - began > 0.5  # or it was not slow enough to tell
 
 
+async def test_a_reader_that_takes_less_than_our_kernel_asks_for_at_a_time_is_steady_too() -> None:
+    """Ours asks for more when half of what it may hold has gone, 64 KB: at 1 KB a second once a minute."""
+    loop = asyncio.get_running_loop()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await reply(send, bytes(LARGE))
+
+    async with serving(app, write_timeout=0.5) as door:
+        with await deaf(door, request("GET", "/", b"", b"Connection: close")) as reader:
+            await eventually(lambda: max(untaken(door), default=0) > 65536)
+            before, size, began = untaken(door), 0, loop.time()
+            while loop.time() < began + 1.5:
+                size += len(await loop.sock_recv(reader, 512))
+                await asyncio.sleep(0.02)  # noqa: TID251 -- it is slow: that is the case
+            assert untaken(door) == before
+            while part := await loop.sock_recv(reader, LARGE):
+                size += len(part)
+        assert size > LARGE
+
+
 async def test_a_client_known_not_to_read_is_not_waited_for() -> None:
     told: list[str] = []
 

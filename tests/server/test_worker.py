@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from gateway.server.lifespan import Lifespan
 from gateway.server.listening import listen
 from gateway.server.serving import Serving
 from gateway.server.worker import GC_ALLOCATIONS, WorkerServer, listen_to, settle_memory
-from tests.server.door import PATIENCE_SECS, turns
+from tests.server.door import PATIENCE_SECS, eventually, turns
 
 pytestmark = pytest.mark.anyio
 
@@ -129,6 +130,85 @@ async def test_a_stop_is_told_to_the_application_and_to_every_connection_at_once
         server.stop()
         assert (server._worker.drain.draining, made[0].transport.is_closing()) == (True, True)
         await asyncio.wait_for(server.shutdown(), 10)
+
+
+async def test_a_stop_is_begun_once_however_often_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    server = server_of(Connection)
+    await server.startup(listen("127.0.0.1", 0))
+    server.stop()
+    server.stop()
+    await asyncio.wait_for(server.shutdown(), 10)
+    assert [record.message for record in caplog.records] == ["worker_drain_began"]
+
+
+async def test_a_retirement_is_begun_once_and_not_behind_a_stop() -> None:
+    server = server_of(Connection)
+    await server.startup(listen("127.0.0.1", 0))
+    server.retire()
+    retirement = server._retirement
+    server.retire()
+    assert server._retirement is retirement
+    async with asyncio.timeout(10):
+        while not server.should_exit:
+            await turns(1)
+    await asyncio.wait_for(server.shutdown(), 10)
+
+    stopped = server_of(Connection)
+    await stopped.startup(listen("127.0.0.1", 0))
+    await asyncio.wait_for(stopped.shutdown(), 10)
+    stopped.retire()  # its socket is closed, and cannot be looked away from any more
+    assert stopped._retirement is None
+
+
+async def test_answers_bear_the_date_of_their_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "DATE_SECS", 0.01)
+    server = server_of(Connection)
+    await server.startup(listen("127.0.0.1", 0))
+    for _ in range(3):
+        before = server.serving.default_headers
+        assert [name for name, _ in before] == [b"date"]
+        await eventually(lambda: server.serving.default_headers is not before)  # noqa: B023 -- called in this round
+    await asyncio.wait_for(server.shutdown(), 10)
+
+
+@pytest.mark.parametrize("word", ["stop", "retire"])
+async def test_a_start_that_hangs_ends_when_it_is_told_to(word: str) -> None:
+    hung, closed = asyncio.Event(), asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        await receive()
+        hung.set()
+        try:
+            await receive()
+        finally:
+            closed.set()
+
+    server = WorkerServer(Lifespan(app), Connection, WorkerIdentity(), drain_secs=3600.0)
+    with listen("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(server.serve(listener))
+        await hung.wait()
+        getattr(server, word)()
+        await asyncio.wait_for(serving, 10)
+    assert closed.is_set()
+
+
+async def test_without_its_application_a_worker_stops(caplog: pytest.LogCaptureFixture) -> None:
+    lost = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await lost.wait()
+        raise OSError("the store has gone")
+
+    server = WorkerServer(Lifespan(app), Connection, WorkerIdentity(), drain_secs=3600.0)
+    serving = asyncio.create_task(server.serve(listen("127.0.0.1", 0)))
+    lost.set()
+    with pytest.raises(OSError, match="the store has gone"):
+        await asyncio.wait_for(serving, 10)
+    (record,) = [record for record in caplog.records if record.message == "application_failed"]
+    assert record.exc_info is not None
 
 
 async def test_a_request_that_heeds_no_farewell_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.observability.families import REQUESTS
+from gateway.observability.families.requests import REQUESTS
 from gateway.observability.page import PageReader
 from tests.soak.pausing import is_over
 from tests.support.gateway import Gateway

@@ -28,6 +28,7 @@ class AiohttpClient:
             timeout = aiohttp.ClientTimeout(total=None, connect=self._settings.upstream_connect_timeout_secs)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         own = [(b"x-request-id", request.request_id)] if request.request_id else []
+        own += request.trace
         try:
             response = await self._session.request(
                 request.method.decode(),

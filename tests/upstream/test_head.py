@@ -16,9 +16,13 @@ def writer() -> HeadWriter:
 
 
 def post(
-    *fields: tuple[bytes, bytes], path: bytes = b"/v1/x", body: bytes = b"{}", request_id: bytes = b""
+    *fields: tuple[bytes, bytes],
+    path: bytes = b"/v1/x",
+    body: bytes = b"{}",
+    request_id: bytes = b"",
+    trace: Headers | None = None,
 ) -> UpstreamRequest:
-    return UpstreamRequest(b"POST", path, list(fields), body, request_id=request_id)
+    return UpstreamRequest(b"POST", path, list(fields), body, request_id=request_id, trace=trace or ())
 
 
 def test_a_head_repeats_the_last_one_but_for_its_own_field_and_length() -> None:
@@ -27,6 +31,21 @@ def test_a_head_repeats_the_last_one_but_for_its_own_field_and_length() -> None:
         length = b"content-length: %d\r\n\r\n" % len(body)
         fields = b"authorization: Bearer one\r\nx-request-id: " + number + b"\r\n"
         assert it.head(post(KEY, body=body, request_id=number)) == START + fields + length
+
+
+def test_a_trace_stands_behind_the_id_and_in_no_other_requests_head() -> None:
+    it = writer()
+    trace = [(b"traceparent", b"00-1"), (b"tracestate", b"a=1")]
+    traced = b"x-request-id: 1\r\ntraceparent: 00-1\r\ntracestate: a=1\r\ncontent-length: 2\r\n\r\n"
+    assert it.head(post(request_id=b"1", trace=trace)) == START + traced
+    assert it.head(post(request_id=b"2")) == START + b"x-request-id: 2\r\ncontent-length: 2\r\n\r\n"
+    assert it.head(post(trace=trace[:1])) == START + b"traceparent: 00-1\r\ncontent-length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\n", b"a\r", b"a\0"])
+def test_a_trace_writes_no_field_of_its_own(value: bytes) -> None:
+    with pytest.raises(ValueError, match="line break or a NUL"):
+        writer().head(post(request_id=b"1", trace=[(b"tracestate", value)]))
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ async def test_a_connection_that_is_old_gets_no_further_request_though_it_never_
         async with asyncio.timeout(20):
             while backend.accepted < 3:
                 (await ask(client, backend.address)).close()
+        assert backend.accepted == 3
 
 
 async def test_a_connection_that_has_grown_old_in_its_rest_gets_no_further_request(open_client: Opener) -> None:

@@ -59,6 +59,11 @@ DEPARTURES = Section(
             ),
         ),
         Row(
+            "a little is taken all the time, less than our kernel asks for in a whole cap",
+            "all of the answer arrives",
+            ("chaos/test_slow_readers.py::test_a_client_that_takes_a_little_all_the_time_gets_all_of_its_answer",),
+        ),
+        Row(
             "thousands at random moments",
             "no slot, task, socket or lease is left, and no memory",
             (

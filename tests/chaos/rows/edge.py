@@ -72,6 +72,7 @@ EDGE = Section(
             (
                 "server/test_untaken_answers.py::test_a_client_that_takes_nothing_is_reset_in_every_phase",
                 "server/test_untaken_answers.py::test_a_slow_but_steady_reader_gets_all_of_its_answer",
+                "server/test_untaken_answers.py::test_a_reader_that_takes_less_than_our_kernel_asks_for_at_a_time_is_steady_too",
             ),
         ),
         Row(

@@ -35,6 +35,23 @@ GATEWAY = Section(
             ("chaos/test_kills.py::test_what_a_worker_held_that_is_killed_is_free_and_nothing_is_sent_again",),
         ),
         Row(
+            "a worker is killed in the midst of ten thousand mixed requests",
+            "figures, log, ledger and backends agree to the last token; what it ran is booked as `worker_died`",
+            ("e2e/test_totals.py::test_figures_log_ledger_and_backends_agree_though_a_worker_is_killed",),
+        ),
+        Row(
+            "a worker is killed whose request runs for identical ones, in the midst of its answer",
+            "one of those who wait runs in its stead, the others get what that one gets; nobody gets half an answer",
+            (
+                "chaos/test_kills_of_leaders.py::test_a_leader_killed_in_the_midst_of_an_answer_leaves_half_of_it_to_nobody",
+            ),
+        ),
+        Row(
+            "a worker's application fails between its start and its end",
+            "streams finish, nobody else is let in, another worker takes its place",
+            ("server/test_supervisor.py::test_a_worker_whose_application_fails_lets_streams_finish_and_is_replaced",),
+        ),
+        Row(
             "a worker is killed while it writes the shared state",
             "nothing is wedged, nothing granted twice",
             ("store/test_lmdb_race.py::test_fifty_kills_in_the_midst_of_writing_neither_wedge_nor_corrupt",),
@@ -59,6 +76,24 @@ GATEWAY = Section(
             "SIGTERM with a hundred streams",
             "`/ready` says 503, connections are refused, no stream is cut, exit 0",
             ("chaos/test_endings.py::test_a_stop_with_a_hundred_streams_cuts_none",),
+        ),
+        Row(
+            "SIGTERM while a start hangs",
+            "nobody is waited for: there is nobody to be drained",
+            (
+                "server/test_supervisor.py::test_a_worker_that_hangs_in_its_start_is_not_waited_for",
+                "server/test_supervisor.py::test_one_whose_loop_stands_still_in_its_start_is_killed_soon",
+            ),
+        ),
+        Row(
+            "Ctrl-C, or SIGINT and SIGHUP to a worker or the control process itself",
+            "a drain by the supervisor, and an end at once at the second; nothing, and no stream is cut",
+            (
+                "server/test_supervisor.py::test_a_terminals_ctrl_c_is_the_supervisors_alone_to_answer",
+                "server/test_supervisor.py::test_a_second_signal_does_not_wait",
+                "server/test_supervisor.py::test_a_terminals_signal_to_a_worker_itself_cuts_no_stream",
+                "e2e/test_control_plane.py::test_a_terminals_signal_to_a_control_process_is_nothing",
+            ),
         ),
         Row(
             "SIGHUP under load",
@@ -133,6 +168,14 @@ GATEWAY = Section(
                 "e2e/test_keys.py::test_a_silent_database_ends_no_known_key_until_it_was_silent_for_long",
                 "e2e/test_control_plane.py::test_a_database_that_is_away_keeps_no_request_waiting_and_all_is_booked_afterwards",
                 "e2e/test_control_plane.py::test_a_postgresql_server_that_dies_and_comes_back_misses_nothing",
+            ),
+        ),
+        Row(
+            "the control process stands still, before its loop first turns or later",
+            "it is killed and replaced",
+            (
+                "server/test_control.py::test_one_that_never_begins_is_killed_and_replaced",
+                "server/test_control.py::test_one_that_hangs_is_killed_and_replaced",
             ),
         ),
         Row(

@@ -83,9 +83,10 @@ KEYS = Section(
             ("e2e/test_hostile_input.py::test_no_field_of_a_body_sends_a_request_or_the_backends_key_elsewhere",),
         ),
         Row(
-            "made-up models and paths by the thousand",
-            "404, and no metric series more",
+            "made-up models, paths, keys and addresses by the thousand",
+            "404 or 401, and no metric series more",
             (
+                "e2e/test_bounded_figures.py::test_what_strangers_make_up_adds_no_series",
                 "e2e/test_paths.py::test_made_up_paths_and_models_add_no_metric_series",
                 "observability/test_recorder.py::test_ten_thousand_made_up_paths_are_one_series",
             ),
@@ -122,7 +123,7 @@ KEYS = Section(
         Row(
             "a canary key, in the database and in traces",
             "found nowhere",
-            later="step 4, keys in a database; step 5, traces",
+            ("e2e/test_traced.py::test_a_canary_is_found_in_no_span_and_no_file_of_the_gateways",),
         ),
     ),
 )
