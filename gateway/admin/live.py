@@ -62,11 +62,8 @@ class Live(Protocol):
         """The organizations that have requests running or waiting."""
         ...
 
-    async def standing(self, account: str, limits: AccountLimits, organization: str = "") -> Sequence[Window]:
-        """How the limits of an account (`org:acme`, `ip:192.0.2.7`, `key:<id>`) stand; none for one that is 0.
-
-        Of a key's account the organization is to be named.
-        """
+    async def standing(self, account: str, limits: AccountLimits) -> Sequence[Window]:
+        """How the limits of an account (`org:acme`, `ip:192.0.2.7`, `key:<id>`) stand; none for one that is 0."""
         ...
 
     async def flush_cache(self) -> int:

@@ -93,7 +93,7 @@ class UsageRoutes:
         quota = await self._quotas.of(client.organization)
         account = KEY_ACCOUNT + client.key_id
         limits = await self._limits_of(client) if client.key_id else UNLIMITED
-        own = await self._live.standing(account, limits, client.organization)
+        own = await self._live.standing(account, limits)
         return OwnUsage(
             organization=client.organization,
             key_id=client.key_id or None,

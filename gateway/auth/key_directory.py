@@ -9,6 +9,7 @@ from gateway.catalog.records import KeyEntry
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 from gateway.core.principal import Principal
+from gateway.core.refusal import Refusal
 
 RECHECK_SECS = 1.0
 """After which even a known key is looked up again: the wall clock may have been set, the catalog may be too old."""
@@ -23,6 +24,7 @@ class KeysUnavailableError(UnavailableError):
     """Nobody can tell whether this key is valid: never a 401, as the client would throw a good key away."""
 
     code = "keys_unavailable"
+    refusal = Refusal.KEYS
 
 
 class KeySource(Protocol):

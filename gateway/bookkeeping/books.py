@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.bookkeeping.figure import Gauge
 from gateway.bookkeeping.spool import Batch, Spool
 from gateway.core.clock import Clock
 from gateway.core.usage_sheet import Sheet
 from gateway.database.errors import ConflictError, DatabaseUnavailableError, UnfitValueError
 from gateway.database.usage import Ledger
-from gateway.observability.families import USAGE_JOURNAL, USAGE_LAG, USAGE_RECORDS, USAGE_SPOOL
+from gateway.observability.families.books import USAGE_JOURNAL, USAGE_LAG, USAGE_RECORDS, USAGE_SPOOL
+from gateway.observability.gauge import Gauge
 from gateway.observability.metrics import Metrics
 from gateway.store.accounts import Accounts, Windows
 from gateway.store.errors import StoreUnavailableError
@@ -141,7 +141,7 @@ class Bookkeeper:
             return False
         for use in uses:
             day, month = (use.day_requests, use.day_tokens), (use.month_requests, use.month_tokens)
-            await self._accounts.restore(use.account, windows, day, month, use.organization)
+            await self._accounts.restore(use.account, windows, day, month)
         if uses:
             logger.info("quotas_restored", extra={"accounts": len(uses)})
         return True

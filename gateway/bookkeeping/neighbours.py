@@ -8,12 +8,12 @@ from pathlib import Path
 
 import orjson
 
-from gateway.bookkeeping.figure import Gauge
 from gateway.core.clock import Clock
 from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.hosts import Hosts
-from gateway.observability.families import HOSTS, LIMITS_SPLIT
+from gateway.observability.families.hosts import HOSTS, LIMITS_SPLIT
+from gateway.observability.gauge import Gauge
 from gateway.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)

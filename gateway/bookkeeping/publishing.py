@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
-from gateway.bookkeeping.figure import Gauge
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.records import KeyEntry
@@ -14,7 +14,8 @@ from gateway.core.errors import GatewayError
 from gateway.core.principal import AccountLimits
 from gateway.database.database import Database
 from gateway.database.rows import ApiKey
-from gateway.observability.families import DATABASE_UP, KEYS_PUBLISHED
+from gateway.observability.families.books import DATABASE_UP, KEYS_PUBLISHED
+from gateway.observability.gauge import Gauge
 from gateway.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class Publishing:
         self._clock = clock
         self._metrics = metrics
         self._registry = registry
+        self.limits: Mapping[str, AccountLimits] | None = None
+        """Of the organizations that have their own, as they were published last; None: not yet."""
         self._asked = asyncio.Event()
         self._opened = False
         self._seen: int | None = None
@@ -118,13 +121,17 @@ class Publishing:
         self._expiries.clear()
         keys: list[KeyEntry] = []
         organizations: dict[str, AccountLimits] = {}
+        opted_out: list[str] = []
         async for page in self._database.keys.changed_since(0):
             keys += self._entries(page.keys)
         async for found in self._database.organizations.changed_since(0):
             organizations.update({row.name: row.limits for row in found.rows if row.limits is not None})
+            opted_out += [row.name for row in found.rows if row.audit_opt_out]
         models = await self._registry()
         # In a thread: 100,000 keys are half a second, in which the admin API has to answer.
-        await asyncio.to_thread(self._publisher.replace_all, keys=keys, organizations=organizations, models=models)
+        everything = partial(self._publisher.replace_all, keys=keys, organizations=organizations, models=models)
+        await asyncio.to_thread(everything, opted_out=opted_out)
+        self.limits = organizations
         self._metrics.count(KEYS_PUBLISHED)
         logger.info("catalog_written", extra={"keys": len(keys), "organizations": len(organizations)})
 
@@ -136,10 +143,15 @@ class Publishing:
             past = [key.digest for key in page.keys if key.digest not in current]
             self._publisher.publish(keys=entries, removed=[*page.removed, *past])
         limits: dict[str, AccountLimits | None] = {}
+        opted_out: dict[str, bool] = {}
         async for found in self._database.organizations.changed_since(number):
             limits.update({row.name: row.limits for row in found.rows})
             limits.update(dict.fromkeys(found.removed))
-        self._publisher.publish(organizations=limits, models=await self._registry())
+            opted_out.update({row.name: row.audit_opt_out for row in found.rows})
+            opted_out.update(dict.fromkeys(found.removed, False))
+        self._publisher.publish(organizations=limits, models=await self._registry(), opted_out=opted_out)
+        every = {**(self.limits or {}), **limits}
+        self.limits = {name: own for name, own in every.items() if own is not None}
         self._metrics.count(KEYS_PUBLISHED)
 
     def _entries(self, keys: list[ApiKey]) -> list[KeyEntry]:
@@ -172,6 +184,7 @@ class Publishing:
         """The database did not answer: it may be another one, or an older copy, when it does again."""
         self._seen = None
         self._up.set(0)
+        self._publisher.miss()
         if why != self._away:
             self._away = why
             logger.warning("database_unavailable", extra={"why": why})

@@ -25,6 +25,7 @@ _BOOT: Final = 1
 _VERSION: Final = 2
 _ENVIRONMENT: Final = 3
 _CONTACT: Final = 4
+_IN_VAIN: Final = 5
 """The words of the page, of eight bytes each, which x86-64 and arm64 never show by halves."""
 
 
@@ -37,6 +38,7 @@ class Head:
             acts on a new one calls `fence` before reading what was published.
         environment: gives the number of the one that holds what was published; 0 while there is none.
         contact: gives when the database last answered the publisher, in seconds on the monotonic clock; 0.0: never.
+        in_vain: gives whether a publisher has asked the database and got no answer, as 1 or 0.
     """
 
     def __init__(self, page: int, *, write: bool) -> None:
@@ -50,6 +52,7 @@ class Head:
         self.version: Callable[[], int] = partial(self._words.__getitem__, _VERSION)
         self.environment: Callable[[], int] = partial(self._words.__getitem__, _ENVIRONMENT)
         self.contact: Callable[[], float] = partial(self._moments.__getitem__, _CONTACT)
+        self.in_vain: Callable[[], int] = partial(self._words.__getitem__, _IN_VAIN)
 
     @property
     def sound(self) -> bool:
@@ -73,6 +76,10 @@ class Head:
     def beat(self, now: float) -> None:
         """The database answered, at that moment."""
         self._moments[_CONTACT] = now
+
+    def miss(self) -> None:
+        """The database did not answer."""
+        self._words[_IN_VAIN] = 1
 
 
 def open_head(folder: Path, *, write: bool) -> Head:

@@ -14,7 +14,16 @@ from gateway.catalog import environments
 from gateway.catalog.environments import Environment, Tree
 from gateway.catalog.errors import CatalogUnavailableError
 from gateway.catalog.head import Head, make_folder, open_head
-from gateway.catalog.records import MODELS, KeyEntry, OrganizationEntry, encode, key_record, organization_record
+from gateway.catalog.records import (
+    MODELS,
+    KeyEntry,
+    OrganizationEntry,
+    encode,
+    key_record,
+    opt_out_record,
+    organization_record,
+    spelled,
+)
 from gateway.core.clock import Clock
 from gateway.core.principal import AccountLimits
 
@@ -69,7 +78,7 @@ class Publisher:
         except BaseException:
             os.close(lock)
             raise
-        if not head.sound:
+        if not (head.sound and head.version()):
             head.begin()
         self._lock, self._head = lock, head
         return True
@@ -94,8 +103,17 @@ class Publisher:
         """The database answered just now."""
         self._opened().beat(self._clock.monotonic())
 
+    def miss(self) -> None:
+        """The database was asked and did not answer: nobody needs to wait for what it says."""
+        self._opened().miss()
+
     def replace_all(
-        self, *, keys: Iterable[KeyEntry], organizations: Mapping[str, AccountLimits], models: bytes
+        self,
+        *,
+        keys: Iterable[KeyEntry],
+        organizations: Mapping[str, AccountLimits],
+        models: bytes,
+        opted_out: Iterable[str] = (),
     ) -> int:
         """Publish this and nothing else; the new version. 100,000 keys take about half a second.
 
@@ -103,11 +121,12 @@ class Publisher:
             keys: all that are in force.
             organizations: all that have limits of their own, by name.
             models: the registry's blob; empty: there is none.
+            opted_out: the organizations of whose requests no text may be kept.
 
         Raises:
             CatalogUnavailableError: there is no room; what was published before stays in force.
         """
-        changes = _changes(keys, (), organizations, models)
+        changes = _changes(keys, (), organizations, models, dict.fromkeys(opted_out, True))
         return self._begin_anew(Changes(dict(sorted(changes.put.items())), changes.removed), like=None)
 
     def publish(
@@ -117,6 +136,7 @@ class Publisher:
         removed: Iterable[bytes] = (),
         organizations: Mapping[str, AccountLimits | None] | None = None,
         models: bytes | None = None,
+        opted_out: Mapping[str, bool] | None = None,
     ) -> int:
         """Publish changes, all of them or none; the new version.
 
@@ -127,6 +147,7 @@ class Publisher:
             removed: digests of keys that were revoked, have expired or are gone; one that is unknown is no error.
             organizations: those whose limits have changed, by name; None: its own are gone.
             models: the registry's blob; None: as it was.
+            opted_out: whether texts of their requests may not be kept, by the name of organizations that have changed.
 
         Raises:
             CatalogUnavailableError: there is no room, or `replace_all` has not been called since `open`; what was
@@ -134,7 +155,7 @@ class Publisher:
         """
         if self._environment is None:
             raise CatalogUnavailableError("a publisher begins with all there is")
-        changes = _changes(keys, removed, organizations or {}, models)
+        changes = _changes(keys, removed, organizations or {}, models, opted_out or {})
         try:
             self._environment.reader_check()
             _apply(self._environment, changes, append=False)
@@ -182,6 +203,7 @@ def _changes(
     removed: Iterable[bytes],
     organizations: Mapping[str, AccountLimits | None],
     models: bytes | None,
+    opted_out: Mapping[str, bool],
 ) -> Changes:
     """The records of what is to be published; a key that is both new and removed is removed."""
     put = {key_record(entry.digest): encode(entry) for entry in keys}
@@ -192,6 +214,11 @@ def _changes(
             gone.append(record)
         else:
             put[record] = encode(OrganizationEntry(name, limits))
+    for name, out in opted_out.items():
+        if out:
+            put[opt_out_record(name)] = spelled(name)
+        else:
+            gone.append(opt_out_record(name))
     if models is not None:
         put[MODELS] = models
     return Changes(put, gone)

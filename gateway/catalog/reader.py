@@ -17,7 +17,9 @@ from gateway.catalog.records import (
     decode_key,
     decode_organization,
     key_record,
+    opt_out_record,
     organization_record,
+    spelled,
 )
 from gateway.core.clock import Clock
 from gateway.core.fence import fence
@@ -93,6 +95,13 @@ class Catalog:
         )
 
     @property
+    def settled(self) -> bool:
+        """Whether all that can be known of keys for now is: they were published, or the database does not answer."""
+        self.look()
+        head = self._head
+        return head is not None and head.sound and bool(head.version() or head.in_vain())
+
+    @property
     def served_until(self) -> float:
         """Until when known keys may be admitted, in seconds on the monotonic clock; infinity where they always may."""
         if not self._max_age_secs:
@@ -118,6 +127,14 @@ class Catalog:
         """
         entry = self._decoded(organization_record(name), decode_organization)
         return None if entry is None or entry.name != name else entry.limits
+
+    def opted_out(self, name: str) -> bool:
+        """Whether no text of this organization's requests may be kept.
+
+        Raises:
+            CatalogUnavailableError: as `key`.
+        """
+        return self._get(opt_out_record(name)) == spelled(name)
 
     def models(self) -> bytes:
         """The registry's blob as it was published; empty when there is none.

@@ -1,5 +1,6 @@
 """How is the catalog spelled in bytes? One tree, told apart by the first byte, values in MessagePack.
 
+a hash          an organization of whose requests the audit trail keeps no text: its name
 k digest        a key that is neither revoked nor expired: `KeyEntry`
 m               the registry of models, as its own room spells it
 o hash          an organization whose limits are not the settings': its name and `AccountLimits`
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from gateway.core.principal import AccountLimits, Principal
 
-LAYOUT: Final = 0x6777_6361_7400_0001
+LAYOUT: Final = 0x6777_6361_7400_0002
 """Changes with any change of this module: a catalog of another layout is not read."""
 
 MODELS: Final = b"m"
@@ -58,4 +59,18 @@ def key_record(digest: bytes) -> bytes:
 
 def organization_record(name: str) -> bytes:
     """Where the organization of that name stands, however long it is."""
-    return b"o" + hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return b"o" + _hash(name)
+
+
+def opt_out_record(name: str) -> bytes:
+    """Where it stands that the organization of that name has opted out of the audit of texts."""
+    return b"a" + _hash(name)
+
+
+def spelled(name: str) -> bytes:
+    """A name's bytes, whatever characters it has."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def _hash(name: str) -> bytes:
+    return hashlib.blake2b(spelled(name), digest_size=16).digest()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.timings import Timings
 from gateway.database.audit import Audit
 from gateway.database.changes import Changes
 from gateway.database.engine import make_async_engine
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 class Database:
     """The durable state of all gateways that share it; a scope, for one event loop.
 
+    `timings` hears of what it is asked.
+
     Attributes:
         keys: API keys.
         organizations: those with limits or choices of their own.
@@ -38,10 +41,12 @@ class Database:
         hosts: the gateways that use it.
     """
 
-    def __init__(self, settings: "DatabaseSettings", clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: "DatabaseSettings", clock: Clock | None = None, timings: Timings | None = None
+    ) -> None:
         self._settings = settings
         self._engine = make_async_engine(settings)
-        transactions = Transactions(self._engine, settings.database_timeout_secs, clock or SystemClock())
+        transactions = Transactions(self._engine, settings.database_timeout_secs, clock or SystemClock(), timings)
         self._transactions = transactions
         self.keys = Keys(transactions)
         self.organizations = Named(transactions, "organization", ORGANIZATIONS, Organization)
@@ -60,7 +65,10 @@ class Database:
             DatabaseUnavailableError: there is no database now.
             SchemaError: its schema is not this version's, and DATABASE_AUTO_UPGRADE is off or cannot help.
         """
-        with translated():  # a thread that a server keeps waiting longer than migrations may is left to itself
+        with (
+            self._transactions.timed("open"),
+            translated(),
+        ):  # a thread that a server keeps waiting longer than migrations may is left to itself
             async with asyncio.timeout(PATIENCE_SECS + self._settings.database_timeout_secs):
                 await asyncio.to_thread(ensure, self._settings)
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import date
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.core.months import month_of
 from gateway.core.usage_record import UsageRecord
 from gateway.core.usage_sheet import Sheet, read_sheet
 from gateway.database.tables import USAGE_DAILY, USAGE_SHEETS
@@ -105,19 +107,23 @@ async def raise_in_postgresql(connection: AsyncConnection, lines: Sequence[Row])
 
 
 def summed(entries: Sequence[Entry], epoch: str, windows: Windows) -> list[Row]:
-    """The daily sums of what is on the sheets, as rows of USAGE_DAILY, in order."""
+    """The daily sums of what is on the sheets, as rows of USAGE_DAILY, in order.
+
+    Each request stands under the day in which its accounts count it; the calendar is asked for those that name none.
+    """
     records = [record for entry in entries for record in entry.records]
     under: defaultdict[Row, list[UsageRecord]] = defaultdict(list)
-    period = windows(min((entry.first_at for entry in entries), default=0.0))
-    if period == windows(max((entry.last_at for entry in entries), default=0.0)):
-        for line, run in groupby(records, _line_of):  # neighbours are often alike, and comparing them is cheap
-            under[period, line].extend(run)
-    else:
-        for record in records:
-            under[windows(record.ended_at), _line_of(record)].append(record)
+    for line, run in groupby(records, _line_of):  # neighbours are often alike, and comparing them is cheap
+        under[line].extend(run)
+    months = {day: month_of(date.fromordinal(day)) for day, *_ in under if day}
+    for line in [line for line in under if not line[0]]:
+        for record in under.pop(line):
+            day, month = windows(record.ended_at)
+            months[day] = month
+            under[(day, *line[1:])].append(record)
     return sorted(
-        (day, *line, epoch, month, len(records), sum(map(_prompt_of, records)), sum(map(_completion_of, records)))
-        for ((day, month), line), records in under.items()
+        (*line, epoch, months[line[0]], len(records), sum(map(_prompt_of, records)), sum(map(_completion_of, records)))
+        for line, records in under.items()
     )
 
 
@@ -144,8 +150,8 @@ def _from_arrays(table: sa.Table) -> str:
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) SELECT * FROM unnest({arrays})"  # noqa: S608 -- no value is in it
 
 
-_line_of = attrgetter("organization", "key_id", "model")
-"""What a daily sum is of, beside its day and epoch."""
+_line_of = attrgetter("day", "organization", "key_id", "model")
+"""What a daily sum is of, beside its epoch."""
 _ended_at = attrgetter("ended_at")
 _prompt_of = attrgetter("prompt_tokens")
 _completion_of = attrgetter("completion_tokens")

@@ -76,7 +76,7 @@ class Organization(Struct, frozen=True, kw_only=True):
     Attributes:
         name: with its kind before the colon.
         limits: None: the settings' defaults.
-        audit_opt_out: its requests leave no trace in an audit of contents.
+        audit_opt_out: the audit trail keeps no text of its requests.
         created: seconds since 1970; chosen by the database.
         version: as `ApiKey`'s; chosen by the database.
     """
@@ -205,7 +205,6 @@ class AccountUse(Struct, frozen=True):
         day_tokens: prompt and completion together.
         month_requests: of the month, the day included.
         month_tokens: likewise.
-        organization: whose key it is.
     """
 
     account: str
@@ -213,7 +212,6 @@ class AccountUse(Struct, frozen=True):
     day_tokens: int
     month_requests: int
     month_tokens: int
-    organization: str = ""
 
 
 def described(row: ApiKey | Organization | Model | Backend | None) -> dict[str, Any] | None:

@@ -1,16 +1,17 @@
 """How is the database asked? In transactions that end in time, and whose failures are the gateway's own words."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.clock import Clock
+from gateway.core.timings import Timings, Untimed
 from gateway.database.engine import WRITES, is_sqlite
-from gateway.database.errors import translated
+from gateway.database.errors import DatabaseUnavailableError, translated
 from gateway.database.tables import AUDIT, CHANGES, TOMBSTONES
 
 SERVER_BOUNDS = sa.text(
@@ -19,17 +20,21 @@ SERVER_BOUNDS = sa.text(
 )
 """For this transaction alone, as pgbouncer needs it: a host that vanishes in the midst of one keeps no lock."""
 
+OPERATIONS = ("open", "read", "write")
+"""What `Timings` are told of."""
+
 GRACE_SECS = 1.0
 """So long a driver may ask a server that has not answered in time to drop the statement; psycopg alone: twice 5 s."""
 
 
 class Transactions:
-    """The ways to read and to write."""
+    """The ways to read and to write; `timings` hears of each."""
 
-    def __init__(self, engine: AsyncEngine, timeout: float, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, timeout: float, clock: Clock, timings: Timings | None = None) -> None:
         self._engine = engine
         self._timeout = timeout
         self.clock = clock
+        self._timings = timings or Untimed()
         self.sqlite = is_sqlite(engine.url)
         # SQLite's connections are that already (engine.listen), and saying so would cost a statement on their way back.
         self._reading = engine if self.sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -44,7 +49,7 @@ class Transactions:
         Raises:
             DatabaseUnavailableError: there was no answer in time.
         """
-        with translated():
+        with self.timed("read"), translated():
             async with in_time(self._timeout), self._reading.connect() as connection:
                 yield connection
 
@@ -56,7 +61,7 @@ class Transactions:
             DatabaseUnavailableError: there was no answer in time. The commit itself may have come through.
             ConflictError: a unique name is taken.
         """
-        with translated():
+        with self.timed("write"), translated():
             async with in_time(self._timeout), self._turn, self._writing.begin() as connection:
                 if not self.sqlite:
                     await connection.execute(SERVER_BOUNDS, {"ms": str(int(self._timeout * 1000))})
@@ -73,6 +78,18 @@ class Transactions:
             raised = sa.update(CHANGES).values(number=CHANGES.c.number + 1).returning(CHANGES.c.number)
             number = (await connection.execute(raised)).scalar_one()
             yield Change(connection, number, actor, self.clock.wall())
+
+    @contextmanager
+    def timed(self, operation: str) -> Iterator[None]:
+        """The scope of an operation that is told of, its failure too."""
+        began = self.clock.monotonic()
+        try:
+            yield
+        except DatabaseUnavailableError:
+            self._timings.failed(operation)
+            raise
+        finally:
+            self._timings.took(operation, self.clock.monotonic() - began)
 
 
 @asynccontextmanager

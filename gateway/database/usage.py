@@ -89,16 +89,14 @@ class Ledger:
         )
         found: list[AccountUse] = []
         async with self._transactions.read() as connection:
-            organization, key = USAGE_DAILY.c.organization, USAGE_DAILY.c.key_id
-            for account, prefix, whose in ((organization, "", sa.literal("")), (key, KEY_ACCOUNT, organization)):
+            for account, prefix in ((USAGE_DAILY.c.organization, ""), (USAGE_DAILY.c.key_id, KEY_ACCOUNT)):
                 statement = (
-                    sa.select(account, whose, *columns)
+                    sa.select(account, *columns)
                     .where(USAGE_DAILY.c.month == month, USAGE_DAILY.c.epoch != except_epoch, account != "")
-                    .group_by(account, *((whose,) if prefix else ()))
+                    .group_by(account)
                 )
-                for name, of, *numbers in await connection.execute(statement):
-                    requests, used, in_month, used_in_month = map(int, numbers)
-                    found.append(AccountUse(f"{prefix}{name}", requests, used, in_month, used_in_month, of))
+                for name, *numbers in await connection.execute(statement):
+                    found.append(AccountUse(f"{prefix}{name}", *map(int, numbers)))
         return found
 
     async def report(  # noqa: PLR0913 -- a report's heading, its days, its filters and its page, all by name

@@ -13,7 +13,7 @@ from gateway.core.principal import UNLIMITED
 from gateway.core.usage_record import UsageRecord
 from gateway.database.database import Database
 from gateway.database.settings import DatabaseSettings
-from gateway.observability.families import USAGE_RECORDS
+from gateway.observability.families.books import USAGE_RECORDS
 from gateway.observability.metrics import Figure, Metrics
 from gateway.store.accounts import Accounts, Claim, Will, Windows
 from gateway.store.choices import StoreKind

@@ -15,6 +15,10 @@ from gateway.bookkeeping import books as module
 from gateway.bookkeeping.spool import Batch
 from gateway.core.clock import SystemClock
 from gateway.core.usage_record import UsageRecord
+from gateway.database.database import Database
+from gateway.store.choices import StoreKind
+from gateway.store.factory import open_store
+from gateway.store.settings import StoreSettings
 from tests.bookkeeping.conftest import MONTH, ORGANIZATION, TODAY, WINDOWS, Books, calendar
 from tests.support.ledger import sheet, sheets
 
@@ -50,7 +54,8 @@ async def test_what_was_used_stands_in_the_ledger_and_no_longer_in_the_journal(b
     assert line.prompt_tokens == 21
 
 
-async def test_a_full_batch_is_followed_by_another_one_at_once(books: Books) -> None:
+async def test_a_full_batch_is_followed_by_another_one_at_once(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECS", 30.0)  # on a busy machine it would go to the disk first
     await books.use(module.BATCH + 1)
     assert await books.keeper.collect()
     assert await books.booked() == module.BATCH
@@ -135,6 +140,15 @@ async def test_what_an_earlier_life_of_the_counters_has_used_counts_again(books:
         assert standing.day_tokens == 40 + 5 * ours
 
 
+async def test_a_key_that_was_used_from_several_addresses_counts_all_of_that_again(books: Books) -> None:
+    records = [UsageRecord(f"before-{n}", 1e9, f"ip:192.0.2.{n}", "key1", "chat", prompt_tokens=10) for n in range(3)]
+    await books.database.usage.write("another journal", sheets(records), "an earlier epoch", calendar)
+    assert await books.keeper.restore()
+    standing = await books.accounts.standing("key:key1", WINDOWS)
+    assert (standing.day_requests, standing.month_tokens) == (3, 30)
+    assert (await books.accounts.standing("ip:192.0.2.1", WINDOWS)).day_requests == 1
+
+
 async def test_counters_that_are_lost_while_we_live_are_restored_too(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +175,20 @@ async def test_what_this_life_has_used_counts_once(books: Books) -> None:
     assert await books.keeper.restore()
     standing = await books.accounts.standing(ORGANIZATION, WINDOWS)
     assert (standing.day_requests, standing.month_tokens) == (3, 6)
+
+
+async def test_sheets_of_two_hosts_that_count_in_one_epoch_are_not_taken_for_each_other(
+    books: Books, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a journal of its own, in which the first sheet has the same key."""
+    monkeypatch.setattr(module, "PATIENCE_SECS", 30.0)  # likewise
+    theirs = Books(open_store(StoreSettings(limiter_store=StoreKind.MEMORY)).accounts, database, tmp_path / "theirs")
+    for host in (books, theirs):
+        monkeypatch.setattr(host.accounts, "epoch", lambda: "the server's")
+        await host.use(2)
+        await host.keeper.collect()
+    assert await books.booked() == 4
+    theirs.spool.close()
 
 
 async def test_what_an_earlier_journal_has_left_on_the_disk_is_not_taken_for_what_this_one_has(books: Books) -> None:

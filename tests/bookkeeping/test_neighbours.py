@@ -12,7 +12,8 @@ from gateway.core.clock import SystemClock
 from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.database.database import Database
 from gateway.database.hosts import Host
-from gateway.observability.families import HOSTS, LIMITS_SPLIT, Family
+from gateway.observability.families.family import Family
+from gateway.observability.families.hosts import HOSTS, LIMITS_SPLIT
 from gateway.observability.metrics import Figure, Metrics
 
 pytestmark = pytest.mark.anyio

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.bookkeeping.publishing import SWEEP_SECS, Publishing
 from gateway.catalog.publisher import Publisher
 from gateway.catalog.reader import Catalog
-from gateway.catalog.records import KeyEntry, decode_key, decode_organization, key_record, organization_record
+from gateway.catalog.records import (
+    KeyEntry,
+    decode_key,
+    decode_organization,
+    key_record,
+    opt_out_record,
+    organization_record,
+)
 from gateway.catalog.settings import CatalogSettings
 from gateway.core.clock import SystemClock
 from gateway.core.principal import AccountLimits
@@ -72,6 +80,10 @@ class Press:
         """What workers know of that organization."""
         found = self.record(organization_record(name))
         return None if found is None else decode_organization(found).limits
+
+    def opted_out(self, name: str) -> bool:
+        """Whether workers know that no text of its requests may be kept."""
+        return self.record(opt_out_record(name)) == name.encode()
 
     def record(self, name: bytes) -> bytes | None:
         """As it stands in the tree, which no process may open a second time, as a reader here would."""
@@ -148,6 +160,37 @@ async def test_an_organizations_limits_come_and_go(press: Press) -> None:
     assert press.limits("org:acme") is None
 
 
+async def test_what_was_published_of_organizations_is_told_beside_them(press: Press) -> None:
+    async def more(name: str) -> Organization:
+        return await press.database.organizations.create(Organization(name=name, limits=LIMITS), actor="test")
+
+    gone = await more("org:gone")
+    another = Publishing(press.database, press.publisher, press.clock, Metrics(), no_models)
+    assert another.limits is None
+    await another.turn()  # all there is
+    assert another.limits == {"org:gone": LIMITS}
+    await more("org:acme")
+    await press.database.organizations.delete("org:gone", gone.version, actor="test")
+    await another.turn()  # what has changed
+    assert another.limits == {"org:acme": LIMITS}
+
+
+async def test_an_opt_out_of_the_audit_comes_and_goes(press: Press) -> None:
+    kept = Organization(name="org:kept", audit_opt_out=True)
+    kept = await press.database.organizations.create(kept, actor="test")
+    gone = await press.database.organizations.create(replace(kept, name="org:gone"), actor="test")
+    await press.publishing.turn()  # all there is
+    assert press.opted_out("org:kept")
+    assert press.opted_out("org:gone")
+    await press.database.organizations.update(replace(kept, audit_opt_out=False), kept.version, actor="test")
+    await press.database.organizations.delete("org:gone", gone.version, actor="test")
+    await press.database.organizations.create(replace(kept, name="org:new", audit_opt_out=True), actor="test")
+    await press.publishing.turn()  # what has changed
+    assert not press.opted_out("org:kept")
+    assert not press.opted_out("org:gone")
+    assert press.opted_out("org:new")
+
+
 async def test_the_next_publisher_publishes_all_there_is_and_nothing_else(press: Press, tmp_path: Path) -> None:
     key = await press.key()
     await press.publishing.turn()
@@ -181,8 +224,10 @@ async def test_a_database_that_was_restored_from_a_copy_is_read_anew(press: Pres
 async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"no folder")
     press = Press(tmp_path / "catalog", DatabaseSettings(data_path=tmp_path / "data"))
+    assert not press.catalog.settled
     await press.publishing.turn()
     assert not press.catalog.fresh
+    assert press.catalog.settled  # no better is to be had for now
     (tmp_path / "data").unlink()
     await press.publishing.turn()
     assert press.catalog.fresh

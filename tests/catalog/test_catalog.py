@@ -49,6 +49,15 @@ def test_changes_are_seen_as_soon_as_they_are_published_and_leave_the_rest(publi
     assert catalog.models() == b""
 
 
+def test_who_has_opted_out_of_the_audit_is_known_until_it_is_taken_back(publisher: Child, catalog: Catalog) -> None:
+    publisher("replace_all", **NOTHING, opted_out=["org:acme", "org:\ud800"])
+    assert [catalog.opted_out(name) for name in ("org:acme", "org:\ud800", "org:other")] == [True, True, False]
+    publisher("publish", opted_out={"org:acme": False, "org:other": True})
+    assert [catalog.opted_out(name) for name in ("org:acme", "org:\ud800", "org:other")] == [False, True, True]
+    publisher("replace_all", **NOTHING)
+    assert not catalog.opted_out("org:other")
+
+
 def test_each_publication_has_a_version_of_its_own(publisher: Child, catalog: Catalog) -> None:
     assert catalog.version() == 0
     seen = [publisher("replace_all", **NOTHING)]
@@ -70,6 +79,23 @@ def test_a_reader_that_came_first_sees_what_comes(folder: Path, catalog: Catalog
         publisher("replace_all", keys=[entry(1)], organizations={}, models=b"")
         assert version() == catalog.version() != 0  # the page is the same one: nobody had to look for it
         assert catalog.key(digest_of(1)) == entry(1)
+
+
+def test_what_can_be_known_is_known_when_it_was_published_or_the_database_was_asked_in_vain(
+    folder: Path, publisher: Child, catalog: Catalog
+) -> None:
+    assert not catalog.settled
+    publisher("miss")
+    assert catalog.settled
+    publisher.kill()
+    with child("publisher", folder) as another:
+        another("open")
+        assert not catalog.settled
+        another("replace_all", **NOTHING)
+        assert catalog.settled
+    with child("publisher", folder) as third:
+        third("open")
+        assert catalog.settled
 
 
 def test_what_was_published_ages_from_the_databases_last_answer(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import date
 
 import pytest
 import sqlalchemy as sa
@@ -88,7 +89,22 @@ async def test_sheets_of_one_key_in_the_journals_of_two_hosts_are_two(database: 
     assert await days(database) == [Usage("0", 2, 20, 6)]
 
 
-async def test_each_request_on_a_sheet_counts_in_the_day_in_which_it_ended(database: Database) -> None:
+async def test_each_request_on_a_sheet_counts_in_the_day_that_it_names(database: Database) -> None:
+    """And in the month around that, as people have months."""
+    last, first = date(2026, 10, 31), date(2026, 11, 1)
+    named = [("r1", last), ("r2", first), ("r3", last)]
+    night = [replace(record(name, 3), day=day.toordinal()) for name, day in named]
+    await database.usage.write("host", [sheet("j1", *night, record("r4", 3))], "e", windows)
+    assert [(line.heading, line.requests) for line in await days(database)] == [
+        ("3", 1),
+        (str(last.toordinal()), 2),
+        (str(first.toordinal()), 1),
+    ]
+    november = await database.usage.sums(first.toordinal(), 2026 * 12 + 11, except_epoch="")
+    assert [use.month_requests for use in november] == [1, 1]
+
+
+async def test_a_request_that_names_no_day_counts_in_that_in_which_it_ended(database: Database) -> None:
     night = [record("r1", 29), record("r2", 30), record("r3", 30, model="embed"), record("r4", 29)]
     booked = await database.usage.write("host", [sheet("j1", *night)], "e", windows)
     assert (booked.records, booked.lost, booked.first_at) == (4, {}, 29 * DAY_SECS + 1)
@@ -135,10 +151,23 @@ async def test_sums_are_of_the_day_and_its_month_and_leave_one_epoch_out(databas
     await write(database, [record("r5", 32)], "now")
     assert sorted(await database.usage.sums(32, 1, except_epoch="now"), key=str) == [
         AccountUse("ip:192.0.2.1", 1, 13, 1, 13),
-        AccountUse("key:key_a", 1, 13, 2, 26, "org:acme"),
+        AccountUse("key:key_a", 1, 13, 2, 26),
         AccountUse("org:acme", 1, 13, 2, 26),
     ]
     assert await database.usage.sums(70, 2, except_epoch="") == []
+
+
+async def test_a_key_that_was_used_from_several_addresses_has_one_sum(database: Database) -> None:
+    await write(database, [record(f"r{number}", 1, organization=f"ip:192.0.2.{number}") for number in range(3)])
+    sums = await database.usage.sums(1, 0, except_epoch="")
+    assert [use for use in sums if use.account == "key:key_a"] == [AccountUse("key:key_a", 3, 39, 3, 39)]
+
+
+async def test_single_requests_are_those_that_ended_from_one_moment_on_and_before_another(database: Database) -> None:
+    await write(database, [record(f"r{day}", day) for day in range(4)])
+    since, until = 1 * DAY_SECS + 1, 3 * DAY_SECS + 1  # when the second and the last one ended
+    found, more = await database.usage.requests(since=since, until=until)
+    assert ([one.request_id for one in found], more) == (["r2", "r1"], None)
 
 
 @pytest.fixture

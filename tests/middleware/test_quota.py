@@ -12,6 +12,7 @@ from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadGatewayError, BadRequestError, GatewayError, QueueFullError, RateLimitedError
 from gateway.core.lifeline import Cut
 from gateway.core.principal import AccountLimits, Principal
+from gateway.core.refusal import Refusal
 from gateway.core.usage import Usage
 from gateway.core.usage_record import UsageRecord, decode_usage
 from gateway.limits.allowances import Allowances
@@ -126,7 +127,8 @@ async def begin_stream(ctx: RequestContext) -> None:
 
 async def keep(ctx: RequestContext) -> None:
     """It is answered from what is kept."""
-    ctx.cached = ctx.answer_started = ctx.answer_complete = True
+    ctx.cache = "hit"
+    ctx.answer_started = ctx.answer_complete = True
     ctx.status = 200
 
 
@@ -247,6 +249,7 @@ async def test_a_quota_that_is_used_up_refuses_and_says_when_it_renews() -> None
         await door.visit(answer, max_tokens=50)
     assert caught.value.should_retry is False
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "insufficient_quota", None)
+    assert caught.value.refusal is Refusal.DAY
     assert await door.used() == (1, 25)
 
 
@@ -264,6 +267,7 @@ async def test_a_keys_minute_refuses_and_says_when_to_return() -> None:
     with pytest.raises(RateLimitedError, match="reached: this API key may use 150 tokens per minute") as caught:
         await door.visit(answer, principal=key, max_tokens=50)
     assert caught.value.retry_after == pytest.approx(10.0)
+    assert caught.value.refusal is Refusal.TOKENS
     with pytest.raises(RateLimitedError, match="may take 300 tokens, and this API key may use") as too_large:
         await door.visit(answer, principal=key, max_tokens=200)
     assert (too_large.value.retry_after, too_large.value.should_retry) == (None, False)
@@ -330,7 +334,10 @@ async def test_what_a_worker_holds_is_used_without_asking_and_shown_as_if_it_had
         await store.close()
 
 
-async def test_another_day_is_asked_for_whatever_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("later", [0.0, 1.0, 86_000.0])
+async def test_another_day_is_asked_for_whatever_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: float
+) -> None:
     monkeypatch.setattr(LmdbStore, "_tick", lambda _: None)
     door = Door()
     store = LmdbStore(StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=tmp_path), door.clock)
@@ -339,9 +346,27 @@ async def test_another_day_is_asked_for_whatever_is_held(tmp_path: Path, monkeyp
         door.keep_in(store)
         for _ in range(3):
             await door.visit(answer)
-        door.clock.wall_now += 86_400
+        door.clock.wall_now = Calendar(zone_of("UTC")).at(door.clock.wall()).day_ends + later
         await door.visit(answer)
         door.windows = Calendar(zone_of("UTC")).at(door.clock.wall()).windows
         assert await door.used() == (1, 25)
+    finally:
+        await store.close()
+
+
+async def test_a_clock_that_is_set_back_by_a_day_is_told_when_that_day_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LmdbStore, "_tick", lambda _: None)
+    door = Door()
+    store = LmdbStore(StoreSettings(limiter_store=StoreKind.LMDB, limiter_path=tmp_path), door.clock)
+    await store.open()
+    try:
+        door.keep_in(store)
+        resets = [dict((await door.visit(answer)).answer_headers)[b"x-ratelimit-reset-tokens"] for _ in range(3)]
+        door.clock.wall_now -= 86_400
+        resets.append(dict((await door.visit(answer)).answer_headers)[b"x-ratelimit-reset-tokens"])
+        assert len(set(resets)) == 1
+        assert await door.used() == (4, 100)
     finally:
         await store.close()

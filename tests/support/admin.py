@@ -67,8 +67,7 @@ class Figures:
     async def loads(self) -> Sequence[Load]:
         return self.loads_now
 
-    async def standing(self, account: str, limits: AccountLimits, organization: str = "") -> Sequence[Window]:
-        del organization
+    async def standing(self, account: str, limits: AccountLimits) -> Sequence[Window]:
         there_are = [(name, limit) for name, limit in asdict(limits).items() if limit]
         return [Window(name, limit, self.used.get((account, name), 0), RESETS_AT) for name, limit in there_are]
 

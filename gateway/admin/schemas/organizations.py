@@ -20,7 +20,8 @@ class OrganizationWishes(Taken):
     audit_opt_out: bool = Field(
         default=False,
         strict=True,
-        description="No contents of its requests are to be kept; this version keeps none of anybody's.",
+        description="Whether the audit trail keeps no text of its requests, whatever AUDIT_LOG says; who asked which "
+        "model when is kept.",
     )
 
 
