@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Self
 
-from gateway.observability import families
+from gateway.observability.families.limits import RETRY_BUDGET
+from gateway.observability.families.requests import IN_FLIGHT, QUEUED, SEATS_WAITING
+from gateway.observability.gaps import Gaps
 from gateway.observability.metrics import Metrics
 
 WRITE_SECS = 0.1
@@ -18,14 +21,28 @@ class LiveGauges:
         queued: requests that wait for a slot.
         in_flight: requests that hold one.
         seats: requests that wait for a seat, by their group; a group that stands there is shown.
+        gaps: between tokens, which are counted at the same times.
+        retry_budget: says what share of it is left; None: nothing is retried here.
     """
 
-    __slots__ = ("_metrics", "_seats_written", "_timer", "_written", "in_flight", "queued", "seats")
+    __slots__ = (
+        "_metrics",
+        "_seats_written",
+        "_timer",
+        "_written",
+        "gaps",
+        "in_flight",
+        "queued",
+        "retry_budget",
+        "seats",
+    )
 
     def __init__(self, metrics: Metrics) -> None:
         self.queued = 0
         self.in_flight = 0
         self.seats: Counter[str] = Counter()
+        self.gaps = Gaps(metrics)
+        self.retry_budget: Callable[[], float] | None = None
         self._seats_written: dict[str, int] = {}
         self._metrics = metrics
         self._written = (0, 0)
@@ -47,10 +64,13 @@ class LiveGauges:
     def _write(self) -> None:
         now = (self.queued, self.in_flight)
         if now != self._written:
-            self._metrics.move(families.QUEUED, now[0] - self._written[0])
-            self._metrics.move(families.IN_FLIGHT, now[1] - self._written[1])
+            self._metrics.move(QUEUED, now[0] - self._written[0])
+            self._metrics.move(IN_FLIGHT, now[1] - self._written[1])
             self._written = now
         if self.seats != self._seats_written:
             for group, count in self.seats.items():
-                self._metrics.count(families.SEATS_WAITING, group, amount=count - self._seats_written.get(group, 0))
+                self._metrics.count(SEATS_WAITING, group, amount=count - self._seats_written.get(group, 0))
             self._seats_written = dict(self.seats)
+        if self.retry_budget is not None:
+            self._metrics.figure(RETRY_BUDGET).put(self.retry_budget())
+        self.gaps.count()

@@ -10,6 +10,8 @@ import orjson
 
 from gateway.observability.choices import LogFormat
 from gateway.observability.log_writer import LogWriter
+from gateway.observability.one_line import on_one_line, spelled_out
+from gateway.observability.redaction import Redactor, redactor_of
 
 if TYPE_CHECKING:
     from gateway.observability.settings import ObservabilitySettings
@@ -37,12 +39,14 @@ class Events:
         writer: the shared one.
         level: what is below it is not said.
         render: the form.
+        redactor: takes out what nobody may read.
     """
 
-    def __init__(self, writer: LogWriter, level: int, render: Render) -> None:
+    def __init__(self, writer: LogWriter, level: int, render: Render, redactor: Redactor) -> None:
         self._writer = writer
         self._level = level
         self._render = render
+        self._redactor = redactor
 
     def debug(self, event: str, /, **fields: object) -> None:
         """For whoever looks for a fault."""
@@ -67,6 +71,7 @@ class Events:
     def log(self, level: int, event: str, fields: Fields) -> None:
         """Say an event of that level, a key of `NAMES`."""
         if level >= self._level:
+            event, fields = self._redactor.text(event), self._redactor.fields(fields)
             self._writer.write(self._render(datetime.now(UTC), event, NAMES[level], fields) + b"\n")
 
 
@@ -80,7 +85,8 @@ def wants_console(settings: "ObservabilitySettings") -> bool:
 def build_logger(settings: "ObservabilitySettings", writer: LogWriter) -> Events:
     """The process's event logger, and the standard library's records routed into it."""
     level = LEVELS[settings.log_level]
-    logger = Events(writer, level, _for_people() if wants_console(settings) else _as_json)
+    render = _for_people() if wants_console(settings) else _as_json
+    logger = Events(writer, level, render, redactor_of(settings))
     _route_standard_library(logger, level)
     return logger
 
@@ -88,7 +94,7 @@ def build_logger(settings: "ObservabilitySettings", writer: LogWriter) -> Events
 def _as_json(at: datetime, event: str, level: str, fields: Fields) -> bytes:
     """The event as an access line begins: the time, `2026-11-21T01:04:02.250+00:00`, then the event's name."""
     stamp = at.isoformat(timespec="milliseconds")
-    return orjson.dumps({"timestamp": stamp, "event": event, "level": level, **fields}, default=str)
+    return spelled_out(orjson.dumps({"timestamp": stamp, "event": event, "level": level, **fields}))
 
 
 def _for_people() -> Render:
@@ -98,8 +104,11 @@ def _for_people() -> Render:
     form = ConsoleRenderer(colors=sys.stderr.isatty())
 
     def render(at: datetime, event: str, level: str, fields: Fields) -> bytes:
-        shown = {"timestamp": f"{at:%H:%M:%S}", "event": event, "level": level, **fields}
-        return form(None, level, shown).encode()
+        said = {name: on_one_line(value) if isinstance(value, str) else value for name, value in fields.items()}
+        stack = str(fields.get("exception", "")).splitlines() if said.pop("exception", None) else []
+        shown = {"timestamp": f"{at:%H:%M:%S}", "event": on_one_line(event), "level": level, **said}
+        lines = [form(None, level, shown), *(f"    {on_one_line(line)}" for line in stack)]
+        return "\n".join(lines).encode()
 
     return render
 

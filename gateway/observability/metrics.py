@@ -1,9 +1,13 @@
 """What has this process counted? The figures of every family, each a few bytes of a page that the supervisor reads."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from math import fsum
 
-from gateway.observability.families import CATALOGUE, UPDATES_LOST, Family
-from gateway.observability.page import PageWriter
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Across, Family, Kind
+from gateway.observability.families.processes import UPDATES_LOST
+from gateway.observability.page import PageWriter, Series
 
 LOST_SLOT = 0
 """Where every page counts UPDATES_LOST."""
@@ -21,6 +25,10 @@ class Figure:
     def add(self, amount: float = 1.0) -> None:
         """Change it by that much."""
         self._values[self._slot] += amount
+
+    def put(self, value: float) -> None:
+        """Have it be that from now on, in this process."""
+        self._values[self._slot] = value
 
 
 class Distribution:
@@ -40,6 +48,18 @@ class Distribution:
         values[self._sum] += value
         values[self._buckets + bisect_left(self._bounds, value)] += 1.0
 
+    def observe_all(self, observed: list[float]) -> None:
+        """Add them all, one at the least, for less than it takes one by one; they are sorted here."""
+        observed.sort()
+        values, bounds = self._values, self._bounds
+        values[self._sum] += fsum(observed)
+        bucket, below = bisect_left(bounds, observed[0]), 0
+        while below < len(observed) and bucket < len(bounds):
+            upto = bisect_right(observed, bounds[bucket], below)
+            values[self._buckets + bucket] += upto - below
+            bucket, below = bucket + 1, upto
+        values[self._buckets + bucket] += len(observed) - below
+
 
 class Lost:
     """Stands in for what found no room: counts that there was something to count."""
@@ -54,7 +74,11 @@ class Lost:
         del amount
         self._values[LOST_SLOT] += 1.0
 
-    observe = add
+    observe = put = add
+
+    def observe_all(self, observed: list[float]) -> None:
+        """As many were lost as these are."""
+        self._values[LOST_SLOT] += len(observed)
 
 
 class Metrics:
@@ -71,8 +95,9 @@ class Metrics:
         self._distributions: dict[tuple[Family, tuple[str, ...]], Distribution] = {}
         # At zero from the start: an alert on a series that does not exist yet never fires. The first has LOST_SLOT.
         for family in (UPDATES_LOST, *CATALOGUE):
-            if not family.labels:
-                self.figure(family)
+            if not family.labels and family.across is Across.SUM:
+                make = self.distribution if family.kind is Kind.HISTOGRAM else self.figure
+                make(family)
 
     def count(self, family: Family, *labels: str, amount: float = 1.0) -> None:
         """Add to a counter."""
@@ -85,6 +110,15 @@ class Metrics:
     def observe(self, family: Family, value: float, *labels: str) -> None:
         """Add one observation to a histogram."""
         self.distribution(family, *labels).observe(value)
+
+    def show(self, figures: Iterable[tuple[Family, tuple[str, ...], float]]) -> None:
+        """Show these series of gauges, and none of those that were shown so before and are not among them.
+
+        So a label may have any value, of which there are few at a time. Figures that find no room are counted as lost.
+        """
+        series = [Series(family.name, labels, [value]) for family, labels, value in figures]
+        if not self._page.show(series):
+            self.count(UPDATES_LOST, amount=len(series))
 
     def figure(self, family: Family, *labels: str) -> Figure | Lost:
         """The counter or gauge with these labels, to be kept by whoever updates it often."""

@@ -2,7 +2,7 @@
 
 import mmap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import orjson
@@ -11,11 +11,16 @@ from gateway.core.records import HEAD_BYTES, record_of, words_at
 from gateway.core.sealed_memory import sealed_memory
 
 VALUES = 16_384
-"""Doubles of a page. A histogram takes some 18 of them, a counter one; four workers' pages are 2 MB together."""
+"""Doubles of a page. A histogram takes some 18 of them, a counter one; four workers' pages are 2.5 MB together."""
 VALUES_BYTES = VALUES * 8
 KEYS_BYTES = 384 * 1024
 """Room for the names: 64 bytes and more for each series, of which a page full of counters would have 16,384."""
-PAGE_BYTES = VALUES_BYTES + KEYS_BYTES
+SHOWN_BYTES = 128 * 1024
+"""Room for gauges whose series come and go: some 100 bytes each, 170 at the most."""
+PAGE_BYTES = VALUES_BYTES + KEYS_BYTES + SHOWN_BYTES
+SHOWN_AT = VALUES_BYTES + KEYS_BYTES
+TRIES = 10
+"""How often what is shown is read again that was written meanwhile; then it is what was read before."""
 
 
 class Series(NamedTuple):
@@ -48,7 +53,8 @@ class PageWriter:
     def __init__(self, page: int | None = None) -> None:
         memory = memoryview(mmap.mmap(-1 if page is None else page, PAGE_BYTES))
         self.values = memory[:VALUES_BYTES].cast("d")
-        self._keys = memory[VALUES_BYTES:]
+        self._keys = memory[VALUES_BYTES:SHOWN_AT]
+        self._shown = memory[SHOWN_AT:]
         self._next_value = 0
         self._next_key = 0
         self._adding = threading.Lock()
@@ -65,6 +71,17 @@ class PageWriter:
             self._next_key, self._next_value = end, first + width
             return first
 
+    def show(self, series: Iterable[Series]) -> bool:
+        """Put these in the place of all that were shown; False: they find no room, and those before stay.
+
+        Unlike what is added, it goes again: for labels that are bounded at a time, and not over time.
+        """
+        record = record_of(orjson.dumps([tuple(one) for one in series]))
+        if len(record) > SHOWN_BYTES:
+            return False
+        self._shown[: len(record)] = record
+        return True
+
 
 class PageReader:
     """A page as another process sees it, at any moment, also while it is written and after its writer's death.
@@ -77,15 +94,28 @@ class PageReader:
         self._values = self._memory[:VALUES_BYTES].cast("d")
         self._known: list[tuple[str, tuple[str, ...], int, int]] = []
         self._position = VALUES_BYTES
+        self._shown: list[Series] = []
 
     def read(self) -> Iterator[Series]:
         """Every series with its figures of this moment; a histogram's may be one observation apart."""
         self._learn()
         for family, labels, first, width in self._known:
             yield Series(family, labels, list(self._values[first : first + width]))
+        yield from self._look()
 
     def _learn(self) -> None:
         while (words := words_at(self._memory, self._position, KEYS_BYTES)) is not None:
             family, labels, first, width = orjson.loads(words)
             self._known.append((family, tuple(labels), first, width))
             self._position += HEAD_BYTES + len(words)
+
+    def _look(self) -> list[Series]:
+        """What is shown now, or a moment ago."""
+        for _ in range(TRIES):
+            words = words_at(self._memory, SHOWN_AT, SHOWN_BYTES)
+            if words is not None:
+                self._shown = [Series(family, tuple(labels), values) for family, labels, values in orjson.loads(words)]
+                break
+            if not any(self._memory[SHOWN_AT : SHOWN_AT + HEAD_BYTES]):
+                break  # nothing was ever shown
+        return self._shown

@@ -5,7 +5,8 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 
-from gateway.observability.families import CATALOGUE, Kind
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Across, Kind
 from gateway.observability.page import PageReader, Series, create_page
 
 Sums = dict[str, dict[tuple[str, ...], list[float]]]
@@ -14,6 +15,8 @@ Sums = dict[str, dict[tuple[str, ...], list[float]]]
 WIDTHS = {family.name: family.width for family in CATALOGUE}
 LIVE = {family.name for family in CATALOGUE if family.kind is Kind.GAUGE}
 """What is true of the living only."""
+LEAST = {family.name for family in CATALOGUE if family.across is Across.LEAST}
+"""Of which the smallest figure is shown."""
 
 
 class Totals:
@@ -27,7 +30,9 @@ class Totals:
     def __init__(self) -> None:
         self._living: list[PageReader] = []
         # Series without labels exist whoever lives: between two workers a gauge is 0, not absent.
-        self._departed: Sums = {one.name: {(): [0.0] * one.width} for one in CATALOGUE if not one.labels}
+        self._departed: Sums = {
+            one.name: {(): [0.0] * one.width} for one in CATALOGUE if not one.labels and one.name not in LEAST
+        }
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -72,4 +77,9 @@ def add(sums: Sums, page: Iterable[Series]) -> None:
             continue
         known = sums.setdefault(family, {})
         before = known.get(labels)
-        known[labels] = values if before is None else [old + new for old, new in zip(before, values, strict=True)]
+        if before is None:
+            known[labels] = values
+        elif family in LEAST:
+            known[labels] = [min(before[0], values[0])]
+        else:
+            known[labels] = [old + new for old, new in zip(before, values, strict=True)]

@@ -54,6 +54,15 @@ def test_a_control_process_that_is_killed_under_load_costs_no_request_and_no_rec
     assert host.admin("GET", "/admin/v1/keys").status_code == 200
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_terminals_signal_to_a_control_process_is_nothing(host: Host, number: signal.Signals) -> None:
+    before = host.control()
+    os.kill(before, number)
+    assert host.admin("GET", "/admin/v1/keys").status_code == 200
+    assert host.control() == before
+    assert host.gateway.metrics()["gateway_control_deaths_total"] == 0
+
+
 def test_without_a_control_process_its_paths_say_so_and_models_are_served(host: Host) -> None:
     _, key = host.new_key()
     with RawClient(host.gateway.port) as client:

@@ -15,7 +15,7 @@ from gateway.cli.demo.examples import examples
 from tests.e2e.conftest import Fleet, start_fleet
 from tests.support.curl import Curl
 from tests.support.front_door import FrontDoor, front_door
-from tests.support.gateway import KEY, Gateway
+from tests.support.gateway import KEY, Gateway, wait_until
 
 # Fetching or building nginx's image may take minutes, once; one process, because a gateway takes seconds to start.
 pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("curl")]
@@ -41,6 +41,7 @@ def door(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fro
         Gateway(tmp_path_factory.mktemp("gateway"), GATEWAY_WORKERS=2, **limits, **fleet.settings()) as gateway,
         front_door(gateway) as built,
     ):
+        wait_until(gateway.ready)
         yield built
 
 

@@ -150,7 +150,7 @@ def test_wrong_keys_are_401_until_the_address_has_tried_too_many(chat_fleet: Fle
 @pytest.mark.parametrize("path", ["/health", "/ready"])
 def test_probes_need_no_key_and_take_no_token(chat_fleet: Fleet, make_gateway: MakeGateway, path: str) -> None:
     gateway = make_gateway(chat_fleet, MAX_RPS_PER_IP=0.01, RPS_BURST=1, RPS_WINDOW_SECS=1)
-    wait_until(lambda: httpx.get(f"{gateway.url}/ready", trust_env=False).status_code == 200)
+    wait_until(gateway.ready)
     answers = [httpx.get(f"{gateway.url}{path}", trust_env=False) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200] * 5
     assert "x-ratelimit-limit-requests" not in answers[0].headers

@@ -20,7 +20,7 @@ def ask(gateway: Gateway, count: int) -> set[int]:
 
 def test_an_open_circuit_is_seen_though_its_backend_is_healthy(chat_fleet: Fleet, make_gateway: MakeGateway) -> None:
     gateway = make_gateway(chat_fleet, GATEWAY_WORKERS=2, CIRCUIT_FAILURE_THRESHOLD=2)
-    wait_until(gateway.well)
+    wait_until(gateway.ready)
     before = gateway.report()
     assert (before["status"], before["reason"]) == ("ok", "ok")
     wait_until(lambda: gateway.metrics().get(OPEN) == 0)
@@ -61,7 +61,7 @@ def test_a_gateway_whose_fallback_answers_is_ready(make_gateway: MakeGateway) ->
     with ExitStack() as stack:
         fleet = start_fleet(stack, "chat0", "text2sql")
         gateway = make_gateway(fleet, CHAT_FALLBACK="text2sql")
-        wait_until(gateway.well)
+        wait_until(gateway.ready)
         fleet["chat0"].set_fault("refuse")
         assert ask(gateway, 1) == {200}
         wait_until(lambda: "down" in gateway.states())

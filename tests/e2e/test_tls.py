@@ -85,6 +85,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             MAX_REQUEST_BODY_BYTES=str(MAX_BODY),
         )
         stack.callback(nginx.stop)
+        wait_until(gateway.ready)
         yield House(fleet, gateway, nginx)
 
 

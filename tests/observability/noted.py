@@ -3,7 +3,7 @@
 import os
 
 from gateway.observability.metrics import Metrics
-from gateway.observability.page import PageReader, create_page
+from gateway.observability.page import PageReader, Series, create_page
 
 
 class CountedMetrics(Metrics):
@@ -14,6 +14,10 @@ class CountedMetrics(Metrics):
         super().__init__(page)
         self._reader = PageReader(page)
         os.close(page)
+
+    def series(self) -> list[Series]:
+        """All there are, whatever their figures."""
+        return list(self._reader.read())
 
     @property
     def counted(self) -> dict[tuple[str, ...], float]:

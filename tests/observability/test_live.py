@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from gateway.observability.families import IN_FLIGHT, QUEUED, SEATS_WAITING
+from gateway.observability.families.limits import RETRY_BUDGET
+from gateway.observability.families.requests import IN_FLIGHT, QUEUED, SEATS_WAITING
+from gateway.observability.families.streams import INTER_TOKEN
 from gateway.observability.live import LiveGauges
 from tests.core.hand_time import HandTime
 from tests.observability.noted import CountedMetrics
@@ -59,3 +61,15 @@ def test_who_waits_for_a_seat_is_shown_by_group_and_a_group_where_nobody_does_to
         gauges.seats["chat"] -= 1
         time.advance(0.1)
         assert metrics.counted == {(SEATS_WAITING.name, "chat"): 2}
+
+
+def test_gaps_and_what_is_left_of_the_retry_budget_are_written_too(time: HandTime) -> None:
+    metrics = CountedMetrics()
+    with LiveGauges(metrics) as gauges:
+        gauges.retry_budget = lambda: 0.25
+        gauges.gaps.of("chat")(0.02)
+        time.advance(0.1)
+        assert metrics.counted == {(RETRY_BUDGET.name,): 0.25}
+        assert metrics.observed == {(INTER_TOKEN.name, "chat"): (0.02, 1)}
+        gauges.gaps.of("chat")(0.02)
+    assert metrics.observed[INTER_TOKEN.name, "chat"][1] == 2

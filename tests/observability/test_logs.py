@@ -46,6 +46,10 @@ def divide(text: str) -> float:
     return len(text) / 0
 
 
+def raise_with(text: str) -> None:
+    raise ValueError(text)
+
+
 def build(lines: Lines, level: LogLevel = LogLevel.INFO, form: LogFormat = LogFormat.JSON) -> Any:
     writer: Any = lines
     return build_logger(ObservabilitySettings(log_level=level, log_format=form), writer)
@@ -91,6 +95,27 @@ def test_lines_for_people_are_no_json(lines: Lines) -> None:
     assert b"ready" in lines.lines[0]
     assert b"port=9000" in lines.lines[0]
     assert not lines.lines[0].startswith(b"{")
+
+
+HOSTILE = "a\n00:00:00 [info     ] forged\r\x1b[31m\x9b\u2028\u202e\x00"
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
+def test_nobody_writes_a_line_of_their_own_or_draws_on_the_terminal(lines: Lines, form: LogFormat) -> None:
+    log = build(lines, form=form)
+    log.info("x", why=HOSTILE, inner=[{"a": HOSTILE}], short="\x1b[31m")
+    logging.getLogger("some.library").warning(HOSTILE)
+    try:
+        raise_with(HOSTILE)
+    except ValueError:
+        log.exception("failed")
+    assert len(lines.lines) == 3
+    for said in lines.lines:
+        for number, line in enumerate(said.decode()[:-1].split("\n")):
+            assert line.isprintable()
+            assert line == line.splitlines()[0]
+            assert number == 0 or (form is LogFormat.CONSOLE and line.startswith("    "))
+    assert "forged" in lines.lines[0].decode()
 
 
 @pytest.mark.parametrize("terminal", [False, True])

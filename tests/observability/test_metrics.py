@@ -8,10 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from gateway.observability import families, page
-from gateway.observability.families import CATALOGUE
+from gateway.observability import page
+from gateway.observability.families.backends import RETRIES
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Across
+from gateway.observability.families.limits import ORGANIZATION_QUEUED, RETRY_BUDGET
+from gateway.observability.families.requests import (
+    DISCONNECTS,
+    DURATION,
+    FIRST_TOKEN,
+    IN_FLIGHT,
+    QUEUE_WAIT,
+    TOKENS,
+    WAITS,
+)
 from gateway.observability.metrics import Metrics
 from gateway.observability.page import PageReader, create_page
+
+ALWAYS_THERE = [family for family in CATALOGUE if not family.labels and family.across is Across.SUM]
 
 
 @pytest.fixture
@@ -25,18 +39,65 @@ def figures(descriptor: int) -> dict[tuple[str, ...], list[float]]:
     return {(series.family, *series.labels): series.values for series in PageReader(descriptor).read()}
 
 
+def shown(reader: PageReader) -> dict[str, float]:
+    """Who waits, as a supervisor sees it that has read the page before."""
+    return {one.labels[0]: one.values[0] for one in reader.read() if one.family == ORGANIZATION_QUEUED.name}
+
+
 def test_series_without_labels_are_there_at_zero(descriptor: int) -> None:
     Metrics(descriptor)
-    assert figures(descriptor) == {(family.name,): [0.0] for family in CATALOGUE if not family.labels}
+    assert figures(descriptor) == {(family.name,): [0.0] * family.width for family in ALWAYS_THERE}
+
+
+def test_of_the_least_figure_there_is_none_until_somebody_has_one(descriptor: int) -> None:
+    metrics = Metrics(descriptor)
+    assert (RETRY_BUDGET.name,) not in figures(descriptor)
+    for share in (0.5, 0.25):
+        metrics.figure(RETRY_BUDGET).put(share)
+        assert figures(descriptor)[RETRY_BUDGET.name,] == [share]
+
+
+def test_what_is_shown_goes_with_the_next_that_is_shown_in_its_place(descriptor: int) -> None:
+    metrics = Metrics(descriptor)
+    reader = PageReader(descriptor)
+    metrics.show([(ORGANIZATION_QUEUED, ("org:acme",), 3.0), (ORGANIZATION_QUEUED, ("ip:192.0.2.7",), 1.0)])
+    assert shown(reader) == {"org:acme": 3.0, "ip:192.0.2.7": 1.0}
+    metrics.show([(ORGANIZATION_QUEUED, ("org:acme",), 2.0)])
+    assert shown(reader) == {"org:acme": 2.0}
+    metrics.show([])
+    assert shown(reader) == {}
+
+
+def test_what_finds_no_room_to_be_shown_is_counted_as_lost_and_what_was_shown_stays(descriptor: int) -> None:
+    metrics = Metrics(descriptor)
+    metrics.show([(ORGANIZATION_QUEUED, ("org:acme",), 3.0)])
+    metrics.show((ORGANIZATION_QUEUED, (str(number),), 1.0) for number in range(10_000))
+    assert shown(PageReader(descriptor)) == {"org:acme": 3.0}
+    assert figures(descriptor)["gateway_metric_updates_lost",] == [10_000]
+
+
+@given(values=st.lists(st.sampled_from(WAITS) | st.floats(0, 1e9), min_size=1))
+def test_many_at_once_are_counted_as_one_by_one(values: list[float]) -> None:
+    descriptor = create_page()
+    metrics = Metrics(descriptor)
+    for value in values:
+        metrics.observe(QUEUE_WAIT, value, "one by one")
+    metrics.distribution(QUEUE_WAIT, "at once").observe_all(values)
+    seen = figures(descriptor)
+    total, *buckets = seen["gateway_queue_wait_seconds", "at once"]
+    expected_total, *expected = seen["gateway_queue_wait_seconds", "one by one"]
+    assert buckets == expected
+    assert total == pytest.approx(expected_total)
+    os.close(descriptor)
 
 
 def test_counters_and_gauges_add_up_by_their_labels(descriptor: int) -> None:
     metrics = Metrics(descriptor)
     for model in ("chat", "embed", "chat"):
-        metrics.count(families.TOKENS, model, "prompt", amount=10)
-        metrics.count(families.RETRIES, model, "refused")
+        metrics.count(TOKENS, model, "prompt", amount=10)
+        metrics.count(RETRIES, model, "refused")
     for by in (1, 1, -1):
-        metrics.move(families.IN_FLIGHT, by)
+        metrics.move(IN_FLIGHT, by)
     seen = figures(descriptor)
     assert seen["gateway_tokens", "chat", "prompt"] == [20]
     assert seen["gateway_tokens", "embed", "prompt"] == [10]
@@ -46,20 +107,20 @@ def test_counters_and_gauges_add_up_by_their_labels(descriptor: int) -> None:
 
 def test_the_same_labels_of_two_families_are_two_series(descriptor: int) -> None:
     metrics = Metrics(descriptor)
-    metrics.observe(families.QUEUE_WAIT, 0.5, "chat")
-    metrics.observe(families.FIRST_TOKEN, 0.25, "chat")
+    metrics.observe(QUEUE_WAIT, 0.5, "chat")
+    metrics.observe(FIRST_TOKEN, 0.25, "chat")
     seen = figures(descriptor)
     assert seen["gateway_queue_wait_seconds", "chat"][0] == 0.5
     assert seen["gateway_time_to_first_token_seconds", "chat"][0] == 0.25
 
 
-@given(values=st.lists(st.sampled_from(families.WAITS) | st.floats(0, 1e9)))
+@given(values=st.lists(st.sampled_from(WAITS) | st.floats(0, 1e9)))
 def test_a_value_goes_into_the_bucket_that_the_library_would_choose(values: list[float]) -> None:
     descriptor = create_page()
-    theirs = Histogram("x", "X.", buckets=families.WAITS, registry=CollectorRegistry())
+    theirs = Histogram("x", "X.", buckets=WAITS, registry=CollectorRegistry())
     metrics = Metrics(descriptor)
     for value in values:
-        metrics.observe(families.QUEUE_WAIT, value, "chat")
+        metrics.observe(QUEUE_WAIT, value, "chat")
         theirs.observe(value)
     expected = [theirs._sum.get(), *(bucket.get() for bucket in theirs._buckets)]
     assert figures(descriptor).get(("gateway_queue_wait_seconds", "chat"), [0.0] * len(expected)) == expected
@@ -69,23 +130,27 @@ def test_a_value_goes_into_the_bucket_that_the_library_would_choose(values: list
 def test_what_finds_no_room_is_counted_as_lost_and_remembered_by_nobody(
     descriptor: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "VALUES", 20)
+    room = 20
     metrics = Metrics(descriptor)
-    metrics.count(families.DISCONNECTS, "known")
-    room = 20 - len(figures(descriptor))
+    metrics.count(DISCONNECTS, "known")
+    taken = figures(descriptor)
+    before = len(taken)
+    monkeypatch.setattr(page, "VALUES", sum(map(len, taken.values())) + room)
     for number in range(room + 100):
-        metrics.count(families.DISCONNECTS, str(number), amount=7)
+        metrics.count(DISCONNECTS, str(number), amount=7)
     for _ in range(5):
-        metrics.observe(families.DURATION, 3.0, "/v1", "chat")
-    metrics.count(families.DISCONNECTS, "known")
+        metrics.observe(DURATION, 3.0, "/v1", "chat")
+    metrics.count(DISCONNECTS, "known")
     seen = figures(descriptor)
-    assert seen["gateway_metric_updates_lost",] == [105]
+    metrics.distribution(DURATION, "/v1", "chat").observe_all([3.0, 4.0])
+    metrics.figure(DISCONNECTS, "unknown").put(3.0)
+    seen = figures(descriptor)
+    assert seen["gateway_metric_updates_lost",] == [108]
     assert seen["gateway_client_disconnects", "known"] == [2]
-    assert len(seen) == 20
-    assert len(metrics._figures) == 20
-    assert len(metrics._distributions) == 0
+    assert len(seen) == before + room
+    assert len(metrics._figures) + len(metrics._distributions) == before + room
 
 
 def test_labels_that_a_family_does_not_have_are_a_mistake() -> None:
     with pytest.raises(AssertionError, match="gateway_upstream_retries has the labels"):
-        Metrics().count(families.RETRIES, "chat")
+        Metrics().count(RETRIES, "chat")

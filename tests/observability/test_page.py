@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from gateway.observability import page
-from gateway.observability.page import PAGE_BYTES, VALUES_BYTES, PageReader, PageWriter, Series, create_page
+from gateway.observability.page import PAGE_BYTES, SHOWN_AT, VALUES_BYTES, PageReader, PageWriter, Series, create_page
 
 
 @pytest.fixture
@@ -129,3 +129,26 @@ def test_threads_may_name_series_side_by_side(descriptor: int, monkeypatch: pyte
         Series(str(thread), (str(index),), [1000.0 * thread + index]) for thread in range(4) for index in range(300)
     ]
     assert sorted(PageReader(descriptor).read()) == sorted(expected)
+
+
+def test_what_is_shown_is_read_whole_or_as_it_was_before(descriptor: int) -> None:
+    """Whichever part of it another processor sees first."""
+    writer, reader = PageWriter(descriptor), PageReader(descriptor)
+    before, after = [Series("queued", ("org:a",), [1.0])], [Series("queued", ("org:b",), [2.0])]
+    assert writer.show(before)
+    assert list(reader.read()) == before
+    old = os.pread(descriptor, 100, SHOWN_AT)
+    assert writer.show(after)
+    new = os.pread(descriptor, 100, SHOWN_AT)
+    for seen in range(len(new)):
+        os.pwrite(descriptor, new[:seen] + old[seen:], SHOWN_AT)
+        assert list(reader.read()) in (before, after)
+    os.pwrite(descriptor, new, SHOWN_AT)
+    assert list(reader.read()) == after
+
+
+def test_a_page_on_which_nothing_is_shown_is_looked_at_once(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(page, "words_at", lambda *at: looks.append(at))
+    assert list(PageReader(descriptor).read()) == []
+    assert [start for _, start, _ in looks].count(SHOWN_AT) == 1

@@ -8,9 +8,13 @@ from msgspec.structs import fields
 
 from gateway.api.endpoints import ENDPOINTS
 from gateway.core.context import Phase, RequestContext
+from gateway.core.refusal import Refusal
 from gateway.core.usage import Usage
 from gateway.middleware.request_scope import UNKNOWN
+from gateway.observability.access_line import access_line
+from gateway.observability.families.limits import REFUSALS
 from gateway.observability.recorder import Recorder
+from gateway.observability.redaction import Redactor
 from tests.core.hand_time import HandTime
 from tests.core.requests import CHAT, context
 from tests.observability.noted import CountedMetrics
@@ -26,7 +30,7 @@ class Shelf:
         self.metrics = CountedMetrics()
         time = HandTime(1001.5)
         writer: Any = self if writes else None
-        self._recorder = Recorder(self.metrics, writer, time, console=console)
+        self._recorder = Recorder(self.metrics, writer, time, access_line(Redactor(), console=console))
 
     def write(self, line: bytes) -> None:
         self.lines.append(line)
@@ -66,7 +70,9 @@ async def test_a_line_says_what_became_of_the_request() -> None:
         "event": "request",
         "request_id": "req1",
         "client_request_id": "mine",
+        "trace_id": None,
         "organization": "ip:203.0.113.7",
+        "key": None,
         "client": "203.0.113.7",
         "method": "POST",
         "path": "/v1/chat/completions",
@@ -76,6 +82,7 @@ async def test_a_line_says_what_became_of_the_request() -> None:
         "status": 200,
         "outcome": "ok",
         "streamed": True,
+        "cache": None,
         "prompt_tokens": 5,
         "completion_tokens": 7,
         "queue_ms": 250.0,
@@ -91,7 +98,8 @@ async def test_what_is_not_known_is_null() -> None:
     ctx = answered(organization="", group="", backend=None, queue_wait=None, first_token_at=None, usage=None)
     line = orjson.loads(Shelf().record(ctx))
     absent = {"client_request_id", "organization", "model", "backend", "queue_ms", "ttft_ms", "disconnect_phase"}
-    assert {name for name, value in line.items() if value is None} == absent | {"prompt_tokens", "completion_tokens"}
+    absent |= {"trace_id", "key", "cache", "prompt_tokens", "completion_tokens"}
+    assert {name for name, value in line.items() if value is None} == absent
 
 
 async def test_no_text_of_a_request_and_none_of_its_fields_is_logged() -> None:
@@ -145,18 +153,21 @@ async def test_a_line_for_people_says_when_a_client_left() -> None:
 
 async def test_figures_are_counted_with_bounded_labels() -> None:
     shelf = Shelf()
-    shelf.record(answered(disconnect_phase=Phase.ANSWERING))
+    shelf.record(answered(event_stream=True, sent_at=1000.5, disconnect_phase=Phase.ANSWERING))
     path = "/v1/chat/completions"
     assert shelf.metrics.counted == {
         ("gateway_requests", path, "chat", "200", "ok"): 1,
         ("gateway_tokens", "chat", "prompt"): 5,
         ("gateway_tokens", "chat", "completion"): 7,
+        ("gateway_stream_endings", "chat", "done"): 1,
         ("gateway_client_disconnects", "answering"): 1,
     }
     assert shelf.metrics.observed == {
         ("gateway_request_duration_seconds", path, "chat"): (1.5, 1),
+        ("gateway_overhead_seconds", path): (0.25, 1),  # of 0.5 s it has waited for half
         ("gateway_queue_wait_seconds", "chat"): (0.25, 1),
         ("gateway_time_to_first_token_seconds", "chat"): (0.75, 1),
+        ("gateway_output_tokens_per_second", "chat"): (8.0, 1),  # six tokens behind the first one in 0.75 s
     }
 
 
@@ -165,6 +176,31 @@ async def test_what_did_not_happen_is_not_counted() -> None:
     shelf.record(answered(queue_wait=None, first_token_at=None, usage=None))
     assert set(shelf.metrics.counted) == {("gateway_requests", "/v1/chat/completions", "chat", "200", "ok")}
     assert {family for family, *_ in shelf.metrics.observed} == {"gateway_request_duration_seconds"}
+
+
+@pytest.mark.parametrize("known", [{"usage": None}, {"usage": Usage(5, 1)}, {"first_token_at": 1001.5}])
+async def test_a_rate_needs_a_second_token_and_time_for_it(known: dict[str, Any]) -> None:
+    shelf = Shelf()
+    shelf.record(answered(event_stream=True, **known))
+    assert "gateway_output_tokens_per_second" not in {family for family, *_ in shelf.metrics.observed}
+
+
+async def test_a_stream_that_ran_into_its_bound_is_told_apart() -> None:
+    shelf = Shelf()
+    for reason in ("stop", "length", "length"):
+        shelf.record(answered(event_stream=True, finish_reason=reason))
+    endings = {
+        tuple(labels): count for (family, *labels), count in shelf.metrics.counted.items() if "endings" in family
+    }
+    assert endings == {("chat", "done"): 1, ("chat", "length"): 2}
+
+
+async def test_a_refusal_is_counted_by_what_it_is_about_and_all_reasons_are_there_before() -> None:
+    shelf = Shelf()
+    shelf.record(answered(status=429, outcome="rate_limit_exceeded", refusal=Refusal.TOKENS))
+    assert shelf.metrics.counted["gateway_refusals", "tokens"] == 1
+    there = {labels for family, labels in shelf.metrics._figures if family is REFUSALS}
+    assert there == {(reason,) for reason in Refusal}
 
 
 async def test_ten_thousand_made_up_paths_are_one_series() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.observability import families
+from gateway.observability.families.limits import ORGANIZATION_QUEUED, RETRY_BUDGET, SLOTS_HELD
+from gateway.observability.families.requests import DISCONNECTS, IN_FLIGHT, QUEUE_WAIT
 from gateway.observability.metrics import Metrics
 from gateway.observability.page import PageWriter
 from gateway.observability.totals import Totals
@@ -20,15 +21,15 @@ from gateway.observability.totals import Totals
 ROOT = Path(__file__).parents[2]
 WORKER = """
 import mmap, sys
-from gateway.observability import families
+from gateway.observability.families.requests import DISCONNECTS, IN_FLIGHT, QUEUE_WAIT
 from gateway.observability.metrics import Metrics
 page, progress, limit = map(int, sys.argv[1:])
 metrics = Metrics(page)
 done = memoryview(mmap.mmap(progress, 8)).cast("q")
-metrics.move(families.IN_FLIGHT, 1)
+metrics.move(IN_FLIGHT, 1)
 for number in range(1, limit + 1):
-    metrics.count(families.DISCONNECTS, "queued")
-    metrics.observe(families.QUEUE_WAIT, 0.25, "chat")
+    metrics.count(DISCONNECTS, "queued")
+    metrics.observe(QUEUE_WAIT, 0.25, "chat")
     done[0] = number
 sys.stdin.read()
 """
@@ -76,15 +77,15 @@ class Worker:
 
 
 def counted(totals: Totals) -> float:
-    return sum(totals.sums().get(families.DISCONNECTS.name, {}).get(("queued",), [0.0]))
+    return sum(totals.sums().get(DISCONNECTS.name, {}).get(("queued",), [0.0]))
 
 
 def in_flight(totals: Totals) -> float:
-    return sum(totals.sums().get(families.IN_FLIGHT.name, {}).get((), [0.0]))
+    return sum(totals.sums().get(IN_FLIGHT.name, {}).get((), [0.0]))
 
 
 def waits(totals: Totals) -> list[float]:
-    return totals.sums().get(families.QUEUE_WAIT.name, {}).get(("chat",), [0.0])
+    return totals.sums().get(QUEUE_WAIT.name, {}).get(("chat",), [0.0])
 
 
 def test_sums_are_exact_while_workers_write_and_are_killed() -> None:
@@ -125,9 +126,9 @@ def test_however_many_workers_follow_each_other_nothing_is_lost_and_nothing_pile
     for _ in range(300):
         with totals.page() as page:
             metrics = Metrics(page)
-            metrics.move(families.IN_FLIGHT, 1)
-            metrics.count(families.DISCONNECTS, "queued", amount=3)
-            metrics.observe(families.QUEUE_WAIT, 0.25, "chat")
+            metrics.move(IN_FLIGHT, 1)
+            metrics.count(DISCONNECTS, "queued", amount=3)
+            metrics.observe(QUEUE_WAIT, 0.25, "chat")
         del metrics
     assert counted(totals) == 900
     assert waits(totals)[0] == 75
@@ -153,8 +154,8 @@ def test_threads_of_a_worker_lose_no_update_to_each_other() -> None:
     def work(metrics: Metrics) -> None:
         together.wait()
         for _ in range(20_000):
-            metrics.count(families.DISCONNECTS, "queued")
-            metrics.observe(families.QUEUE_WAIT, 0.25, "chat")
+            metrics.count(DISCONNECTS, "queued")
+            metrics.observe(QUEUE_WAIT, 0.25, "chat")
 
     with totals.page() as page:
         metrics = Metrics(page)
@@ -184,7 +185,7 @@ def test_a_scrape_in_the_midst_of_a_departure_counts_it_once() -> None:
     scraper.start()
     for number in range(1, 301):
         with totals.page() as page:
-            Metrics(page).count(families.DISCONNECTS, "queued")
+            Metrics(page).count(DISCONNECTS, "queued")
             with scraped:
                 assert scraped.wait_for(lambda: seen[-1] >= number, 30)  # noqa: B023 -- called here alone
     scraper.join()
@@ -204,6 +205,30 @@ def test_what_newer_code_counts_is_left_out() -> None:
     with totals.page() as page:
         writer = PageWriter(page)
         writer.add("gateway_unheard_of", (), 1)
-        writer.add(families.QUEUE_WAIT.name, ("chat",), families.QUEUE_WAIT.width + 1)
-        writer.values[writer.add(families.DISCONNECTS.name, ("queued",), 1) or 0] += 1.0
-        assert totals.sums() == {**Totals().sums(), families.DISCONNECTS.name: {("queued",): [1.0]}}
+        writer.add(QUEUE_WAIT.name, ("chat",), QUEUE_WAIT.width + 1)
+        writer.values[writer.add(DISCONNECTS.name, ("queued",), 1) or 0] += 1.0
+        assert totals.sums() == {**Totals().sums(), DISCONNECTS.name: {("queued",): [1.0]}}
+
+
+def test_of_some_gauges_the_least_of_the_living_is_shown_and_none_where_nobody_has_one() -> None:
+    totals = Totals()
+    name = RETRY_BUDGET.name
+    assert name not in totals.sums()
+    with totals.page() as one:
+        Metrics(one).figure(RETRY_BUDGET).put(0.75)
+        with totals.page() as another, totals.page() as third:
+            Metrics(another).figure(RETRY_BUDGET).put(0.25)
+            Metrics(third)  # a process that retries nothing
+            assert totals.sums()[name] == {(): [0.25]}
+        assert totals.sums()[name] == {(): [0.75]}
+    assert name not in totals.sums()
+
+
+def test_what_a_process_shows_goes_with_it() -> None:
+    totals = Totals()
+    with totals.page() as page:
+        Metrics(page).show([(ORGANIZATION_QUEUED, ("org:a",), 3.0), (SLOTS_HELD, (), 2.0)])
+        assert totals.sums()[ORGANIZATION_QUEUED.name] == {("org:a",): [3.0]}
+        assert totals.sums()[SLOTS_HELD.name] == {(): [2.0]}
+    assert ORGANIZATION_QUEUED.name not in totals.sums()
+    assert totals.sums()[SLOTS_HELD.name] == {(): [0.0]}

@@ -1,0 +1,134 @@
+"""Until when are certificates good? What addresses really serve, asked for now and then."""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.observability.families.processes import CERTIFICATE_EXPIRY, TLS_PROBE_UP
+from gateway.observability.gauge import Gauge
+from gateway.observability.metrics import Metrics
+from gateway.observability.tls_address import tls_address
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECS = 60.0
+"""Between two looks: a certificate that was renewed, or not, is seen so much later."""
+PATIENCE_SECS = 5.0
+"""For the name, the connection and the handshake together."""
+TOLD_AT = 2
+"""At so many failures in a row it is logged, once: a proxy that waits for the gateway is not there at first."""
+VERSION: Final = 0xA0
+"""The tag of a certificate's first field, which a certificate of version 1 does not have."""
+UTC_TIME: Final = 0x17
+"""The tag of a time with two digits of the year; dates from 2050 on have four."""
+VALIDITY: Final = 3
+"""Its place among the fields: behind the serial number, the signature's algorithm and the issuer."""
+
+
+class Certificates:
+    """Looks after the certificates of some addresses; its life is `run`.
+
+    What is served is reported, whoever issued it and for whichever name: nothing is sent that a stranger in between
+    could read, and a certificate that is about to end is to be seen where no client trusts it too. So none is verified.
+
+    Args:
+        addresses: as `host:port`.
+        metrics: where it is shown what they serve.
+        clock: the time between looks.
+    """
+
+    def __init__(self, addresses: Sequence[str], metrics: Metrics, clock: Clock) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._up = {address: Gauge(metrics, TLS_PROBE_UP, address) for address in addresses}
+        self._expiries: dict[str, Gauge] = {}
+        self._failures = Counter[str]()
+        """Looks in a row at an address that serves none."""
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context.check_hostname = False
+        self._context.verify_mode = ssl.CERT_NONE
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await asyncio.gather(*map(self.look, self._up))
+            except Exception:  # a fault of ours must not end what else this process does
+                logger.exception("certificates_not_seen", extra={"again_in_secs": LOOK_SECS})
+            await self._clock.sleep(LOOK_SECS)
+
+    async def look(self, address: str) -> None:
+        """See what one of the addresses serves. When that ends stays shown where it serves nothing any more."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECS):
+                expiry = expiry_of(await self._served(address))
+        except (OSError, ValueError) as error:  # ssl.SSLError and TimeoutError are OSErrors
+            self._up[address].set(0)
+            self._failures[address] += 1
+            if self._failures[address] == TOLD_AT:
+                logger.warning("tls_probe_failed", extra={"address": address, "why": str(error) or repr(error)})
+            return
+        if address not in self._expiries:  # not before it is known: an end in 1970 would be an alarm
+            self._expiries[address] = Gauge(self._metrics, CERTIFICATE_EXPIRY, address)
+        self._expiries[address].set(expiry)
+        self._up[address].set(1)
+        self._failures[address] = 0
+
+    async def _served(self, address: str) -> bytes:
+        """The certificate, in DER. Raises OSError."""
+        host, port = tls_address(address)
+        _, writer = await asyncio.open_connection(host, port, ssl=self._context, server_hostname=host)
+        try:
+            session: ssl.SSLObject = writer.get_extra_info("ssl_object")
+            return session.getpeercert(binary_form=True) or b""
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+def expiry_of(certificate: bytes) -> float:
+    """A certificate's `notAfter`, in seconds since 1970 (RFC 5280, section 4.1).
+
+    Python's own reader of certificates has no words for one that is not verified.
+
+    Raises:
+        ValueError: this is no certificate.
+    """
+    try:
+        _, whole = next(values(certificate))
+        _, signed = next(values(whole))
+        fields = [content for tag, content in values(signed) if tag != VERSION]
+        _, (tag, until) = values(fields[VALIDITY])
+        digits = until.decode("ascii")
+        if tag == UTC_TIME:
+            digits = ("20" if digits < "50" else "19") + digits
+        return datetime.strptime(digits, "%Y%m%d%H%M%S%z").timestamp()
+    except (IndexError, StopIteration, ValueError) as error:
+        raise ValueError("what was served is no certificate") from error
+
+
+def values(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The values that stand in DER one after another, each as its tag and its content (X.690, section 8.1).
+
+    Raises:
+        IndexError: it ends within one.
+    """
+    at = 0
+    while at < len(data):
+        tag, length = data[at], data[at + 1]
+        at += 2
+        if length & 0x80:
+            size = length & 0x7F
+            length = int.from_bytes(data[at : at + size], "big")
+            at += size
+        if at + length > len(data):
+            raise IndexError(at + length)
+        yield tag, data[at : at + length]
+        at += length
