@@ -53,7 +53,31 @@ FOREIGN = (
     Foreign("PYTHON_IMAGE", "python:3.13-slim", "What the gateway's image is built on."),
     Foreign("PROMETHEUS_IMAGE", "prom/prometheus:v3.5.3", "Prometheus' image."),
     Foreign("PROMETHEUS_PORT", "9090", "Port of Prometheus on this host's loopback."),
-    Foreign("PROMETHEUS_RETENTION", "15d", "How long Prometheus keeps its figures."),
+    Foreign("PROMETHEUS_RETENTION", "35d", "How long Prometheus keeps its figures; the objectives look back 30 days."),
+    Foreign("PROMETHEUS_RETENTION_SIZE", "20GB", "How much of the disk it takes for them at the most."),
+    Foreign("GRAFANA_IMAGE", "grafana/grafana:13.1.1", "Grafana's image."),
+    Foreign("GRAFANA_PORT", "3000", "Port of Grafana on this host's loopback."),
+    Foreign("GRAFANA_ADMIN_USER", "admin", "Who may sign in to Grafana."),
+    Foreign(
+        "GRAFANA_ADMIN_PASSWORD",
+        "",
+        "Their password, taken at Grafana's first start; docker-compose.monitoring.yml does not start without one.",
+    ),
+    Foreign("ALERTMANAGER_IMAGE", "prom/alertmanager:v0.32.1", "Alertmanager's image."),
+    Foreign("ALERTMANAGER_PORT", "9093", "Port of Alertmanager on this host's loopback."),
+    Foreign(
+        "ALERTMANAGER_DIR",
+        "./monitoring/alertmanager",
+        "Folder with alertmanager.yml: who is told of alerts. Its README.md says how; the default tells nobody.",
+    ),
+    Foreign("OTEL_COLLECTOR_IMAGE", "otel/opentelemetry-collector-contrib:0.157.0", "The OpenTelemetry collector's."),
+    Foreign("TEMPO_IMAGE", "grafana/tempo:3.0.2", "The image of Tempo, which keeps traces; 3.0 or newer."),
+    Foreign("NGINX_EXPORTER_IMAGE", "nginx/nginx-prometheus-exporter:1.5.1", "Turns nginx' figures into metrics."),
+    Foreign(
+        "DCGM_EXPORTER_IMAGE",
+        "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless",
+        "NVIDIA's exporter of GPU metrics; only with --profile gpu.",
+    ),
     Foreign("GATEWAY_ENV_FILE", ".env", "The file that Compose gives to the gateway."),
 )
 """What `.env.example` shows below the settings."""
@@ -62,7 +86,7 @@ CONTAINERS_ONLY = (
     *("VLLM_API_KEY", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "HF_HUB_OFFLINE", "HF_TOKEN"),
     *("GATEWAY_UPSTREAM", "GATEWAY_METRICS_UPSTREAM", "NGINX_CERTS_DIR", "NGINX_RUN_DIR", "NGINX_ACCESS_LOG"),
     *("NGINX_CLIENT_HEADER_TIMEOUT", "NGINX_CLIENT_BODY_TIMEOUT", "NGINX_SEND_TIMEOUT", "NGINX_RESOLVER"),
-    *("NGINX_ADDRESSES", "NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "NGINX_WORKERS", "NGINX_USER"),
+    *("NGINX_ADDRESSES", "NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "NGINX_STATUS_PORT", "NGINX_WORKERS", "NGINX_USER"),
 )
 """Names that docker-compose.yml gives to a container, or that nginx/entrypoint.sh reads there."""
 
@@ -71,7 +95,7 @@ EVERYBODYS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "TZ")
 ELSEWHERE = frozenset((*(foreign.name for foreign in FOREIGN), *CONTAINERS_ONLY, *EVERYBODYS))
 """Every name that is no setting and no mistake."""
 
-VOCABULARIES = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "VLLM_", "HF_", "NVIDIA_", "CUDA_")
+VOCABULARIES = ("COMPOSE_", "DOCKER_", "BUILDKIT_", "VLLM_", "HF_", "NVIDIA_", "CUDA_", "OTEL_")
 """Beginnings of names that other programs own and that nobody could list here."""
 
 LINK = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|.+_ENV_.+")

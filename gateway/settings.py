@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from gateway.admin.settings import AdminSettings
 from gateway.admission.settings import AdmissionSettings
+from gateway.audit.settings import AuditSettings
 from gateway.auth.settings import AuthSettings
 from gateway.backends.breaker_settings import BreakerSettings
 from gateway.backends.settings import BackendSettings
@@ -37,6 +38,7 @@ from gateway.server.settings import ServerSettings
 from gateway.store.choices import StoreKind
 from gateway.store.settings import StoreSettings
 from gateway.streaming.settings import StreamingSettings
+from gateway.tracing.settings import TracingSettings
 from gateway.upstream.address import Address
 from gateway.upstream.settings import UpstreamSettings
 
@@ -59,6 +61,8 @@ ROOMS = (
     StreamingSettings,
     UpstreamSettings,
     ObservabilitySettings,
+    AuditSettings,
+    TracingSettings,
 )
 """Every room's settings, in the order in which they are explained."""
 
@@ -122,6 +126,8 @@ class Settings(
     StreamingSettings,
     UpstreamSettings,
     ObservabilitySettings,
+    AuditSettings,
+    TracingSettings,
     BaseSettings,
 ):
     """All settings. A room takes its own base class of this; nobody but `load` makes one."""

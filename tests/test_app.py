@@ -8,6 +8,8 @@ from tests.server.supervised import ROOT, environment
 
 ON_DEMAND = {"fastapi", "starlette", "opentelemetry", "gateway.api.openapi", "gateway.api.operations", "yaml"}
 """For documentation, and for files that not every gateway has: 18 MiB and 0.2 s."""
+OF_TRACES = {"gateway.tracing.tracing", "gateway.proxy.traced", "gateway.middleware.queue_clock", "requests"}
+"""Where OTEL_TRACES_ENABLED is true, with `opentelemetry`."""
 FOR_PEOPLE = {"structlog"}
 """For lines of log on a terminal: 5 MiB and 60 ms."""
 ONCE_SERVED = {"httpx", "gateway.backends.prober", "prometheus_client", "gateway.server.scrapes"}
@@ -77,7 +79,9 @@ def test_a_worker_that_serves_has_loaded_what_it_uses(tmp_path: Path) -> None:
     folders = {"LIMITER_PATH": str(tmp_path / "state"), "DATA_PATH": str(tmp_path / "data")}
     (handed,) = loaded_by(HANDED, **folders)
     loaded = loaded_by(SERVING.replace("HANDED", handed), **folders)
-    unused = ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_SUPERVISORS | OF_NOBODY | SPARED
+    unused = (
+        OF_TRACES | ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_SUPERVISORS | OF_NOBODY | SPARED
+    )
     assert loaded >= OF_WORKERS
     assert loaded & unused == set()
 
@@ -95,7 +99,9 @@ def test_the_control_process_has_loaded_what_keys_and_books_need_before_an_opera
 
 
 def test_what_is_on_demand_is_there_to_be_loaded() -> None:
-    later = ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_SUPERVISORS | OF_NOBODY | SPARED
+    later = (
+        OF_TRACES | ON_DEMAND | FOR_PEOPLE | ONCE_SERVED | OF_OPERATORS | OF_BOOKS | OF_SUPERVISORS | OF_NOBODY | SPARED
+    )
     code = f"import sys, importlib\nfor name in {later!r}: importlib.import_module(name)\nprint(*sys.modules)"
     assert loaded_by(code) >= later
 

@@ -3,8 +3,9 @@
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.errors import QueueFullError, QueueTimeoutError
+from gateway.core.errors import QueueFullError, QueueTimeoutError, RateLimitedError
 from gateway.core.principal import KEY_ACCOUNT
+from gateway.core.refusal import Refusal
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.protocol import Grant, LimiterStore
 
@@ -38,7 +39,14 @@ class Turnstile:
 
     def enter_by_key(self, key_id: str, limit: int) -> Coroutine[Any, Any, Grant]:
         """One of `limit` slots of an API key, as `enter` of an organization's."""
-        return self._enter(KEY_ACCOUNT + key_id, limit)
+        return self._enter_for(Refusal.KEY_SLOTS, KEY_ACCOUNT + key_id, limit)
+
+    async def _enter_for(self, refusal: Refusal, name: str, limit: int) -> Grant:
+        try:
+            return await self._enter(name, limit)
+        except RateLimitedError as error:
+            error.refusal = refusal
+            raise
 
     async def _enter(self, name: str, limit: int) -> Grant:
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from gateway.api.fleet import FleetView
+from gateway.api.fleet import KEYS_UNKNOWN, FleetView
 from gateway.api.own_path import OwnPath
 from gateway.api.schemas.own import Alive, BackendReport, HealthReport, Ready
 from gateway.backends.health import State
@@ -20,10 +20,11 @@ _WORST_FIRST = (State.DOWN, State.DRAINING, State.LOADING)
 
 
 class NotReadyError(UnavailableError):
-    """No chat backend can answer; the code is the reason."""
+    """No chat backend can answer, or whoever has a key cannot be answered yet; the code is the reason."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"Not ready: no chat backend can answer ({reason}).", headers=[_UNCACHED])
+        what = "no API key is known yet" if reason == KEYS_UNKNOWN else "no chat backend can answer"
+        super().__init__(f"Not ready: {what} ({reason}).", headers=[_UNCACHED])
         self.code = reason
 
 
@@ -44,7 +45,10 @@ def probes_paths(
         return Alive()
 
     def ready() -> Ready:
-        """A chat backend is in rotation, or its group's fallback is; otherwise 503, with the reason as the code."""
+        """A chat backend is in rotation, or its group's fallback is; otherwise 503, with the reason as the code.
+
+        On a host that has just begun it is 503 `keys_unknown` until it knows its API keys, for seconds at the most.
+        """
         verdict = fleet.ready()
         if not verdict.ready:
             raise NotReadyError(verdict.reason)

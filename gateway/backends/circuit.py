@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.core.events import EventLog
-from gateway.observability.families import CIRCUIT_CHANGES
+from gateway.observability.families.backends import CIRCUIT_CHANGES
 from gateway.observability.metrics import Metrics
 
 

@@ -4,6 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.errors import GatewayError
+from gateway.core.refusal import Refusal
 
 
 class Verdict(Struct, frozen=True, array_like=True):
@@ -36,6 +37,8 @@ class Verdict(Struct, frozen=True, array_like=True):
 
 
 FINAL = frozenset({400, 404, 413, 415, 422})
+REFUSING = frozenset({429, 503})
+"""Statuses that say nothing of the request, but of a limit or of the fleet."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Verdict)
@@ -49,6 +52,8 @@ class SharedFailureError(GatewayError):
         self.status = verdict.status
         self.type = verdict.type
         self.code = verdict.outcome
+        if verdict.status in REFUSING:
+            self.refusal = Refusal.SHARED
 
 
 WORKER_DIED = Verdict(

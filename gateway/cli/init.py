@@ -17,7 +17,8 @@ PRIVATE = 0o600
 @click.option("--file", "path", type=click.Path(path_type=Path), default=".env", show_default=True)
 def init(path: Path) -> None:
     """Write a .env with strong random keys, readable by you alone; an existing file is left as it is."""
-    keys = {"GATEWAY_API_KEY": new_key("sk-"), "BACKEND_API_KEY": new_key(""), "ADMIN_API_KEY": new_key("")}
+    others = ("BACKEND_API_KEY", "ADMIN_API_KEY", "GRAFANA_ADMIN_PASSWORD")
+    keys = {"GATEWAY_API_KEY": new_key("sk-"), **{name: new_key("") for name in others}}
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     except FileExistsError:

@@ -11,7 +11,7 @@ from gateway.cli.tables import cell, echo_json, json_option, limits, moment, sho
 from gateway.cli.wishes import Organization, limit_options, limits_in
 
 PATH = "/v1/organizations"
-OPT_OUT = "Keep no contents of its requests; this version keeps none of anybody's."
+OPT_OUT = "Keep no text of its requests in the audit trail, whatever AUDIT_LOG says."
 
 COLUMNS: dict[str, Callable[[Json], object]] = {
     "ORGANIZATION": lambda row: row["id"],

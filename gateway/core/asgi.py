@@ -111,7 +111,11 @@ class ClientConnection(Protocol):
         ...
 
     def untaken(self) -> int:
-        """How many bytes of what was written the client has not taken, beside what its kernel and ours hold."""
+        """How many bytes of what was written the client's kernel has not taken.
+
+        Ours holds some 150 KB of them, and asks for more in steps of 50 KB: of a client that takes 1 KB a second, what
+        waits before it stands still for minutes.
+        """
         ...
 
     def drop(self) -> None:

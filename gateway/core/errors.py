@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.core.asgi import Headers
+from gateway.core.refusal import Refusal
 
 
 class GatewayError(Exception):
@@ -16,11 +17,13 @@ class GatewayError(Exception):
         retry_after: seconds until a retry may succeed; None says nothing about it.
         should_retry: False tells an SDK (`x-should-retry`) that a retry cannot help; None leaves it to the status.
         headers: further fields of the answer that states this failure.
+        refusal: which limit or state it is about, where the request was refused for one.
     """
 
     status = 500
     type = "server_error"
     code = "internal_error"
+    refusal: Refusal | None = None
 
     def __init__(
         self,
@@ -155,18 +158,21 @@ class RateLimitedError(GatewayError):
     status = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    refusal = Refusal.RATE
 
 
 class QueueFullError(RateLimitedError):
     """The caller's admission queue is full."""
 
     code = "queue_full"
+    refusal = Refusal.QUEUE_FULL
 
 
 class QueueTimeoutError(RateLimitedError):
     """No slot became free within QUEUE_TIMEOUT_SECS."""
 
     code = "queue_timeout"
+    refusal = Refusal.QUEUE_TIMEOUT
 
 
 class UnavailableError(GatewayError):
@@ -181,6 +187,7 @@ class ShuttingDownError(UnavailableError):
     """This gateway process is going away."""
 
     code = "server_shutting_down"
+    refusal = Refusal.SHUTTING_DOWN
 
 
 class BadGatewayError(GatewayError):

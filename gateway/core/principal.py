@@ -49,7 +49,12 @@ class Principal(Struct, frozen=True, array_like=True):
 
 
 KEY_ACCOUNT = "key:"
-"""What the accounts and lines of API keys begin with, their id behind it; all others are organizations'."""
+"""What the accounts and lines of API keys begin with, their id behind it; all others are organizations'.
+
+A key has one account, from wherever it is used."""
+
+NAMED = "org:"
+"""What the organizations begin with that keys name; the others are clients' addresses, `ip:` and the address."""
 
 MASTER = Principal()
 """Whoever shows one of GATEWAY_API_KEY."""

@@ -1,5 +1,6 @@
 """What did one request use? The record that is handed from the worker to the ledger, exactly once."""
 
+from datetime import date
 from typing import Annotated
 
 from msgspec import Meta, Struct, msgpack
@@ -9,7 +10,10 @@ from gateway.core.usage import MAX_TOKENS
 LAST_SECOND = 2**37
 """Some time in the year 6325: calendars end in 9999."""
 
+LAST_DAY = date.max.toordinal()
+
 Second = Annotated[float, Meta(ge=0, le=LAST_SECOND)]
+Day = Annotated[int, Meta(ge=0, le=LAST_DAY)]
 Tokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 """What is beyond is refused where a record is read, so that no other one is held up by it."""
 
@@ -31,6 +35,8 @@ class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
         estimated: the backend stated no figures.
         backend: which one answered; empty for none.
         cached: answered without a backend.
+        day: in which it counts, as `date.toordinal` numbers days: that of the operator's calendar in which it began. 0:
+            that of `ended_at`, which is when it began where nobody lived to say more.
     """
 
     request_id: str
@@ -46,6 +52,7 @@ class UsageRecord(Struct, frozen=True, array_like=True, gc=False):
     estimated: bool = False
     backend: str = ""
     cached: bool = False
+    day: Day = 0
 
 
 encode_usage = msgpack.Encoder().encode

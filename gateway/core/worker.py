@@ -63,6 +63,17 @@ class Refusals:
         self.tell = tell
 
 
+@dataclass(slots=True)
+class Beats:
+    """Who is told once a second that the worker's loop turns; nobody, until somebody listens."""
+
+    tell: Callable[[float, int], None] = lambda _late, _clients: None
+
+    def listen(self, tell: Callable[[float, int], None]) -> None:
+        """Call `tell` at each beat with the seconds by which it came late, and how many clients are connected."""
+        self.tell = tell
+
+
 def new_request_ids() -> str:
     """What the ids of one worker's requests begin with: unique over workers and restarts, it need not be a secret.
 
@@ -80,6 +91,7 @@ class WorkerIdentity:
         workers: how many there are.
         drain: tells of this worker's end.
         refusals: tells of what the server answered by itself.
+        beats: tells of each second of the loop's.
         page: the inherited descriptor of the page that its metrics are counted in; None: nobody collects them.
         request_ids: what the ids of its requests begin with; the supervisor's log ties it to the worker.
         board: the inherited descriptor of the page on which all processes of the host say what they know of the
@@ -92,6 +104,7 @@ class WorkerIdentity:
     workers: int = 1
     drain: Drain = field(default_factory=Drain)
     refusals: Refusals = field(default_factory=Refusals)
+    beats: Beats = field(default_factory=Beats)
     page: int | None = None
     request_ids: str = field(default_factory=new_request_ids)
     board: int | None = None

@@ -13,7 +13,7 @@ from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import NEVER_SHARED
 from gateway.core.lifeline import Cut, until_cut
 from gateway.middleware.request_scope import leave
-from gateway.observability.families import CACHE_REQUESTS
+from gateway.observability.families.cached import CACHE_REQUESTS
 from gateway.observability.metrics import Metrics
 
 STATE_HEADER: Final = b"x-gateway-cache"
@@ -84,10 +84,11 @@ class Cache:
             found = await found.outcome()
         if not isinstance(found, Answer | Verdict):
             state = b"miss"
-        self._metrics.count(CACHE_REQUESTS, ctx.endpoint.path, state.decode())
+        word = state.decode()
+        self._metrics.count(CACHE_REQUESTS, ctx.endpoint.path, word)
         ctx.answer_headers.append((STATE_HEADER, state))
         if isinstance(found, Answer):
-            ctx.cached = True
+            ctx.cache = word
             await _answer(ctx, OK, [(b"content-type", found.content_type)], found.body, send)
         elif isinstance(found, Verdict):
             await _refuse(ctx, found, send)

@@ -67,6 +67,7 @@ class ErrorBoundary:
     async def _tell(self, ctx: RequestContext, error: GatewayError, send: Send) -> None:
         """Say it while the client listens; its departure in the middle of that ends the matter."""
         ctx.outcome = error.outcome
+        ctx.refusal = error.refusal
         try:
             async with asyncio.timeout(FAREWELL_SECS):
                 await (self._break_off(ctx, error, send) if ctx.answer_started else self._answer(ctx, error, send))

@@ -7,6 +7,7 @@ from gateway.core.asgi import CLOSE, ASGIApp, Receive, Scope, Send
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.errors import PayloadTooLargeError, UnavailableError, UnsupportedEncodingError
 from gateway.core.lifeline import until_cut
+from gateway.core.refusal import Refusal
 from gateway.middleware.arrivals import Arrivals
 from gateway.middleware.request_scope import leave
 
@@ -28,6 +29,7 @@ class NoRoomError(UnavailableError):
     """This worker holds MAX_HELD_BODY_BYTES of bodies already."""
 
     code = "too_many_bodies"
+    refusal = Refusal.BODIES
 
 
 class ReadBody:

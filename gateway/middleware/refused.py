@@ -24,7 +24,7 @@ def recording(record: Record, clock: Clock) -> Callable[[Refused], None]:
                 connection=None,
                 started=clock.monotonic() - refused.seconds,
                 method="",
-                path=refused.target,
+                path=refused.target.partition("?")[0],  # no query is logged: clients write keys there
                 peer=refused.peer,
                 client_ip=refused.peer,
                 phase=Phase.DONE,

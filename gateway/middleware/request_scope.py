@@ -21,6 +21,7 @@ from gateway.core.clock import Clock
 from gateway.core.context import CONTEXT_KEY, Phase, RequestContext
 from gateway.core.endpoint import Access, Endpoint
 from gateway.core.lifeline import Cut, Lifeline
+from gateway.core.traceparent import trace_id_of
 from gateway.core.worker import WorkerIdentity
 
 CLIENT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -100,6 +101,7 @@ class RequestScope:
             fields=fields,
             peer=client[0] if client else "",
             client_request_id=_client_request_id(fields) if b"x-request-id" in fields else None,
+            trace_id=trace_id_of(fields[b"traceparent"]) if b"traceparent" in fields else None,
             answer_headers=[(b"x-request-id", request_id.encode())],
         )
         return ctx

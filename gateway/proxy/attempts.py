@@ -6,11 +6,13 @@ from msgspec import Struct
 
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
+from gateway.core.asgi import Headers
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.fleet import Backend
 from gateway.core.structs import stored_plainly
-from gateway.observability import families
+from gateway.core.traceparent import passed_on
+from gateway.observability.families.backends import BACKEND_SIGNALS
 from gateway.observability.metrics import Metrics
 from gateway.proxy.buffered import BufferedReply
 from gateway.proxy.seats import HeldSeat
@@ -84,6 +86,10 @@ class Attempts:
         self._board.begin(index)
         return Attempt(backend, index)
 
+    def trace_fields(self, ctx: RequestContext) -> Headers:
+        """What the backend is told of a request's trace: what its client said of it."""
+        return passed_on(ctx.fields)
+
     def take_trial(self, backend: Backend) -> int:
         """The number of the trial, which the attempt that begins next must bear; 0: another request may try it."""
         return self._breaker.take_trial(self._indexes[backend.name])
@@ -139,7 +145,7 @@ class Attempts:
     def _tell(self, attempt: Attempt) -> None:
         """Tell of anything but a success."""
         name, signal = attempt.backend.name, attempt.signal
-        self._metrics.count(families.BACKEND_SIGNALS, name, signal.value)
+        self._metrics.count(BACKEND_SIGNALS, name, signal.value)
         if signal is Signal.FAILURE:
             self._breaker.failed(attempt.index, trial=attempt.trial, light=not attempt.counted)
         elif signal is Signal.DRAINING:

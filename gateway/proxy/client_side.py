@@ -20,6 +20,10 @@ EVENT_STREAM_HEAD: Headers = [
 _ANSWERING = Phase.ANSWERING
 
 
+def _unheard(_: float) -> None:
+    """Nobody counts gaps."""
+
+
 @stored_plainly
 class ClientSide(Struct, eq=False):  # made per request: see core/structs.py
     """One answer on its way out.
@@ -28,6 +32,7 @@ class ClientSide(Struct, eq=False):  # made per request: see core/structs.py
         watchdog: who is told of progress.
         clock: what it reckons with.
         on_first_token: called once, when a token is on its way for the first time.
+        note_gap: told of the seconds between each piece that carries tokens and the one before it.
     """
 
     _ctx: RequestContext
@@ -35,6 +40,7 @@ class ClientSide(Struct, eq=False):  # made per request: see core/structs.py
     watchdog: Watchdog
     clock: Clock
     on_first_token: Callable[[], None] | None = None
+    note_gap: Callable[[float], None] = _unheard
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole answer; its length is stated here."""
@@ -90,11 +96,14 @@ class ClientSide(Struct, eq=False):  # made per request: see core/structs.py
     def note_token(self) -> None:
         """A token is on its way to the client."""
         now = self.clock.monotonic()
+        before = self.watchdog.token_at
         self.watchdog.progress(now)
-        if self._ctx.first_token_at is None:
-            self._ctx.first_token_at = now
-            if self.on_first_token is not None:
-                self.on_first_token()
+        if before is not None:
+            self.note_gap(now - before)
+            return
+        self._ctx.first_token_at = now
+        if self.on_first_token is not None:
+            self.on_first_token()
 
     async def pass_on(self, data: bytes) -> None:
         """Send a piece; returns when the client has room for the next, so that a slow one slows its backend."""

@@ -117,8 +117,7 @@ class Dispatcher:
         backends: Sequence[Backend] = choice.backends
         if len(backends) > 1:
             backends = await self._policy.order(group.name, backends)
-            if self.attempts.aside:
-                backends = self.attempts.ordered(backends)
+            backends = self.attempts.ordered(backends) if self.attempts.aside else backends
         search = None
         if self._limited or choice.trial is not None or not backends:
             search = await self._search(group, choice, backends, patient=not group.fallback if wait is None else wait)
@@ -129,6 +128,8 @@ class Dispatcher:
             backend = attempt.backend
             ctx.backend, ctx.phase = backend.name, _CONNECTING
             ctx.attempts += 1
+            if ctx.trace_id is not None:
+                request.trace = self.attempts.trace_fields(ctx)
             try:
                 address = self._addresses.get(backend.url) or self._addresses.read(backend.url)
                 reply = attempt.reply = await self._client.send(address, request)

@@ -7,7 +7,7 @@ from gateway.core.context import RequestContext
 from gateway.core.errors import GatewayError
 from gateway.core.fleet import BackendGroup
 from gateway.core.plan import RequestPlan
-from gateway.observability import families
+from gateway.observability.families.backends import FALLBACKS
 from gateway.observability.metrics import Metrics
 from gateway.proxy.attempts import Attempt
 from gateway.proxy.dispatcher import Dispatcher
@@ -96,7 +96,7 @@ class Fallbacks:
             self._dispatcher.attempts.close(attempt)
             ctx.answer_headers.remove(field)
             raise refusal
-        self._metrics.count(families.FALLBACKS, plan.route.group.name, group.name)
+        self._metrics.count(FALLBACKS, plan.route.group.name, group.name)
         ctx.plan = other
         return attempt
 

@@ -1,9 +1,9 @@
 """How does a request get its answer? One function from a planned request to the answer's last byte."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.asgi import Send
 from gateway.core.clock import Clock
@@ -35,6 +35,18 @@ MAY_HAVE_RUN = (b"x-should-retry", b"false")
 _OK = HTTPStatus.OK
 
 
+class StreamMeans(NamedTuple):
+    """By what streams are relayed.
+
+    Attributes:
+        max_event_bytes: the largest event that is held for its end.
+        gaps: of a group, what is told of the seconds between pieces that carry tokens.
+    """
+
+    max_event_bytes: int
+    gaps: Callable[[str], Callable[[float], None]]
+
+
 class Forwarder:
     """Relays planned requests.
 
@@ -43,7 +55,7 @@ class Forwarder:
         fallbacks: opens one at another group where none of them takes the request.
         settings: the caps.
         client_write_secs: the cap on a client that takes nothing, which the server keeps too.
-        max_event_bytes: the largest event of a stream that is held for its end.
+        streams: by what they are relayed.
         clock: for the caps and the time of the first token.
     """
 
@@ -54,13 +66,13 @@ class Forwarder:
         settings: "ProxySettings",
         *,
         client_write_secs: float,
-        max_event_bytes: int,
+        streams: StreamMeans,
         clock: Clock,
     ) -> None:
         self._dispatcher = dispatcher
         self._attempts = dispatcher.attempts
         self._fallbacks = fallbacks
-        self._max_event_bytes = max_event_bytes
+        self._max_event_bytes, self._gaps = streams
         self._settings = settings
         self._clock = clock
         self._identities = Identities()
@@ -82,6 +94,7 @@ class Forwarder:
             client = ClientSide(ctx, send, watchdog, self._clock)
             if ctx.streamed:
                 watchdog.expect_tokens()
+                client.note_gap = self._gaps(ctx.group)
                 pinger = self._pinger_for(client)
             try:
                 attempt = await self._dispatcher.open(ctx, plan)

@@ -42,6 +42,11 @@ class RetryBudget:
         self._tokens -= 1
         return True
 
+    def left(self) -> float:
+        """What share of it is there now."""
+        grown = self._tokens + (self._clock.monotonic() - self._refilled) * FLOOR_PER_SEC
+        return min(1.0, grown / CAPACITY)
+
     async def pause(self) -> None:
         """Wait a moment, before a retry that was granted."""
         await self._clock.sleep(self._rng.uniform(*PAUSE_SECS))

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from gateway.backends.availability import Availability
 from gateway.core.context import RequestContext
 from gateway.core.fleet import Backend, BackendGroup
-from gateway.observability import families
+from gateway.observability.families.backends import RETRIES
 from gateway.observability.metrics import Metrics
 from gateway.proxy.attempts import Attempt, Attempts
 from gateway.proxy.retry import RetryBudget
@@ -174,7 +174,7 @@ class Searcher:
 
     def _begin(self, ctx: RequestContext, search: Search, backend: Backend, seat: HeldSeat | None) -> Attempt:
         if search.moved is not None:
-            self._metrics.count(families.RETRIES, ctx.group, search.moved.value)
+            self._metrics.count(RETRIES, ctx.group, search.moved.value)
         attempt = self._attempts.begin(backend, ctx)
         attempt.seat = seat
         return attempt

@@ -71,6 +71,7 @@ async def relay_stream(
     finally:
         ctx.usage = plausible(relay.usage)
         ctx.token_events = relay.tokens
+        ctx.finish_reason = relay.finish_reason
         ctx.bytes_out += incoming.pushed
     await _read_tail(reply)
 
@@ -90,6 +91,7 @@ class _Incoming:
         "_feed_usual",
         "_full",
         "_kept",
+        "_note_gap",
         "_now",
         "_pours",
         "_push",
@@ -110,6 +112,7 @@ class _Incoming:
         self._push: Callable[[bytes], bool]
         self._feed_usual: Callable[[bytes], bytes]
         self._now: Callable[[], float]
+        self._note_gap: Callable[[float], None]
         self._watchdog: Watchdog
         self.pushed = 0
 
@@ -123,6 +126,7 @@ class _Incoming:
         self._push = push
         self._feed_usual = self._relay.feed_usual
         self._now = client.clock.monotonic
+        self._note_gap = client.note_gap
         self._watchdog = client.watchdog
 
     async def next(self) -> bytes:
@@ -156,7 +160,9 @@ class _Incoming:
         feed_usual, now, push = self._feed_usual, self._now, self._push
         piece = feed_usual(data)
         if piece:
-            self._watchdog.token_at = now()  # it is not the first: the relay knows what is usual from another
+            at, dog, note_gap = now(), self._watchdog, self._note_gap
+            note_gap(at - dog.token_at)  # type: ignore[operator]  # not the first: the relay knows the usual from another
+            dog.token_at = at
         else:
             piece = self._read(data, self._relay.feed_unusual)
             if self._relay.ended or self._relay.failure is not None:

@@ -39,6 +39,8 @@ class App:
         entry = ledger.open(scope["method"], scope["path"], _now())
         exchange = Exchange(scope, receive, send, entry)
         entry.request_id = exchange.header("x-request-id")
+        if self._service.options.keep_bodies:  # of those that a fault strikes, too
+            entry.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         fault = self._faults.take(scope["method"], scope["path"])
         try:
             if fault is None:
@@ -120,7 +122,6 @@ def _digest(key: str) -> bytes:
 
 
 async def _keep(exchange: Exchange) -> None:
-    exchange.entry.headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in exchange.scope["headers"]]
     exchange.entry.body = (await exchange.body())[:_KEPT_BODY].decode("utf-8", "replace")
 
 

@@ -40,6 +40,7 @@ class Ruling(NamedTuple):
         token: whether it carries tokens.
         usage: the figures that it states for the whole stream.
         holder: the member that holds the model's name, None when the event itself does.
+        reason: why a choice, or all of the answer, ends with it, in the words of chat; None where it does not say.
         choice: the choice whose own figures the event states, None when it states none.
         figures: those figures.
     """
@@ -48,6 +49,7 @@ class Ruling(NamedTuple):
     token: bool = False
     usage: Usage | None = None
     holder: str | None = None
+    reason: str | None = None
     choice: int | None = None
     figures: Raw | UnsetType = UNSET
 
@@ -71,17 +73,28 @@ class Grammar:
     """
 
     plain: re.Pattern[bytes]
-    check: Callable[[bytes], object]
+    check: Callable[[bytes], "Sound"]
     chunks: bool
     progress: bytes
     last: bytes
     judge: Callable[[Event], Ruling]
 
 
+LENGTH: Final = "length"
+"""Why an answer ends that has as many tokens as it may."""
 _KNOWN_END = Literal["stop", "length", "tool_calls", "function_call", "content_filter", "repetition"]
 
 
-class _SoundPart(msgspec.Struct, gc=False):
+class Sound(msgspec.Struct, gc=False):
+    """What was gone through of a plain event's data."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why its choice ends with it; None where it goes on."""
+        return None
+
+
+class _SoundPart(Sound, gc=False):
     """A part of a response or of a message; where it has one of these members, it must be read."""
 
     error: None = None
@@ -94,7 +107,7 @@ class _SoundChoice(msgspec.Struct, gc=False):
     finish_reason: _KNOWN_END | None = None
 
 
-class _SoundChunk(msgspec.Struct, gc=False):
+class _SoundChunk(Sound, gc=False):
     """A chunk without an error.
 
     Its types are the check: comparing while it validates costs msgspec 1,300 instructions, half of a search for one
@@ -104,6 +117,11 @@ class _SoundChunk(msgspec.Struct, gc=False):
     object: Literal["chat.completion.chunk", "text_completion"] | None = None
     choices: list[_SoundChoice] = []
     error: None = None
+
+    @property
+    def reason(self) -> str | None:
+        """That of its last choice."""
+        return self.choices[-1].finish_reason if self.choices else None
 
 
 class _Fault(msgspec.Struct):
@@ -183,7 +201,8 @@ def judge_openai(event: Event) -> Ruling:
         return Ruling(Fate.PASS) if usage is None else Ruling(Fate.TOTALS, usage=usage)
     aborted = any(choice.finish_reason == "abort" for choice in chunk.choices)
     fate = Fate.ABORT if aborted else Fate.PASS
-    return Ruling(fate, token=True, choice=chunk.choices[0].index, figures=chunk.usage)
+    last = chunk.choices[-1].finish_reason
+    return Ruling(fate, token=True, reason=last, choice=chunk.choices[0].index, figures=chunk.usage)
 
 
 def judge_responses(event: Event) -> Ruling:
@@ -200,7 +219,8 @@ def judge_responses(event: Event) -> Ruling:
     fate = _RESPONSE_FATES[name]
     if fate is Fate.LAST and response.status not in _ENDED_WELL:
         fate = Fate.ABORT
-    return Ruling(fate, usage=_usage(response.usage), holder="response")
+    reason = LENGTH if response.status == "incomplete" else None
+    return Ruling(fate, usage=_usage(response.usage), holder="response", reason=reason)
 
 
 _RESPONSE_FATES: Final = {
@@ -228,8 +248,10 @@ def judge_anthropic(event: Event) -> Ruling:
         return Ruling(Fate.PASS, usage=_usage(start.usage), holder="message")
     if name == b"message_delta":
         message = _message.decode(data)
-        given_up = message.delta is not None and message.delta.stop_reason is None
-        return Ruling(Fate.ABORT if given_up else Fate.PASS, usage=_usage(message.usage))
+        stop = _Delta("") if message.delta is None else message.delta
+        fate = Fate.ABORT if stop.stop_reason is None else Fate.PASS
+        reason = LENGTH if stop.stop_reason == "max_tokens" else None
+        return Ruling(fate, usage=_usage(message.usage), reason=reason)
     return Ruling(Fate.LAST if name == b"message_stop" else Fate.PASS, token=name == b"content_block_delta")
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.core.endpoint import Dialect
 from gateway.core.usage import Usage
-from gateway.streaming.dialects import GRAMMARS, Fate, Ruling
+from gateway.streaming.dialects import GRAMMARS, Fate, Ruling, Sound
 from gateway.streaming.events import (
     FailureReason,
     MalformedEventError,
@@ -64,9 +64,11 @@ class StreamRelay:
         "_check",
         "_cuts_events",
         "_cuts_totals",
+        "_ending",
         "_figures",
         "_grammar",
         "_held",
+        "_latest",
         "_name",
         "_tally",
         "_usual",
@@ -110,6 +112,9 @@ class StreamRelay:
         """How the last plain chunk began, up to its choice's index, and how that goes out: nearly all the others of a
         stream begin so too, and comparing costs a twentieth of matching. None does while a part of an event is held."""
         self._usual_index = b""
+        self._latest: Sound | None = None
+        """The last plain event: a choice's last says why it ended. To look at each would cost more than to keep it."""
+        self._ending: str | None = None
         self._usual_most = min(max_event_bytes, USUAL_BYTES)
         self.failure: StreamFailure | None = None
         self.ended = False
@@ -126,6 +131,11 @@ class StreamRelay:
         if stated is None or stated.completion_tokens or self._grammar.chunks:
             return stated
         return Usage(stated.prompt_tokens, self.tokens)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model says that the last choice ended, in the words of chat; None where it has not said."""
+        return self._ending or (None if self._latest is None else self._latest.reason)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they came and give those that may go out now, possibly none."""
@@ -144,7 +154,7 @@ class StreamRelay:
             return b""
         check = self._check
         try:
-            check(_STEM + body)
+            self._latest = check(_STEM + body)
         except _UNSOUND:
             return b""
         head, mark, figures = body.rpartition(MARK)
@@ -234,7 +244,7 @@ class StreamRelay:
     def _pass_plain(self, event: re.Match[bytes]) -> bytes:
         """Pass an event of the usual spelling; that it is whole and states no failure is all that is read of it."""
         try:
-            self._check(event[1])
+            self._latest = self._check(event[1])
         except _UNSOUND:
             return self._pass_odd(event[0][:-2])
         grammar = self._grammar
@@ -307,6 +317,7 @@ class StreamRelay:
 
     def _book(self, ruling: Ruling) -> None:
         self.tokens += ruling.token
+        self._ending = ruling.reason or self._ending
         if ruling.usage is not None:
             self._tally.state(ruling.usage)
         elif ruling.choice is not None and isinstance(ruling.figures, msgspec.Raw):

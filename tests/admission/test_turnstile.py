@@ -10,7 +10,8 @@ from anyio.lowlevel import checkpoint
 from gateway.admission.settings import AdmissionSettings
 from gateway.admission.turnstile import Turnstile
 from gateway.core.clock import SystemClock
-from gateway.core.errors import QueueFullError, QueueTimeoutError
+from gateway.core.errors import QueueFullError, QueueTimeoutError, RateLimitedError
+from gateway.core.refusal import Refusal
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Grant
 from gateway.store.settings import StoreSettings
@@ -103,3 +104,19 @@ async def test_organizations_do_not_wait_for_each_other(store: MemoryStore) -> N
     gate = turnstile(store)
     async with slot(gate), slot(gate, "198.51.100.1") as other:
         assert other.waited == 0.0
+
+
+@pytest.mark.parametrize(("patience", "queued"), [(20.0, 0), (0.01, 5)])
+async def test_a_refusal_for_want_of_a_keys_slot_is_told_from_one_for_the_organizations(
+    store: MemoryStore, patience: float, queued: int
+) -> None:
+    gate = turnstile(store, patience=patience, queued=queued)
+    async with slot(gate):
+        with pytest.raises(RateLimitedError) as caught:
+            await gate.enter(ADDRESS)
+        assert caught.value.refusal in {Refusal.QUEUE_FULL, Refusal.QUEUE_TIMEOUT}
+    grant = await gate.enter_by_key("7f3a", 1)
+    with pytest.raises(RateLimitedError) as caught:
+        await gate.enter_by_key("7f3a", 1)
+    assert caught.value.refusal is Refusal.KEY_SLOTS
+    gate.leave(grant)

@@ -3,12 +3,14 @@
 import httpx
 import pytest
 
+from gateway.api.fleet import KEYS_AWAITED_SECS, KEYS_UNKNOWN, KeysAwaited
 from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import BackendHealth, Readiness, State
 from gateway.backends.reasons import EXPLANATIONS, Reason, explain_circuit
 from gateway.backends.view import FALLBACK, CircuitStatus
 from gateway.core.clock import SystemClock
 from tests.api.served import KEY, FleetByHand
+from tests.core.hand_time import HandTime
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +53,30 @@ async def test_not_ready_is_a_503_with_its_reason(client: httpx.AsyncClient, fle
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == reason
     assert reason in answer.json()["error"]["message"]
+
+
+async def test_nobody_is_sent_to_a_host_that_does_not_know_its_keys_yet_but_for_a_while(fleet: FleetByHand) -> None:
+    clock = HandTime()
+    known = False
+    awaited = KeysAwaited(fleet, lambda: known, clock)
+    assert awaited.ready() == Readiness(ready=False, reason=KEYS_UNKNOWN)
+    known = True
+    assert awaited.ready() == fleet.readiness
+    known = False
+    clock.advance(KEYS_AWAITED_SECS)
+    assert awaited.ready() == fleet.readiness
+    assert [status.backend for status in awaited.statuses()] == [status.backend for status in fleet.statuses()]
+
+
+async def test_what_is_wrong_with_the_fleet_is_said_before_what_is_not_known_of_keys(fleet: FleetByHand) -> None:
+    fleet.readiness = Readiness(ready=False, reason="loading")
+    assert KeysAwaited(fleet, lambda: False, HandTime()).ready().reason == "loading"
+
+
+async def test_a_host_that_does_not_know_its_keys_says_so(client: httpx.AsyncClient, fleet: FleetByHand) -> None:
+    fleet.readiness = Readiness(ready=False, reason=KEYS_UNKNOWN)
+    told = (await client.get("/ready")).json()["error"]
+    assert (told["code"], "API key" in told["message"]) == (KEYS_UNKNOWN, True)
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/health/detailed"])

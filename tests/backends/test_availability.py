@@ -30,15 +30,9 @@ from tests.backends.choosing import (
     B,
     C,
     Fleet,
-    all_well,
 )
 from tests.backends.sharing import HEALTHY
 from tests.core.hand_time import HandTime
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return all_well()
 
 
 def test_while_all_is_well_everybody_may_be_tried_and_no_clock_is_read(fleet: Fleet) -> None:

@@ -1,15 +1,8 @@
 """Whom a request may try while circuits are open: whose trial is due, or everybody where nobody else is left."""
 
-import pytest
-
 from gateway.backends.availability import Choice
-from tests.backends.choosing import CHAT, DOWN, EMBED, INTERVAL, LOADING, PAUSE, RECOVERING, A, B, C, Fleet, all_well
+from tests.backends.choosing import CHAT, DOWN, EMBED, INTERVAL, LOADING, PAUSE, RECOVERING, A, B, C, Fleet
 from tests.backends.sharing import HEALTHY
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return all_well()
 
 
 def test_an_open_circuit_takes_its_backend_out_until_its_trial_is_due(fleet: Fleet) -> None:

@@ -19,14 +19,8 @@ from tests.backends.choosing import (
     B,
     C,
     Fleet,
-    all_well,
 )
 from tests.backends.sharing import HEALTHY
-
-
-@pytest.fixture
-def fleet() -> Fleet:
-    return all_well()
 
 
 def test_the_last_replica_of_a_group_is_not_taken_out_for_being_suspected_to_hang(fleet: Fleet) -> None:

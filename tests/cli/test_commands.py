@@ -169,6 +169,14 @@ def test_init_never_writes_over_a_file_and_never_the_same_keys(tmp_path: Path, e
     assert (tmp_path / "one").read_text() == before
 
 
+def test_init_chooses_every_secret_and_no_two_alike(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    stated = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[:1].isalpha())
+    secrets = ("GATEWAY_API_KEY", "BACKEND_API_KEY", "ADMIN_API_KEY", "GRAFANA_ADMIN_PASSWORD")
+    assert all(len(stated[name]) > 40 for name in secrets)
+    assert len({stated[name] for name in secrets}) == len(secrets)
+
+
 def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, environment: dict[str, str]) -> None:
     settings = {
         "GATEWAY_API_KEY": "sk-of-a-client",

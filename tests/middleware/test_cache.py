@@ -18,7 +18,7 @@ from gateway.core.errors import BadGatewayError, QueueFullError
 from gateway.core.lifeline import Cut
 from gateway.middleware.cache import Cache, SampledCache
 from gateway.middleware.request_scope import leave
-from gateway.observability.families import CACHE_REQUESTS
+from gateway.observability.families.cached import CACHE_REQUESTS
 from gateway.observability.metrics import Metrics
 from tests.cache.requests import Plan
 from tests.core.hand_time import HandTime
@@ -167,8 +167,8 @@ async def test_the_first_runs_for_all_and_later_ones_are_answered_from_what_is_k
     assert visits[-1].state == b"hit"
     assert {visit.told.body for visit in visits} == {b'{"data":[]}'}
     assert {visit.told.header(b"content-type") for visit in visits} == {b"application/json"}
-    assert [visit.ctx.cached for visit in visits[:5]] == [False] + [True] * 4
-    assert visits[-1].ctx.cached
+    assert [visit.ctx.cache for visit in visits[:5]] == [None] + ["coalesced"] * 4
+    assert visits[-1].ctx.cache == "hit"
     assert len(door.runs) == 1
     assert [door.counted(name) for name in ("miss", "coalesced", "hit")] == [1, 4, 1]
 

@@ -15,6 +15,7 @@ from gateway.core.context import CONTEXT_KEY, RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadGatewayError, GatewayError, RateLimitedError
 from gateway.core.lifeline import Cut
+from gateway.core.refusal import Refusal
 from gateway.core.worker import WorkerIdentity
 from gateway.middleware import error_boundary
 from gateway.middleware.error_boundary import ErrorBoundary
@@ -114,6 +115,7 @@ async def test_an_expected_failure_is_answered_with_its_status_and_fields() -> N
     ctx = await visit.run(failing(error))
     told = visit.told
     assert (told.status, told.complete, ctx.outcome, ctx.status) == (429, True, "rate_limit_exceeded", 429)
+    assert ctx.refusal is Refusal.RATE
     assert error_in(told.body) == {
         "message": "Too many.",
         "type": "rate_limit_error",

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.context import RequestContext
-from gateway.observability.families import RETRIES
+from gateway.observability.families.backends import RETRIES
 from gateway.upstream.protocol import Reply
 from tests.core.requests import context
 from tests.proxy.fakes import Conductor, FakeReply, plan_of, whole

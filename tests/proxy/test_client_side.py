@@ -147,3 +147,17 @@ async def test_the_first_tokens_time_is_the_first_ones() -> None:
     side.client.note_token()
     assert side.ctx.first_token_at == 1002.0
     assert side.dog.token_at == 1004.0
+
+
+async def test_time_for_which_a_client_took_nothing_is_in_no_gap() -> None:
+    side = Side()
+    gaps: list[float] = []
+    side.client.note_gap = gaps.append
+    side.client.note_token()
+    side.time.advance(1)
+    side.dog.writing(side.time.now)
+    side.time.advance(30)
+    side.dog.written()
+    side.time.advance(2)
+    side.client.note_token()
+    assert gaps == [3.0]

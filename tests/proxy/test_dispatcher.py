@@ -10,7 +10,7 @@ from gateway.backends.availability import Choice
 from gateway.core.context import Phase
 from gateway.core.errors import BadGatewayError
 from gateway.core.fleet import BackendGroup
-from gateway.observability.families import BACKEND_SIGNALS
+from gateway.observability.families.backends import BACKEND_SIGNALS
 from gateway.payload.peek import Peek
 from gateway.proxy.pieces import HOLD_BYTES
 from gateway.proxy.planner import Plan

@@ -15,11 +15,13 @@ from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint, ModelKind
 from gateway.core.errors import UnavailableError
 from gateway.core.fleet import BackendGroup
-from gateway.observability.families import FALLBACKS
+from gateway.observability.families.backends import FALLBACKS
+from gateway.observability.gaps import Gaps
+from gateway.observability.metrics import Metrics
 from gateway.payload.peek import peek
 from gateway.payload.settings import PayloadSettings
 from gateway.proxy.fallback import Fallbacks
-from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.forwarder import Forwarder, StreamMeans
 from gateway.proxy.planner import Plan, Planner
 from gateway.proxy.seats import SeatLimits
 from gateway.proxy.settings import ProxySettings
@@ -79,7 +81,7 @@ class Way:
             Fallbacks([QWEN, SQL], planner, dispatcher, self.conductor.metrics),
             ProxySettings(),
             client_write_secs=60,
-            max_event_bytes=1 << 20,
+            streams=StreamMeans(1 << 20, Gaps(Metrics()).of),
             clock=self.conductor.time,
         )
 

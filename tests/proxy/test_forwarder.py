@@ -14,10 +14,12 @@ from gateway.core.context import RequestContext
 from gateway.core.endpoint import Endpoint
 from gateway.core.errors import BadGatewayError, GatewayError, UnavailableError
 from gateway.core.lifeline import Cut
+from gateway.observability.gaps import Gaps
+from gateway.observability.metrics import Metrics
 from gateway.payload.settings import PayloadSettings
 from gateway.proxy.error_answer import StatedError
 from gateway.proxy.fallback import Fallbacks
-from gateway.proxy.forwarder import Forwarder
+from gateway.proxy.forwarder import Forwarder, StreamMeans
 from gateway.proxy.ping import PING
 from gateway.proxy.planner import Planner
 from gateway.proxy.settings import ProxySettings
@@ -56,7 +58,7 @@ class Way:
             Fallbacks([GROUP], planner, self.conductor.dispatcher, self.conductor.metrics),
             ProxySettings.model_validate(caps),
             client_write_secs=caps.get("client_write_secs", 60.0),
-            max_event_bytes=1 << 20,
+            streams=StreamMeans(1 << 20, Gaps(Metrics()).of),
             clock=self.time,
         )
         self.before = asyncio.all_tasks()

@@ -33,3 +33,16 @@ def test_a_busy_gateway_may_retry_one_request_in_ten() -> None:
         budget.note_request()
         retries += budget.spend()
     assert 98 <= retries <= 100
+
+
+def test_what_is_left_is_a_share_that_grows_by_itself_and_is_not_changed_by_asking() -> None:
+    time = HandTime()
+    budget = RetryBudget(time)
+    assert budget.left() == 1.0
+    assert [budget.spend() for _ in range(8)] == [True] * 8
+    assert budget.left() == 0.2
+    time.advance(1)
+    assert budget.left() == budget.left() == 0.5
+    assert spent(budget) == 5
+    time.advance(1000)
+    assert budget.left() == 1.0

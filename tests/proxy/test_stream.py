@@ -349,3 +349,25 @@ async def test_each_token_that_is_pushed_is_progress_and_a_comment_is_none() -> 
     ]
     assert relay.ctx.first_token_at == 1000.0
     assert relay.ctx.bytes_out == len(relay.told.body)
+
+
+@pytest.mark.parametrize("pushes", [True, False], ids=["pushed", "sent"])
+async def test_every_piece_with_tokens_but_the_first_is_a_gap(*, pushes: bool) -> None:
+    class Later(FakeReply):
+        """Between two of its pieces is a second."""
+
+        async def read(self) -> bytes:
+            relay.time.advance(1)
+            return await super().read()
+
+    relay = Relay(Later(chunk("a"), chunk("b"), b": still here\n\n", chunk("c") + chunk("d"), DONE), pushes=pushes)
+    gaps: list[float] = []
+    relay.client.note_gap = gaps.append
+    await relay.run()
+    assert gaps == [1.0, 2.0]  # a comment carries no token, and what comes at once is one piece
+
+
+async def test_why_the_model_ended_is_noted() -> None:
+    relay = Relay(events(chunk("a"), chunk("b", finish_reason="length"), DONE))
+    await relay.run()
+    assert relay.ctx.finish_reason == "length"

@@ -21,6 +21,7 @@ from tests.streaming.wire import (
     message_start,
     message_text,
     relay,
+    response_event,
     role_chunk,
     totals,
     typed,
@@ -297,3 +298,45 @@ def test_an_event_at_its_bound_passes() -> None:
     assert StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 2).feed(exact) == exact
     assert fed(StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 2), exact[:-1], b"\n") == exact
     assert StreamRelay(Dialect.OPENAI, max_event_bytes=len(exact) - 3).feed(exact) == b""
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "at once"])
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls"])
+def test_why_the_model_ended_is_known_at_the_end(reason: str, *, together: bool) -> None:
+    subject = relay()
+    events = [role_chunk(), chunk("a"), chunk("b")]
+    for event in events:
+        subject.feed(event)
+        assert subject.finish_reason is None
+    rest = [chunk("c", finish=reason), totals(29, 3), DONE]
+    fed(subject, b"".join(rest)) if together else fed(subject, *rest)
+    assert subject.finish_reason == reason
+
+
+def test_why_a_stream_of_one_chunk_ended_is_known_too() -> None:
+    subject = relay()
+    fed(subject, chunk("a", finish="length"), DONE)
+    assert subject.finish_reason == "length"
+
+
+def test_of_several_choices_it_is_the_last_ones_reason() -> None:
+    subject = relay()
+    fed(subject, chunk("a", finish="stop"), chunk("b", index=1), chunk("c", index=1, finish="length"), DONE)
+    assert subject.finish_reason == "length"
+
+
+def test_a_reason_that_is_spelled_in_an_odd_way_is_read_too() -> None:
+    subject = relay()
+    fed(subject, chunk("a"), chunk("b", finish="length").replace(b'{"id"', b'{ "id"'), DONE)
+    assert subject.finish_reason == "length"
+
+
+def test_other_dialects_say_it_in_their_own_words() -> None:
+    message = relay(Dialect.ANTHROPIC)
+    fed(message, message_start(), message_text("a"), message_delta("max_tokens"), MESSAGE_STOP)
+    assert message.finish_reason == "length"
+    for status, reason in (("incomplete", "length"), ("completed", None)):
+        response = relay(Dialect.RESPONSES)
+        fed(response, response_event(status, status=status))
+        assert response.ended
+        assert response.finish_reason == reason

@@ -164,6 +164,10 @@ class Gateway:
         """Whether every backend is in rotation, whatever its circuit lets through."""
         return self.states() <= {"healthy", "busy"}
 
+    def ready(self) -> bool:
+        """Whether a balancer is told to send requests here: the backends are well, and API keys are known."""
+        return self._visitor.get(f"{self.url}/ready").is_success
+
     def states(self) -> set[str]:
         """In which states its backends are."""
         return {backend["state"] for backend in self.report()["backends"]}

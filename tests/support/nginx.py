@@ -33,13 +33,14 @@ class NginxServer:
     """A running nginx.
 
     Attributes:
-        https_url, http_url: where it listens, without a trailing slash.
+        https_url, http_url, status_url: where it listens, without a trailing slash.
         ca_file: the development certificate, which is its own authority.
         scratch: its own folder, gone when it stops.
     """
 
     https_url: str
     http_url: str
+    status_url: str
     ca_file: Path
     scratch: Path
     process: subprocess.Popen[bytes]
@@ -140,13 +141,14 @@ def _start(
     if certificates is None:
         certificates = scratch / "certs"
         development_certificate(certificates)
-    http_port, https_port = _free_port(), _free_port()
+    http_port, https_port, status_port = _free_port(), _free_port(), _free_port()
     ours = {
         "GATEWAY_UPSTREAM": f"127.0.0.1:{upstream_port}",
         "GATEWAY_METRICS_UPSTREAM": f"127.0.0.1:{metrics_port}",
         "NGINX_ADDRESSES": "127.0.0.1",
         "NGINX_HTTP_PORT": str(http_port),
         "NGINX_HTTPS_PORT": str(https_port),
+        "NGINX_STATUS_PORT": str(status_port),
         "HTTPS_PORT": str(https_port),
         "NGINX_WORKERS": "2",
     }
@@ -156,7 +158,8 @@ def _start(
             command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output
         )
     ca_file = certificates / "fullchain.pem"
-    return NginxServer(f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}", ca_file, scratch, process)
+    urls = (f"https://127.0.0.1:{https_port}", f"http://127.0.0.1:{http_port}", f"http://127.0.0.1:{status_port}")
+    return NginxServer(*urls, ca_file, scratch, process)
 
 
 def _command(
