@@ -59,6 +59,7 @@ setting NGINX_SEND_TIMEOUT 180s "$TIME"
 setting NGINX_ADDRESSES "0.0.0.0$([ ! -f /proc/net/if_inet6 ] || echo ' [::]')" "$LISTEN( $LISTEN)*"
 setting NGINX_HTTP_PORT 80 '[0-9]+'
 setting NGINX_HTTPS_PORT 443 '[0-9]+'
+setting NGINX_STATUS_PORT 8080 '[0-9]+'
 setting NGINX_WORKERS auto 'auto|[1-9][0-9]*'
 setting NGINX_USER nginx '[A-Za-z0-9_-]+'
 # Where temporary files, the rendered configuration and the pid go: a tmpfs.

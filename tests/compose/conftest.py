@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.compose.project import MONITORING, REAL, SIMULATED, Project, need_compose
+from tests.compose.project import GRAFANA_PASSWORD, MONITORING, REAL, SIMULATED, Project, need_compose
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,5 +30,6 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def monitoring(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """docker-compose.monitoring.yml, a project of its own."""
-    return Project(tmp_path_factory.mktemp("monitoring"), MONITORING).config()
+    """docker-compose.monitoring.yml, a project of its own, as on a host with GPUs."""
+    settings = {"GRAFANA_ADMIN_PASSWORD": GRAFANA_PASSWORD, "COMPOSE_PROFILES": "gpu"}
+    return Project(tmp_path_factory.mktemp("monitoring"), MONITORING, settings).config()

@@ -19,6 +19,7 @@ GATEWAY_KEY = "sk-canary-of-the-clients-3f1d0c5e7a9b2468"
 BACKEND_KEY = "sk-canary-of-the-backends-8c6e4a2f0b1d3579"
 HUB_TOKEN = "hf_canary_of_the_hub_5a7c9e1b3d2f4680"
 KEYS = {"GATEWAY_API_KEY": GATEWAY_KEY, "BACKEND_API_KEY": BACKEND_KEY, "HUGGING_FACE_HUB_TOKEN": HUB_TOKEN}
+GRAFANA_PASSWORD = "canary-of-grafana-1b3d5f7092846ace"
 
 
 class Project:

@@ -1,15 +1,17 @@
-"""Does the stack come up and answer? The whole of it without GPUs, through TLS, as an operator starts it."""
+"""Does the stack come up, answer and get watched? All of it without GPUs, through TLS, as an operator starts it."""
 
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, KEYS, SIMULATED, Project
+from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, GRAFANA_PASSWORD, KEYS, MONITORING, SIMULATED, Project
 from tests.support import docker
 from tests.support.nginx import IMAGE, development_certificate
 
@@ -18,6 +20,11 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]
 PYTHON = "python:3.13-slim"
 BUILD_SECS = 600.0
 UP_SECS = 240.0
+NOTICED_SECS = 240.0
+"""Two scrapes, a probe that fails, a minute for which it lasts, and Alertmanager's turn."""
+WATCHERS = {"prometheus": "prometheus", "alertmanager": "alertmanager", "nginx-exporter": "nginx-exporter"}
+"""The services of docker-compose.monitoring.yml of which there are stand-ins, and their names."""
+WITHOUT_A_STANDIN = {"grafana", "otel-collector", "tempo"}
 MESSAGES = [{"role": "user", "content": "How many orders were there yesterday?"}]
 RELAYED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"model": "qwen", "messages": MESSAGES, "max_tokens": 8},
@@ -81,6 +88,63 @@ def test_the_whole_stack_is_up_and_answers_through_tls(stack: Stack) -> None:
     _the_operators_paths_are_hidden(stack)
     _no_key_is_on_a_command_line(stack)
     _a_scaled_gateway_is_followed(stack)
+
+
+def test_prometheus_sees_all_of_it_and_alertmanager_hears_of_a_backend_that_stops(stack: Stack, tmp_path: Path) -> None:
+    ports = {"PROMETHEUS_PORT": str(_free_port()), "ALERTMANAGER_PORT": str(_free_port())}
+    watching = Project(tmp_path, MONITORING, {"GRAFANA_ADMIN_PASSWORD": GRAFANA_PASSWORD, **ports})
+    _need_watchers(watching)
+    try:
+        _succeed(watching, "up", "--detach", "--no-deps", "--wait", *WATCHERS)
+        prometheus = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
+        alertmanager = f"http://127.0.0.1:{ports['ALERTMANAGER_PORT']}"
+        _eventually(lambda: _targets(prometheus)["gateway"] == {"up"})
+        _eventually(lambda: _targets(prometheus)["vllm"] == {"up"})
+        _eventually(lambda: _targets(prometheus)["nginx"] == {"up"})
+        down = {job for job, states in _targets(prometheus).items() if states != {"up"}}
+        assert down == WITHOUT_A_STANDIN
+        _eventually(lambda: _values(prometheus, "nginx_up") == [1.0])
+        _eventually(lambda: set(_values(prometheus, 'gateway_tls_probe_up{address="nginx:443"}')) == {1.0})
+        assert _alerts(alertmanager) == set()
+        stack.project.run("stop", "--timeout", "1", "chat0")
+        _eventually(lambda: ("BackendDown", "chat0") in _alerts(alertmanager))
+    finally:
+        watching.run("down", "--timeout", "5", "--volumes", seconds=UP_SECS)
+
+
+def _targets(prometheus: str) -> dict[str, set[str]]:
+    """How the targets of each job are."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for target in httpx.get(f"{prometheus}/api/v1/targets", trust_env=False).json()["data"]["activeTargets"]:
+        found[target["labels"]["job"]].add(target["health"])
+    return found
+
+
+def _values(prometheus: str, query: str) -> list[float]:
+    answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, trust_env=False)
+    return [float(series["value"][1]) for series in answer.json()["data"]["result"]]
+
+
+def _alerts(alertmanager: str) -> set[tuple[str, str]]:
+    """What has been heard of, with its backend; TargetDown is that of the parts without a stand-in."""
+    heard = httpx.get(f"{alertmanager}/api/v2/alerts", trust_env=False).json()
+    labels = [alert["labels"] for alert in heard]
+    return {(one["alertname"], one.get("backend", "")) for one in labels if one["alertname"] != "TargetDown"}
+
+
+def _eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + NOTICED_SECS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def _need_watchers(watching: Project) -> None:
+    services = watching.config()["services"]
+    for name, standin in WATCHERS.items():
+        image = services[name]["image"]
+        if (reason := docker.missing_image(image, standin=standin)) is not None:
+            docker.skip_or_fail(f"needs {image}: {reason}")
 
 
 def _every_service_is_there(stack: Stack, states: dict[str, str]) -> None:

@@ -32,6 +32,7 @@ WRONG = {
     "NGINX_CONNECTIONS_PER_ADDRESS": "0",
     "NGINX_ADDRESSES": "127.0.0.1\n}",
     "NGINX_HTTPS_PORT": "443 default_server",
+    "NGINX_STATUS_PORT": "8080; }",
     "NGINX_RESOLVER": "$(reboot)",
     "TLS_CERT": "a b.pem",
     "HSTS_SECONDS": '1" always; #',

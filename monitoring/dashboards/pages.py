@@ -1,0 +1,55 @@
+"""Which dashboards are there, and what is in their files?"""
+
+from itertools import count
+from pathlib import Path
+
+import orjson
+from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, QueryVariable, Row
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableOption, VariableRefresh, VariableSort
+
+from monitoring.dashboards.backends import BACKENDS
+from monitoring.dashboards.drawing import SOURCE, draw
+from monitoring.dashboards.gateway import GATEWAY
+from monitoring.dashboards.links import TAG, to_the_others, to_traces
+from monitoring.dashboards.organizations import ORGANIZATIONS
+from monitoring.dashboards.overview import OVERVIEW
+from monitoring.dashboards.table import Page, Variable
+
+FOLDER = Path(__file__).parents[1] / "grafana" / "dashboards"
+PAGES = (OVERVIEW, ORGANIZATIONS, BACKENDS, GATEWAY)
+ALL = ".*"
+"""What `All` stands for: series without the label too, as a request that reached no model has none."""
+
+
+def render(page: Page) -> bytes:
+    """The file that Grafana loads."""
+    whole = orjson.loads(JSONEncoder(sort_keys=True).encode(build(page).build()))
+    return orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def build(page: Page) -> Dashboard:
+    """Grafana's builder of a dashboard."""
+    board = Dashboard(page.title).uid(page.uid).description(page.description).tags([TAG]).timezone("browser")
+    # Provisioned: a change made by hand would be lost with the next start, so that none can be made.
+    board.readonly().tooltip(DashboardCursorSync.CROSSHAIR).refresh("30s").time("now-1h", "now")
+    board.link(to_the_others()).link(to_traces())
+    board.with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
+    for variable in page.variables:
+        board.with_variable(_choice(variable))
+    number = count(1)
+    for section in page.sections:
+        board.with_row(Row(section.title).id(next(number)))
+        for panel in section.panels:
+            board.with_panel(draw(panel, next(number)))
+    return board
+
+
+def _choice(variable: Variable) -> QueryVariable:
+    query = f"label_values({variable.family}, {variable.label})"
+    choice = QueryVariable(variable.name).label(variable.name.capitalize()).datasource(SOURCE).query(query)
+    choice.multi(multi=True).include_all(include_all=True).all_value(ALL).current(
+        VariableOption(text="All", value="$__all", selected=True)
+    )
+    # Asked for again when another time is looked at: what was there then may be gone now.
+    return choice.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
