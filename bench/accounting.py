@@ -1,5 +1,6 @@
 """What has a process used, its descendants included? CPU in ns and memory, as the kernel counts them."""
 
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -11,6 +12,10 @@ CPUCLOCK_SCHED = 2
 RESET_PEAK = "5"
 """What /proc/PID/clear_refs takes to begin a new VmHWM (proc(5))."""
 KIB = 1024
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+"""What /proc/stat counts in."""
+WORKED = (0, 1, 2, 5, 6)
+"""The columns of a core in /proc/stat (proc(5)) in which it worked: user, nice, system, irq, softirq."""
 
 
 def tree(pid: int) -> list[int]:
@@ -36,6 +41,13 @@ def cpu_ns(pids: Iterable[int]) -> int:
         with suppress(OSError):
             total += time.clock_gettime_ns((~pid << 3) | CPUCLOCK_SCHED)
     return total
+
+
+def worked_ns(cores: Iterable[int]) -> int:
+    """Time that cores have worked, for whomever, to the hundredth of a second."""
+    lines = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+    ticks = {name: [int(column) for column in columns] for name, *columns in lines if name.startswith("cpu")}
+    return sum(ticks[f"cpu{core}"][column] for core in cores for column in WORKED) * TICK_NS
 
 
 def memory_mib(pids: Iterable[int], field: str = "VmRSS") -> float:

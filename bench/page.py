@@ -104,8 +104,8 @@ def _goals(verdicts: Sequence[Verdict]) -> str:
     ]
     summary = (
         f"Of {len(verdicts)} musts {len(verdicts) - missed - unseen} are met, {missed} missed and {unseen} not "
-        "measured. The median is judged. What is due is the number of events that the streams would have if each "
-        "began anew at once."
+        "measured. The median is judged. What is due is the number of events that there would be if each stream "
+        "began anew the moment it ended."
     )
     return summary + "\n\n" + _table(["goal", "seen", "must", "moonshot"], lines)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.accounting import cpu_ns, memory_mib, reset_peak, tree
+from bench.accounting import cpu_ns, memory_mib, reset_peak, tree, worked_ns
+from bench.cores import available, pinned
 from bench.perf import can_count, counting, instructions
 from bench.processes import finished
 
@@ -41,6 +42,13 @@ def python(code: str) -> Iterator[int]:
         assert child.stdout is not None
         child.stdout.readline()
         yield child.pid
+
+
+def test_a_core_has_worked_for_whoever_works_on_it() -> None:
+    core = available()[-1]
+    before = worked_ns([core])
+    with pinned(frozenset({core})), python(THREAD_THAT_ENDS):
+        assert worked_ns([core]) - before >= 0.1 * SECOND_NS
 
 
 def test_descendants_belong_to_the_tree() -> None:
