@@ -8,6 +8,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/gateway
 # Dependencies first: this layer stays while only the gateway's own code changes. Hashes make a swapped package end the build.
+# The extra `otel` is among them: what traces need is loaded only where OTEL_TRACES_ENABLED is true.
 COPY requirements/runtime.lock requirements/
 RUN /opt/gateway/bin/pip install --require-hashes --only-binary :all: -r requirements/runtime.lock
 COPY pyproject.toml README.md ./

@@ -1,13 +1,13 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos soak fuzz lint fmt loadtest bench bench-peers
+.PHONY: help install demo test chaos soak fuzz lint fmt loadtest bench bench-peers dashboards monitoring-check dashboard-preview
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
 TEST_PROCESSES ?= $(shell n=$$(nproc 2> /dev/null || echo 2); [ $$n -gt 4 ] && n=4; echo $$n)
 
 help: ## show this
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 install: ## make .venv with the gateway command and the tools
 	@scripts/install.sh
@@ -33,6 +33,16 @@ chaos: install ## every fault of docs/testing.md made to happen, and a table of 
 
 soak: install ## a load with departures and kills for SOAK_SECS (600), a table of what it left, .soak/soak.png where matplotlib is
 	@$(BIN)/python -m tests.soak $(or $(SOAK_SECS),600) $(SOAK_ARGS)
+
+dashboards: install ## write monitoring/grafana/dashboards anew from the tables in monitoring/dashboards
+	@$(BIN)/python -m monitoring.dashboards
+
+monitoring-check: install ## every query of dashboards and alerts, asked of a real Prometheus after a minute of load and faults
+	@$(BIN)/python -m tests.monitoring.check
+
+dashboard-preview: install ## the same, and docs/images/overview-preview.png drawn from it
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
+	@$(BIN)/python -m tests.monitoring.check --preview docs/images/overview-preview.png
 
 fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .

@@ -16,12 +16,12 @@ stamp=.venv/installed-from
   echo "install: Python 3.11 or newer is needed, and $python is not; PYTHON=/path/to/python3.11 make install" >&2
   exit 1
 }
-wanted=$({ "$python" -VV; cat pyproject.toml requirements/uv.lock requirements/dev.lock; } | sha256sum)
+wanted=$({ "$python" -VV; cat pyproject.toml requirements/{uv,dev,dashboards}.lock; } | sha256sum)
 if [ -x .venv/bin/gateway ] && [ "$(cat "$stamp" 2> /dev/null)" = "$wanted" ]; then
   exit 0
 fi
 
-echo "install: the tools and libraries of requirements/dev.lock into .venv (about a minute the first time)"
+echo "install: the tools and libraries of requirements/{dev,dashboards}.lock into .venv (about a minute the first time)"
 rm -f "$stamp"
 if ! .venv/bin/python -c 'import pip' 2> /dev/null; then
   "$python" -m venv .venv || {
@@ -32,7 +32,7 @@ if ! .venv/bin/python -c 'import pip' 2> /dev/null; then
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes --allow-empty-requirements \
-  requirements/uv.lock requirements/dev.lock
+  requirements/{uv,dev,dashboards}.lock
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 echo "$wanted" > "$stamp"
 echo "install: done, .venv/bin/gateway is the command"

@@ -55,6 +55,6 @@ def test_the_door_has_these_layers_in_this_order() -> None:
     table = PAGE.partition("| layer |")[2].partition("\n\n")[0]
     files = re.findall(r"^ *\| `(\w+)\.py`", table, re.MULTILINE)
     door = (ROOT / "gateway" / "app.py").read_text().partition("def door(")[2].partition("\n\n\n")[0]
-    made = re.findall(r"lambda app: (\w+)\(|\*(cache)_layer\(", door)
+    made = re.findall(r"lambda app: (\w+)\(|\*(\w+)_layer\(", door)
     assert files == [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", layer or other).lower() for layer, other in made]
     assert len(files) > 5

@@ -17,12 +17,13 @@ from gateway.core import envelope
 from gateway.core.keys import MIN_LENGTH
 from gateway.database import transactions
 from gateway.fleet import live
-from gateway.observability.families import CATALOGUE, Family, Kind
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Family, Kind
 from gateway.proxy import attempts, pieces, retry
 from gateway.routing.policies import loads
-from gateway.server import channel, generation, keeper
+from gateway.server import channel, control, generation, keeper
 from gateway.settings import Settings
-from gateway.store import desk, spares
+from gateway.store import spares, ticks
 from gateway.upstream import tcp
 from tests.chaos import test_outages
 from tests.soak import verdict
@@ -62,10 +63,13 @@ FIGURES = (
     f"less up to {breaker.JITTER:.0%} of chance",
     f"the lock is asked for {board.TRIES} times",
     f"with a half-life of {loads.HALF_LIFE_SECS:g} s",
+    f"nothing; {channel.KILL_MARGIN_SECS:g} s where a loop stands still",
+    f"when its loop has stood still for {control.HUNG_LOOKS * control.LOOK_SECS:g} s",
+    f"or has not begun to turn after {control.START_LOOKS * control.LOOK_SECS:g} s",
     f"then {channel.FAREWELL_SECS:g} s to say so; the end after {channel.farewell_secs(DRAIN):g} s at the latest",
     f"{fresh.READ_SECS:g} s to read the settings, {generation.START_SECS:g} s for each new worker to come up",
     f"after quick deaths in a row up to {keeper.BACKOFF_SECS[-1]:g} s later",
-    f"all look for the dead every {desk.TICK_SECS:g} s",
+    f"all look for the dead every {ticks.TICK_SECS:g} s",
     f"up to {spares.SPARES_PER_NAME} idle slots of an organization",
     f"noticed in about {tcp.UNACKNOWLEDGED_MS / 1000:g} s",
     f"looks {publishing.POLL_SECS:g} s apart for changes, {live.LOOK_SECS:g} s apart for models",

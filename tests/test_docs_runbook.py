@@ -13,7 +13,8 @@ from gateway.backends.circuit import Standing, Why
 from gateway.backends.health import State
 from gateway.backends.reasons import Reason
 from gateway.cli import COMMANDS
-from gateway.observability.families import CATALOGUE, Kind
+from gateway.observability.families.catalogue import CATALOGUE
+from gateway.observability.families.family import Kind
 from gateway.settings import Settings, names
 from gateway.simulator.faults import KINDS
 from tests.observability.test_event_names import events

@@ -3,10 +3,10 @@
 #
 #   tests/standins/build.sh [--only NAME] [DIR]
 #
-# NAME is one of python, nginx, prometheus, valkey, postgres; all of them without --only. DIR (default: a folder under TMPDIR) keeps the root file
-# system: three minutes the first time, then seconds. Needs root, debootstrap and a running Docker engine.
-# Tags, by environment: PYTHON_TAG NGINX_TAG PROMETHEUS_TAG VALKEY_TAG POSTGRES_TAG. They hold Debian testing's packages and this machine's CA
-# bundle: for local use, never to be pushed.
+# NAME is one of python, nginx, prometheus, alertmanager, nginx-exporter, valkey, postgres; all of them without --only. DIR (default: a folder under
+# TMPDIR) keeps the root file system: three minutes the first time, then seconds. Needs root, debootstrap and a running Docker engine.
+# Tags, by environment: PYTHON_TAG NGINX_TAG PROMETHEUS_TAG ALERTMANAGER_TAG NGINX_EXPORTER_TAG VALKEY_TAG POSTGRES_TAG. They hold Debian testing's
+# packages and this machine's CA bundle: for local use, never to be pushed.
 set -euo pipefail
 
 only=
@@ -15,6 +15,8 @@ DIR="${1:-${TMPDIR:-/tmp}/standins}"
 PYTHON_TAG="${PYTHON_TAG:-python:3.13-slim}"
 NGINX_TAG="${NGINX_TAG:-nginx:1.30-alpine}"
 PROMETHEUS_TAG="${PROMETHEUS_TAG:-prom/prometheus:v3.5.3}"
+ALERTMANAGER_TAG="${ALERTMANAGER_TAG:-prom/alertmanager:v0.32.1}"
+NGINX_EXPORTER_TAG="${NGINX_EXPORTER_TAG:-nginx/nginx-prometheus-exporter:1.5.1}"
 VALKEY_TAG="${VALKEY_TAG:-valkey/valkey:9.1-alpine}"
 POSTGRES_TAG="${POSTGRES_TAG:-postgres:18-alpine}"
 BASE=standin-base:forky
@@ -71,6 +73,20 @@ WORKDIR /prometheus
 USER nobody
 ENTRYPOINT ["prometheus"]
 CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]
+D
+
+image alertmanager "$ALERTMANAGER_TAG" <<D
+RUN $install prometheus-alertmanager && rm -rf /var/lib/apt/lists/* && mkdir -p /alertmanager /etc/alertmanager && chown nobody /alertmanager
+WORKDIR /alertmanager
+USER nobody
+ENTRYPOINT ["prometheus-alertmanager"]
+CMD ["--config.file=/etc/alertmanager/alertmanager.yml","--storage.path=/alertmanager"]
+D
+
+image nginx-exporter "$NGINX_EXPORTER_TAG" <<D
+RUN $install prometheus-nginx-exporter && rm -rf /var/lib/apt/lists/*
+USER nobody
+ENTRYPOINT ["prometheus-nginx-exporter"]
 D
 
 image valkey "$VALKEY_TAG" <<D
