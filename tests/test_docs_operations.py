@@ -1,4 +1,4 @@
-"""Tests of docs/runbook.md: its words are the code's, and its rehearsal is run as it stands there."""
+"""Tests of docs/operations.md: its words are the code's, and its rehearsal is run as it stands there."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from tests.observability.test_event_names import events
 from tests.support.gateway import free_port
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "runbook.md").read_text()
+PAGE = (ROOT / "docs" / "operations.md").read_text()
 CODE = re.findall(r"`([^`\n]+)`", PAGE) + [
     line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]
