@@ -32,7 +32,7 @@ from gateway.wiring.conductor import build_forwarder, build_planner
 from gateway.wiring.fleet import build_fleet, following, seen_from_outside, watching
 from gateway.wiring.parts import Rooms
 from gateway.wiring.shared import build_quotas, build_shared, cache_layer, showing
-from gateway.wiring.voice import build_voice, overhear_layer, queue_clock_layer
+from gateway.wiring.voice import build_voice, overhear_layer, queue_clock_layer, trusted_trace_layer
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -96,6 +96,7 @@ def door(rooms: "Rooms", planner: Planner, failures: FailedAuthLimiter) -> list[
         lambda app: RequestScope(app, find, record, voice.clock, worker),
         lambda app: ErrorBoundary(app, voice.log),
         lambda app: Authenticate(app, book, keyring, failures),
+        *trusted_trace_layer(voice.tracing),
         *overhear_layer(trail),
         lambda app: RateLimit(app, RateLimiter(settings, shared.store)),
         lambda app: ReadBody(app, settings, planner.plan),

@@ -8,7 +8,13 @@ from tests.server.supervised import ROOT, environment
 
 ON_DEMAND = {"fastapi", "starlette", "opentelemetry", "gateway.api.openapi", "gateway.api.operations", "yaml"}
 """For documentation, and for files that not every gateway has: 18 MiB and 0.2 s."""
-OF_TRACES = {"gateway.tracing.tracing", "gateway.proxy.traced", "gateway.middleware.queue_clock", "requests"}
+OF_TRACES = {
+    "gateway.tracing.tracing",
+    "gateway.proxy.traced",
+    "gateway.middleware.queue_clock",
+    "gateway.middleware.trusted_trace",
+    "requests",
+}
 """Where OTEL_TRACES_ENABLED is true, with `opentelemetry`."""
 FOR_PEOPLE = {"structlog"}
 """For lines of log on a terminal: 5 MiB and 60 ms."""

@@ -72,7 +72,7 @@ class RequestContext(Struct, eq=False):  # made per request: a dataclass takes s
     """The client's own, where it sent a valid one. Read by observability."""
     trace_id: str | None = None
     """Of the trace that the client's `traceparent` names, or that the gateway began; 32 hex digits. Set by
-    tracing/tracer; read by observability, proxy, tracing.
+    tracing/tracer; read by middleware, observability, proxy, tracing.
     """
     trace: RequestTrace | None = None
     """What is noted of it for that trace; None while tracing is off. Set by tracing/tracer; read by proxy, tracing."""

@@ -31,8 +31,8 @@ class TracingSettings(RoomSettings):
         default=1.0,
         ge=0,
         le=1,
-        description="Share of the requests that are recorded, 0 to 1; where a client's traceparent says whether its "
-        "trace is, that counts.",
+        description="Share of the requests that are recorded, 0 to 1. A client that has shown a valid key decides for "
+        "its own by the flag of its traceparent; nobody else can ask for more.",
     )
     otel_service_name: str = Field(
         default="inference-gateway", min_length=1, max_length=255, description="What the gateway is called in traces."

@@ -22,7 +22,8 @@ class Tracer:
     """Notes what spans are made of; nothing is made of it before the request is over.
 
     Args:
-        ratio: share of the traces that begin here which are sampled; a client's trace is sampled if it says so.
+        ratio: share of the traces that begin here which are sampled; the trace of a client that has shown a key is
+            sampled if it says so.
         keep: takes what is to be exported.
         clock: for the moments that no room keeps otherwise.
         rng: for ids.
@@ -33,6 +34,12 @@ class Tracer:
         self._keep = keep
         self._clock = clock
         self._rng = rng
+
+    def admit(self, ctx: RequestContext) -> None:
+        """The request's client has shown a key, and sent a valid `traceparent`: it decides what is recorded."""
+        parent = parent_of(ctx.fields[NAME])
+        assert parent is not None  # noqa: S101 -- `ctx.trace_id` says so
+        ctx.trace = self._child(ctx, parent, sampled=parent.sampled)
 
     def enter(self, ctx: RequestContext) -> None:
         """The request has come to where slots are waited for."""
@@ -66,9 +73,16 @@ class Tracer:
 
     def _begin(self, ctx: RequestContext) -> RequestTrace:
         parent = parent_of(ctx.fields[NAME]) if ctx.trace_id is not None else None
-        trace = ctx.trace = self._root() if parent is None else self._child(ctx, parent)
+        trace = ctx.trace = self._root() if parent is None else self._strangers(ctx, parent)
         ctx.trace_id = trace.trace_id
         return trace
+
+    def _strangers(self, ctx: RequestContext, parent: Parent) -> RequestTrace:
+        """The trace of a client that has shown no key: what it says can spare a record and never ask for one.
+
+        Drawn, not told by the trace's id as elsewhere: that is the stranger's choice, too.
+        """
+        return self._child(ctx, parent, sampled=parent.sampled and self._rng.getrandbits(64) < self._bound)
 
     def _root(self) -> RequestTrace:
         number = self._rng.getrandbits(128) or 1
@@ -78,10 +92,10 @@ class Tracer:
             trace.fields = _fields(trace, trace.span_id)  # or a backend would begin a trace of its own
         return trace
 
-    def _child(self, ctx: RequestContext, parent: Parent) -> RequestTrace:
-        fields = [] if parent.sampled else passed_on(ctx.fields)
+    def _child(self, ctx: RequestContext, parent: Parent, *, sampled: bool) -> RequestTrace:
+        fields = [] if sampled else passed_on(ctx.fields)
         state = state_of(ctx.fields)
-        return RequestTrace(parent.trace_id, self._span_id(), parent.span_id, parent.sampled, state, fields)
+        return RequestTrace(parent.trace_id, self._span_id(), parent.span_id, sampled, state, fields)
 
     def _span_id(self) -> str:
         return f"{self._rng.getrandbits(64) or 1:016x}"

@@ -49,6 +49,15 @@ def build_tracing(settings: "Settings", clock: Clock, metrics: Metrics, log: Eve
     return Tracing(settings, clock, metrics, log, masks=settings.log_mask_client_ips)
 
 
+def trusted_trace_layer(tracing: "Tracing | None") -> list[Layer]:
+    """The layer that believes clients with a key what they say of their traces, where traces are on."""
+    if tracing is None:
+        return []
+    from gateway.middleware.trusted_trace import TrustedTrace  # noqa: PLC0415 -- as what it asks
+
+    return [lambda app: TrustedTrace(app, tracing.tracer)]
+
+
 def queue_clock_layer(tracing: "Tracing | None") -> list[Layer]:
     """The layer that notes when a wait begins, where traces are on."""
     if tracing is None:

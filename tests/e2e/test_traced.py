@@ -353,6 +353,31 @@ def test_at_a_ratio_of_nothing_backends_begin_no_trace_either(
     assert (parent.trace_id, parent.sampled) == (line["trace_id"], False)
 
 
+def test_at_a_ratio_of_nothing_no_stranger_is_recorded_and_who_shows_a_key_decides(
+    chat_fleet: Fleet, make_gateway: MakeGateway, collector: Collector
+) -> None:
+    """However the strangers' traces are numbered, and also where the key's owner is refused behind the door."""
+    settings = {"OTEL_TRACES_ENABLED": True, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    with make_gateway(chat_fleet, **settings, OTEL_TRACES_SAMPLER_ARG=0) as gateway, gateway.client() as client:
+        wait_until(gateway.well)
+        wrong = {"authorization": "Bearer wrong"}
+        strangers = [("POST", PATH, wrong), ("POST", "/v1/nothing", {}), ("GET", "/health", {}), ("PUT", PATH, {})]
+        statuses, traces = [], []
+        for number, (method, path, headers) in enumerate(strangers, 0x9990):
+            for trace in (f"{number:032x}", f"{number:016x}{'f' * 16}"):
+                traces.append(trace)
+                fields = {**headers, "traceparent": f"00-{trace}-{PARENT}-01"}
+                answer = client.request(method, path, json=BODY if method != "GET" else None, headers=fields)
+                statuses.append(answer.status_code)
+                assert gateway.access_line(answer.headers["x-request-id"])["trace_id"] == trace
+        known = f"{0x9999:032x}"
+        refused = client.post(PATH, content=b"{", headers={"traceparent": f"00-{known}-{PARENT}-01"})
+        (span,) = collector.trace(known, 1)
+    assert statuses == [401, 401, 404, 404, 200, 200, 405, 405]
+    assert (refused.status_code, span.attributes["http.response.status_code"]) == (400, 400)
+    assert collector.spans(0, lambda span: span.trace_id in traces) == []
+
+
 def test_what_is_left_is_exported_as_a_worker_ends(
     chat_fleet: Fleet, make_gateway: MakeGateway, collector: Collector
 ) -> None:

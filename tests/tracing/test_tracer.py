@@ -28,8 +28,9 @@ class Drawn(Random):
         return self._number if k == 128 else super().getrandbits(k)
 
 
-async def test_a_clients_trace_is_continued() -> None:
+async def test_the_trace_of_a_client_with_a_key_is_continued_whatever_the_ratio() -> None:
     it, ctx = Kept(ratio=0.0), request(traced=True)
+    it.tracer.admit(ctx)
     span = it.tracer.attempt(ctx, BACKENDS[0], "chat0", 8000)
     trace = it.trace_of(ctx)
     assert span is not None
@@ -48,6 +49,33 @@ async def test_a_trace_that_its_client_does_not_record_goes_on_as_it_came() -> N
     assert it.tracer.attempt(ctx, BACKENDS[0], "chat0", 8000) is None
     assert it.trace_of(ctx).fields == [(b"traceparent", field), (b"tracestate", b"a=1")]
     it.tracer.finish(ctx)
+    assert it.kept == []
+
+
+async def test_a_client_with_a_key_may_spare_its_record() -> None:
+    it = Kept()
+    ctx = request(fields={**FIELDS, b"traceparent": f"00-{TRACE}-{PARENT}-00".encode()}, trace_id=TRACE)
+    it.tracer.admit(ctx)
+    it.tracer.finish(ctx)
+    assert it.kept == []
+
+
+@pytest.mark.parametrize(("ratio", "drawn", "kept"), [(0.0, 0, 0), (0.25, 2**62 - 1, 1), (0.25, 2**62, 0), (1.0, 1, 1)])
+async def test_a_stranger_who_says_to_record_is_drawn_by_lot(ratio: float, drawn: int, kept: int) -> None:
+    """Whatever its trace's id, which it chose."""
+    lots = Drawn(0)
+    lots.getrandbits = lambda _: drawn  # type: ignore[method-assign]  # a lot is 64 bits, as a span's id
+    seen = []
+    for trace in (f"{1:032x}", "f" * 32):
+        ctx = request(fields={b"traceparent": f"00-{trace}-{PARENT}-01".encode()}, trace_id=trace)
+        Tracer(ratio, lambda *one: seen.append(one), HandTime(), lots).finish(ctx)
+        assert ctx.trace_id == trace
+    assert len(seen) == 2 * kept
+
+
+async def test_a_stranger_who_says_not_to_record_is_not() -> None:
+    it = Kept()
+    it.tracer.finish(request(fields={b"traceparent": f"00-{TRACE}-{PARENT}-00".encode()}, trace_id=TRACE))
     assert it.kept == []
 
 
