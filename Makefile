@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos soak fuzz lint fmt loadtest bench bench-peers dashboards monitoring-check dashboard-preview
+.PHONY: help install deploy demo test chaos soak fuzz lint fmt loadtest bench bench-peers dashboards monitoring-check dashboard-preview
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -11,6 +11,9 @@ help: ## show this
 
 install: ## make .venv with the gateway command and the tools
 	@scripts/install.sh
+
+deploy: install ## examine the host (gateway doctor), then build and start the stack and wait until it is healthy (SIM=1: without GPUs)
+	@SIM=$(SIM) scripts/deploy.sh
 
 demo: install ## five simulated vLLM servers and the gateway, with examples to paste (DEMO_PORT, DEMO_KEY)
 	@$(BIN)/gateway demo

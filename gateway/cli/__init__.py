@@ -24,6 +24,7 @@ COMMANDS = {
     "cache": "gateway.cli.running",
     "audit": "gateway.cli.audit",
     "check": "gateway.cli.check",
+    "doctor": "gateway.cli.doctor",
     "healthcheck": "gateway.cli.healthcheck",
 }
 """A module per command, holding it under the command's own name."""

@@ -5,9 +5,7 @@ import contextlib
 import logging
 import ssl
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Final
+from collections.abc import Sequence
 
 from gateway.core.clock import Clock
 from gateway.observability.families.processes import CERTIFICATE_EXPIRY, TLS_PROBE_UP
@@ -23,12 +21,6 @@ PATIENCE_SECS = 5.0
 """For the name, the connection and the handshake together."""
 TOLD_AT = 2
 """At so many failures in a row it is logged, once: a proxy that waits for the gateway is not there at first."""
-VERSION: Final = 0xA0
-"""The tag of a certificate's first field, which a certificate of version 1 does not have."""
-UTC_TIME: Final = 0x17
-"""The tag of a time with two digits of the year; dates from 2050 on have four."""
-VALIDITY: Final = 3
-"""Its place among the fields: behind the serial number, the signature's algorithm and the issuer."""
 
 
 class Certificates:
@@ -94,41 +86,16 @@ class Certificates:
 
 
 def expiry_of(certificate: bytes) -> float:
-    """A certificate's `notAfter`, in seconds since 1970 (RFC 5280, section 4.1).
+    """A certificate's `notAfter`, in seconds since 1970.
 
     Python's own reader of certificates has no words for one that is not verified.
 
     Raises:
         ValueError: this is no certificate.
     """
+    from cryptography import x509  # noqa: PLC0415 -- some MiB, which only a host that asks for certificates needs
+
     try:
-        _, whole = next(values(certificate))
-        _, signed = next(values(whole))
-        fields = [content for tag, content in values(signed) if tag != VERSION]
-        _, (tag, until) = values(fields[VALIDITY])
-        digits = until.decode("ascii")
-        if tag == UTC_TIME:
-            digits = ("20" if digits < "50" else "19") + digits
-        return datetime.strptime(digits, "%Y%m%d%H%M%S%z").timestamp()
-    except (IndexError, StopIteration, ValueError) as error:
+        return x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()
+    except ValueError as error:
         raise ValueError("what was served is no certificate") from error
-
-
-def values(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The values that stand in DER one after another, each as its tag and its content (X.690, section 8.1).
-
-    Raises:
-        IndexError: it ends within one.
-    """
-    at = 0
-    while at < len(data):
-        tag, length = data[at], data[at + 1]
-        at += 2
-        if length & 0x80:
-            size = length & 0x7F
-            length = int.from_bytes(data[at : at + size], "big")
-            at += size
-        if at + length > len(data):
-            raise IndexError(at + length)
-        yield tag, data[at : at + length]
-        at += length

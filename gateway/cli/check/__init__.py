@@ -15,7 +15,10 @@ from gateway.settings import ConfigurationError, ignored, load
 
 @click.command(short_help="Validate and explain the configuration.")
 def check() -> None:
-    """Validate the configuration and explain it, without starting anything."""
+    """Validate the configuration and explain it, without starting anything.
+
+    `gateway doctor` looks at all that stands around it: the host, Docker, the GPUs, the certificate, what runs.
+    """
     try:
         settings = load()
     except ConfigurationError as error:

@@ -41,7 +41,7 @@ class Compose:
     """
 
     def __init__(self, services: Mapping[str, Mapping[str, Any]], name: str = str(COMPOSE_FILE)) -> None:
-        self._services = services
+        self.services = services
         self.name = name
 
     @classmethod
@@ -62,25 +62,25 @@ class Compose:
 
     def has(self, service: str) -> bool:
         """Whether there is such a service."""
-        return service in self._services
+        return service in self.services
 
     def environment(self, service: str) -> dict[str, str]:
         """What the file itself puts into a service's environment."""
-        stated = _by_name(self._services.get(service, {}).get("environment")) or {}
+        stated = _by_name(self.services.get(service, {}).get("environment")) or {}
         return {str(name): str(value) for name, value in stated.items() if value is not None}
 
     def grace(self, service: str) -> float:
         """Seconds from SIGTERM to SIGKILL."""
-        stated = seconds(str(self._services[service].get("stop_grace_period", "")))
+        stated = seconds(str(self.services[service].get("stop_grace_period", "")))
         return DEFAULT_GRACE_SECS if stated is None else stated
 
     def model_servers(self) -> list[str]:
         """The services that run vLLM, or the simulator in its place."""
-        return [name for name, service in self._services.items() if _runs_vllm(service)]
+        return [name for name, service in self.services.items() if _runs_vllm(service)]
 
     def argument(self, service: str, flag: str) -> str | None:
         """The value of a flag of a service's command; the last one counts."""
-        words = _words(self._services[service].get("command"))
+        words = _words(self.services[service].get("command"))
         values = [after for word, after in pairwise(words) if word == flag]
         values += [word.partition("=")[2] for word in words if word.startswith(f"{flag}=")]
         return values[-1] if values else None

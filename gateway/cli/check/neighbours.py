@@ -3,9 +3,10 @@
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dotenv import dotenv_values
 
@@ -18,6 +19,26 @@ VLLM_KEEPALIVE_SECS = 5.0
 """vLLM closes an idle connection after this long (uvicorn's default), unless VLLM_HTTP_TIMEOUT_KEEP_ALIVE says more."""
 ENDING_SECS = 11.0
 """What the gateway may take after DRAIN_SECS to tell the requests that are left, and to end workers that do not end."""
+
+
+class Disagreement(NamedTuple):
+    """Two times that do not fit together.
+
+    Attributes:
+        file: in which one of them stands.
+        so: what they are, and how they must compare.
+        otherwise: what comes of it; may be empty.
+        write: what to write there.
+    """
+
+    file: str
+    so: str
+    otherwise: str
+    write: str
+
+    def __str__(self) -> str:
+        otherwise = f", {self.otherwise}" if self.otherwise else ""
+        return f"{self.file}: {self.so}{otherwise}: write {self.write}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +103,7 @@ class Neighbours:
     def __init__(self, nginx: Nginx | None, compose: Compose | None, mistakes: tuple[str, ...] = ()) -> None:
         self._nginx = nginx
         self._compose = compose
-        self._mistakes = mistakes
+        self.mistakes = mistakes
 
     @classmethod
     def at_hand(cls) -> "Neighbours":
@@ -90,7 +111,7 @@ class Neighbours:
         mistakes: tuple[str, ...] = ()
         compose = None
         try:
-            compose = Compose.at_hand(_seen_by_compose())
+            compose = Compose.at_hand(seen_by_compose(os.environ))  # noqa: TID251 -- what Compose would see, not a setting
         except UnreadableError as error:
             mistakes = (str(error),)
         return cls(Nginx.at_hand(compose.environment("nginx") if compose else {}), compose, mistakes)
@@ -103,14 +124,18 @@ class Neighbours:
 
     def findings(self, settings: Settings) -> list[str]:
         """A sentence for each pair of time-outs that do not fit together: which file, and what to write there."""
-        return [*self._mistakes, *self._of_nginx(settings), *self._of_vllm(settings), *self._of_stops(settings)]
+        return [*self.mistakes, *map(str, self.disagreements(settings))]
+
+    def disagreements(self, settings: Settings) -> list[Disagreement]:
+        """The pairs themselves, for whoever shows them otherwise (`gateway doctor`)."""
+        return [*self._of_nginx(settings), *self._of_vllm(settings), *self._of_stops(settings)]
 
     def _ours(self, settings: Settings, name: str) -> float:
         """A setting as it counts where Compose starts the gateway."""
         stated = self._compose.environment("gateway").get(name.upper()) if self._compose else None
         return _number(stated, float(getattr(settings, name)))
 
-    def _of_nginx(self, settings: Settings) -> list[str]:
+    def _of_nginx(self, settings: Settings) -> list[Disagreement]:
         if self._nginx is None:
             return []
         found = []
@@ -119,33 +144,35 @@ class Neighbours:
             for time in stated or [Time(rung.default, f"`{rung.directive} {{}}s;`")]:
                 ours = self._ours(settings, rung.setting)
                 if not rung.holds(ours, time.seconds):
-                    found.append(
-                        f"{NGINX_FILE}: {rung.directive} is {time.seconds:g} s and must be {rung.must_be} "
-                        f"{rung.setting.upper()} ({ours:g} s), or {rung.otherwise}: "
-                        f"write {time.written.format(rung.advice(ours))}"
+                    so = (
+                        f"{rung.directive} is {time.seconds:g} s and must be {rung.must_be} "
+                        f"{rung.setting.upper()} ({ours:g} s)"
                     )
+                    write = time.written.format(rung.advice(ours))
+                    found.append(Disagreement(str(NGINX_FILE), so, f"or {rung.otherwise}", write))
         return found
 
-    def _of_vllm(self, settings: Settings) -> list[str]:
+    def _of_vllm(self, settings: Settings) -> list[Disagreement]:
         """Who closes an idle connection between the gateway and vLLM first: it must be the gateway."""
         ours = self._ours(settings, "upstream_keepalive_secs")
         theirs = {server: self._keepalive(server) for server in (self._servers() or ["vLLM"])}
         server, idle = min(theirs.items(), key=lambda item: item[1])
-        sentence = (
-            f"{ENV_FILE}: UPSTREAM_KEEPALIVE_SECS is {ours:g} s and must be below the {idle:g} s after which {server} "
-            f"closes an idle connection, or requests meet closing ones: write UPSTREAM_KEEPALIVE_SECS={0.8 * idle:g}"
+        so = (
+            f"UPSTREAM_KEEPALIVE_SECS is {ours:g} s and must be below the {idle:g} s after which {server} closes an "
+            "idle connection"
         )
-        return [] if ours < idle else [sentence]
+        write = f"UPSTREAM_KEEPALIVE_SECS={0.8 * idle:g}"
+        return [] if ours < idle else [Disagreement(str(ENV_FILE), so, "or requests meet closing ones", write)]
 
     def _keepalive(self, server: str) -> float:
         stated = self._compose.environment(server).get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE") if self._compose else None
         return _number(stated, VLLM_KEEPALIVE_SECS)
 
-    def _of_stops(self, settings: Settings) -> list[str]:
+    def _of_stops(self, settings: Settings) -> list[Disagreement]:
         """Whether Docker lets each finish what it would finish."""
         if self._compose is None:
             return []
-        found = []
+        found: list[Disagreement] = []
         if self._compose.has("gateway"):
             drain = self._ours(settings, "drain_secs")
             words = f"DRAIN_SECS ({drain:g} s) and {ENDING_SECS:g} s to end"
@@ -153,32 +180,28 @@ class Neighbours:
         for server in self._servers():
             timeout = _number(self._compose.argument(server, "--shutdown-timeout"), 0.0)
             if not timeout:
-                found.append(
-                    f"{self._compose.name}: {server} has no --shutdown-timeout, so that a stop cuts short what "
-                    "it generates: write --shutdown-timeout 120 into its command"
-                )
+                so, otherwise = f"{server} has no --shutdown-timeout", "so that a stop cuts short what it generates"
+                write = "--shutdown-timeout 120 into its command"
+                found.append(Disagreement(self._compose.name, so, otherwise, write))
             found += self._too_short(server, timeout, f"--shutdown-timeout ({timeout:g} s)")
         return found
 
-    def _too_short(self, service: str, needed: float, words: str) -> list[str]:
+    def _too_short(self, service: str, needed: float, words: str) -> list[Disagreement]:
         if self._compose is None:
             return []
         grace = self._compose.grace(service)
-        sentence = (
-            f"{self._compose.name}: {service} is killed {grace:g} s after SIGTERM, which must be above {words}: "
-            f"write stop_grace_period: {_tens(needed + 20)}s"
-        )
-        return [] if grace > needed else [sentence]
+        so = f"{service} is killed {grace:g} s after SIGTERM, which must be above {words}"
+        write = f"stop_grace_period: {_tens(needed + 20)}s"
+        return [] if grace > needed else [Disagreement(self._compose.name, so, "", write)]
 
     def _servers(self) -> list[str]:
         return self._compose.model_servers() if self._compose else []
 
 
-def _seen_by_compose() -> dict[str, str]:
+def seen_by_compose(environment: Mapping[str, str]) -> dict[str, str]:
     """What `${NAME}` stands for in the Compose files: the environment goes before `.env`."""
     file = dotenv_values(ENV_FILE) if ENV_FILE.is_file() else {}
-    here = os.environ  # noqa: TID251 -- what Compose would see, not a setting
-    return {**{name: value for name, value in file.items() if value is not None}, **here}
+    return {**{name: value for name, value in file.items() if value is not None}, **environment}
 
 
 def _number(text: str | None, otherwise: float) -> float:
