@@ -28,6 +28,9 @@ HUNG_LOOKS = 30
 holds the lock of who is on duty, and nobody else answers operators. Far above what any step of it takes."""
 START_LOOKS = 60
 """The same for one whose loop has not begun to turn: it loads for a second, and a cold disk may need twenty."""
+MOST_START_LOOKS = 16 * START_LOOKS
+"""Each that was killed for it doubles that for those after it, up to here: a host may be slower than any number that we
+think of, but one that loads for 16 minutes hangs."""
 
 
 class ControlKeeper:
@@ -51,6 +54,10 @@ class ControlKeeper:
         self._overdue = False
         self._hung = ""
         """How long the one that runs stood still before it was killed for it."""
+        self._served = False
+        """Whether the one that runs, or ran last, has come to serve."""
+        self._start_looks = START_LOOKS
+        """How long the next one may load. Never shortened: what was slow once may be so again."""
         self._relieve_earlier: Callable[[], None] | None = None
         """Ends those of the generations before; None: ours is not in line with them."""
 
@@ -69,10 +76,13 @@ class ControlKeeper:
             how = await self._live()
             if self._over.is_set() and not how:
                 return
-            quick_deaths = quick_deaths + 1 if loop.time() - born < STEADY_SECS else 0
+            # One that never served died quickly, however long it took: on a slow host its start takes a while.
+            quick = not self._served or loop.time() - born < STEADY_SECS
+            quick_deaths = quick_deaths + 1 if quick else 0
             delay = BACKOFF_SECS[min(max(quick_deaths - 1, 0), len(BACKOFF_SECS) - 1)]
             self._estate.figures.count(CONTROL_DEATHS)
-            next_one = {} if self._over.is_set() else {"next_in_secs": delay}
+            terms = {"next_in_secs": delay, "next_may_load_secs": self._start_looks * LOOK_SECS}
+            next_one = {} if self._over.is_set() else terms
             logger.error("control_died", extra={"how": how or "ended unasked", **next_one})
             await self._pause(delay)
 
@@ -109,7 +119,7 @@ class ControlKeeper:
 
     async def _live(self) -> str:
         """Start one, and be there until it has ended; how it did, empty where it was told to."""
-        self._hung = ""
+        self._hung, self._served = "", False
         try:
             with (
                 self._estate.exporter.page() as page,
@@ -162,7 +172,7 @@ class ControlKeeper:
         """
         born = asyncio.get_running_loop().time()
         looks, last = 0, 0.0
-        while looks < (HUNG_LOOKS if last else START_LOOKS):
+        while looks < (HUNG_LOOKS if last else self._start_looks):
             await _sleep(LOOK_SECS)
             before, last = last, pulse.last()
             looks = looks + 1 if last == before else 0
@@ -170,6 +180,8 @@ class ControlKeeper:
             pulse.clear_stack()
             process.signal(ASK)
             await _sleep(LOOK_SECS)  # one that is stopped (SIGSTOP) does not say where it stands
+        else:
+            self._start_looks = min(2 * self._start_looks, MOST_START_LOOKS)
         still = round(asyncio.get_running_loop().time() - (last or born), 1)
         logger.error("control_blocked", extra={"pid": process.pid, "blocked_secs": still, "stack": pulse.stack()})
         self._hung = f"{'stood still for' if last else 'did not begin within'} {looks * LOOK_SECS:g} s"
@@ -186,6 +198,7 @@ class ControlKeeper:
 
     def _serves(self, pid: int) -> None:
         """Those of the generations before hand over by ending."""
+        self._served = True
         logger.info("control_serving", extra={"pid": pid})
         self._end_earlier()
 

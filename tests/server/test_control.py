@@ -20,7 +20,7 @@ from gateway.server import control as module
 from gateway.server.blueprint import Alone, Blueprint
 from gateway.server.control import ControlKeeper
 from gateway.server.generation import Generation
-from gateway.server.keeper import WorkerFailedError
+from gateway.server.keeper import STEADY_SECS, WorkerFailedError
 from gateway.server.pulse import Pulse
 from gateway.server.settings import ServerSettings
 from tests.server.stand_ins import EstateStandIn, serves
@@ -291,9 +291,11 @@ async def test_one_that_ends_unasked_has_died_too(estate: Estate, caplog: pytest
     assert estate.deaths == 1
 
 
+@pytest.mark.parametrize("steady", [STEADY_SECS, 0.0], ids=["at once", "after it has loaded for long"])
 async def test_one_that_crashes_in_a_loop_is_waited_for_longer_each_time(
-    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, steady: float
 ) -> None:
+    monkeypatch.setattr(module, "STEADY_SECS", steady)
     monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 0.001, 0.002, 3600.0))
     async with kept(estate, "dies"):
         await until(lambda: len(events(caplog, "control_died")) == 4)
@@ -302,14 +304,36 @@ async def test_one_that_crashes_in_a_loop_is_waited_for_longer_each_time(
     assert estate.deaths == 4  # and it was not waited for an hour when all was to end
 
 
+async def test_who_follows_one_that_never_began_starts_later_and_may_load_for_longer(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STEADY_SECS", 0.0)  # however long it has loaded
+    monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 0.001, 0.002, 0.003))
+    monkeypatch.setattr(module, "LOOK_SECS", 0.25)  # a binary fraction: the figures below are exact
+    monkeypatch.setattr(module, "START_LOOKS", 1)
+    monkeypatch.setattr(module, "MOST_START_LOOKS", 3)
+    async with kept(estate, "silent"):
+        await until(lambda: len(events(caplog, "control_died")) >= 4)
+    deaths = events(caplog, "control_died")[:4]
+    assert [death["how"] for death in deaths] == [
+        f"did not begin within {secs} s and was killed" for secs in ("0.25", "0.5", "0.75", "0.75")
+    ]
+    assert [death["next_may_load_secs"] for death in deaths] == [0.5, 0.75, 0.75, 0.75]
+    assert [death["next_in_secs"] for death in deaths] == [0.0, 0.001, 0.002, 0.003]
+
+
 async def test_one_that_has_lived_is_replaced_at_once(
     estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 3600.0))
     monkeypatch.setattr(module, "STEADY_SECS", 0.0)
-    async with kept(estate, "dies"):
-        await until(lambda: len(events(caplog, "control_died")) == 4)
+    async with kept(estate, "serves"):
+        for times in range(1, 5):
+            await until(partial(seen, caplog, "control_serving", times))
+            os.kill(events(caplog, "control_serving")[-1]["pid"], signal.SIGKILL)
+            await until(partial(seen, caplog, "control_died", times))
     assert {event.get("next_in_secs", 0.0) for event in events(caplog, "control_died")} == {0.0}
+    assert {event.get("next_may_load_secs") for event in events(caplog, "control_died")} <= {60.0, None}
 
 
 async def test_one_that_cannot_be_started_is_tried_again(
