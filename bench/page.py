@@ -6,6 +6,7 @@ from typing import Any
 from bench.goals import Verdict, judge, with_unit
 from bench.peers import SWITCHED_ON
 from bench.table import OURS, Row, Spread, ratios_of, spreads
+from gateway.elsewhere import FOREIGN
 
 PICTURES = "bench"
 """The plots' folder, beside the page."""
@@ -23,6 +24,8 @@ LESS_IS_BETTER = (
     "start s",
 )
 """Ends of the figures by which the gateway is set beside each of the others."""
+SHIPPED = {"nginx": next(foreign.default for foreign in FOREIGN if foreign.name == "NGINX_IMAGE")}
+"""The image of a peer that docker-compose.yml runs; what is measured is whatever is installed."""
 BUSY_LOAD = 1.5
 """Load average from which on other work has spoiled the figures."""
 
@@ -149,11 +152,13 @@ def _loud_loss(word: str) -> str:
 
 
 def _switched_on(about: dict[str, Any], peers: Sequence[str]) -> list[list[str]]:
-    versions = about["versions"]
-    return [
-        [peer, versions.get(peer, "").splitlines()[-1:][0] if versions.get(peer) else "", SWITCHED_ON[peer]]
-        for peer in peers
-    ]
+    return [[peer, _version(about["versions"].get(peer, ""), peer), SWITCHED_ON[peer]] for peer in peers]
+
+
+def _version(said: str, peer: str) -> str:
+    """Its last line of what it says its version is, and what the stack runs instead."""
+    shipped = f" (installed here and so measured; the stack runs {SHIPPED[peer]})" if peer in SHIPPED else ""
+    return "".join(said.splitlines()[-1:]) + shipped
 
 
 def _machine(about: dict[str, Any]) -> str:

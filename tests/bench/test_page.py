@@ -11,6 +11,7 @@ from bench.page import BEGIN, END, outcome, put_between_marks, render
 from bench.peers import PEERS, SWITCHED_ON
 from bench.table import read_all
 
+ROOT = Path(__file__).parents[2]
 ABOUT, *ROWS = read_all(Path(__file__).with_name("recorded.jsonl"))
 RUN: dict[str, Any] = {**ABOUT["run"], "load_average": [0.4, 0.5, 0.6]}
 PEERS_SEEN = [row["peer"] for row in ROWS]
@@ -87,6 +88,13 @@ def test_it_says_what_each_peer_does_and_what_went_otherwise() -> None:
     for word in ("authentication", "exact limits", "metering", "metrics", "access log"):
         assert word in line(page, "gateway")
     assert "- vllm-router: a wrong key is answered 200 (in 1 of 1 repetition)" in page
+
+
+def test_of_the_nginx_that_is_measured_it_is_said_that_the_stack_runs_another() -> None:
+    compose = (ROOT / "docker-compose.yml").read_text()
+    (image,) = re.findall(r"NGINX_IMAGE:-(.+?)}", compose)
+    version = line(render(RUN, ROWS, {}), "nginx | nginx version").split(" | ")[1]
+    assert version == f"nginx version: nginx/1.22.1 (installed here and so measured; the stack runs {image})"
 
 
 def test_every_peer_is_described() -> None:
