@@ -58,3 +58,13 @@ def test_the_door_has_these_layers_in_this_order() -> None:
     made = re.findall(r"lambda app: (\w+)\(|\*(\w+)_layer\(", door)
     assert files == [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", layer or other).lower() for layer, other in made]
     assert len(files) > 5
+
+
+def test_the_house_has_a_line_for_everything_in_it() -> None:
+    house = PAGE.partition("\n## The house\n")[2].partition("```\n")[2].partition("\n```")[0]
+    lived_in = [
+        path for path in (ROOT / "gateway").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    names = {f"{path.name}/" if path.is_dir() else path.name for path in lived_in} - {"__init__.py"}
+    assert len(names) > 25
+    assert {name for name in names if not re.search(rf"(?:^| ) {re.escape(name)} ", house, re.MULTILINE)} == set()

@@ -29,7 +29,9 @@ class StoreSettings(BaseModel):
     )
     limiter_path: Path = Field(
         default_factory=default_path,
-        description="Directory of the lmdb store, on tmpfs; gateways that share it share limits. At most 80 bytes.",
+        description="Directory of the lmdb store, on tmpfs; gateways that share it share limits. At most 80 bytes. "
+        "Empty: /dev/shm/inference-gateway-UID, UID being the user's number (without /dev/shm, in the folder for "
+        "temporary files).",
     )
     limiter_idle_secs: float = Field(
         60.0, ge=0, description="Seconds after which a full bucket is forgotten; 0 forgets it as soon as it is full."
