@@ -53,7 +53,8 @@ BREAK = """\
   kill {pid}          # {name} dies, for good; the next request to it, or a probe within 10 s, finds out
   kill -STOP {pid}    # {name} stands still; kill -CONT lets it go on
   curl -X POST {control}/stop-engine    # its engine hangs, and /health says 200; /resume-engine ends that
-  curl -X PUT {control}/faults -d '{{"name": "status", "status": 500}}'    # it fails; curl -X DELETE ends that"""
+  curl -X PUT {control}/faults -d '{{"name": "status", "status": 500}}'    # it fails; curl -X DELETE ends that
+  curl -X PUT {control}/faults -d '{{"name": "eof_mid_stream"}}'    # its streams break off; DELETE ends that, too"""
 
 
 class Server(NamedTuple):
