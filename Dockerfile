@@ -14,8 +14,15 @@ RUN /opt/gateway/bin/pip install --require-hashes --only-binary :all: -r require
 COPY pyproject.toml README.md ./
 COPY gateway gateway
 RUN /opt/gateway/bin/pip install --no-deps . && /opt/gateway/bin/pip uninstall --yes pip
+# What is in there, by name, version, licence and hash, as CycloneDX has it: for whoever must say whether a vulnerability concerns this image.
+COPY requirements/sbom.lock requirements/
+RUN python -m venv /opt/sbom \
+    && /opt/sbom/bin/pip install --require-hashes --only-binary :all: -r requirements/sbom.lock \
+    && /opt/sbom/bin/cyclonedx-py environment --output-reproducible --output-file /opt/gateway/sbom.cdx.json /opt/gateway/bin/python
 
 FROM ${PYTHON_IMAGE}
+ARG GATEWAY_REVISION=
+LABEL org.opencontainers.image.title="inference-gateway" org.opencontainers.image.revision="${GATEWAY_REVISION}"
 # A fixed number, so that the host and Compose can name it; no home and no shell, as nobody logs in.
 RUN groupadd --gid 1001 gateway \
     && useradd --uid 1001 --gid 1001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway \

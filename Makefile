@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install deploy demo test chaos soak fuzz lint fmt loadtest bench bench-peers dashboards monitoring-check dashboard-preview
+.PHONY: help install demo deploy test test-compose sbom chaos soak fuzz lint fmt loadtest bench bench-peers dashboards monitoring-check dashboard-preview
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -18,8 +18,11 @@ deploy: install ## examine the host (gateway doctor), then build and start the s
 demo: install ## five simulated vLLM servers and the gateway, with examples to paste (DEMO_PORT, DEMO_KEY)
 	@$(BIN)/gateway demo
 
-test: install ## the whole test suite
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+test: install ## the whole test suite, but for test-compose
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --ignore tests/compose
+
+test-compose: install ## the stack in containers: kills, upgrades, certificates, rights (needs a Docker engine)
+	@$(BIN)/python -m pytest tests/compose
 
 fuzz: install ## the generated tests in rounds, each with other examples (FUZZ_SECS=900, FUZZ="tests/fuzz ...")
 	@scripts/fuzz.sh $(or $(FUZZ_SECS),900) $(FUZZ)
@@ -30,6 +33,8 @@ lint: install ## style, types, which package may import which, unused dependenci
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/shellcheck $$(git ls-files '*.sh') .ci/run
 
 chaos: install ## every fault of docs/testing.md made to happen, and a table of what came of it (needs nginx or Docker)
 	@$(BIN)/python -m tests.chaos -n $(TEST_PROCESSES) --dist loadfile $(CHAOS_ARGS)
@@ -46,6 +51,9 @@ monitoring-check: install ## every query of dashboards and alerts, asked of a re
 dashboard-preview: install ## the same, and docs/images/overview-preview.png drawn from it
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
 	@$(BIN)/python -m tests.monitoring.check --preview docs/images/overview-preview.png
+
+sbom: ## what the built image has, by name, version and licence (CycloneDX), in sbom.cdx.json
+	@docker run --rm --entrypoint cat inference-gateway:local /opt/gateway/sbom.cdx.json > sbom.cdx.json
 
 fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .

@@ -51,6 +51,19 @@ FOREIGN = (
     Foreign("VLLM_IMAGE", "vllm/vllm-openai:v0.32.0", "The model servers' image."),
     Foreign("NGINX_IMAGE", "nginx:1.30-alpine", "nginx' image; 1.30 or newer."),
     Foreign("PYTHON_IMAGE", "python:3.13-slim", "What the gateway's image is built on."),
+    Foreign(
+        "COMPOSE_PROFILES",
+        "",
+        "What Compose starts beside the rest: `redis`, the Valkey server that several gateways need, and `postgres`, a "
+        "database; both with a comma between. `gateway init --with redis --with postgres` writes what belongs to them.",
+    ),
+    Foreign("GATEWAY_REVISION", "", "Which commit the image is built from, for its label; deploy/upgrade.sh says it."),
+    Foreign("GATEWAY_REPLICAS", "1", "Containers of the gateway; more than one need REDIS_URL."),
+    Foreign("VALKEY_IMAGE", "valkey/valkey:9.1-alpine", "The image of the Valkey server of profile `redis`."),
+    Foreign("VALKEY_PASSWORD", "", "Its password, which REDIS_URL names, too; it is never well without one."),
+    Foreign("VALKEY_MAXMEMORY", "512mb", "Its memory: 400 bytes for each of MAX_TRACKED_ORGANIZATIONS, keys included."),
+    Foreign("POSTGRES_IMAGE", "postgres:18-alpine", "The image of the database of profile `postgres`."),
+    Foreign("POSTGRES_PASSWORD", "", "Its password, which DATABASE_URL names, too; taken at its first start."),
     Foreign("PROMETHEUS_IMAGE", "prom/prometheus:v3.5.3", "Prometheus' image."),
     Foreign("PROMETHEUS_PORT", "9090", "Port of Prometheus on this host's loopback."),
     Foreign("PROMETHEUS_RETENTION", "35d", "How long Prometheus keeps its figures; the objectives look back 30 days."),
@@ -84,6 +97,7 @@ FOREIGN = (
 
 CONTAINERS_ONLY = (
     *("VLLM_API_KEY", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "HF_HUB_OFFLINE", "HF_TOKEN"),
+    *("POSTGRES_USER", "POSTGRES_DB"),
     *("GATEWAY_UPSTREAM", "GATEWAY_METRICS_UPSTREAM", "NGINX_CERTS_DIR", "NGINX_RUN_DIR", "NGINX_ACCESS_LOG"),
     *("NGINX_CLIENT_HEADER_TIMEOUT", "NGINX_CLIENT_BODY_TIMEOUT", "NGINX_SEND_TIMEOUT", "NGINX_RESOLVER"),
     *("NGINX_ADDRESSES", "NGINX_HTTP_PORT", "NGINX_HTTPS_PORT", "NGINX_STATUS_PORT", "NGINX_WORKERS", "NGINX_USER"),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from gateway.bookkeeping.spool import Batch, Spool
 from gateway.core.clock import Clock
@@ -106,6 +107,9 @@ class Bookkeeper:
 
     async def replay(self) -> bool:
         """Book the batch that has waited longest; whether there may be another one at once."""
+        if self._spool.empty:
+            with suppress(OSError):  # said once, at the beginning, where the folder cannot be had
+                await asyncio.to_thread(self._spool.adopt)
         if self._spool.empty:
             self._waiting.set(0)
             return False

@@ -1,5 +1,6 @@
 """Where does usage wait for a database that is away? In one file, each batch with its checksum, on the disk at once."""
 
+import errno
 import fcntl
 import os
 import struct
@@ -13,6 +14,8 @@ from msgspec import Struct
 from gateway.core.usage_sheet import Sheet
 
 FILE = "usage.spool"
+NAMES = (FILE, *(f"{FILE}.{number}" for number in range(1, 100)))
+"""Gateways that share DATA_PATH, as the containers of a scaled one do, have a file each: the first that is free."""
 MAGIC = b"GWU2"
 HEAD = struct.Struct("<4sII")
 """The magic, the length of what follows, and its CRC-32."""
@@ -50,8 +53,8 @@ _decode = msgspec.msgpack.Decoder(Batch).decode
 class Spool:
     """Batches in the order in which they were appended; its methods may be called from any thread, and block.
 
-    What an earlier process left is found again, but for a batch that it was about to write. One that the disk has
-    spoilt is passed over; those behind it count.
+    What an earlier process left is found again, but for a batch that it was about to write, and so is what a gateway
+    has left that shared the folder. One that the disk has spoilt is passed over; those behind it count.
 
     Args:
         folder: DATA_PATH; made if need be.
@@ -89,9 +92,11 @@ class Spool:
         if self._file >= 0:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self._folder / FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        taken = (file for name in NAMES if (file := self._lock(name)) is not None)
+        file = next(taken, None)
+        if file is None:
+            raise OSError(errno.EAGAIN, f"each of {len(NAMES)} files in {self._folder} has a gateway")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._file, self._head, self._end = file, 0, os.fstat(file).st_size
             position = 0
             while (frame := self._valid_from(position)) is not None:
@@ -105,12 +110,55 @@ class Spool:
             os.close(file)
             raise
 
+    def _lock(self, name: str) -> int | None:
+        """The file of that name, which is then ours; None: another process has it."""
+        file = os.open(self._folder / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException as error:
+            os.close(file)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+        return file
+
     def close(self) -> None:
         """Let go of the file; what waits, stays."""
         with self._turn:
             if self._file >= 0:
                 os.close(self._file)
             self._file = -1
+
+    def adopt(self) -> None:
+        """Have what stands in files that nobody has behind ours: no gateway may come again that takes them.
+
+        After a crash in between both have it, which counts once: the ledger knows a sheet by its journal and key.
+
+        Raises:
+            OSError: the disk does not take it, and it stays where it is.
+        """
+        with self._turn:
+            self._open()
+            for path in sorted(self._folder.glob(f"{FILE}*")):
+                if path.name in NAMES and (left := self._lock(path.name)) is not None:
+                    try:
+                        self._copy(left)
+                        os.ftruncate(left, 0)
+                    finally:
+                        os.close(left)
+
+    def _copy(self, left: int) -> None:
+        size = os.fstat(left).st_size
+        copied = 0
+        try:
+            os.lseek(self._file, self._end, os.SEEK_SET)  # all else is written with a position
+            while copied < size:
+                copied += os.sendfile(self._file, left, copied, size - copied)
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._end)
+            raise
+        self._end += size
 
     def append(self, batch: Batch) -> None:
         """Add a batch; when this returns it is on the disk.

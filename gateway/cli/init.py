@@ -3,6 +3,7 @@
 import os
 import secrets
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -13,12 +14,44 @@ KEY_BYTES = 32
 PRIVATE = 0o600
 
 
+def new_key(prefix: str) -> str:
+    """A key of 256 random bits, of letters, digits, `-` and `_`."""
+    return prefix + secrets.token_urlsafe(KEY_BYTES)
+
+
+def _valkey() -> Mapping[str, str]:
+    password = new_key("")
+    return {"VALKEY_PASSWORD": password, "REDIS_URL": f"redis://:{password}@valkey:6379/0"}
+
+
+def _postgres() -> Mapping[str, str]:
+    password = new_key("")
+    url = f"postgresql://gateway:{password}@postgres:5432/gateway"
+    # Not a file of DATA_PATH, which each container may have of its own: with another secret no key is known.
+    return {"POSTGRES_PASSWORD": password, "DATABASE_URL": url, "KEY_HASH_SECRET": new_key("")}
+
+
+PROFILES: Mapping[str, Callable[[], Mapping[str, str]]] = {"redis": _valkey, "postgres": _postgres}
+"""Compose's profiles, and what `.env` states where one of them is on."""
+
+
 @click.command(short_help="Write a .env with strong keys.")
 @click.option("--file", "path", type=click.Path(path_type=Path), default=".env", show_default=True)
-def init(path: Path) -> None:
+@click.option(
+    "--with",
+    "profiles",
+    type=click.Choice(list(PROFILES)),
+    multiple=True,
+    help="Have Compose start a Valkey server (redis) or PostgreSQL too, with passwords of their own; repeatable.",
+)
+def init(path: Path, profiles: Sequence[str]) -> None:
     """Write a .env with strong random keys, readable by you alone; an existing file is left as it is."""
     others = ("BACKEND_API_KEY", "ADMIN_API_KEY", "GRAFANA_ADMIN_PASSWORD")
     keys = {"GATEWAY_API_KEY": new_key("sk-"), **{name: new_key("") for name in others}}
+    if profiles:
+        keys["COMPOSE_PROFILES"] = ",".join(sorted(set(profiles)))
+    for profile in profiles:
+        keys |= PROFILES[profile]()
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     except FileExistsError:
@@ -30,8 +63,3 @@ def init(path: Path) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(render({**CHOSEN, **keys}))
     click.echo(f"{path} is written. Clients send GATEWAY_API_KEY; `gateway check` explains the rest.")
-
-
-def new_key(prefix: str) -> str:
-    """A key of 256 random bits, of letters, digits, `-` and `_`."""
-    return prefix + secrets.token_urlsafe(KEY_BYTES)

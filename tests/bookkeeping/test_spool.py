@@ -99,13 +99,52 @@ def test_a_disk_that_is_full_leaves_the_file_as_it_was(spool: Spool) -> None:
     assert everything(spool) == [ONE, TWO]
 
 
-def test_two_processes_never_have_it_at_once(spool: Spool, tmp_path: Path) -> None:
+def test_gateways_that_share_the_folder_have_a_file_each(spool: Spool, tmp_path: Path) -> None:
     other = Spool(tmp_path)
-    with pytest.raises(BlockingIOError):
-        other.open()
-    spool.close()
     other.open()
+    spool.append(ONE)
+    other.append(TWO)
+    assert (everything(spool), everything(other)) == ([ONE], [TWO])
     other.close()
+
+
+def test_what_a_gateway_left_that_shared_the_folder_is_taken_once_and_of_the_living_nothing(
+    spool: Spool, tmp_path: Path
+) -> None:
+    other, third = Spool(tmp_path), Spool(tmp_path)
+    for one, batch in ((spool, ONE), (other, TWO), (third, THREE)):
+        one.open()
+        one.append(batch)
+    spool.adopt()
+    other.close()
+    spool.adopt()
+    spool.adopt()
+    assert everything(spool) == [ONE, TWO]
+    assert everything(third) == [THREE]
+    third.close()
+
+
+def test_what_the_disk_does_not_take_stays_where_it_was(spool: Spool, tmp_path: Path) -> None:
+    other = Spool(tmp_path)
+    other.open()
+    other.append(THREE)
+    other.close()
+    spool.append(ONE)
+    with disk_of(4096), pytest.raises(OSError, match="File too large"):
+        spool.adopt()
+    spool.adopt()
+    assert everything(spool) == [ONE, THREE]
+
+
+def test_a_folder_in_which_each_file_has_a_gateway_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.bookkeeping.spool.NAMES", (FILE,))
+    first, second = Spool(tmp_path), Spool(tmp_path)
+    first.open()
+    with pytest.raises(OSError, match="each of 1 files"):
+        second.open()
+    first.close()
+    second.open()
+    second.close()
 
 
 def test_nobody_else_may_read_it(spool: Spool, tmp_path: Path) -> None:

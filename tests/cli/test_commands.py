@@ -177,6 +177,22 @@ def test_init_chooses_every_secret_and_no_two_alike(tmp_path: Path, environment:
     assert len({stated[name] for name in secrets}) == len(secrets)
 
 
+def test_init_with_servers_of_compose_names_them_by_passwords_of_their_own(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", "--with", "postgres", "--with", "redis", cwd=tmp_path, env=environment).returncode == 0
+    stated = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[:1].isalpha())
+    assert stated["COMPOSE_PROFILES"] == "postgres,redis"
+    assert stated["REDIS_URL"] == f"redis://:{stated['VALKEY_PASSWORD']}@valkey:6379/0"
+    assert stated["DATABASE_URL"] == f"postgresql://gateway:{stated['POSTGRES_PASSWORD']}@postgres:5432/gateway"
+    chosen = {stated[name] for name in ("VALKEY_PASSWORD", "POSTGRES_PASSWORD", "KEY_HASH_SECRET")}
+    assert len(chosen) == 3
+    assert all(len(secret) > 40 for secret in chosen)
+    result = run("check", cwd=tmp_path, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert not [secret for secret in chosen if secret in result.stdout]
+
+
 def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, environment: dict[str, str]) -> None:
     settings = {
         "GATEWAY_API_KEY": "sk-of-a-client",

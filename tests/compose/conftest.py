@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.compose.project import GRAFANA_PASSWORD, MONITORING, REAL, SIMULATED, Project, need_compose
+from tests.compose.project import (
+    GRAFANA_PASSWORD,
+    KEYS,
+    MONITORING,
+    PASSWORDS,
+    REAL,
+    SIMULATED,
+    Project,
+    need_compose,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,6 +29,13 @@ def _compose() -> None:
 def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """docker-compose.yml alone."""
     return Project(tmp_path_factory.mktemp("real"), REAL).config()
+
+
+@pytest.fixture(scope="session")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """docker-compose.yml with all its profiles."""
+    settings = {**KEYS, "COMPOSE_PROFILES": "redis,postgres", "GATEWAY_REPLICAS": "3", **PASSWORDS}
+    return Project(tmp_path_factory.mktemp("grown"), REAL, settings).config()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, HUB_TOKEN, KEYS, REAL, Project
+from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, HUB_TOKEN, KEYS, PASSWORDS, REAL, Project
 
 VLLM = {"chat0", "chat1", "text2sql", "embed", "rerank"}
 CHAT = (
@@ -113,7 +113,36 @@ def test_the_backends_have_no_way_in_and_none_out(real: dict[str, Any]) -> None:
     assert real["networks"]["backend"]["internal"] is True
     members = {name: set(service["networks"]) for name, service in real["services"].items()}
     assert all(members[name] == {"backend"} for name in VLLM)
-    assert (members["gateway"], members["models"]) == ({"edge", "backend"}, {"download"})
+    assert (members["gateway"], members["models"]) == ({"edge", "backend", "state"}, {"download"})
+
+
+def test_what_gateways_share_starts_with_its_profile_and_is_for_them_alone(
+    real: dict[str, Any], grown: dict[str, Any]
+) -> None:
+    shared = {"valkey", "postgres"}
+    assert not shared & real["services"].keys()
+    assert grown["services"].keys() - real["services"].keys() == shared
+    assert grown["networks"]["state"]["internal"] is True
+    members = {name: set(service["networks"]) for name, service in grown["services"].items()}
+    assert all(members[name] == {"state"} for name in shared)
+    assert {name for name, networks in members.items() if "state" in networks} == {*shared, "gateway"}
+    assert grown["services"]["gateway"]["scale"] == 3
+    for name, place in (("valkey", "/data"), ("postgres", "/var/lib/postgresql")):
+        volumes = [(volume["type"], volume["target"]) for volume in grown["services"][name]["volumes"]]
+        assert volumes == [("volume", place)]
+
+
+def test_each_password_stands_in_one_environment_and_on_no_command_line(grown: dict[str, Any]) -> None:
+    for name, value in PASSWORDS.items():
+        holders = {
+            service
+            for service, settings in grown["services"].items()
+            if value in (settings.get("environment") or {}).values()
+        }
+        assert holders == {name.partition("_")[0].lower()}
+        for settings in grown["services"].values():
+            words = str((settings.get("command"), settings.get("entrypoint"), settings.get("healthcheck")))
+            assert value not in words
 
 
 def test_nobody_but_nginx_and_the_gateway_is_where_an_address_is_believed(real: dict[str, Any]) -> None:
@@ -132,24 +161,30 @@ def test_the_gateway_trusts_exactly_the_network_of_nginx(real: dict[str, Any], t
         assert ipaddress.ip_network(expected).is_private
 
 
-def test_containers_have_plain_names_and_the_gateway_can_be_scaled(real: dict[str, Any]) -> None:
-    names = {name: service.get("container_name") for name, service in real["services"].items()}
+def test_containers_have_plain_names_and_the_gateway_can_be_scaled(grown: dict[str, Any]) -> None:
+    names = {name: service.get("container_name") for name, service in grown["services"].items()}
     assert names == {
         **{name: f"vllm-{name}" for name in VLLM},
         "models": "inference-models",
         "nginx": "inference-nginx",
+        "valkey": "inference-valkey",
+        "postgres": "inference-postgres",
         "gateway": None,
     }
 
 
-def test_models_are_there_before_a_server_starts_and_the_second_on_a_gpu_waits(real: dict[str, Any]) -> None:
+def test_models_are_there_before_a_server_starts_and_the_second_on_a_gpu_waits(
+    real: dict[str, Any], grown: dict[str, Any]
+) -> None:
     def waits(name: str) -> dict[str, str]:
-        return {other: rule["condition"] for other, rule in real["services"][name].get("depends_on", {}).items()}
+        return {other: rule["condition"] for other, rule in grown["services"][name].get("depends_on", {}).items()}
 
     done = "service_completed_successfully"
     assert all(waits(name) == {"models": done} for name in VLLM - {"rerank"})
     assert waits("rerank") == {"models": done, "embed": "service_healthy"}
-    assert waits("gateway") == {}
+    # For no model: it says what is loading. What it shares with others is asked for its first decision.
+    assert waits("gateway") == {"valkey": "service_healthy", "postgres": "service_healthy"}
+    assert not any(rule["required"] for rule in grown["services"]["gateway"]["depends_on"].values())
     assert waits("nginx") == {"gateway": "service_started"}
     assert all(real["services"][name]["environment"]["HF_HUB_OFFLINE"] == "1" for name in VLLM)
 
@@ -164,25 +199,33 @@ def test_nobody_is_killed_while_requests_end(request: pytest.FixtureRequest, sta
     assert services["nginx"]["stop_signal"] == "SIGQUIT"
 
 
-@pytest.mark.parametrize("stack", ["real", "simulated"])
+@pytest.mark.parametrize("stack", ["grown", "simulated"])
 def test_every_server_says_how_it_is(request: pytest.FixtureRequest, stack: str) -> None:
     services = request.getfixturevalue(stack)["services"]
     assert {name for name, service in services.items() if "healthcheck" not in service} == {"models"}
     # `start_interval` leaves containers unstarted on engines before 25.
     assert not any("start_interval" in service.get("healthcheck", {}) for service in services.values())
-    if stack == "real":
+    if stack == "grown":
         assert {services[name]["healthcheck"]["start_period"] for name in VLLM} == {"15m0s"}
 
 
-def test_the_gateway_and_nginx_may_do_little(real: dict[str, Any]) -> None:
-    gateway, nginx = real["services"]["gateway"], real["services"]["nginx"]
-    for service in (gateway, nginx):
-        assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
-    assert gateway["user"] == "1001:1001"
-    assert "cap_add" not in gateway
-    assert set(nginx["cap_add"]) == {"CHOWN", "SETGID", "SETUID", "DAC_OVERRIDE"}
+ROOT_MAY = {
+    **{name: {"DAC_OVERRIDE"} for name in (*VLLM, "models", "valkey")},
+    "nginx": {"CHOWN", "SETGID", "SETUID", "DAC_OVERRIDE"},
+    "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
+}
+"""What is left to root, in the containers that begin as root; in the gateway's nobody is."""
+
+
+def test_every_container_may_do_little(grown: dict[str, Any]) -> None:
+    for name, service in grown["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert set(service.get("cap_add", ())) == ROOT_MAY.get(name, set()), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service
+        # vLLM and its libraries keep caches in many places of their own file system.
+        assert service.get("read_only", False) is (name not in {*VLLM, "models"}), name
+    assert grown["services"]["gateway"]["user"] == "1001:1001"
 
 
 def test_nginx_and_the_gateway_refuse_bodies_at_the_same_length(real: dict[str, Any], tmp_path: Path) -> None:

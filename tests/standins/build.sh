@@ -21,6 +21,8 @@ VALKEY_TAG="${VALKEY_TAG:-valkey/valkey:9.1-alpine}"
 POSTGRES_TAG="${POSTGRES_TAG:-postgres:18-alpine}"
 BASE=standin-base:forky
 
+# apt fills the form in, not the shell.
+# shellcheck disable=SC2016
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -1)
 mkdir -p "$DIR"
 

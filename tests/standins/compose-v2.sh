@@ -9,6 +9,8 @@ set -euo pipefail
 DIR="${1:-${TMPDIR:-/tmp}/compose-v2}"
 mkdir -p "$DIR"/{lists/partial,cache/archives/partial,deb,state}
 touch "$DIR/state/status"
+# apt fills the form in, not the shell.
+# shellcheck disable=SC2016
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -1)
 echo "deb $mirror forky main" > "$DIR/sources.list"
 apt=(apt-get -q -o "Dir::Etc::sourcelist=$DIR/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$DIR/lists"
