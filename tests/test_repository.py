@@ -13,6 +13,7 @@ import yaml
 from gateway.cli.env_file import CHOSEN, PLACEHOLDER, render
 from gateway.elsewhere import COMPOSE_SETS, CONTAINERS_ONLY, FOREIGN
 from gateway.settings import names, slip_in_environment, slip_in_file
+from scripts import settings_pages
 
 ROOT = Path(__file__).parents[1]
 ENTRY = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
@@ -30,7 +31,11 @@ def tracked() -> list[str]:
 
 def test_the_example_is_what_the_settings_say() -> None:
     shown = (ROOT / ".env.example").read_text()
-    assert shown == render(CHOSEN), "run: .venv/bin/python scripts/env_example.py"
+    assert shown == render(CHOSEN), "run: .venv/bin/python scripts/settings_pages.py"
+
+
+def test_the_configuration_page_is_what_the_settings_say() -> None:
+    assert settings_pages.PAGE.read_text() == settings_pages.page(), "run: .venv/bin/python scripts/settings_pages.py"
 
 
 def test_every_setting_is_in_the_example_and_every_name_in_the_example_is_one() -> None:
