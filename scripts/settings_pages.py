@@ -23,14 +23,17 @@ SECRETS = {SecretStr: "a secret", list[SecretStr]: "secrets"}
 HEADER = """\
 # Configuration
 
-Every name that may stand in `.env`, in the environment (which goes before `.env`) or, as one `name: value` a line, in the YAML file of `GATEWAY_CONFIG`
-(which comes last). `gateway init` writes an `.env` with strong keys, `gateway check` explains what the settings amount to, and a name that nobody reads
-stops the start with those that are like it.
+Every name that may stand in `.env`, in the environment (which goes before `.env`) or, as one `name: value` a line,
+in the YAML file of `GATEWAY_CONFIG` (which comes last). `gateway init` writes an `.env` with strong keys,
+`gateway check` explains what the settings amount to, and a name that nobody reads stops the start with those that
+are like it.
 
-This page is made from the settings themselves (`scripts/settings_pages.py`); [.env.example](../.env.example) is the same as a file to begin with.
+This page is made from the settings themselves (`scripts/settings_pages.py`); [.env.example](../.env.example) is the
+same as a file to begin with.
 
-`gateway reload` brings changes into force while requests run, but for the names marked *restart*. Under Compose neither reads `.env` anew in a container
-that runs: `docker compose up -d` or `deploy/upgrade.sh` does. Names marked *Compose* are set by docker-compose.yml, whatever `.env` says.
+`gateway reload` brings changes into force while requests run, but for the names marked *restart*. Under Compose a
+container keeps the `.env` that it was made with: `deploy/upgrade.sh` makes new ones, under load, and
+`docker compose up -d` does with a gap. Names marked *Compose* are set by docker-compose.yml, whatever `.env` says.
 """
 OTHERS = """\
 ## Read by others: docker-compose.yml and the demo
@@ -75,7 +78,7 @@ def _values(field: FieldInfo) -> str:
 
 def _number(rule: bounds.Ge | bounds.Gt | bounds.Le | bounds.Lt) -> str:
     value = getattr(rule, dataclasses.fields(rule)[0].name)
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.10g}"
 
 
 def _foreign(foreign: Foreign) -> str:
