@@ -1,4 +1,4 @@
-"""What a README shows, pasted into a shell: each command is a real curl, through nginx and TLS where one can be had."""
+"""What the pages show, pasted into a shell: each command is a real curl, through nginx and TLS where one can be had."""
 
 import itertools
 import re
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group(
 
 BURST = 12
 NUMBERS = itertools.count(1)
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
 DEMO_URL, DEMO_KEY = "http://127.0.0.1:9000", "sk-demo"
 JSON = "-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
 
@@ -61,6 +61,12 @@ class Shell:
     def json(self, command: str) -> Any:
         """The JSON that it prints."""
         return orjson.loads(self(command))
+
+    def python(self, program: str) -> str:
+        """What a program prints; it must end well."""
+        seen = self._curl.python(program)
+        assert seen.returncode == 0, seen.stderr
+        return seen.stdout
 
     def _paste(self, command: str) -> CompletedProcess[str]:
         filled = command.replace("{json}", JSON).replace("{url}", self.url).replace("{key}", KEY)
@@ -169,19 +175,32 @@ def test_what_the_demo_prints_works_as_it_stands(shell: Shell, number: int) -> N
     assert_no_error(shell(commands[number]))
 
 
-def shown_in_the_readme() -> list[str]:
-    """Curl commands that address the demo."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    return [part for block in blocks for part in block.strip().split("\n\n") if part.startswith(f"curl {DEMO_URL}")]
+def shown(name: str, language: str) -> list[str]:
+    """The blocks of a page that address the demo, commands one by one."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
+    parts = [part for block in blocks for part in (block.strip().split("\n\n") if language == "sh" else [block])]
+    return [part for part in parts if DEMO_URL in part and (language != "sh" or part.startswith("curl "))]
 
 
-@pytest.mark.parametrize("command", shown_in_the_readme())
-def test_what_the_readme_shows_works_as_it_stands(shell: Shell, command: str) -> None:
+PAGES = {"README.md": (2, 2), "docs/api.md": (11, 5)}
+"""Pages, and how many commands and programs they show at the least."""
+
+
+@pytest.mark.parametrize("command", [command for page in PAGES for command in shown(page, "sh")])
+def test_the_commands_that_pages_show_work_as_they_stand(shell: Shell, command: str) -> None:
     assert_no_error(shell(command.replace(DEMO_URL, "{url}").replace(DEMO_KEY, "{key}")))
 
 
-def test_the_readme_shows_something() -> None:
-    assert len(shown_in_the_readme()) >= 2
+@pytest.mark.parametrize("program", [program for page in PAGES for program in shown(page, "python")])
+def test_the_programs_that_pages_show_work_as_they_stand(shell: Shell, program: str) -> None:
+    assert shell.python(program.replace(DEMO_URL, shell.url).replace(DEMO_KEY, KEY)).strip()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_something(page: str) -> None:
+    commands, programs = PAGES[page]
+    assert len(shown(page, "sh")) >= commands
+    assert len(shown(page, "python")) >= programs
 
 
 def assert_no_error(shown: str) -> None:

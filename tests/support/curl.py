@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,10 @@ class Curl:
     def paste(self, command: str) -> subprocess.CompletedProcess[str]:
         """A shell command as documentation shows it, to its end."""
         return self._run(["bash", "-c", command])
+
+    def python(self, program: str) -> subprocess.CompletedProcess[str]:
+        """A Python program as documentation shows it, with what curl trusts, to its end."""
+        return self._run([sys.executable, "-c", program])
 
     @contextmanager
     def start(self, path: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:

@@ -32,10 +32,10 @@ class FrontDoor:
         return True if self.ca_file is None else ssl.create_default_context(cafile=str(self.ca_file))
 
     def environment(self) -> dict[str, str]:
-        """With these curl and Node.js trust it."""
+        """With these curl, Node.js and Python's HTTP libraries trust it."""
         if self.ca_file is None:
             return {}
-        return {"CURL_CA_BUNDLE": str(self.ca_file), "NODE_EXTRA_CA_CERTS": str(self.ca_file)}
+        return dict.fromkeys(("CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"), str(self.ca_file))
 
 
 @contextmanager
