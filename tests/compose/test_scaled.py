@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def _written_by_init(folder: Path) -> dict[str, str]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("scaled")
     made = _written_by_init(folder)
-    settings = {**made, **WIDE, "GATEWAY_REPLICAS": str(REPLICAS)}
+    # A machine on which tests run side by side may leave the server without a core for longer than 50 ms, and that is
+    # an outage: hosts then grant shares.
+    settings = {**made, **WIDE, "GATEWAY_REPLICAS": str(REPLICAS), "REDIS_TIMEOUT_MS": "1000"}
     with running.stack(folder, settings, tuple(STANDINS), made["GATEWAY_API_KEY"]) as up:
         assert len(up.ids("gateway")) == REPLICAS
         up.wait_until_ready()
@@ -74,13 +77,17 @@ def killed(stack: Stack, service: str) -> int:
 def test_three_gateways_grant_a_quota_once(stack: Stack) -> None:
     stack.gateway("orgs", "create", "acme", "--daily-requests", str(QUOTA))
     key = stack.gateway("keys", "create", "--org", "acme")
+    with stack.client(key) as client:
+        # Known to all within a second; each takes its turn.
+        eventually(lambda: {client.get("/v1/models").status_code for _ in range(4 * REPLICAS)} == {200})
 
     def ask(_: int) -> int:
         with stack.client(key) as client:
             return client.post("/v1/chat/completions", json=WHOLE).status_code
 
     with ThreadPoolExecutor(3 * QUOTA) as clients:
-        assert Counter(clients.map(ask, range(3 * QUOTA))) == {200: QUOTA, 429: 2 * QUOTA}
+        seen = Counter(clients.map(ask, range(3 * QUOTA)))
+    assert seen == {200: QUOTA, 429: 2 * QUOTA}, stack.succeed("logs", "--no-color", "gateway")
     assert len(served_by(stack, '"org:acme"')) == REPLICAS
 
 
@@ -91,7 +98,7 @@ def test_a_renewed_certificate_is_served_while_a_stream_goes_on(stack: Stack) ->
         with client.stream("POST", "/v1/chat/completions", json=body) as answer:
             lines = answer.iter_lines()
             first = [next(lines) for _ in range(4)]
-            development_certificate(stack.directory / "certs")
+            development_certificate(stack.directory / "certs", "--force")
             stack.succeed("exec", "-T", "nginx", "nginx", "-s", "reload", "-c", "/run/nginx/nginx.conf")
             eventually(lambda: stack.trusted.get_ca_certs() != old.get_ca_certs() and _is_shown(stack))
             rest = [line for line in lines if line]
@@ -116,9 +123,9 @@ def test_what_stands_behind_the_gateway_may_be_killed(stack: Stack, service: str
         eventually(lambda: stack.inspect(stack.ids(service)[0])[0]["RestartCount"] > restarts)
         eventually(lambda: stack.inspect(stack.ids(service)[0])[0]["State"]["Health"]["Status"] == "healthy")
         _go_on(visitors, 12)
-    # What ran at a chat server that is killed is lost, and said to be: a broken stream, or a 502. Nothing else is.
+    # What ran at a chat server that is killed is lost, and said to be: a 502, or a stream that does not end. Nothing else is.
     assert len(visitors.lost) <= (6 if service.startswith("chat") else 0), visitors.lost
-    assert all("backend" in one or "502" in one for one in visitors.lost), visitors.lost
+    assert all("bad_gateway" in one or "incomplete chunked read" in one for one in visitors.lost), visitors.lost
 
 
 @pytest.mark.parametrize("service", ["gateway", "nginx"])
@@ -217,7 +224,7 @@ def test_a_secret_is_where_it_is_needed_and_others_cannot_read_it(stack: Stack) 
 def test_models_have_no_way_out_and_nobody_a_way_in(stack: Stack) -> None:
     attempt = "import socket; socket.create_connection(('192.0.2.1', 80), 2)"
     out = stack.project.run("exec", "-T", "chat0", "/opt/gateway/bin/python", "-c", attempt)
-    assert "Network is unreachable" in out.stderr
+    assert re.search(r"Network is unreachable|timed out$", out.stderr.strip())
     for service in ("valkey", "postgres"):
         seen = stack.project.run("exec", "-T", "nginx", "curl", "-sS", "--max-time", "2", f"http://{service}:1/")
         assert "Could not resolve host" in seen.stderr
