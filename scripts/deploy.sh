@@ -16,6 +16,7 @@ fi
 
 # `--wait` takes the end of the one-shot `models` for a failure, so it is not among those waited for; the servers wait for it.
 services=$(docker compose "${files[@]}" config --services | grep -vx models)
+# shellcheck disable=SC2086 # several words are meant
 docker compose "${files[@]}" up -d --build --wait $services
 
 port=$(docker compose "${files[@]}" port nginx 443)

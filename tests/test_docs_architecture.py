@@ -37,7 +37,7 @@ def test_its_instructions_are_the_benchmarks(beginning: str, unit: str) -> None:
     assert said
     load = (ROOT / "docs" / "BENCHMARK.md").read_text().partition(f"### {said[2]}\n")[2].partition("\n### ")[0]
     row = next((line for line in load.splitlines() if line.startswith(f"| k instructions/{unit} ")), None)
-    if row is None:
+    if row is None or row.split("|")[-2].strip() == "-":
         pytest.skip("the benchmark was run where instructions cannot be counted")
     assert float(row.split("|")[-2].split()[0]) * 1000 == int(said[1])
 

@@ -123,7 +123,7 @@ def test_what_stands_behind_the_gateway_may_be_killed(stack: Stack, service: str
         eventually(lambda: stack.inspect(stack.ids(service)[0])[0]["RestartCount"] > restarts)
         eventually(lambda: stack.inspect(stack.ids(service)[0])[0]["State"]["Health"]["Status"] == "healthy")
         _go_on(visitors, 12)
-    # What ran at a chat server that is killed is lost, and said to be: a 502, or a stream that does not end. Nothing else is.
+    # What ran at a chat server that is killed is lost, and said to be: a 502, or a stream that does not end.
     assert len(visitors.lost) <= (6 if service.startswith("chat") else 0), visitors.lost
     assert all("bad_gateway" in one or "incomplete chunked read" in one for one in visitors.lost), visitors.lost
 
