@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": "gateway.cli.audit",
     "check": "gateway.cli.check",
     "doctor": "gateway.cli.doctor",
+    "capacity": "gateway.cli.capacity",
     "healthcheck": "gateway.cli.healthcheck",
 }
 """A module per command, holding it under the command's own name."""
