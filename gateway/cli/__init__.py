@@ -23,6 +23,7 @@ COMMANDS = {
     "state": "gateway.cli.running",
     "cache": "gateway.cli.running",
     "audit": "gateway.cli.audit",
+    "idle": "gateway.cli.idle",
     "check": "gateway.cli.check",
     "doctor": "gateway.cli.doctor",
     "capacity": "gateway.cli.capacity",
