@@ -196,6 +196,7 @@ def _a_scaled_gateway_is_followed(stack: Stack) -> None:
     _succeed(
         stack.project, "up", "--detach", "--no-build", "--no-recreate", "--wait", "--scale", "gateway=2", "gateway"
     )
+    _the_replicas_are_asked_together(stack)
     stack.project.run("stop", "--timeout", "5", "gateway", seconds=60)
     seen = stack.client.get("/health")
     # 504 while nginx still tries an address that nobody has any more: at most 2 s after the stop, 2 s for each attempt.
@@ -206,6 +207,26 @@ def _a_scaled_gateway_is_followed(stack: Stack) -> None:
     while stack.client.get("/health").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def _the_replicas_are_asked_together(stack: Stack) -> None:
+    """Whichever is asked knows of both how long no request has run, and of the hold that the other was told of."""
+
+    def asked(replica: int, *arguments: str) -> tuple[int, str]:
+        answer = stack.project.run("exec", "-T", "--index", str(replica), "gateway", "gateway", "idle", *arguments)
+        return answer.returncode, answer.stdout
+
+    deadline = time.monotonic() + 60
+    while {asked(1)[0], asked(2)[0]} != {0}:  # requests of before
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    for replica in (1, 2):
+        assert '"gateways": 2' in asked(replica, "--json")[1]
+    assert asked(1, "--for", "1d")[0] == 4
+    assert asked(1, "hold", "1h")[0] == 0
+    assert asked(2)[0] == 5
+    assert asked(2, "release")[0] == 0
+    assert asked(1)[0] == 0
 
 
 def _services(project: Project) -> list[str]:
