@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install deploy demo test chaos soak fuzz lint fmt loadtest bench bench-peers dashboards kubernetes-rules monitoring-check dashboard-preview
+.PHONY: help install deploy demo test chaos soak fuzz lint fmt loadtest bench bench-peers dashboards kubernetes-rules monitoring-check dashboard-preview cloud-test
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -49,6 +49,10 @@ monitoring-check: install ## every query of dashboards and alerts, asked of a re
 dashboard-preview: install ## the same, and docs/images/overview-preview.png drawn from it
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.lock
 	@$(BIN)/python -m tests.monitoring.check --preview docs/images/overview-preview.png
+
+cloud-test: install ## deploy/cloud/instances.py against moto, an imitation of AWS
+	@deploy/cloud/install.sh
+	@$(BIN)/python -m pytest tests/deploy/test_instances.py
 
 fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .
