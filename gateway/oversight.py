@@ -42,7 +42,7 @@ class Oversight:
         board: the descriptor of the page on which all say what they know of backends; None: nobody says anything.
         calendar: days and months of quotas.
         metrics: what is counted of the cache.
-        clock: all times.
+        clock: durations; times of day are those of the accounts.
 
     Attributes:
         static: the fleet that the settings describe.
@@ -61,7 +61,6 @@ class Oversight:
         self._store = store
         self._calendar = calendar
         self._metrics = metrics
-        self._clock = clock
         self.static = static_roster(settings)
         self._board = Board([backend for _, backend in self.static.backends()], board)
         breaker = Breaker(self._board, settings, clock)
@@ -90,7 +89,7 @@ class Oversight:
 
     async def standing(self, account: str, limits: AccountLimits) -> Sequence[Window]:
         """See `Live`."""
-        wall = self._clock.wall()
+        wall = self._store.accounts.wall()
         period = self._calendar.at(wall)
         standing = await self._store.accounts.standing(account, period.windows)
         return [
@@ -118,7 +117,7 @@ class Oversight:
 
     def today(self) -> date:
         """See `Live`."""
-        return self.date_of(self._calendar.at(self._clock.wall()).windows.day)
+        return self.date_of(self._calendar.at(self._store.accounts.wall()).windows.day)
 
     def ordinal(self, day: date) -> int:
         """See `Live`."""
