@@ -30,6 +30,7 @@ from gateway.core.later import Later
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.transactions import OPERATIONS
+from gateway.fleet.drains import DrainedHere
 from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge
 from gateway.fleet.register import Register
@@ -105,7 +106,7 @@ class Control:
         self._register = Register(
             self._live.static,
             self._database.models,
-            self._database.backends,
+            DrainedHere(self._database.backends, self._live.drains),
             clock,
             rest_secs=settings.max_request_secs,
             published=partial(earlier_models, settings, clock),

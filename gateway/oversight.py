@@ -17,6 +17,8 @@ from gateway.cache.host import CacheUnavailableError, SharedHost
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 from gateway.core.principal import AccountLimits
+from gateway.database.host_name import find_or_make
+from gateway.fleet.drains import Drains
 from gateway.fleet.merge import static_roster
 from gateway.limits.allowances import organization_limits
 from gateway.limits.calendar import Calendar, Period
@@ -46,6 +48,7 @@ class Oversight:
 
     Attributes:
         static: the fleet that the settings describe.
+        drains: see `Live`.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Oversight:
         self._calendar = calendar
         self._metrics = metrics
         self.static = static_roster(settings)
+        self.drains = drains_of(settings)
         self._board = Board([backend for _, backend in self.static.backends()], board)
         breaker = Breaker(self._board, settings, clock)
         self._fleet = BoardView(self._board, breaker, self.static, clock, settings.backend_probe_interval_secs)
@@ -130,6 +134,12 @@ class Oversight:
     def begins(self, day: date) -> float:
         """See `Live`."""
         return self._calendar.begins(day)
+
+
+def drains_of(settings: "Settings") -> Drains:
+    """What the database's list of drained servers means on this host; SQLite is one host's."""
+    several = settings.database_url.get_secret_value().startswith("postgres")
+    return Drains(settings.backends_shared, find_or_make(settings.data_path) if several else "")
 
 
 def terms_of(settings: "Settings", own: Callable[[], Mapping[str, AccountLimits] | None]) -> Terms:

@@ -106,6 +106,11 @@ class ValkeyStore:
         self._accounts = ValkeyAccounts(self._session, cast("Mirror", local.accounts), self._tokens.__next__, time)
         self.accounts: Accounts = self._accounts
 
+    @property
+    def own(self) -> LimiterStore:
+        """See `LimiterStore.own`; open with this one, and there whatever becomes of the server."""
+        return self._host.store
+
     async def open(self) -> None:
         """Join the workers of all hosts; without the server, those of this host."""
         await self._host.store.open()
