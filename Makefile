@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-compose sbom chaos soak fuzz lint fmt loadtest bench bench-peers dashboards monitoring-check dashboard-preview
+.PHONY: help install demo deploy test test-compose sbom chaos soak fuzz lint fmt loadtest bench bench-peers dashboards kubernetes-rules monitoring-check \
+	dashboard-preview cloud-test
 
 BIN := .venv/bin
 # One process per core, four at the most: beyond that the tests' own servers wait for each other.
@@ -42,6 +43,9 @@ chaos: install ## every fault of docs/testing.md made to happen, and a table of 
 soak: install ## a load with departures and kills for SOAK_SECS (600), a table of what it left, .soak/soak.png where matplotlib is
 	@$(BIN)/python -m tests.soak $(or $(SOAK_SECS),600) $(SOAK_ARGS)
 
+kubernetes-rules: install ## write deploy/kubernetes' PrometheusRule anew from monitoring/prometheus/rules
+	@$(BIN)/python -m monitoring.kubernetes
+
 dashboards: install ## write monitoring/grafana/dashboards anew from the tables in monitoring/dashboards
 	@$(BIN)/python -m monitoring.dashboards
 
@@ -54,6 +58,10 @@ dashboard-preview: install ## the same, and docs/images/overview-preview.png dra
 
 sbom: ## what the built image has, by name, version and licence (CycloneDX), in sbom.cdx.json
 	@docker run --rm --entrypoint cat inference-gateway:local /opt/gateway/sbom.cdx.json > sbom.cdx.json
+
+cloud-test: install ## deploy/cloud/instances.py against moto, an imitation of AWS
+	@deploy/cloud/install.sh
+	@$(BIN)/python -m pytest tests/deploy/test_instances.py
 
 fmt: install ## format, and mend what can be mended
 	@$(BIN)/ruff format .

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from gateway.backends.board import Board, create_board
 from gateway.backends.board_layout import ROWS
 from gateway.backends.breaker import Breaker
-from gateway.backends.choices import CircuitsShared
+from gateway.backends.choices import BackendsShared
 from gateway.backends.circuit import Change, Standing, tell_circuit
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
@@ -117,7 +117,7 @@ class Companion:
         self._looks = asyncio.create_task(self._look(), name="figures of the backends")
         self._fleet.listen(self._follow)
         self._follows = asyncio.create_task(self._fleet.run(self._clock), name="models at run time")
-        if self._settings.redis_url.get_secret_value() and self._settings.circuits_shared is not CircuitsShared.OFF:
+        if self._settings.redis_url.get_secret_value() and self._settings.backends_shared is not BackendsShared.OFF:
             self._shares = asyncio.create_task(self._share(), name="circuits of all hosts")
         return self
 

@@ -30,6 +30,7 @@ from gateway.core.later import Later
 from gateway.database.database import Database
 from gateway.database.errors import DatabaseUnavailableError
 from gateway.database.transactions import OPERATIONS
+from gateway.fleet.drains import DrainedHere
 from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge
 from gateway.fleet.register import Register
@@ -85,18 +86,18 @@ class Control:
         self._folder = settings.limiter_path / CONTROL_FOLDER
         names = subjects(shared=bool(settings.redis_url.get_secret_value()))
         timings = Operations(metrics, STORE_SECONDS, STORE_ERRORS, names)
-        self._store = open_store(settings, clock, timings=timings)
+        calendar = Calendar(zone_of(settings.quota_timezone))
+        self._store = open_store(settings, clock, timings=timings, windows_at=calendar.windows_at)
         asked = Operations(metrics, DATABASE_SECONDS, DATABASE_ERRORS, OPERATIONS)
         self._database = Database(settings, clock, asked)
         self._certificates = Certificates(settings.tls_probe_addresses, metrics, clock)
         self._publisher = Publisher(settings.limiter_path / CATALOG_FOLDER, clock)
         self._spool = Spool(settings.data_path)
-        calendar = Calendar(zone_of(settings.quota_timezone))
         self._bookkeeper = Bookkeeper(
             self._store.accounts,
             self._database.usage,
             self._spool,
-            lambda at: calendar.at(at).windows,
+            calendar.windows_at,
             metrics,
             clock,
         )
@@ -105,7 +106,7 @@ class Control:
         self._register = Register(
             self._live.static,
             self._database.models,
-            self._database.backends,
+            DrainedHere(self._database.backends, self._live.drains),
             clock,
             rest_secs=settings.max_request_secs,
             published=partial(earlier_models, settings, clock),

@@ -17,6 +17,8 @@ from gateway.cache.host import CacheUnavailableError, SharedHost
 from gateway.core.clock import Clock
 from gateway.core.errors import UnavailableError
 from gateway.core.principal import AccountLimits
+from gateway.database.host_name import find_or_make
+from gateway.fleet.drains import Drains
 from gateway.fleet.merge import static_roster
 from gateway.limits.allowances import organization_limits
 from gateway.limits.calendar import Calendar, Period
@@ -42,10 +44,11 @@ class Oversight:
         board: the descriptor of the page on which all say what they know of backends; None: nobody says anything.
         calendar: days and months of quotas.
         metrics: what is counted of the cache.
-        clock: all times.
+        clock: durations; times of day are those of the accounts.
 
     Attributes:
         static: the fleet that the settings describe.
+        drains: see `Live`.
     """
 
     def __init__(
@@ -61,8 +64,8 @@ class Oversight:
         self._store = store
         self._calendar = calendar
         self._metrics = metrics
-        self._clock = clock
         self.static = static_roster(settings)
+        self.drains = drains_of(settings)
         self._board = Board([backend for _, backend in self.static.backends()], board)
         breaker = Breaker(self._board, settings, clock)
         self._fleet = BoardView(self._board, breaker, self.static, clock, settings.backend_probe_interval_secs)
@@ -90,7 +93,7 @@ class Oversight:
 
     async def standing(self, account: str, limits: AccountLimits) -> Sequence[Window]:
         """See `Live`."""
-        wall = self._clock.wall()
+        wall = self._store.accounts.wall()
         period = self._calendar.at(wall)
         standing = await self._store.accounts.standing(account, period.windows)
         return [
@@ -118,7 +121,7 @@ class Oversight:
 
     def today(self) -> date:
         """See `Live`."""
-        return self.date_of(self._calendar.at(self._clock.wall()).windows.day)
+        return self.date_of(self._calendar.at(self._store.accounts.wall()).windows.day)
 
     def ordinal(self, day: date) -> int:
         """See `Live`."""
@@ -131,6 +134,12 @@ class Oversight:
     def begins(self, day: date) -> float:
         """See `Live`."""
         return self._calendar.begins(day)
+
+
+def drains_of(settings: "Settings") -> Drains:
+    """What the database's list of drained servers means on this host; SQLite is one host's."""
+    several = settings.database_url.get_secret_value().startswith("postgres")
+    return Drains(settings.backends_shared, find_or_make(settings.data_path) if several else "")
 
 
 def terms_of(settings: "Settings", own: Callable[[], Mapping[str, AccountLimits] | None]) -> Terms:

@@ -19,7 +19,8 @@ from gateway.elsewhere import FOREIGN
 from gateway.settings import names
 from tests.support.postgres import postgres_server
 
-PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "data.md").read_text()
 URL = "postgresql://gateway:password@10.0.0.4:5432/gateway"
 PATIENCE_SECS = 120
 
@@ -86,4 +87,6 @@ def run(script: str, folder: Path) -> str:
 
 def test_every_setting_that_is_spoken_of_is_one() -> None:
     spoken = set(re.findall(r"\b(?:[A-Z]+_)+[A-Z]+\b", PAGE))
-    assert spoken <= {*names(), *(foreign.name for foreign in FOREIGN)}
+    backup = (ROOT / "deploy" / "systemd" / "backup.sh").read_text()
+    ours = {*names(), *(foreign.name for foreign in FOREIGN)}
+    assert spoken <= {*ours, *re.findall(r'^: "\$\{([A-Z_]+)', backup, re.MULTILINE)}

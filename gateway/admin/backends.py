@@ -26,6 +26,7 @@ class BackendRoutes:
     def __init__(self, house: House, fleet: Fleet) -> None:
         self._backends = house.database.backends
         self._models = house.database.models
+        self._server_of = house.live.drains.server_of
         self._fleet = fleet
         self._fit = Fit(house)
 
@@ -96,15 +97,18 @@ class BackendRoutes:
             await self._backends.delete(backend_id, before.version, actor=actor)
 
     async def drain_backend(self, backend_id: BackendName, actor: Actor, response: Response) -> Backend:
-        """Send it nothing new; what runs there goes on. It is empty when `in_flight` is 0."""
-        await self.read_backend(backend_id, response)
-        await self._backends.drain(backend_id, actor=actor)
+        """Send it nothing new; what runs there goes on. It is empty when `in_flight` is 0.
+
+        Other hosts with this database do so, too, if it is one server for all of them (BACKENDS_SHARED).
+        """
+        backend = await self.read_backend(backend_id, response)
+        await self._backends.drain(backend_id, self._server_of(backend_id, backend.url), actor=actor)
         return await self.read_backend(backend_id, response)
 
     async def undrain_backend(self, backend_id: BackendName, actor: Actor, response: Response) -> Backend:
         """Use it again. To repeat it does nothing."""
-        await self.read_backend(backend_id, response)
-        await self._backends.undrain(backend_id, actor=actor)
+        backend = await self.read_backend(backend_id, response)
+        await self._backends.undrain(backend_id, self._server_of(backend_id, backend.url), actor=actor)
         return await self.read_backend(backend_id, response)
 
     def _refuse_fixed(self, backend_id: str) -> None:

@@ -10,6 +10,7 @@ from gateway.admin.schemas.common import moment
 from gateway.backends.view import BackendStatus
 from gateway.database.named import Backends
 from gateway.database.rows import Backend as Row
+from gateway.fleet.drains import DrainedHere
 from gateway.upstream.address import Address
 
 
@@ -31,7 +32,7 @@ class Fleet:
 
     def __init__(self, live: Live, backends: Backends) -> None:
         self._live = live
-        self._backends = backends
+        self._backends = DrainedHere(backends, live.drains)
 
     async def fixed(self) -> list[Backend]:
         """The settings' own."""
@@ -50,7 +51,7 @@ class Fleet:
         """Rows with what rules each of them, empty for the admin API, as they are shown."""
         if not rows:
             return []
-        drained = await self._backends.drained()
+        drained = await self._backends.drained(row for row, _ in rows)
         seen = {status.backend.name: _condition(status) for status in self._live.backends()}
         return [
             Backend(

@@ -9,6 +9,7 @@ from gateway.backends.view import BackendStatus
 from gateway.core.fleet import BackendGroup
 from gateway.core.model_card import FLAT
 from gateway.core.principal import AccountLimits
+from gateway.fleet.drains import Drains
 from gateway.fleet.merge import source_of
 
 
@@ -52,6 +53,11 @@ class Live(Protocol):
 
     def defaults(self) -> AccountLimits:
         """The limits of an organization that has none of its own."""
+        ...
+
+    @property
+    def drains(self) -> Drains:
+        """How the database's list of drained servers spells this host's backends."""
         ...
 
     def backends(self) -> Sequence[BackendStatus]:

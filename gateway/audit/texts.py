@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from gateway.audit.escapes import unescaped
+
 Clean = Callable[[str], str]
 """Takes out of a text what nobody may read."""
 
@@ -19,13 +21,16 @@ MAX_DEPTH: Final = 64
 """Of values within values; what lies deeper is left out."""
 MAX_BITS: Final = 63
 """Of a whole number that a line of JSON can hold."""
+EXACT: Final = 2.0**53
+"""A float that is greater has lost digits; one with as many as a card's may have been one."""
+CARD: Final = 1e19
+"""Has more digits than any card."""
 CUT_CHARACTERS: Final = 320
 """Left out where a text was cut: they may be the first half of something that is known by its whole."""
 NO_TEXT: Final = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids", "embedding", "b64_json"})
 NO_PART: Final = NO_TEXT | {"index", "type", "role", "id", "object"}
 """Of a piece of a stream: what it is, no part of the text."""
 
-_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\([\"\\/bfnrt])")
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,80};base64,")
 
 
@@ -64,7 +69,7 @@ def body_texts(body: bytes, clean: Clean, *, cut: bool) -> Any:  # noqa: ANN401 
             return _cleaned(msgspec.json.decode(body), clean, MAX_DEPTH)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             pass
-    text = _sayable(_ESCAPE.sub(_unescaped, body.decode("utf-8", "replace")))
+    text = unescaped(body.decode("utf-8", "replace"))
     return clean(_shortened(text) if cut else text)
 
 
@@ -87,6 +92,8 @@ def _cleaned(value: Any, clean: Clean, depth: int) -> Any:  # noqa: ANN401 -- an
             cleaned = "[data]" if _DATA_URL.match(value) else clean(value)
         case int() if not isinstance(value, bool):
             cleaned = _number(value, clean)
+        case float():
+            cleaned = _fraction(value, clean)
         case dict() | list() if not depth:
             cleaned = "[too deep]"
         case dict():
@@ -106,6 +113,16 @@ def _number(value: int, clean: Clean) -> int | str:
     shown = str(value)
     cleaned = clean(shown)
     return value if cleaned == shown else cleaned
+
+
+def _fraction(value: float, clean: Clean) -> float | str:
+    """A number with a point, unless it is whole and a card's: `4111111111111111.0`."""
+    if not value.is_integer() or not -CARD < value < CARD:
+        return value
+    if abs(value) > EXACT:
+        return "[number]"
+    cleaned = _number(int(value), clean)
+    return cleaned if isinstance(cleaned, str) else value
 
 
 def _events(body: bytes) -> Iterator[_Event]:
@@ -146,16 +163,5 @@ def _add(place: str, value: Any, found: Found, depth: int = MAX_DEPTH) -> None: 
             _add(f"{place}.{index}", one, found, depth - 1)
 
 
-def _sayable(text: str) -> str:
-    """The text with its surrogates paired, as an escape of each half left them; one that is alone is `?`."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def _shortened(text: str) -> str:
     return text[:-CUT_CHARACTERS]
-
-
-def _unescaped(found: "re.Match[str]") -> str:
-    if found[1] is not None:
-        return chr(int(found[1], 16))
-    return {"b": " ", "f": " ", "n": "\n", "r": "\r", "t": "\t"}.get(found[2], found[2])

@@ -6,16 +6,18 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import orjson
 
 from gateway.audit.choices import AuditLog
+from gateway.audit.escapes import fully_unescaped
 from gateway.audit.files import AuditFiles
+from gateway.audit.given_up import GivenUp
 from gateway.audit.heard import Heard, Side
 from gateway.audit.personal import without_personal_data
 from gateway.audit.texts import body_texts, stream_texts
+from gateway.audit.waiting import Entry, Waiting
 from gateway.core.clock import Clock
 from gateway.core.context import RequestContext
 from gateway.core.endpoint import Access
@@ -34,9 +36,9 @@ logger = logging.getLogger(__name__)
 GATHER_SECS: Final = 0.1
 """Records are gathered for this long: one lock and one write for all of them."""
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
-"""What may wait for the disk in a worker; records beyond it are given up and counted."""
-MAX_BATCH: Final = 256
-"""Records that are made and written together: each holds some memory meanwhile."""
+"""Memory of what may wait in a worker to be read and written; records beyond it are given up and counted."""
+RECORD_BYTES: Final = 1024
+"""Of memory for each record that waits, besides its line and what was heard."""
 SWITCH_SECS: Final = 0.0005
 """How long the event loop waits for a thread that reads texts to make room: a tenth of what CPython allows it."""
 REMEDY: Final = "make room at AUDIT_PATH, or let the gateway write there; requests go on, records are lost meanwhile"
@@ -61,7 +63,6 @@ class _Record(NamedTuple):
     key_id: str
     streamed: bool
     heard: Heard | None
-    size: int
 
 
 class Trail:
@@ -98,8 +99,8 @@ class Trail:
         self._dropped = metrics.figure(AUDIT_RECORDS_DROPPED)
         self._line = access_line(redactor, event="audit")
         self._heard: dict[str, Heard] = {}
-        self._waiting: SimpleQueue[_Record | None] = SimpleQueue()
-        self._waiting_bytes = 0
+        self._waiting: Waiting[_Record] = Waiting(MAX_WAITING_BYTES)
+        self._given_up = GivenUp(clock)
         self._closing = threading.Event()
         self._clean_word = lru_cache(MAX_WORDS)(self._clean_text)
         self._failed = False
@@ -114,8 +115,9 @@ class Trail:
 
     def __exit__(self, *_: object) -> None:
         """Write what waits, for at most CLOSE_SECS."""
+        self._given_up.say()
         self._closing.set()
-        self._waiting.put(None)
+        self._waiting.close()
         self._thread.join(CLOSE_SECS)
         sys.setswitchinterval(self._switch_secs)
 
@@ -143,29 +145,25 @@ class Trail:
             return
         line = self._line(ctx, self._clock.monotonic() - ctx.started, self._clock.wall())
         heard = self._heard.pop(ctx.request_id, None) if self.keeps_texts else None
-        size = len(line) if heard is None else len(line) + heard.size
-        if self._waiting_bytes + size > MAX_WAITING_BYTES:
+        size = RECORD_BYTES + len(line) + (0 if heard is None else heard.memory)
+        kept = _Record(line, ctx.principal.key_id, ctx.event_stream, heard)
+        if not self._waiting.put(ctx.organization, kept, size):
             self._dropped.add()
-            return
-        self._waiting_bytes += size
-        self._waiting.put(_Record(line, ctx.principal.key_id, ctx.event_stream, heard, size))
+            self._given_up.note(ctx.organization)
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            records = [self._waiting.get()]
-            self._closing.wait(GATHER_SECS)
-            try:
-                while len(records) < MAX_BATCH:
-                    records.append(self._waiting.get_nowait())
-            except Empty:
-                pass
-            ended = None in records
-            self._write([record for record in records if record is not None])
+        waiting = self._waiting
+        while waiting.wait():
+            if not waiting.behind:
+                self._closing.wait(GATHER_SECS)
+            entries = waiting.take()
+            self._write(entries)
+            waiting.release(entries)
+            del entries
         self._files.close()
 
-    def _write(self, records: list[_Record]) -> None:
-        lines = [self._made(record) for record in records]
+    def _write(self, entries: list[Entry[_Record]]) -> None:
+        lines = [self._made(entry.item) for entry in entries]
         written, failure = self._files.write(lines)
         self._written.add(written)
         if failure is not None:
@@ -175,8 +173,6 @@ class Trail:
         elif failure is None and self._failed:
             logger.info("audit_written_again")
         self._failed = failure is not None
-        size = sum(record.size for record in records)
-        self._waiting_bytes -= size
 
     def _made(self, record: _Record) -> bytes:
         """The record's line of JSON: the figures, as they were written when it ended, and the texts behind them."""
@@ -192,10 +188,9 @@ class Trail:
         return record.line[:-2] + b"," + spelled_out(orjson.dumps(more)[1:]) + b"\n"
 
     def _texts(self, side: Side, *, streamed: bool) -> orjson.Fragment | None:
-        body = b"".join(side.parts)
         texts = stream_texts if streamed else body_texts
         try:
-            return orjson.Fragment(orjson.dumps(texts(body, self._clean, cut=side.cut)))
+            return orjson.Fragment(orjson.dumps(texts(side.body, self._clean, cut=side.cut)))
         except Exception as error:  # noqa: BLE001 -- a body that we cannot read costs its text, not the record
             logger.error("audit_text_failed", extra={"kind": type(error).__name__})  # noqa: TRY400 -- it may show the text
             return None
@@ -204,4 +199,13 @@ class Trail:
         return self._clean_word(text) if len(text) <= WORD_CHARACTERS else self._clean_text(text)
 
     def _clean_text(self, text: str) -> str:
+        """As it may be kept: as it came, or as whoever decodes it reads it, where that shows more to take out."""
+        cleaned = self._clean_as_it_is(text)
+        read = fully_unescaped(cleaned)
+        if read is cleaned:
+            return cleaned
+        cleaned_again = self._clean_as_it_is(read)
+        return cleaned if cleaned_again == read else cleaned_again
+
+    def _clean_as_it_is(self, text: str) -> str:
         return without_personal_data(self._redactor.credentials(text))

@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from gateway.backends.choices import CircuitsShared
+from gateway.backends.choices import BackendsShared
 from gateway.core.room_settings import RoomSettings
 
 
 class BreakerSettings(RoomSettings):
-    """The circuit breaker, of which each backend has one that all workers share."""
+    """The circuit breaker: each backend has one, of all workers, and of all hosts if it is one server for them."""
 
     circuit_failure_threshold: int = Field(
         default=5,
@@ -25,9 +25,9 @@ class BreakerSettings(RoomSettings):
         gt=0,
         description="Seconds beyond which CIRCUIT_RECOVERY_TIMEOUT is not doubled.",
     )
-    circuits_shared: CircuitsShared = Field(
-        default=CircuitsShared.AUTO,
-        description="Which backends' circuits hosts with one REDIS_URL have in common, by URL: auto: all but those at "
-        "a loopback address, where each host has a server of its own; on: those too; off: none, where one URL means "
-        "another server on each host.",
+    backends_shared: BackendsShared = Field(
+        default=BackendsShared.AUTO,
+        description="Which backends' URLs mean one server for all hosts, whose circuit, seats and drain they then have "
+        "in common: auto: all but loopback addresses and names without a dot, as of Compose's containers; on: all; "
+        "off: none, each host has servers of its own.",
     )

@@ -9,8 +9,8 @@ NO_PARSER = "none"
 """An empty setting is one that was not set."""
 
 
-class CircuitsShared(StrEnum):
-    """Which circuits hosts with one REDIS_URL have in common."""
+class BackendsShared(StrEnum):
+    """Which backends' URLs lead each of several hosts to the same server."""
 
     AUTO = "auto"
     ON = "on"

@@ -6,14 +6,13 @@ takes over what others have told. docs/decisions/0078 has what is shared, what i
 
 import logging
 from dataclasses import dataclass
-from ipaddress import ip_address
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
-from gateway.backends.choices import CircuitsShared
 from gateway.backends.circuit import Why
+from gateway.backends.common import is_one_for_all
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed
@@ -93,7 +92,7 @@ class InCommon:
         self._heritage = heritage
         self._board: Board = heritage.board
         self._breaker = breaker
-        self._shared = settings.circuits_shared
+        self._is_shared = partial(is_one_for_all, shared=settings.backends_shared)
         self._pause = settings.circuit_recovery_timeout
         self._clock = clock
         self._common: dict[str, Common] = {}
@@ -156,11 +155,6 @@ class InCommon:
             if self._away:
                 self._away = False
                 logger.info("circuits_shared_again")
-
-    def _is_shared(self, url: str) -> bool:
-        if self._shared is CircuitsShared.AUTO:
-            return not is_loopback(url)
-        return self._shared is CircuitsShared.ON
 
     async def _tell(self, one: Common) -> None:
         """Tell of a change that was made here, if it is about the backend and not about our way there."""
@@ -287,12 +281,3 @@ class InCommon:
     def _unbar(self) -> None:
         for one in self._common.values():
             self._board.bar(one.index, 0.0)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether that URL is another server on each host."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

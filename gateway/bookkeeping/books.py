@@ -49,7 +49,7 @@ class Bookkeeper:
         spool: where it waits.
         calendar: the operator's days and months.
         metrics: where it is shown what became of records.
-        clock: all times.
+        clock: durations; times of day are those of the accounts.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Bookkeeper:
         self._calendar = calendar
         self._metrics = metrics
         self._clock = clock
+        self._wall = accounts.wall
         self._lag = Gauge(metrics, USAGE_LAG)
         self._waiting = Gauge(metrics, USAGE_SPOOL)
         self._journal = Gauge(metrics, USAGE_JOURNAL)
@@ -98,7 +99,7 @@ class Bookkeeper:
             if self._spool.empty:
                 self._lag.set(0)
             return False
-        batch = Batch(self._accounts.host(), self._accounts.epoch(), self._clock.wall(), sheets)
+        batch = Batch(self._accounts.host(), self._accounts.epoch(), self._wall(), sheets)
         booked = self._spool.empty and await self._book_in_time(batch)
         if not booked and not await self._put_aside(batch):
             return False
@@ -117,7 +118,7 @@ class Bookkeeper:
         self._waiting.set(self._spool.size)
         if frame is None:
             return False
-        self._lag.set(max(0.0, self._clock.wall() - frame.batch.at))
+        self._lag.set(max(0.0, self._wall() - frame.batch.at))
         try:
             await self._book(frame.batch)
         except DatabaseUnavailableError:
@@ -128,7 +129,7 @@ class Bookkeeper:
 
     async def prune(self) -> bool:
         """Forget a few of the records whose time is over; whether there may be more."""
-        today, _ = self._calendar(self._clock.wall())
+        today, _ = self._calendar(self._wall())
         try:
             return bool(await self._ledger.prune(today))
         except DatabaseUnavailableError:
@@ -138,7 +139,7 @@ class Bookkeeper:
         """Count what earlier lives of the counters have used of the running day and month; whether that was done."""
         if not self._spool.empty:
             return False  # what waits there is part of it
-        windows = Windows(*self._calendar(self._clock.wall()))
+        windows = Windows(*self._calendar(self._wall()))
         try:
             uses = await self._ledger.sums(*windows, except_epoch=self._accounts.epoch())
         except DatabaseUnavailableError:
@@ -238,7 +239,7 @@ class Bookkeeper:
         for name, records in booked.lost.items():
             self._lost(name, records, "it cannot be read")
         if booked.first_at is not None:
-            self._lag.set(max(0.0, self._clock.wall() - booked.first_at))
+            self._lag.set(max(0.0, self._wall() - booked.first_at))
 
     async def _book_alone(self, batch: Batch, sheet: Sheet) -> None:
         """Book one sheet of a batch of which the database does not take another one."""

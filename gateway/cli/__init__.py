@@ -23,8 +23,10 @@ COMMANDS = {
     "state": "gateway.cli.running",
     "cache": "gateway.cli.running",
     "audit": "gateway.cli.audit",
+    "idle": "gateway.cli.idle",
     "check": "gateway.cli.check",
     "doctor": "gateway.cli.doctor",
+    "capacity": "gateway.cli.capacity",
     "healthcheck": "gateway.cli.healthcheck",
 }
 """A module per command, holding it under the command's own name."""

@@ -1,9 +1,13 @@
-"""What if standard input, output or error is closed (`gateway serve >&-`)? It leads nowhere, and the rest works."""
+"""Which descriptors has the gateway? The standard ones, even if closed (`gateway serve >&-`), and all it may have."""
 
+import contextlib
 import os
+import resource
 import sys
 
 STANDARD_ERROR = 2
+ENOUGH = 1 << 20
+"""Open files of one process; what an engine calls unlimited is a thousand times that, and of use to nobody."""
 
 
 def occupy_standard() -> None:
@@ -20,3 +24,16 @@ def occupy_standard() -> None:
     # Python has None for a stream that was closed at its start.
     sys.stdout = sys.stdout or open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115 -- for the process's life
     sys.stderr = sys.stderr or open(STANDARD_ERROR, "w", closefd=False, encoding="utf-8")  # noqa: SIM115 -- the same
+
+
+def allow_descriptors() -> None:
+    """Let this process, and those that it starts, open as many files as it may.
+
+    A connection is a file. systemd starts services with 1024, and Docker containers since 29 (containerd 2.1.5), where
+    the hard limit is 524,288: it is for whoever needs more to ask, as this does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # a sandbox that forbids it: what there is has to do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

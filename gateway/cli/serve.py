@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.descriptors import allow_descriptors
 from gateway.server.process import WorkerProcess
 
 DEFAULT_FACTORY = "gateway.app:build"
@@ -21,6 +22,7 @@ DEFAULT_FACTORY = "gateway.app:build"
 def serve(host: str | None, port: int | None, workers: int | None, app: str) -> None:
     """Start the gateway; Ctrl-C or SIGTERM ends it when its requests have finished."""
     end_early_when_told()
+    allow_descriptors()
     options: dict[str, Any] = {"gateway_host": host, "gateway_port": port, "gateway_workers": workers}
     with WorkerProcess(app) as first:
         from gateway.cli.supervise import supervise  # noqa: PLC0415 -- while the first worker loads the application

@@ -19,6 +19,7 @@ from gateway.server.keeper import WorkerFailedError
 from gateway.server.listening import CannotListenError
 from gateway.server.pid_file import Outcome
 from gateway.server.process import WorkerProcess
+from gateway.server.sighting import FOLDER
 from gateway.server.supervisor import Endpoints, Supervisor
 from gateway.settings import ConfigurationError, Settings, ignored, load
 from gateway.store.choices import StoreKind
@@ -105,11 +106,13 @@ def blueprint_of(settings: Settings, log: EventLog, app: str) -> Blueprint:
 
     A control process stands beside the gateway itself alone, and only where workers share what it could reach.
     """
+    shared = settings.limiter_store is not StoreKind.MEMORY
     return Blueprint(
         settings,
         longest_request=settings.max_request_secs,
         companion=companions(settings, log),
-        control=CONTROL if app == DEFAULT_FACTORY and settings.limiter_store is not StoreKind.MEMORY else "",
+        control=CONTROL if app == DEFAULT_FACTORY and shared else "",
+        idle_folder=settings.data_path / FOLDER if shared else None,
     )
 
 

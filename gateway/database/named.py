@@ -125,29 +125,35 @@ class Named(Generic[Row]):
 
 
 class Backends(Named[Backend]):
-    """Backends, and the names of those that get no more requests, which may be the settings' own."""
+    """Backends, and the list of servers that get no more requests, which may be the settings' own.
 
-    async def drain(self, name: str, *, actor: str) -> None:
-        """Send it nothing more; nothing changes if that is so already."""
+    A server is spelled there as `fleet.drains` has it.
+    """
+
+    async def drain(self, name: str, server: str, *, actor: str) -> None:
+        """Send the backend of that name, which is that server, nothing more; nothing changes if that is so already."""
         async with self._transactions.change(actor) as change:
-            if await self._drained(change.connection, name):
+            if await self._drained(change.connection, name, server):
                 return
-            await change.connection.execute(sa.insert(DRAINED_BACKENDS).values(name=name, since=change.at))
-            await change.record("backend.drain", name, None, {"since": change.at})
+            await change.connection.execute(sa.insert(DRAINED_BACKENDS).values(name=server, since=change.at))
+            await change.record("backend.drain", name, None, {"since": change.at, "server": server})
 
-    async def undrain(self, name: str, *, actor: str) -> None:
+    async def undrain(self, name: str, server: str, *, actor: str) -> None:
         """Use it again; nothing changes if that is so already."""
         async with self._transactions.change(actor) as change:
-            if not await self._drained(change.connection, name):
+            if not await self._drained(change.connection, name, server):
                 return
-            await change.connection.execute(sa.delete(DRAINED_BACKENDS).where(DRAINED_BACKENDS.c.name == name))
-            await change.record("backend.undrain", name, {"drained": True}, None)
+            listed = DRAINED_BACKENDS.c.name.in_((name, server))
+            await change.connection.execute(sa.delete(DRAINED_BACKENDS).where(listed))
+            await change.record("backend.undrain", name, {"drained": True, "server": server}, None)
 
     async def drained(self) -> frozenset[str]:
-        """The names of all that are drained."""
+        """All servers that are drained."""
         async with self._transactions.read() as connection:
             return frozenset((await connection.execute(sa.select(DRAINED_BACKENDS.c.name))).scalars())
 
-    async def _drained(self, connection: AsyncConnection, name: str) -> bool:
-        found = await connection.execute(sa.select(DRAINED_BACKENDS.c.name).where(DRAINED_BACKENDS.c.name == name))
+    async def _drained(self, connection: AsyncConnection, *spellings: str) -> bool:
+        found = await connection.execute(
+            sa.select(DRAINED_BACKENDS.c.name).where(DRAINED_BACKENDS.c.name.in_(spellings))
+        )
         return found.first() is not None

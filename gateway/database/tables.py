@@ -141,7 +141,7 @@ BACKENDS = sa.Table(
 )
 
 DRAINED_BACKENDS = sa.Table("drained_backends", METADATA, _text("name", primary_key=True), _time("since"))
-"""Names of backends, the settings' own among them, that get no more requests."""
+"""Servers that get no more requests, those of the settings among them, as `fleet.drains` spells them."""
 
 USAGE_SHEETS = sa.Table(
     "usage_sheets",

@@ -1,10 +1,11 @@
 """What is the registry's blob now? The database's rows and what was published before, asked by whoever publishes."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from gateway.backends.roster import Roster
 from gateway.core.clock import Clock
+from gateway.fleet.drains import Placed
 from gateway.fleet.edition import BackendRow, ModelRow, Rows, compose
 
 PAGE = 500
@@ -21,10 +22,10 @@ class Listed(Protocol[Row_co]):
 
 
 class ListedBackends(Listed[BackendRow], Protocol):
-    """Backends, and those that are drained."""
+    """Backends, and those of this host that are drained (`drains.DrainedHere`)."""
 
-    async def drained(self) -> frozenset[str]:
-        """Their names."""
+    async def drained(self, backends: Iterable[Placed]) -> frozenset[str]:
+        """The names of those among these."""
         ...
 
 
@@ -62,10 +63,12 @@ class Register:
     async def __call__(self) -> bytes:
         """The blob to publish."""
         before = self._published() if self._last is None else self._last
+        backends = [row async for row in _all(self._backends, lambda row: row.name)]
+        known: list[Placed] = [*(backend for _, backend in self._static.backends()), *backends]
         rows = Rows(
             [row async for row in _all(self._models, lambda row: row.alias)],
-            [row async for row in _all(self._backends, lambda row: row.name)],
-            await self._backends.drained(),
+            backends,
+            await self._backends.drained(known),
         )
         now = self._clock.monotonic()
         self._last = compose(self._static, rows, before=before, now=now, rest_secs=self._rest_secs)

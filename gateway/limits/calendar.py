@@ -43,6 +43,10 @@ class Calendar:
             self._look(wall)
         return self._period
 
+    def windows_at(self, wall: float) -> Windows:
+        """The day and the month in which that second since 1970 lies."""
+        return self.at(wall).windows
+
     def begins(self, day: date) -> float:
         """The first second of a day, since 1970."""
         return self._midnight(day)

@@ -143,7 +143,7 @@ class OrganizationFigures:
             self._own = None
             return []
         self._own = own = {spelled(name): limits for name, limits in known.items()}
-        windows = self._calendar.at(self._clock.wall()).windows
+        windows = self._calendar.at(self._store.accounts.wall()).windows
         found: list[Shown] = []
         for _, name in await self._ranked(own, windows):
             standing = await self._store.accounts.standing(name, windows)

@@ -38,7 +38,7 @@ class Quotas:
         settings: what an organization may use by default, and how answers are estimated.
         accounts: where it is counted.
         allowances: what who asks may use.
-        clock: for the calendar.
+        clock: for durations; times of day are those of the accounts.
         journaled: whether usage is recorded for a ledger; where nobody would take the records away, it is not.
     """
 
@@ -47,7 +47,7 @@ class Quotas:
     ) -> None:
         self._accounts = accounts
         self._allowances = allowances
-        self._wall = clock.wall
+        self._wall = accounts.wall
         self._calendar = Calendar(zone_of(settings.quota_timezone))
         self._per_choice = settings.max_estimated_tokens
         self._journaled = journaled

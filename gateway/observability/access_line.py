@@ -89,7 +89,8 @@ class JsonLine:
             "bytes_out": ctx.bytes_out,
             "disconnect_phase": ctx.disconnect_phase,
         }
-        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        # A sum is as long as it is; what orjson gives keeps the 8 KiB in which it was made, in all lines that wait.
+        return orjson.dumps(fields) + b"\n"
 
     def _meet(self, who: Who) -> orjson.Fragment:
         """`"org:acme","key":"gw-ab12cd34","client":"203.0.113.7"`, as `written_shape` has it."""

@@ -39,7 +39,8 @@ def _masked(found: "re.Match[str]") -> str:
 
 def _network(address: str, otherwise: str) -> str:
     try:
-        prefix = IPV4_PREFIX if ip_address(address).version == IPV4 else IPV6_PREFIX
-        return str(ip_network(f"{address}/{prefix}", strict=False).network_address)
+        known = ip_address(address)
+        prefix = IPV4_PREFIX if known.version == IPV4 else IPV6_PREFIX
+        return str(ip_network((int(known), prefix), strict=False).network_address)
     except ValueError:
         return otherwise

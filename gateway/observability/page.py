@@ -2,7 +2,7 @@
 
 import mmap
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 import orjson
@@ -96,12 +96,17 @@ class PageReader:
         self._position = VALUES_BYTES
         self._shown: list[Series] = []
 
-    def read(self) -> Iterator[Series]:
-        """Every series with its figures of this moment; a histogram's may be one observation apart."""
+    def read(self, families: Container[str] | None = None) -> Iterator[Series]:
+        """Every series with its figures of this moment; a histogram's may be one observation apart.
+
+        Args:
+            families: names of those that are wanted; None: all.
+        """
         self._learn()
         for family, labels, first, width in self._known:
-            yield Series(family, labels, list(self._values[first : first + width]))
-        yield from self._look()
+            if families is None or family in families:
+                yield Series(family, labels, list(self._values[first : first + width]))
+        yield from (series for series in self._look() if families is None or series.family in families)
 
     def _learn(self) -> None:
         while (words := words_at(self._memory, self._position, KEYS_BYTES)) is not None:

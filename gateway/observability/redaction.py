@@ -2,7 +2,7 @@
 
 Texts that somebody else wrote (a library's message, an exception, a path that a stranger made up) may hold what clients
 and operators keep secret. All patterns here take one step per character or a bounded number: none goes back over what
-it has read, whatever it is given.
+it has read, whatever it is given (`telling_names.py` says how).
 """
 
 import re
@@ -11,15 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.observability.masking import masked, masked_organizations
+from gateway.observability.telling_names import REDACTED, as_name, is_measure, is_telling, without_introduced
 
 if TYPE_CHECKING:
     from gateway.observability.settings import ObservabilitySettings
 
-REDACTED: Final = "[redacted]"
 MAX_TEXT: Final = 32 * 1024
 """Characters of a field's text that are logged; a traceback of a hundred frames has half of it."""
 MAX_READ: Final = 4 * MAX_TEXT
-"""Characters of it that are looked at: the worst that can be made up costs 4 us each."""
+"""Characters of it that are looked at: the worst that can be made up costs 0.2 us each."""
 MAX_HALF: Final = 512
 """Characters at the end of what was looked at, which may be the first half of a credential."""
 MAX_DEPTH: Final = 6
@@ -29,9 +29,6 @@ MIN_SECRET: Final = 6
 ADDRESSES: Final = frozenset({"client", "client_ip", "peer"})
 """Fields whose value is the address of a client."""
 
-_SECRET_NAME = re.compile(
-    r"authorization|bearer|api[ _-]?key|token|secret|passw(?:or)?d|passphrase|cookie", re.IGNORECASE
-)
 _KEYS: Final = (
     r"gw-[0-9A-Za-z]{20,}",
     r"sk-(?<![0-9A-Za-z]sk-)[0-9A-Za-z_-]{8,}",
@@ -40,22 +37,12 @@ _KEYS: Final = (
 """API keys of ours, as others make them, JSON web tokens. Each begins with what CPython's search can look for, and
 takes all that it reads but for a bounded number: a token without points is one too, as a row of such beginnings would
 be read to its end from each of them."""
-_BY_FORM = re.compile(
-    r"(?<=://)[^\s/:@]{0,64}:[^\s/@]{1,256}@|(?i:(?<![a-z])(?:bearer|basic)\s{1,4}(?![=:])[^\s\"',;]+)"
+_URL = re.compile(r"://[^\s\"'<>]++")
+_HTTP_CREDENTIAL = re.compile(
+    r"(?i:(?<![a-z])bearer)\s++(?![=:])[^\s\"',;]++"
+    r"|(?i:(?<![a-z])basic)\s++(?![=:]|[A-Za-z]?[a-z]*+[.,;:!?)]*+(?:\s|\Z))[^\s\"',;]++"
 )
-"""A URL's name and password, an HTTP credential."""
-_COUNTED = r"token[\w.-]{1,64}[\"']?\s{0,4}[:=]\s{0,4}(?:-?\d[\d._]*|null|none|true|false)(?=[\s,;)}\]&]|$)"
-"""`prompt_tokens=12`, `"max_tokens": null`: how many there are is no secret."""
-_LINE = r"(?:authorization|cookie)[\w-]{0,64}\s{0,4}[:=]\s{0,4}(?!\\{0,4}[\"']|b[\"'])[^\r\n]*"
-"""`cookie: a=b; c=d`: a header's value ends with its line."""
-_QUOTED = r"b?\"(?:[^\"\\]|\\.)*\"?|b?'(?:[^'\\]|\\.)*'?|\\{1,4}[\"'][^\"'\\]*"
-_VALUE = (
-    r"(?:authorization|bearer|api[ _-]?key|token|secret|passw(?:or)?d|passphrase|cookie)[\w.-]{0,64}"
-    rf"(?:\\{{0,4}}[\"']\s{{0,4}}[:=,]|\s{{0,4}}[:=])>?\s{{0,4}}(?:{_QUOTED}|[^\s&]+)"
-)
-"""`password=x`, `"api_key": "x"`, `(b'authorization', b'x')`: the value is what is quoted, or all up to a blank."""
-_BY_NAME = re.compile(rf"(?i)(?P<counted>{_COUNTED})|{_LINE}|{_VALUE}", re.DOTALL)
-_NAME = re.compile(r"[\w. -]+")
+"""`Bearer` and `Basic` with what follows; a basic understanding is none."""
 
 
 class Redactor:
@@ -81,16 +68,16 @@ class Redactor:
     def credentials(self, text: str) -> str:
         """The text without what is a credential wherever it stands."""
         text = self._keys.sub(REDACTED, text)
+        if "://" in text:
+            text = _URL.sub(_without_password, text)
         lower = text.lower()
         # CPython searches for words of any case at a hundredth of the speed at which it finds one.
-        if "://" in text or "bearer" in lower or "basic" in lower:
-            return _BY_FORM.sub(REDACTED, text)
-        return text
+        return _HTTP_CREDENTIAL.sub(REDACTED, text) if "bearer" in lower or "basic" in lower else text
 
     def text(self, text: str) -> str:
         """The text without those, and without what a telling name in it introduces; at most MAX_TEXT of it."""
         whole = len(text) <= MAX_READ
-        shown = _BY_NAME.sub(_without_value, self.credentials(text[:MAX_READ]))
+        shown = without_introduced(self.credentials(text[:MAX_READ]))
         if not whole:
             shown = shown[:-MAX_HALF]
         if self.masks:
@@ -102,11 +89,10 @@ class Redactor:
         return {name: self._field(name, value, MAX_DEPTH) for name, value in fields.items()}
 
     def _field(self, name: str, value: object, depth: int) -> object:
-        found = _SECRET_NAME.search(name)
-        if found is not None:
-            return _concealed(value, numbers=found[0].lower() != "token", depth=depth)
-        if self.masks and name in ADDRESSES and isinstance(value, str):
-            return masked(value)
+        if is_telling(name):
+            return _concealed(value, counts=is_measure(name), depth=depth)
+        if self.masks and name in ADDRESSES:
+            return self._address(value, depth)
         return self._value(value, depth)
 
     def _value(self, value: object, depth: int) -> object:
@@ -116,10 +102,33 @@ class Redactor:
             return _writable(value)
         if depth:
             if isinstance(value, Mapping):
-                return {self.text(str(name)): self._field(str(name), one, depth - 1) for name, one in value.items()}
+                return self._mapping(value, depth - 1)
             if isinstance(value, list | tuple | set | frozenset):
-                return [self._value(one, depth - 1) for one in value]
+                return self._sequence(value, depth - 1)
         return self.text(str(value))
+
+    def _address(self, client: object, depth: int) -> object:
+        """A client's address, or address and port as a socket has them, masked."""
+        if isinstance(client, tuple | list) and client:
+            return [self._address(client[0], depth), *self._sequence(client[1:], depth)]
+        return masked(client) if isinstance(client, str) else self._value(client, depth)
+
+    def _mapping(self, values: Mapping[object, object], depth: int) -> dict[str, object]:
+        """Each by its name; in `{"name": "cookie", "value": "a=b"}` by the one that stands in it."""
+        stated = as_name(values.get("name"))
+        return {
+            self.text(str(name)): self._field((name == "value" and stated) or str(name), one, depth)
+            for name, one in values.items()
+        }
+
+    def _sequence(self, values: Iterable[object], depth: int) -> list[object]:
+        """What follows a telling name is its value, as in `("cookie", "a=b")`."""
+        said: list[object] = []
+        name = ""
+        for one in values:
+            said.append(self._field(name, one, depth))
+            name = as_name(one)
+        return said
 
 
 def redactor_of(settings: "ObservabilitySettings") -> Redactor:
@@ -136,12 +145,12 @@ def _secrets(values: Iterable[object]) -> Iterator[str]:
             yield reveal()
 
 
-def _concealed(value: object, *, numbers: bool, depth: int) -> object:
-    """What stands under a telling name; how many tokens there are, or when the first one came, is told."""
-    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and not numbers):
+def _concealed(value: object, *, counts: bool, depth: int) -> object:
+    """What stands under a telling name; where its numbers are counts, they are told."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and counts):
         return _writable(value)
     if depth and isinstance(value, Mapping):
-        conceal = partial(_concealed, numbers=numbers, depth=depth - 1)
+        conceal = partial(_concealed, counts=counts, depth=depth - 1)
         return {str(name): conceal(one) for name, one in value.items()}
     return REDACTED
 
@@ -151,8 +160,11 @@ def _writable(value: object) -> object:
     return hex(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
-def _without_value(found: "re.Match[str]") -> str:
-    if found["counted"] is not None:
-        return found[0]
-    name = _NAME.match(found[0])
-    return f"{name[0].strip() if name else ''}={REDACTED}"
+def _without_password(found: "re.Match[str]") -> str:
+    """A URL without name and password, which may hold anything, `@` and `/` too: all up to the last `@`.
+
+    An `@` of a path, as in `://host/@jane`, is none of theirs, unless there is a colon before it.
+    """
+    url = found[0].removeprefix("://")
+    before, _, behind = url.rpartition("@")
+    return f"://{REDACTED}{behind}" if ":" in before or "@" in url.partition("/")[0] else found[0]

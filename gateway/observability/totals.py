@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from gateway.observability.families.catalogue import CATALOGUE
 from gateway.observability.families.family import Across, Kind
@@ -54,14 +54,15 @@ class Totals:
         finally:
             os.close(descriptor)
 
-    def sums(self) -> Sums:
-        """The figures of this moment."""
+    def sums(self, families: Container[str] | None = None) -> Sums:
+        """The figures of this moment; of the families with these names alone, where some are named."""
         sums: Sums = {}
         with self._lock:
             for name, series in self._departed.items():
-                sums[name] = {labels: list(values) for labels, values in series.items()}
+                if families is None or name in families:
+                    sums[name] = {labels: list(values) for labels, values in series.items()}
             for reader in self._living:
-                add(sums, reader.read())
+                add(sums, reader.read(families))
         return sums
 
     def _depart(self, reader: PageReader) -> None:

@@ -1,12 +1,14 @@
 """May it run at a backend now? MAX_INFLIGHT_PER_BACKEND seats at each, waited for here instead of in vLLM's queue."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec import Struct
 
 from gateway.core.clock import Clock
 from gateway.core.context import Phase, RequestContext
 from gateway.core.fleet import BackendGroup
+from gateway.proxy.counters import Counters
 from gateway.proxy.unavailable import NoFreeSeatError, SeatsTakenError
 from gateway.store.errors import NoPlaceError, NoSlotError
 from gateway.store.protocol import Candidates, LimiterStore, Seat
@@ -32,16 +34,13 @@ class SeatLimits(Struct, frozen=True):
 
 
 class HeldSeat(Struct, eq=False):
-    """A seat, and since when it is held."""
+    """A seat at the `backend` of that name, who has given it, and since when it is held."""
 
     seats: "Seats"
     seat: Seat
+    backend: str
+    store: LimiterStore
     since: float
-
-    @property
-    def backend(self) -> str:
-        """Where it is."""
-        return self.seat.backend
 
     def leave(self) -> None:
         """Give the seat to whoever is next; never raises."""
@@ -56,14 +55,14 @@ class Seats:
     """Hands out the seats of backends.
 
     Args:
-        store: knows them, for all workers.
+        counters: know who counts them, for all workers and for all hosts that share a server.
         limits: see there.
         clock: for how long a seat is held.
         waiting: how many requests of each group wait for one in this worker.
     """
 
-    def __init__(self, store: LimiterStore, limits: SeatLimits, clock: Clock, waiting: Counter[str]) -> None:
-        self._store = store
+    def __init__(self, counters: Counters, limits: SeatLimits, clock: Clock, waiting: Counter[str]) -> None:
+        self._counters = counters
         self._limits = limits
         self._clock = clock
         self._waiting = waiting
@@ -78,17 +77,9 @@ class Seats:
             StoreUnavailableError: it cannot be counted.
         """
         try:
-            seat = await self._store.seat(
-                group.name,
-                ctx.organization,
-                candidates=candidates,
-                limit=self._limits.limit,
-                max_queued=0,
-                patience=0.0,
-            )
+            return await self._ask(ctx, group, candidates, max_queued=0, patience=0.0)
         except NoPlaceError:
             raise NoFreeSeatError from None
-        return HeldSeat(self, seat, self._clock.monotonic())
 
     async def take(self, ctx: RequestContext, group: BackendGroup, candidates: Candidates) -> HeldSeat:
         """A seat at one of the candidates, backends of the group, when its turn has come; a cancelled call holds none.
@@ -103,11 +94,10 @@ class Seats:
         ctx.phase = Phase.QUEUED
         self._waiting[group.name] += 1
         try:
-            seat = await self._store.seat(
-                group.name,
-                ctx.organization,
-                candidates=candidates,
-                limit=limits.limit,
+            held = await self._ask(
+                ctx,
+                group,
+                candidates,
                 max_queued=limits.max_queued * len(group.backends),
                 patience=max(0.0, limits.patience - waited),
             )
@@ -124,23 +114,45 @@ class Seats:
             ) from None
         finally:
             self._waiting[group.name] -= 1
-        ctx.queue_wait = waited + seat.waited
-        return HeldSeat(self, seat, self._clock.monotonic())
+        ctx.queue_wait = waited + held.seat.waited
+        return held
 
     def leave(self, held: HeldSeat) -> None:
         """Note how long it was held, and give it back; called by the seat itself."""
         stay = self._clock.monotonic() - held.since
         known = self._stays.get(held.seat.group, stay)
         self._stays[held.seat.group] = known + (stay - known) * NEWEST
-        self._store.leave_seat(held.seat)
+        held.store.leave_seat(held.seat)
 
     def decline(self, held: HeldSeat) -> None:
         """Give it back; called by the seat itself."""
-        self._store.leave_seat(held.seat)
+        held.store.leave_seat(held.seat)
+
+    async def _ask(
+        self, ctx: RequestContext, group: BackendGroup, candidates: Candidates, *, max_queued: int, patience: float
+    ) -> HeldSeat:
+        """What the group's store gives. Raises as `LimiterStore.seat`."""
+        store, called = self._counters.of(group.name), self._counters.called(group.name)
+        seat = await store.seat(
+            group.name,
+            ctx.organization,
+            candidates=spelled(candidates, called) if called else candidates,
+            limit=self._limits.limit,
+            max_queued=max_queued,
+            patience=patience,
+        )
+        backend = next((name for name, there in called.items() if there == seat.backend), seat.backend)
+        return HeldSeat(self, seat, backend, store, self._clock.monotonic())
 
     def _retry_after(self, group: BackendGroup, backends: int) -> float:
         """Seconds until so many backends have served those who wait now, if seats are held as long as they were."""
-        queued = next((counts.queued for counts in self._store.seat_counts() if counts.group == group.name), 0)
+        counted = self._counters.of(group.name).seat_counts()
+        queued = next((counts.queued for counts in counted if counts.group == group.name), 0)
         seats = self._limits.limit * max(backends, 1)
         stay = self._stays.get(group.name, self._limits.patience)
         return max(LEAST_RETRY_SECS, (queued + 1) * stay / seats)
+
+
+def spelled(candidates: Candidates, called: Mapping[str, str]) -> Candidates:
+    """The candidates as they are called where they are counted."""
+    return lambda: [called.get(name, name) for name in candidates()]

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self
 
 from gateway.server.settings import ServerSettings
@@ -65,12 +66,15 @@ class Blueprint:
         longest_request: seconds that a request may take however well it goes; a retiring worker is waited for so long.
         companion: makes the generation's companion.
         control: the module that its control process runs, see `server.control`; empty: there is none.
+        idle_folder: where is kept how long no request has run, see `server.sighting`; None: nowhere. That of the first
+            generation counts.
     """
 
     settings: ServerSettings
     longest_request: float = 0.0
     companion: CompanionMaker = lambda _page, _before: Alone()
     control: str = ""
+    idle_folder: Path | None = None
 
 
 Renew = Callable[[], Awaitable[Blueprint]]

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 class MetricsExporter:
-    """The workers' figures, which every worker writes into a page of memory that the supervisor reads."""
+    """The workers' figures, which every worker writes into a page of memory that the supervisor reads.
+
+    Attributes:
+        totals: what they come to.
+    """
 
     def __init__(self) -> None:
-        self._totals = Totals()
+        self.totals = Totals()
         self._listener: socket.socket | None = None
         self._server: ScrapeServer | None = None
         self._closing = threading.Lock()
@@ -28,7 +32,7 @@ class MetricsExporter:
         Raises:
             OSError: there is no memory, or no descriptor, for it.
         """
-        return self._totals.page()
+        return self.totals.page()
 
     def listen(self, host: str, port: int) -> int:
         """Take connections, which wait until `answer`; the port that was bound.
@@ -68,5 +72,5 @@ class MetricsExporter:
         with self._closing:
             if self._closed:
                 return
-            self._server = server = ScrapeServer(listener, self._totals)
+            self._server = server = ScrapeServer(listener, self.totals)
         server.serve_forever()

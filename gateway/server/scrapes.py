@@ -77,7 +77,7 @@ class ScrapeServer(ThreadingMixIn, WSGIServer):
         """Nearly always whoever scrapes has gone or was silent, about which nobody has to do anything."""
         del request
         error = sys.exc_info()[1]
-        logger.debug("scrape_failed", extra={"client": str(client_address), "why": repr(error)})
+        logger.debug("scrape_failed", extra={"client": client_address, "why": repr(error)})
 
 
 class WorkersCollector(Collector):

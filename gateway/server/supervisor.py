@@ -19,6 +19,7 @@ from gateway.server.blueprint import Blueprint, NotRenewedError, Renew
 from gateway.server.channel import CONTROL_FOLDER, KILL_MARGIN_SECS, farewell_secs
 from gateway.server.estate import Estate
 from gateway.server.generation import Generation
+from gateway.server.idle_watch import watching
 from gateway.server.keeper import WorkerFailedError
 from gateway.server.life import Ending, State, Worker
 from gateway.server.listening import listen
@@ -96,7 +97,7 @@ class Supervisor:
         with listen(settings.gateway_host, settings.gateway_port) as listener, closing(MetricsExporter()) as exporter:
             port = listener.getsockname()[1]
             metrics = exporter.listen(settings.metrics_host, settings.metrics_port) if settings.metrics_port else 0
-            with exporter.page() as page:
+            with exporter.page() as page, watching(self._blueprint.idle_folder, exporter.totals):
                 figures = Metrics(page)
                 for outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED):
                     figures.figure(RELOADS, outcome)

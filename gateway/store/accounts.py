@@ -1,10 +1,12 @@
 """What may be asked of the counters of keys and organizations? Reserve, settle, and hand over what was used."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from gateway.core.months import month_of
 from gateway.core.principal import AccountLimits
 from gateway.core.usage_sheet import Sheet
 
@@ -24,6 +26,12 @@ class Windows(NamedTuple):
 
     day: int
     month: int
+
+
+def windows_in_utc(wall: float) -> Windows:
+    """The day and the month in UTC in which that second since 1970 lies."""
+    day = datetime.fromtimestamp(wall, UTC).date()
+    return Windows(day.toordinal(), month_of(day))
 
 
 class Standing(Struct, frozen=True, gc=False):  # made per request: a NamedTuple takes five times as long
@@ -164,6 +172,14 @@ class Accounts(Protocol):
 
     Methods raise `StoreUnavailableError` when the state cannot be written, except `settle`, which never raises.
     """
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        """Gives the time of day that all who share the counters have, in seconds since 1970: windows are told by it.
+
+        With a server of several hosts it is that server's, whatever the clock of this host says.
+        """
+        ...
 
     async def reserve(self, claims: Sequence[Claim], *, tokens: int, windows: Windows, will: Will) -> Reservation:
         """Count one request and `tokens` tokens in all claims, or in none: one decision over all their limits.

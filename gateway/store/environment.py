@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 import lmdb
 
+from gateway.core.boot import boot_id
 from gateway.store import booking, wills
 from gateway.store.doorbell import anybody_alive
 from gateway.store.errors import StoreUnavailableError
@@ -31,7 +32,6 @@ records may be longer, are few."""
 PAGES_PER_RECORD_BYTE = 2
 """Records are written in the order of their keys, in several places: LMDB leaves pages half full."""
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PAGES_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
@@ -134,11 +134,3 @@ def wipe(directory: Path) -> None:
     """Remove what an earlier gateway left: state, sockets, marker. The lock stays: somebody may wait for it."""
     for path in (*directory.glob("*.mdb"), *directory.glob("*.sock"), directory / "layout"):
         path.unlink(missing_ok=True)
-
-
-def boot_id() -> str:
-    """The kernel's name for this boot; the monotonic clock starts anew with each."""
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return "unknown"

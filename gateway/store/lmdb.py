@@ -56,6 +56,11 @@ class LmdbStore:
         self._tokens = itertools.count(1)
         self._entries = 0
 
+    @property
+    def own(self) -> "LmdbStore":
+        """See `LimiterStore.own`."""
+        return self
+
     async def open(self) -> None:
         """Join the workers on LIMITER_PATH. Raises StoreUnavailableError with a sentence for the operator."""
         self._desk.open(self._called_for)

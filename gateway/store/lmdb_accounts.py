@@ -34,6 +34,7 @@ class LmdbAccounts:
         self._decide = desk.decide
         self._clock = clock
         self._now = clock.monotonic
+        self.wall = clock.wall
         self._shelf = shelf.AccountShelf(most)
         self._tokens = itertools.count(1)
         self._closings: list[Reservation] = []

@@ -52,6 +52,11 @@ class MemoryStore:
         self._closed = False
         self.accounts: Accounts = MemoryAccounts(clock, settings.max_tracked_organizations, settings.journal_bytes)
 
+    @property
+    def own(self) -> "MemoryStore":
+        """See `LimiterStore.own`."""
+        return self
+
     async def open(self) -> None:
         """Nothing to join."""
 

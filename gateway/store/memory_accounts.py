@@ -22,6 +22,7 @@ class MemoryAccounts:
 
     def __init__(self, clock: Clock, most: int, journal_bytes: int) -> None:
         self._clock = clock
+        self.wall = clock.wall
         self._most = most
         self._accounts: OrderedDict[str, bytes] = OrderedDict()  # least recently used first
         self._journal: dict[bytes, Sheet] = {}

@@ -91,6 +91,11 @@ class LimiterStore(Protocol):
 
     accounts: Accounts
 
+    @property
+    def own(self) -> "LimiterStore":
+        """What counts for this host alone: the store itself, unless several hosts share it."""
+        ...
+
     async def open(self) -> None:
         """Join the other workers; call once, on the event loop that will use the store."""
         ...

@@ -1,15 +1,18 @@
 """What plans a request and gets it its answer?"""
 
 from collections import defaultdict
+from functools import partial
 from random import Random
 
 from gateway.backends.availability import Availability
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
+from gateway.backends.common import is_one_for_all
 from gateway.backends.roster import Roster
 from gateway.cache.choices import CacheSalt
 from gateway.cache.salt import Salts
 from gateway.proxy.attempts import Attempts
+from gateway.proxy.counters import Counters
 from gateway.proxy.dispatcher import Addresses, Dispatcher, Wire
 from gateway.proxy.fallback import Fallbacks
 from gateway.proxy.forwarder import Forwarder, StreamMeans
@@ -48,13 +51,14 @@ def build_forwarder(rooms: Rooms, planner: Planner, client: Http11Client) -> For
     clock, metrics, gauges = voice.clock, voice.metrics, voice.gauges
     addresses = Addresses()
     rng = Random()  # noqa: S311 -- for balance, no secret
-    means = Means(store.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
+    counters = Counters(store, partial(is_one_for_all, shared=settings.backends_shared))
+    means = Means(counters.next_turn, lambda name: board.in_flight(board.index(name)), clock, rng)
     policies = Policies(settings.balancing_policy, means)
     policy = policies.of(live.groups)
     limits = SeatLimits(settings.max_inflight_per_backend, settings.max_queued_per_backend, settings.queue_timeout_secs)
     seats = None
     if limits.limit:
-        seats = Seats(store, limits, clock, gauges.seats)
+        seats = Seats(counters, limits, clock, gauges.seats)
     attempts = build_attempts(voice, addresses, board, breaker, policy)
     budgets = defaultdict[str, RetryBudget](lambda: RetryBudget(clock, rng))
     gauges.retry_budget = lambda: min((budget.left() for budget in budgets.values()), default=1.0)
@@ -71,6 +75,7 @@ def build_forwarder(rooms: Rooms, planner: Planner, client: Http11Client) -> For
     def follow(roster: Roster) -> None:
         """What is kept by a group's or a backend's name or address begins, or ends, with it."""
         names = {group.name for group in roster.groups}
+        counters.follow(roster.groups)
         addresses.keep({backend.url for _, backend in roster.backends()})
         for name in budgets.keys() - names:
             del budgets[name]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.audit.personal import without_personal_data
 from gateway.audit.texts import CUT_CHARACTERS, body_texts, stream_texts
 
 SECRET = "s3cret"
@@ -62,6 +63,23 @@ def test_what_is_no_text_or_no_json_can_be_written_all_the_same(body: bytes, sho
     assert orjson.dumps(found)
     if shown is not None:
         assert found == (shown if shown != '"?"' else '"�"')
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("4111111111111111.0", "[card]"),
+        ("4.111111111111111E15", "[card]"),
+        ("4111111111111111", "[card]"),
+        ("6304000000000000000.0", "[number]"),
+        ("1.5", 1.5),
+        ("4.0", 4.0),
+        ("1e300", 1e300),
+        ("-1e19", -1e19),
+    ],
+)
+def test_a_card_is_known_however_its_number_is_written(number: str, shown: Any) -> None:
+    assert body_texts(b'{"n": %b}' % number.encode(), without_personal_data, cut=False) == {"n": shown}
 
 
 @pytest.mark.parametrize("depth", [100, 100_000])

@@ -1,7 +1,10 @@
 """Each request that needs a key becomes one record, by a thread that no request waits for."""
 
+import gc
 import sys
 import threading
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +98,7 @@ async def test_what_is_beyond_the_bound_is_not_kept_and_said_to_be_cut(tmp_path:
         for _ in range(100):
             heard.answered.add(b"x" * 100)
         heard.asked.add(b"y" * 1024)
-        assert heard.size == 2048
+        assert len(heard.asked.body) == len(heard.answered.body) == 1024
         book.trail.record(ctx)
     (record,) = book.records()
     assert (record["request_cut"], record["response_cut"]) == (False, True)
@@ -130,8 +133,9 @@ async def test_texts_are_heard_of_relayed_requests_whose_organization_has_not_op
     assert [one is not None for one in heard] == [False, True, False, False, False, False]
 
 
-async def test_a_full_queue_costs_records_which_are_counted(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trail, "MAX_WAITING_BYTES", 2000)
+async def test_a_full_queue_costs_records_which_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trail, "MAX_WAITING_BYTES", 20_000)
+    book = Book(tmp_path)
     for _ in range(100):  # nobody takes them yet
         book.trail.record(context(CHAT))
     with book.trail:
@@ -140,7 +144,111 @@ async def test_a_full_queue_costs_records_which_are_counted(book: Book, monkeypa
     assert 0 < written < 10
     assert book.counted(AUDIT_RECORDS, "content") == written
     assert book.counted(AUDIT_RECORDS_DROPPED) == 100 - written
-    assert book.trail._waiting_bytes == 0
+    assert book.trail._waiting.size == 0
+
+
+@pytest.mark.parametrize("piece", [2, 100, 5000])
+async def test_what_waits_is_counted_as_the_memory_that_it_takes(
+    tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trail, "MAX_WAITING_BYTES", 4 * 1024 * 1024)
+    book = Book(tmp_path)
+
+    def fill() -> None:
+        heard = book.trail.listen(ctx := context(CHAT))
+        assert heard is not None
+        for _ in range(20_000 // piece):
+            heard.asked.add(bytes(piece))
+            heard.answered.add(bytes(piece))
+        book.trail.record(ctx)
+
+    fill()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        counted = -book.trail._waiting.size
+        while not book.counted(AUDIT_RECORDS_DROPPED):
+            fill()
+        counted += book.trail._waiting.size
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1024 * 1024 < counted < 4 * 1024 * 1024
+    assert 0.5 * counted < taken < counted
+
+
+async def test_records_without_texts_are_counted_as_the_memory_that_they_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trail, "MAX_WAITING_BYTES", 4 * 1024 * 1024)
+    book = Book(tmp_path, AuditLog.METADATA)
+    book.trail.record(context(CHAT))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        while not book.counted(AUDIT_RECORDS_DROPPED):
+            book.trail.record(context(CHAT))
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < book.trail._waiting.size
+
+
+async def test_an_organization_that_floods_loses_its_own_records_alone_which_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trail, "MAX_WAITING_BYTES", 100_000)
+    book = Book(tmp_path)
+    for number in range(1000):  # nobody takes them yet
+        book.trail.record(context(CHAT, organization="org:flood"))
+        if number % 100 == 0:
+            book.trail.record(context(CHAT, organization="org:quiet"))
+    with book.trail:
+        pass
+    written = Counter(record["organization"] for record in book.records())
+    assert written["org:quiet"] == 10
+    assert 0 < written["org:flood"] < 100
+    assert book.counted(AUDIT_RECORDS_DROPPED) == 1010 - written.total()
+    said = [vars(record) for record in caplog.records if record.message == "audit_share_used_up"]
+    assert [(one["organization"], one["its_records"]) for one in said] == [
+        ("org:flood", 1),
+        ("org:flood", 999 - written["org:flood"]),
+    ]
+
+
+async def test_a_quiet_organizations_record_is_written_before_a_flood_that_came_first(tmp_path: Path) -> None:
+    book = Book(tmp_path)
+    for organization in ["org:flood"] * 50 + ["org:quiet"]:
+        ctx = context(CHAT, organization=organization)
+        heard = book.trail.listen(ctx)
+        assert heard is not None
+        heard.asked.add(b"x" * 100_000)
+        book.trail.record(ctx)
+    with book.trail:
+        pass
+    order = [record["organization"] for record in book.records()]
+    assert len(order) == 51
+    assert order.index("org:quiet") == 1
+
+
+async def test_what_a_text_spells_out_is_judged_as_it_is_read(book: Book) -> None:
+    ctx = context(CHAT)
+    inner = orjson.dumps({"to": "jane@example.com", "card": "x"}).replace(b"@", rb"\u0040")
+    with book.trail:
+        heard = book.trail.listen(ctx)
+        assert heard is not None
+        heard.asked.add(orjson.dumps({"arguments": inner.decode(), "key": r"sk-\u0061bcdefgh", "path": r"C:\new\t1"}))
+        heard.answered.add(rb"not JSON: jane\u0040example.com")
+        book.trail.record(ctx)
+    (record,) = book.records()
+    assert record["request"] == {
+        "arguments": '{"to":"[e-mail]","card":"x"}',
+        "key": "[redacted]",
+        "path": r"C:\new\t1",
+    }
+    assert record["response"] == "not JSON: [e-mail]"
 
 
 async def test_a_folder_that_cannot_be_had_costs_records_and_is_told_once(

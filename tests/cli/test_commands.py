@@ -224,6 +224,20 @@ def test_check_doubts_a_cap_that_a_shorter_one_always_comes_before(
     assert said not in run("check", cwd=tmp_path, env={**environment, name: "5400"}).stdout
 
 
+def test_check_doubts_that_it_is_known_whose_a_server_without_a_full_name_is(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert run("init", cwd=tmp_path, env=environment).returncode == 0
+    servers = {"CHAT_BACKENDS": "http://chat0:8000,http://10.0.0.5:8000", "TEXT2SQL_BACKEND": "http://localhost:1"}
+    shared = {**environment, **servers, "REDIS_URL": "redis://10.0.0.4"}
+    said = run("check", cwd=tmp_path, env=shared).stdout
+    (doubt,) = [line for line in said.splitlines() if "BACKENDS_SHARED=auto takes that for another server" in line]
+    assert "chat0 at http://chat0:8000, text2sql at http://localhost:1, " in doubt
+    assert "10.0.0.5" not in doubt
+    settled = ({**shared, "BACKENDS_SHARED": "on"}, {**shared, "BACKENDS_SHARED": "off"}, {**shared, "REDIS_URL": ""})
+    assert not any("BACKENDS_SHARED=auto" in run("check", cwd=tmp_path, env=env).stdout for env in settled)
+
+
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_a_wrong_configuration_is_one_line_per_mistake(
     command: str, tmp_path: Path, environment: dict[str, str]

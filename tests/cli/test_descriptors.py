@@ -1,7 +1,8 @@
-"""A gateway whose standard streams are closed starts and ends like any other."""
+"""A gateway whose standard streams are closed starts and ends like any other, and one with few files asks for more."""
 
 import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
-from tests.support.gateway import BACKEND_KEY, KEY, free_port, wait_until
+from gateway.cli.descriptors import ENOUGH
+from tests.support.gateway import BACKEND_KEY, KEY, Gateway, free_port, wait_until
 
 START_SECS = 30.0
 CLOSED = [closed for count in (1, 2, 3) for closed in itertools.combinations((0, 1, 2), count)]
@@ -54,3 +56,29 @@ def test_a_gateway_with_closed_standard_streams_serves_and_ends(closed: tuple[in
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize(("soft", "hard", "allowed"), [(64, 4000, 4000), (300, 300, 300)])
+def test_as_many_files_as_the_hard_limit_lets_are_asked_for_and_handed_on(soft: int, hard: int, allowed: int) -> None:
+    code = (
+        "import resource, subprocess, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from gateway.cli.descriptors import allow_descriptors\n"
+        "allow_descriptors()\n"
+        "subprocess.run(['sh', '-c', 'ulimit -n'])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 -- our own words
+    assert int(ran.stdout) == allowed
+
+
+class WithFewFiles(Gateway):
+    """One that is started as systemd, or a container of Docker 29, starts it: with few files, and many if it asks."""
+
+    within = ("sh", "-c", 'ulimit -S -n 200; exec "$@"', "sh")
+
+
+def test_a_worker_may_open_what_the_hard_limit_lets(tmp_path: Path) -> None:
+    with WithFewFiles(tmp_path, CHAT_BACKENDS="http://127.0.0.1:9", GATEWAY_WORKERS=1) as gateway:
+        for pid in (gateway.pid, *gateway.worker_pids()):
+            soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            assert soft == min(hard, ENOUGH) > 200

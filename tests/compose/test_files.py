@@ -64,7 +64,8 @@ def test_a_server_gets_the_planned_arguments_and_the_simulator_the_same(
     real: dict[str, Any], simulated: dict[str, Any], name: str
 ) -> None:
     assert real["services"][name]["command"] == ARGUMENTS[name].split()
-    assert real["services"][name]["entrypoint"] == ["vllm", "serve"]
+    if name != "rerank":  # which waits first: see below
+        assert real["services"][name]["entrypoint"] == ["vllm", "serve"]
     assert simulated["services"][name]["command"] == ARGUMENTS[name].split()
     assert simulated["services"][name]["entrypoint"] == ["gateway", "simulate"]
 
@@ -187,6 +188,51 @@ def test_models_are_there_before_a_server_starts_and_the_second_on_a_gpu_waits(
     assert not any(rule["required"] for rule in grown["services"]["gateway"]["depends_on"].values())
     assert waits("nginx") == {"gateway": "service_started"}
     assert all(real["services"][name]["environment"]["HF_HUB_OFFLINE"] == "1" for name in VLLM)
+
+
+@pytest.mark.parametrize(("healthy_at", "asked"), [(1, 1), (4, 4), (1000, 450)])
+def test_the_second_on_a_gpu_waits_by_itself_too_as_docker_knows_no_order_at_a_boot(
+    real: dict[str, Any], tmp_path: Path, healthy_at: int, asked: int
+) -> None:
+    service = real["services"]["rerank"]
+    programs = {
+        "curl": f'echo "$*" >> curls; [ "$(wc -l < curls)" -ge {healthy_at} ]',
+        "sleep": "true",
+        "vllm": 'for word; do echo "$word"; done > began',
+    }
+    for name, words in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{words}\n")
+        (tmp_path / name).chmod(0o755)
+    command = [*service["entrypoint"], *service["command"]]
+    # Compose shows a dollar as the two that a file needs.
+    command = [word.replace("$$", "$") for word in command]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=60)  # noqa: S603 -- our own
+    curls = (tmp_path / "curls").read_text().splitlines()
+    assert len(curls) == asked
+    assert all(line.endswith("http://embed:8000/health") for line in curls)
+    assert (tmp_path / "began").read_text().split("\n")[:-1] == ["serve", *ARGUMENTS["rerank"].split()]
+
+
+def test_it_waits_as_long_as_the_first_may_load(real: dict[str, Any]) -> None:
+    tries, pause = 450, 2
+    assert f"tries={tries}" in real["services"]["rerank"]["entrypoint"][2]
+    assert tries * pause == _seconds(real["services"]["embed"]["healthcheck"]["start_period"])
+
+
+def test_no_log_fills_the_disk(real: dict[str, Any], simulated: dict[str, Any], monitoring: dict[str, Any]) -> None:
+    for stack in (real, simulated, monitoring):
+        for name, service in stack["services"].items():
+            logging = service["logging"]
+            assert logging["driver"] == "json-file", name
+            assert set(logging["options"]) == {"max-size", "max-file"}, name
+
+
+def test_nginx_can_be_published_on_loopback_alone(tmp_path: Path) -> None:
+    tunnelled = Project(tmp_path, REAL, {**KEYS, "PUBLISH_ADDRESS": "127.0.0.1"}).config()
+    ports = [port for service in tunnelled["services"].values() for port in service.get("ports", ())]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+    assert {port["target"] for port in ports} == {80, 443}
 
 
 @pytest.mark.parametrize("stack", ["real", "simulated"])

@@ -86,6 +86,7 @@ def test_no_key_is_on_a_command_line(stack: Stack) -> None:
 
 def test_a_scaled_gateway_is_followed(stack: Stack, client: httpx.Client) -> None:
     stack.succeed("up", "--detach", "--no-build", "--no-recreate", "--wait", "--scale", "gateway=2", "gateway")
+    _the_replicas_are_asked_together(stack)
     stack.succeed("stop", "--timeout", "5", "gateway")
     seen = client.get("/health")
     # 504 while nginx still tries an address that nobody has any more: at most 2 s after the stop, 2 s for each attempt.
@@ -93,6 +94,23 @@ def test_a_scaled_gateway_is_followed(stack: Stack, client: httpx.Client) -> Non
     # Both come back, at whatever addresses: nginx asks the DNS again every 2 s. A request may wait for the workers.
     stack.succeed("start", "gateway")
     eventually(lambda: client.get("/health").status_code == 200)
+
+
+def _the_replicas_are_asked_together(stack: Stack) -> None:
+    """Whichever is asked knows of both how long no request has run, and of the hold that the other was told of."""
+
+    def asked(replica: int, *arguments: str) -> tuple[int, str]:
+        answer = stack.project.run("exec", "-T", "--index", str(replica), "gateway", "gateway", "idle", *arguments)
+        return answer.returncode, answer.stdout
+
+    eventually(lambda: {asked(1)[0], asked(2)[0]} == {0})  # requests of before
+    for replica in (1, 2):
+        assert '"gateways": 2' in asked(replica, "--json")[1]
+    assert asked(1, "--for", "1d")[0] == 4
+    assert asked(1, "hold", "1h")[0] == 0
+    assert asked(2)[0] == 5
+    assert asked(2, "release")[0] == 0
+    assert asked(1)[0] == 0
 
 
 def test_prometheus_sees_all_of_it_and_alertmanager_hears_of_a_backend_that_stops(stack: Stack, tmp_path: Path) -> None:

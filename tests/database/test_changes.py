@@ -15,7 +15,7 @@ async def test_every_kind_of_change_raises_the_number_by_one(database: Database)
     assert await database.changes.number() == 0
     await database.organizations.create(Organization(name="org:a"), actor="ann")
     assert await database.changes.number() == 1
-    await database.backends.drain("chat0", actor="ann")
+    await database.backends.drain("chat0", "chat0", actor="ann")
     assert await database.changes.number() == 2
     await database.organizations.delete("org:a", 1, actor="ann")
     assert await database.changes.number() == 3

@@ -36,7 +36,7 @@ async def fill(database: Database) -> None:
     await database.organizations.delete("org:bare", bare.version, actor="ann")
     await database.models.create(Model(alias="coder", kind="chat", model="m", settings={"a": [1, None]}), actor="ann")
     await database.backends.create(Backend(name="coder0", model="coder", url="http://c:1"), actor="ann")
-    await database.backends.drain("coder0", actor="ann")
+    await database.backends.drain("coder0", "http://c:1", actor="ann")
     chosen = KeyProperties(organization="org:acme", limits=limits, models=frozenset({"coder"}), metadata={"é": "ß"})
     await database.keys.create(chosen, digest=b"\x00\xff" * 16, prefix="gw-abc", actor="ann")
     records = [UsageRecord(f"r{number}", organization="org:acme", model="coder") for number in range(RECORDS)]

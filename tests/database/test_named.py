@@ -104,12 +104,20 @@ async def test_lists_come_in_pages(database: Database) -> None:
 
 async def test_a_backend_of_any_origin_is_drained_once_and_used_again(database: Database) -> None:
     for _ in range(2):
-        await database.backends.drain("chat1", actor="ann")
-    assert await database.backends.drained() == {"chat1"}
+        await database.backends.drain("chat1", "http://10.0.0.5:8000", actor="ann")
+    assert await database.backends.drained() == {"http://10.0.0.5:8000"}
     for _ in range(2):
-        await database.backends.undrain("chat1", actor="bob")
+        await database.backends.undrain("chat1", "http://10.0.0.5:8000", actor="bob")
     assert await database.backends.drained() == frozenset()
     assert [(entry.actor, entry.action) for entry in await database.audit.list()] == [
         ("bob", "backend.undrain"),
         ("ann", "backend.drain"),
     ]
+
+
+async def test_a_backend_that_an_earlier_release_has_drained_by_its_name_is_used_again(database: Database) -> None:
+    await database.backends.drain("chat1", "chat1", actor="ann")
+    await database.backends.drain("chat1", "http://10.0.0.5:8000", actor="ann")
+    assert await database.backends.drained() == {"chat1"}
+    await database.backends.undrain("chat1", "http://10.0.0.5:8000", actor="ann")
+    assert await database.backends.drained() == frozenset()

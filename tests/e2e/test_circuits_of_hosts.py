@@ -24,7 +24,7 @@ def server() -> Iterator[Server]:
 def pair(chat_fleet: Fleet, make_gateway: MakeGateway, server: Server) -> tuple[Gateway, Gateway]:
     settings = {
         "REDIS_URL": server.url,
-        "CIRCUITS_SHARED": "on",  # the servers are at a loopback address
+        "BACKENDS_SHARED": "on",  # the servers are at a loopback address
         "CIRCUIT_RECOVERY_TIMEOUT": PAUSE_SECS,
         "CIRCUIT_FAILURE_THRESHOLD": 3,
         "GATEWAY_WORKERS": 2,
@@ -120,7 +120,7 @@ def test_an_engine_that_one_gateway_sees_hang_gets_nothing_from_the_other_until_
 ) -> None:
     settings = {
         "REDIS_URL": server.url,
-        "CIRCUITS_SHARED": "on",
+        "BACKENDS_SHARED": "on",
         "BACKEND_PROBE_INTERVAL_SECS": 0.25,
         "BACKEND_UP_AFTER": 1,
         "MAX_RPS_PER_IP": 10_000,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from tests.e2e.rush import rush
 from tests.store.valkey.server import Server, running
 from tests.support.gateway import Gateway, in_threads, wait_until
 from tests.support.postgres import postgres_server
+from tests.support.wall import Wall
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "qwen", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 8}
@@ -55,6 +57,24 @@ def test_of_forty_requests_at_two_gateways_for_the_last_seven_of_a_day_seven_run
     assert failures == []
     assert sorted(statuses) == [200] * 7 + [429] * 33
     assert chat_fleet.requests() == 7
+
+
+@pytest.mark.parametrize("days", [-5, 5])
+def test_a_gateway_whose_clock_is_days_off_counts_in_the_servers_day_and_says_when_that_ends(
+    chat_fleet: Fleet, make_gateway: MakeGateway, server: Server, tmp_path: Path, days: int
+) -> None:
+    wall = Wall(tmp_path / "wall-clock")
+    wall.turn(days * 86_400)
+    settings = {"REDIS_URL": server.url, "REDIS_TIMEOUT_MS": 1000, "GATEWAY_WORKERS": 2, "ORG_DAILY_REQUEST_LIMIT": 6}
+    right, wrong = make_gateway(chat_fleet, **settings), make_gateway(chat_fleet, **settings, **wall.environment)
+    with right.client() as one, wrong.client() as other:
+        answers = [client.post(CHAT, json=BODY) for client in (one, other) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200] * 6 + [429] * 2
+        said = {client.post(CHAT, json=BODY).json()["error"]["message"] for client in (one, other)}
+    assert len(said) == 1
+    assert wrong.events("clocks_apart")
+    assert not right.events("clocks_apart")
+    assert chat_fleet.requests() == 6
 
 
 def test_of_a_hundred_requests_at_two_gateways_for_the_tokens_of_seven_seven_run(

@@ -1,8 +1,11 @@
 """The blob that is published next is made from the database's rows and from the one before."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from gateway.database.rows import Backend, Model
+from gateway.fleet.drains import Placed
 from gateway.fleet.edition import read_edition
 from gateway.fleet.merge import merge
 from gateway.fleet.register import PAGE, Register
@@ -27,8 +30,8 @@ class Backends:
     async def list(self, *, after: str = "", most: int = 100) -> list[Backend]:
         return [row for row in self.rows if row.name > after][:most]
 
-    async def drained(self) -> frozenset[str]:
-        return frozenset({"chat0"})
+    async def drained(self, backends: Iterable[Placed]) -> frozenset[str]:
+        return frozenset(one.name for one in backends if one.name in {"chat0", "coder0"})
 
 
 async def test_all_pages_are_read_and_columns_are_remembered() -> None:
@@ -37,7 +40,7 @@ async def test_all_pages_are_read_and_columns_are_remembered() -> None:
     register = Register(STATIC, models, backends, HandTime(), rest_secs=60)
     first = read_edition(await register())
     assert len(first.models) == PAGE + 2
-    assert first.drained == {"chat0"}
+    assert first.drained == {"chat0", "coder0"}
     del backends.rows[0]
     second = read_edition(await register())
     assert {place.name: place.column for place in second.places} == {place.name: place.column for place in first.places}

@@ -24,8 +24,8 @@ class Ear:
         return None if self._deaf else self.heard
 
     @property
-    def parts(self) -> tuple[list[bytes], list[bytes]]:
-        return self.heard.asked.parts, self.heard.answered.parts
+    def bodies(self) -> tuple[bytes, bytes]:
+        return self.heard.asked.body, self.heard.answered.body
 
 
 async def run(ear: Ear, app: Any, connection: FakeConnection | None, *parts: bytes) -> Told:
@@ -70,19 +70,19 @@ async def piece_by_piece(scope: Scope, _: Receive, __: Send) -> None:
 async def test_a_body_and_an_answer_are_heard_message_by_message() -> None:
     ear = Ear()
     told = await run(ear, by_messages, None, b"a", b"b")
-    assert ear.parts == ([b"a", b"b"], [b"one", b"two"])
+    assert ear.bodies == (b"ab", b"onetwo")
     assert told.body == b"onetwo"
     assert told.complete
 
 
 @pytest.mark.parametrize(
-    ("app", "heard"), [(at_once, ([b"asked"], [b"answered"])), (piece_by_piece, ([], [b"one", b"two", b"three"]))]
+    ("app", "heard"), [(at_once, (b"asked", b"answered")), (piece_by_piece, (b"", b"onetwothree"))]
 )
 async def test_the_connections_shorter_ways_are_heard_too(app: Any, heard: object) -> None:
     ear = Ear()
     told = await run(ear, app, FakeConnection(body=b"asked"))
-    assert ear.parts == heard
-    assert told.body == b"".join(ear.heard.answered.parts)
+    assert ear.bodies == heard
+    assert told.body == ear.heard.answered.body
     assert told.complete
 
 

@@ -1,5 +1,6 @@
 """A line is the same whether its shape was seen before or not, and a path cannot pass for another column of it."""
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -28,6 +29,19 @@ async def test_requests_of_one_shape_keep_their_own_figures() -> None:
     first, second = (orjson.loads(line(context(CHAT, bytes_in=size), 1.5, WALL)) for size in (1, 2))
     assert (first.pop("bytes_in"), second.pop("bytes_in")) == (1, 2)
     assert first == second
+
+
+async def test_lines_that_wait_take_the_memory_of_their_bytes() -> None:
+    """The writers bound what waits by its length."""
+    line, ctx = JsonLine(Redactor()), context()
+    line(ctx, 1.5, WALL)
+    tracemalloc.start()
+    try:
+        lines = [line(ctx, 1.5, WALL) for _ in range(1000)]
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.3 * sum(map(len, lines))
 
 
 async def test_whatever_differs_differs_in_the_line_also_after_another_shape() -> None:

@@ -16,6 +16,7 @@ from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.payload.peek import Peek
 from gateway.proxy.attempts import Attempts
+from gateway.proxy.counters import Counters
 from gateway.proxy.dispatcher import Addresses, Dispatcher, Wire
 from gateway.proxy.planner import Plan
 from gateway.proxy.retry import RetryBudget
@@ -295,7 +296,9 @@ class Conductor:
         self.budgets = defaultdict[str, RetryBudget](lambda: Budget(self.time))
         self.budgets["chat"] = self.budget = Budget(self.time)
         self.attempts = Attempts(self.board, self.breaker, self.policy, self.metrics, self.time)
-        seats = Seats(store, limits, self.time, self.waiting) if store is not None and limits is not None else None
+        seats = None
+        if store is not None and limits is not None:
+            seats = Seats(Counters(store, lambda _: True), limits, self.time, self.waiting)
         self.searcher = Searcher(self.attempts, self.budgets, self.availability, seats, self.metrics)
         self.dispatcher = Dispatcher(
             Wire(self.client, BY_URL, "INTERNAL"),

@@ -1,6 +1,7 @@
 """Prometheus reads the workers' figures as its own library would have written them."""
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,11 +18,14 @@ from gateway.observability.families.catalogue import CATALOGUE
 from gateway.observability.families.family import Family, Kind
 from gateway.observability.families.limits import RETRY_BUDGET
 from gateway.observability.families.requests import DURATION, IN_FLIGHT, QUEUE_WAIT, REQUESTS, TOKENS
+from gateway.observability.logs import fields_of
 from gateway.observability.metrics import Metrics
+from gateway.observability.redaction import Redactor
 from gateway.observability.totals import Totals
 from gateway.server.listening import CannotListenError
 from gateway.server.metrics import MetricsExporter
 from gateway.server.scrapes import MAX_SCRAPES, Handler, WorkersCollector
+from tests.support.gateway import wait_until
 from tests.support.promtool import run_tool
 
 Samples = set[tuple[str, frozenset[tuple[str, str]], float]]
@@ -183,6 +187,20 @@ def test_idle_scrapers_are_few_and_do_not_last(exporter: MetricsExporter, monkey
             assert one.recv(1) == b""
         text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
         assert "gateway_in_flight_requests" in text
+
+
+def test_who_broke_off_a_scrape_is_said_by_an_address_that_can_be_masked(
+    exporter: MetricsExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "gateway.server.scrapes")
+    port = exporter.listen("127.0.0.1", 0)
+    exporter.answer()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /metrics")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets it
+        client_port = client.getsockname()[1]
+    (record,) = wait_until(lambda: [one for one in caplog.records if one.message == "scrape_failed"])
+    assert Redactor(mask=True).fields(fields_of(record))["client"] == ["127.0.0.0", client_port]
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(exporter: MetricsExporter) -> None:

@@ -3,10 +3,10 @@
 #
 #   tests/standins/build.sh [--only NAME] [DIR]
 #
-# NAME is one of python, nginx, prometheus, alertmanager, nginx-exporter, valkey, postgres; all of them without --only. DIR (default: a folder under
-# TMPDIR) keeps the root file system: three minutes the first time, then seconds. Needs root, debootstrap and a running Docker engine.
-# Tags, by environment: PYTHON_TAG NGINX_TAG PROMETHEUS_TAG ALERTMANAGER_TAG NGINX_EXPORTER_TAG VALKEY_TAG POSTGRES_TAG. They hold Debian testing's
-# packages and this machine's CA bundle: for local use, never to be pushed.
+# NAME is one of python, nginx, prometheus, alertmanager, nginx-exporter, valkey, postgres, kustomize; all of them without --only. DIR (default: a
+# folder under TMPDIR) keeps the root file system: three minutes the first time, then seconds. Needs root, debootstrap and a running Docker engine.
+# Tags, by environment: PYTHON_TAG NGINX_TAG PROMETHEUS_TAG ALERTMANAGER_TAG NGINX_EXPORTER_TAG VALKEY_TAG POSTGRES_TAG KUSTOMIZE_TAG. They hold
+# Debian testing's packages and this machine's CA bundle: for local use, never to be pushed.
 set -euo pipefail
 
 only=
@@ -19,6 +19,7 @@ ALERTMANAGER_TAG="${ALERTMANAGER_TAG:-prom/alertmanager:v0.32.1}"
 NGINX_EXPORTER_TAG="${NGINX_EXPORTER_TAG:-nginx/nginx-prometheus-exporter:1.5.1}"
 VALKEY_TAG="${VALKEY_TAG:-valkey/valkey:9.1-alpine}"
 POSTGRES_TAG="${POSTGRES_TAG:-postgres:18-alpine}"
+KUSTOMIZE_TAG="${KUSTOMIZE_TAG:-registry.k8s.io/kustomize/kustomize:v5.8.1}"
 BASE=standin-base:forky
 
 # apt fills the form in, not the shell.
@@ -113,4 +114,9 @@ RUN printf '%s\n' '#!/bin/sh' 'set -e' \
  'exec su postgres -c "exec \$bin/postgres -D \$PGDATA -c listen_addresses=*"' > /usr/local/bin/docker-entrypoint.sh \
  && chmod +x /usr/local/bin/docker-entrypoint.sh
 ENTRYPOINT ["docker-entrypoint.sh"]
+D
+
+image kustomize "$KUSTOMIZE_TAG" <<D
+RUN $install kustomize && rm -rf /var/lib/apt/lists/*
+ENTRYPOINT ["kustomize"]
 D

@@ -119,10 +119,10 @@ def settings(
 
 
 def tell_time_by(clock: HandClock, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a server without any records tell its scripts what the clock says; of days it is told all."""
+    """Have a server without any records tell its scripts what the clock says; it takes any day."""
     server.ask("FLUSHALL")
     monkeypatch.setattr(scripts, "CLOCK", "local function now() return tonumber(redis.call('GET', 'now')) end\n")
-    monkeypatch.setattr(scripts, "CALENDAR", "local function plausible(windows) return windows end\n")
+    monkeypatch.setattr(scripts, "CALENDAR", "local function is_day_of_now() return true end\n")
     clock.on_moved = lambda now: server.ask("SET", "now", repr(now))
     clock.on_moved(clock.now)
 

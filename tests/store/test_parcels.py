@@ -9,7 +9,7 @@ from typing import Any, cast
 import lmdb
 import pytest
 
-from gateway.store.lending import KEPT_SECS, Level, Loan, level, packed
+from gateway.store.lending import KEPT_SECS, Level, Loan, Parcel, level, packed
 from gateway.store.lmdb import LmdbStore
 from gateway.store.parcels import MOST_PARCELS
 from gateway.store.protocol import Bucket, BucketState
@@ -271,6 +271,15 @@ async def test_what_nobody_gave_back_counts_as_used_in_the_last_moment_of_the_la
     full_at, loans = level(record, 100.3 + KEPT_SECS)
     assert full_at == pytest.approx(100.3 + 20.05)
     assert loans == []
+
+
+async def test_what_comes_back_long_after_its_time_leaves_others_room_for_all_that_they_hold() -> None:
+    """It was used, as far as anybody knew, and has flowed in since: what it gives back is none of what they hold."""
+    record = packed(Level(130.0, [Loan(1, 20.0, 100.0), Loan(2, 20.0, 200.2)]))
+    late = Parcel(Bucket(rate=1, capacity=100), full_at=130.0, left=20, until=100.0, written=b"")
+    full_at, loans = level(record, 200.0, worker=1, parcel=late)
+    assert full_at == 200.0 + 20.0
+    assert loans == [Loan(2, 20.0, 200.2)]
 
 
 async def test_ticks_that_are_always_late_drain_nothing(host: Host, clock: Waits) -> None:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from gateway.admin.app import build_admin
 from gateway.admin.live import Fixed, Load, Window, fixed_by_settings
+from gateway.backends.choices import BackendsShared
 from gateway.backends.health import BackendHealth, State
 from gateway.backends.reasons import Reason
 from gateway.backends.roster import Roster
@@ -25,6 +26,7 @@ from gateway.core.fleet import Backend, BackendGroup
 from gateway.core.principal import AccountLimits
 from gateway.database.database import Database
 from gateway.database.settings import DatabaseSettings
+from gateway.fleet.drains import Drains
 from tests.support.gateway import wait_until
 
 ADMIN_KEY = "admin-0123456789abcdef"
@@ -53,6 +55,7 @@ class Figures:
     loads_now: list[Load] = field(default_factory=list)
     used: dict[tuple[str, str], int] = field(default_factory=dict)
     cached: int = 0
+    drains: Drains = field(default_factory=lambda: Drains(BackendsShared.AUTO, ""))
 
     def fixed(self) -> Sequence[Fixed]:
         return fixed_by_settings(ROSTER)

@@ -138,7 +138,7 @@ def _merged(below: Any, above: Any) -> Any:  # noqa: ANN401 -- YAML trees
 
 def _runs_vllm(service: Mapping[str, Any]) -> bool:
     entrypoint = _words(service.get("entrypoint"))
-    return entrypoint[:2] == ["vllm", "serve"] or (not entrypoint and "vllm" in str(service.get("image", "")))
+    return "vllm serve" in " ".join(entrypoint) or (not entrypoint and "vllm" in str(service.get("image", "")))
 
 
 def _words(command: object) -> list[str]:

@@ -4,6 +4,8 @@ import contextlib
 
 import orjson
 
+from gateway.backends.choices import BackendsShared
+from gateway.backends.common import is_relative
 from gateway.backends.roster import build_roster
 from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.routing.choices import Balancing
@@ -28,7 +30,12 @@ def doubts(settings: Settings) -> list[str]:
             f"CHAT_WEIGHTS counts under BALANCING_POLICY={weighing} alone, which is {settings.balancing_policy}",
         ),
     ]
-    return [*(words for is_so, words in known if is_so), *_few_seats(settings), *_several_hosts(settings)]
+    return [
+        *(words for is_so, words in known if is_so),
+        *_few_seats(settings),
+        *_several_hosts(settings),
+        *_whose_servers(settings),
+    ]
 
 
 def _few_seats(settings: Settings) -> list[str]:
@@ -64,3 +71,19 @@ def _several_hosts(settings: Settings) -> list[str]:
         "grants every limit and quota once more"
     )
     return [words] if settings.database_url.get_secret_value().startswith("postgresql") else []
+
+
+def _whose_servers(settings: Settings) -> list[str]:
+    """Whether nobody has said of some server that other hosts name, too, if it is theirs."""
+    several = settings.redis_url.get_secret_value() or settings.database_url.get_secret_value().startswith("postgres")
+    if not several or settings.backends_shared is not BackendsShared.AUTO:
+        return []
+    backends = [backend for _, backend in build_roster(settings).backends() if is_relative(backend.url)]
+    if not backends:
+        return []
+    words = (
+        f"{', '.join(f'{backend.name} at {backend.url}' for backend in backends)}: BACKENDS_SHARED=auto takes that for "
+        "another server on each host, with circuit, seats and drains of its own; set on if all hosts mean the same "
+        "servers, off if not"
+    )
+    return [words]

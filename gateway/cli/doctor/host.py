@@ -188,5 +188,9 @@ def kernel_clock() -> KernelClock | None:
     state = ask(ctypes.byref(asked))
     if state < 0:
         return None
-    synchronized = state != TIME_ERROR and not asked.status & STA_UNSYNC
-    return KernelClock(synchronized, asked.maxerror / 1e6)
+    return told_by_kernel(state, asked.status, asked.maxerror)
+
+
+def told_by_kernel(state: int, status: int, error_us: int) -> KernelClock:
+    """What the state, the status bits and the largest error in microseconds mean."""
+    return KernelClock(state != TIME_ERROR and not status & STA_UNSYNC, error_us / 1e6)

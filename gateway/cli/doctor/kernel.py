@@ -24,7 +24,7 @@ class Facts:
     """Figures of the kernel; None for what it does not tell.
 
     Args:
-        files: descriptors that a running gateway may open, and may allow itself; or the engine's own, which it gives.
+        files: descriptors that a running gateway may open, and may allow itself; or the engine's, which it hands on.
         whose: of whom those are.
     """
 
@@ -107,20 +107,18 @@ def tracking(facts: Facts) -> Iterable[Finding]:
 
 
 def descriptors(facts: Facts) -> Iterable[Finding]:
-    """How many files may a container open?"""
+    """How many files may a container open? The hard limit counts: gateway and nginx raise the soft one themselves."""
     if facts.files is None:
         return
-    soft, hard = facts.files
-    override = "services: {gateway: {ulimits: {nofile: {soft: 65536, hard: 65536}}}} in docker-compose.override.yml"
-    if soft < MIN_FILES:
+    _, hard = facts.files
+    if hard < MIN_FILES:
         yield warning(
-            f"{facts.whose} may open {soft} files (and {hard} if it asks)",
-            "a worker without a descriptor answers 503, or lets clients wait; Docker 29 and containerd 2.1.5 give "
-            "1024 by default",
-            override,
+            f"{facts.whose} may open {hard} files at the most",
+            "a connection is a file: a worker without any left answers 503, or lets clients wait",
+            "sudo systemctl edit docker containerd   # [Service] LimitNOFILE=1024:524288, then restart both",
         )
     else:
-        yield ok(f"{facts.whose} may open {soft} files")
+        yield ok(f"{facts.whose} may open {hard} files")
 
 
 def promises(facts: Facts) -> Iterable[Finding]:

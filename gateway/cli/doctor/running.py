@@ -113,13 +113,14 @@ def settings(facts: Facts) -> Iterable[Finding]:
         wanted = facts.site.stack.services.get(service_of(one))
         if wanted is not None and (differing := changed(one, wanted.environment)):
             stale[wanted.name] = differing
-    for name, differing in stale.items():
+    if stale:
+        listed = "; ".join(f"{name} ({', '.join(differing)})" for name, differing in stale.items())
         yield warning(
-            f"{name} runs with other values of {', '.join(differing)} than .env and the Compose files state",
-            f"the change is not in force. {RESTART}",
-            facts.site.typed("up", "-d", name),
+            f"other values than .env and the Compose files state are in force: {listed}",
+            f"the change waits for a new container. {RESTART}",
+            facts.site.typed("up", "-d", *stale),
         )
-    if facts.site.running and not stale:
+    elif facts.site.running:
         yield ok("every container runs with the settings that stand here")
 
 

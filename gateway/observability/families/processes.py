@@ -106,7 +106,7 @@ AUDIT_RECORDS = Family(
 AUDIT_RECORDS_DROPPED = Family(
     Kind.COUNTER,
     "gateway_audit_records_dropped",
-    "Records that the audit trail gave up, as its disk was full or too slow: 0 is right.",
+    "Records that the audit trail gave up: its disk took none, or an organization had its share waiting; 0 is right.",
 )
 TRACES_EXPORTED = Family(
     Kind.COUNTER, "gateway_traces_exported", "Spans that the collector of OTEL_EXPORTER_OTLP_ENDPOINT has taken."

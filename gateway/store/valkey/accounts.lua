@@ -113,9 +113,8 @@ local function replace(held, requests, tokens)
 end
 
 -- Counts what nobody has decided here, in the calendar's windows alone: a share of the minutes was kept elsewhere.
-local function add(name, asked, requests, tokens)
+local function add(name, windows, requests, tokens)
   local state = read(name)
-  local windows = plausible(asked, state[DAY])
   for at, place in ipairs({DAY, MONTH}) do
     if windows[at] > state[place] then state[place], state[place + 1], state[place + 2] = windows[at], 0, 0 end
     if windows[at] == state[place] then
@@ -144,15 +143,17 @@ end
 local operations = {}
 
 -- member, {claims, tokens, windows, will}, the epoch that the worker has joined: whether it is reserved, and the
--- accounts, as they are then. A server that has lost what was counted decides nothing before its workers have joined anew.
+-- accounts, as they are then; or the time, where `windows` are not of now. A server that has lost what was counted decides
+-- nothing before its workers have joined anew.
 function operations.reserve(member, asked, joined)
   if redis.call('GET', epoch) ~= joined then return redis.error_reply('LOST what was counted is gone') end
   local claims, tokens, windows, will = unpack(cmsgpack.unpack(asked))
+  if not is_day_of_now(windows) then return cmsgpack.pack(now()) end
   local states, counted, before, after, fits = {}, {}, {}, {}, true
   for at, claim in ipairs(claims) do
     local name, limits = unpack(claim)
     local state = read(name)
-    turn(state, plausible(windows, state[DAY]))
+    turn(state, windows)
     before[at] = shown(state)
     counted[at] = {name, {state[DAY], state[MONTH]}, {limits[1], limits[2]}}
     fits = charge(state, limits, tokens) and fits
@@ -186,7 +187,6 @@ function operations.sync(worker, running, alone)
   for _, one in ipairs(cmsgpack.unpack(running)) do
     local member, tokens, will, counted = unpack(one)
     known[member] = true
-    for _, account in ipairs(counted) do account[2] = plausible(account[2], read(account[1])[DAY]) end
     local held = cmsgpack.pack({tokens = tokens, will = will, counted = counted})
     if redis.call('HSETNX', reserved, member, held) == 1 then
       for _, account in ipairs(counted) do add(account[1], account[2], 1, tokens) end
@@ -207,19 +207,20 @@ function operations.strike(worker, willed)
   return 0
 end
 
--- account, windows: what it has used.
-function operations.standing(name, windows)
+-- account, windows: what it has used, or the time.
+function operations.standing(name, asked)
+  local windows = cmsgpack.unpack(asked)
+  if not is_day_of_now(windows) then return cmsgpack.pack(now()) end
   local state = read(name)
-  turn(state, plausible(cmsgpack.unpack(windows), state[DAY]))
+  turn(state, windows)
   return cmsgpack.pack(shown(state))
 end
 
--- account, {windows, {requests, tokens} of the day, of the month}: see account.restore. What a host finds for a day that is
--- not believed is left to another one to find.
+-- account, {windows, {requests, tokens} of the day, of the month}: see account.restore; the time, where it is another day.
 function operations.restore(name, earlier)
   local windows, day, month = unpack(cmsgpack.unpack(earlier))
+  if not is_day_of_now(windows) then return cmsgpack.pack(now()) end
   local state = read(name)
-  if plausible(windows, state[DAY]) ~= windows then return 0 end
   turn(state, windows)
   for at, use in ipairs({day, month}) do
     local place, mark = at == 1 and DAY or MONTH, at == 1 and RESTORED_DAY or RESTORED_MONTH

@@ -7,8 +7,8 @@ is away, the host's store decides by what it saw last; what was used then is add
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -30,9 +30,11 @@ from gateway.store.errors import StoreUnavailableError
 from gateway.store.records import record_name
 from gateway.store.valkey.connection import LostError, Reply, Word
 from gateway.store.valkey.scripts import ACCOUNTS, keys_of, tags_key
+from gateway.store.valkey.server_clock import ServerClock
 from gateway.store.valkey.session import Session
 
 AWAY = "The server that counts for all hosts is away."
+ANOTHER_DAY = "The server that counts for all hosts has another day."
 
 SETTLE_SECS = 0.01
 """What ends in that time is told the server in one write, and in one script for each organization."""
@@ -40,8 +42,10 @@ SETTLE_SECS = 0.01
 _encode = msgspec.msgpack.Encoder().encode
 Shown = tuple[int, int, int, int, int, int, int, int]
 """An account in the server's words: microseconds until its buckets are full, then the calendar's numbers."""
-_decode_verdict = msgspec.msgpack.Decoder(tuple[bool, list[Shown]]).decode
-_decode_shown = msgspec.msgpack.Decoder(Shown).decode
+_decode_verdict = msgspec.msgpack.Decoder(tuple[bool, list[Shown]] | float).decode
+_decode_shown = msgspec.msgpack.Decoder(Shown | float).decode
+_decode_time = msgspec.msgpack.Decoder(float).decode
+Said = TypeVar("Said")
 
 
 class Mirror(Accounts, Protocol):
@@ -88,9 +92,10 @@ class ValkeyAccounts:
         away: the server does not decide now.
         behind: it does not decide about accounts yet, as it lost them and the ledger is still to be counted there.
         hosts: how many share a limit.
+        wall: the server's time of day, as far as it is known.
     """
 
-    def __init__(self, session: Session, local: Mirror, token: Callable[[], int]) -> None:
+    def __init__(self, session: Session, local: Mirror, token: Callable[[], int], time: ServerClock) -> None:
         self._session = session
         self._script = session.scripts.accounts
         self._local = local
@@ -106,6 +111,8 @@ class ValkeyAccounts:
         self.away = True
         self.behind = False
         self.hosts = 1
+        self._time = time
+        self.wall = time.wall
 
     def open(self, epoch: str) -> None:
         """Begin; the server's epoch is that as far as this host knows."""
@@ -181,23 +188,32 @@ class ValkeyAccounts:
         if self.away or self.behind:
             return known_here
         tag, name = ACCOUNTS + record_name(account), named(account)
+
+        async def ask(windows: Windows) -> Shown | float:
+            answer: Shown | float = _decode_shown(await self._run(tag, "standing", name, _encode(windows)))
+            return answer
+
         try:
             await self._write()
-            shown = said(_decode_shown(await self._run(tag, "standing", name, _encode(windows))))
+            counted, at = said(await self._ask_now(windows, ask))
         except LostError:
             return known_here
-        if shown[1] != known_here:
-            self._learn([Claim(account, AccountLimits())], [shown], windows)
-        return shown[1]
+        if at != known_here:
+            self._learn([Claim(account, AccountLimits())], [(counted, at)], counted)
+        return at
 
     async def restore(self, account: str, windows: Windows, day: tuple[int, int], month: tuple[int, int]) -> None:
-        """See `Accounts.restore`; while the server is away it is StoreUnavailableError."""
+        """See `Accounts.restore`; while the server is away, or has another day, it is StoreUnavailableError."""
         if self.away:
             raise StoreUnavailableError(AWAY)
+        asked, words = self._time.monotonic(), (named(account), _encode((windows, day, month)))
         try:
-            await self._run(ACCOUNTS + record_name(account), "restore", named(account), _encode((windows, day, month)))
+            reply = await self._run(ACCOUNTS + record_name(account), "restore", *words)
         except LostError as error:
             raise StoreUnavailableError(AWAY) from error
+        if isinstance(reply, bytes):
+            self._time.learn(_decode_time(reply), asked)
+            raise StoreUnavailableError(ANOTHER_DAY)
 
     async def page(self, after: str, most: int, windows: Windows) -> Sequence[tuple[str, Standing]]:
         """See `Accounts.page`; as they were at the server when this host last asked."""
@@ -231,6 +247,7 @@ class ValkeyAccounts:
             for entry in self._drop_ended():
                 if not entry.asked:
                     self._owe(entry)
+        self._correct()
         await self._write()
         theirs = await self._session.ask("SMEMBERS", tags_key(self._session.worker))
         await self.agree(tag for tag in theirs if tag.startswith(ACCOUNTS))
@@ -273,20 +290,35 @@ class ValkeyAccounts:
     async def _decide(self, entry: Entry, claims: Sequence[Claim], windows: Windows) -> list[tuple[Windows, Standing]]:
         """The server's decision. Raises OverLimitError, and LostError when it is not known."""
         known_as = [(named(name), limits) for name, limits in claims]
-        asked = _encode((known_as, entry.tokens, windows, entry.will))
-        words = ("reserve", entry.member, asked, self._epoch)
-        fits, shown = _decode_verdict(await self._run(entry.tag, *words))
+
+        async def ask(windows: Windows) -> tuple[bool, list[Shown]] | float:
+            asked = _encode((known_as, entry.tokens, windows, entry.will))
+            reply = await self._run(entry.tag, "reserve", entry.member, asked, self._epoch)
+            verdict: tuple[bool, list[Shown]] | float = _decode_verdict(reply)
+            return verdict
+
+        fits, shown = await self._ask_now(windows, ask)
         if not fits and (self._ended or self._writing.locked()):  # what has ended may leave room
             await self._write()
-            fits, shown = _decode_verdict(await self._run(entry.tag, *words))
+            fits, shown = await self._ask_now(windows, ask)
         decided = [said(one) for one in shown]
         if fits:
             return decided
+        windows = decided[0][0]
         self._learn(claims, decided, windows)
         states = [arithmetic.state_of(standing, counted, 0) for counted, standing in decided]
-        days, months = zip(*(counted for counted, _ in decided), strict=True)
-        believed = Windows(min(days), min(months))  # which ours are not, where our clock is wrong; others lie one ahead
-        raise arithmetic.over_limit(states, claims, entry.tokens, believed, 0)
+        raise arithmetic.over_limit(states, claims, entry.tokens, windows, 0)
+
+    async def _ask_now(self, windows: Windows, ask: Callable[[Windows], Awaitable[Said | float]]) -> Said:
+        """What the server says of these windows; of those of now, if its clock was set since we learned the time."""
+        asked = self._time.monotonic()
+        answer = await ask(windows)
+        if isinstance(answer, float):
+            self._time.learn(answer, asked)
+            answer = await ask(self._time.windows())
+            if isinstance(answer, float):
+                raise LostError("its clock is set again and again")
+        return answer
 
     def _learn(self, claims: Sequence[Claim], decided: Sequence[tuple[Windows, Standing]], windows: Windows) -> None:
         """Leave the host what the server says, for the time without it: other hosts may have used a quota up."""
@@ -307,11 +339,23 @@ class ValkeyAccounts:
     def _owe(self, entry: Entry) -> None:
         """The server has not heard of a request that has ended."""
         self._tags[entry.tag] -= 1
-        owed = self._owed.setdefault(entry.tag, {})
         for name, windows, _ in entry.counted:
-            sums = owed.setdefault((name, windows), [0, 0])
-            sums[0] += entry.requests
-            sums[1] += entry.spent
+            self._count_owed(entry.tag, name, windows, (entry.requests, entry.spent))
+
+    def _count_owed(self, tag: bytes, name: str, windows: Windows, used: Sequence[int]) -> None:
+        sums = self._owed.setdefault(tag, {}).setdefault((name, windows), [0, 0])
+        for at, amount in enumerate(used):
+            sums[at] += amount
+
+    def _correct(self) -> None:
+        """Have what was counted without the server stand in days that there are by its clock."""
+        counted_in = self._time.believed()
+        for entry in self._running.values():
+            entry.counted = [(name, counted_in(windows), limits) for name, windows, limits in entry.counted]
+        owed, self._owed = self._owed, {}
+        for tag, used in owed.items():
+            for (name, windows), sums in used.items():
+                self._count_owed(tag, name, counted_in(windows), sums)
 
     def _begin_to_write(self) -> None:
         self._timer = None

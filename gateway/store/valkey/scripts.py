@@ -14,7 +14,7 @@ CLOCK = (FOLDER / "clock.lua").read_text("utf-8")
 """How scripts tell the time: by the server's clock, never by a host's."""
 
 CALENDAR = (FOLDER / "calendar.lua").read_text("utf-8")
-"""How scripts judge the days of hosts."""
+"""How scripts check the days that hosts say."""
 
 LAYOUT = b"{gw3}:"
 """What all keys begin with; it changes with any change of what they hold. The first braces decide about the slot."""
@@ -59,7 +59,7 @@ class Scripts:
         self.line = script("line", "slot")
         self.seats = script("seats", "seat")
         self.accounts = script("accounts", "account", CLOCK + CALENDAR)
-        self.workers = script("workers", UPKEEP)
+        self.workers = script("workers", UPKEEP, CLOCK)
         self.circuits = script("circuits", "circuit", CLOCK)
 
     @property

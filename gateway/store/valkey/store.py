@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from gateway.core.clock import Clock
 from gateway.core.timings import Timings, Untimed
-from gateway.store.accounts import Accounts
+from gateway.store.accounts import Accounts, Windows, windows_in_utc
 from gateway.store.choices import BUSIEST
 from gateway.store.errors import StoreUnavailableError
 from gateway.store.protocol import (
@@ -31,6 +31,7 @@ from gateway.store.valkey.connection import LostError
 from gateway.store.valkey.hostwide import Hostwide, MovedError
 from gateway.store.valkey.requests import Requests
 from gateway.store.valkey.scripts import ACCOUNTS, EVERYBODYS, LINE, SEATS, bucket_keys, keys_of, turn_key
+from gateway.store.valkey.server_clock import ServerClock
 from gateway.store.valkey.session import Session
 from gateway.store.valkey.workers import BEAT_SECS, Home, Workers, new_name
 from gateway.store.waiters import Waiters
@@ -75,6 +76,7 @@ class ValkeyStore:
         local: LimiterStore,
         on_away: Callable[[bool], None] = lambda _: None,
         timings: Timings | None = None,
+        windows_at: Callable[[float], Windows] = windows_in_utc,
     ) -> None:
         self._clock = clock
         self._waiters = Waiters(clock)
@@ -85,7 +87,8 @@ class ValkeyStore:
         self._session = Session(self._address, worker, patience, self._book.heard, self._lost)
         self._session.timed(timings or Untimed(), clock)
         self._home = Home(settings.limiter_path, worker)
-        self._workers = Workers(self._session, self._home)
+        time = ServerClock(clock, windows_at)
+        self._workers = Workers(self._session, self._home, time)
         self._requests = Requests(self._session, self._book)
         self._host = Hostwide(local, self._book)
         self._scripts = self._session.scripts
@@ -100,8 +103,13 @@ class ValkeyStore:
         self._told = False
         self.degraded = True
         self.outages = 0
-        self._accounts = ValkeyAccounts(self._session, cast("Mirror", local.accounts), self._tokens.__next__)
+        self._accounts = ValkeyAccounts(self._session, cast("Mirror", local.accounts), self._tokens.__next__, time)
         self.accounts: Accounts = self._accounts
+
+    @property
+    def own(self) -> LimiterStore:
+        """See `LimiterStore.own`; open with this one, and there whatever becomes of the server."""
+        return self._host.store
 
     async def open(self) -> None:
         """Join the workers of all hosts; without the server, those of this host."""

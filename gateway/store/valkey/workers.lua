@@ -1,6 +1,6 @@
 -- Who is there? KEYS: the workers (id -> `host beats`, or `- beats` of one that is taken for dead), and the epoch, the
 -- name of what the server has: it is lost with everything else.
--- ARGV: operation, id, and what it needs. Returns whether it was done, and all workers.
+-- ARGV: operation, id, and what it needs. Returns whether it was done, all workers, the epoch and the time.
 local workers, epoch = KEYS[1], KEYS[2]
 local operations = {}
 
@@ -37,4 +37,4 @@ function operations.part(id)
   return redis.call('HDEL', workers, id)
 end
 
-return {operations[ARGV[1]](unpack(ARGV, 2)), redis.call('HGETALL', workers), redis.call('GET', epoch)}
+return {operations[ARGV[1]](unpack(ARGV, 2)), redis.call('HGETALL', workers), redis.call('GET', epoch), string.format('%.6f', now())}

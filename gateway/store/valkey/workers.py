@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway.store.doorbell import datagram_socket, is_dead
 from gateway.store.valkey.scripts import ACCOUNTS, LINE, WORKERS, keys_of, tags_key
+from gateway.store.valkey.server_clock import ServerClock
 from gateway.store.valkey.session import Session
 
 BEAT_SECS = 0.25
@@ -93,9 +94,10 @@ class Home:
 class Workers:
     """All workers at one server, as one of them sees them."""
 
-    def __init__(self, session: Session, home: Home) -> None:
+    def __init__(self, session: Session, home: Home, time: ServerClock) -> None:
         self._session = session
         self._home = home
+        self._time = time
         self._unchanged: dict[str, tuple[bytes, int]] = {}
         self.hosts = 1
         """How many hosts had workers at the last beat."""
@@ -153,7 +155,10 @@ class Workers:
         await self._session.ask("DEL", tags_key(worker))
 
     async def _ask(self, operation: str, worker: str, *words: str | bytes) -> int:
-        done, pairs, epoch = await self._session.run(self._session.scripts.workers, WORKERS, operation, worker, *words)
+        asked = self._time.monotonic()
+        script = self._session.scripts.workers
+        done, pairs, epoch, time = await self._session.run(script, WORKERS, operation, worker, *words)
+        self._time.learn(float(time), asked)
         if done:  # a server that does not know us may have forgotten others, too: they are there all the same
             self.epoch = (epoch or b"").decode()
             self._note(zip(pairs[::2], pairs[1::2], strict=True), beaten=operation == "beat")

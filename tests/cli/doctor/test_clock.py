@@ -6,7 +6,7 @@ import pytest
 
 from gateway.cli.doctor.clock import SUBJECT, Facts, chrony_offset, gather
 from gateway.cli.doctor.finding import Level
-from gateway.cli.doctor.host import KernelClock, ThisHost
+from gateway.cli.doctor.host import KernelClock, ThisHost, told_by_kernel
 from gateway.cli.doctor.site import Site
 from tests.cli.doctor.recorded import RecordedHost, Row, every_check_has_a_fault, findings
 
@@ -53,6 +53,13 @@ def test_what_programs_and_kernel_say_becomes_facts() -> None:
     said = {"timedatectl show": "Timezone=Etc/UTC\nNTP=yes\nNTPSynchronized=yes\n", "chronyc": TRACKING.format("0.001")}
     facts = gather(RecordedHost(said, kernel=KEPT), Site(Path()))
     assert (facts.kernel, facts.timedatectl["NTPSynchronized"], facts.offset_secs) == (KEPT, "yes", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "kept"), [(0, 0x2001, True), (5, 0x2001, False), (0, 0x2041, False), (1, 0x2011, True)]
+)
+def test_the_kernels_state_and_its_bit_both_count(state: int, status: int, *, kept: bool) -> None:
+    assert told_by_kernel(state, status, 16_000_000) == KernelClock(synchronized=kept, error_secs=16.0)
 
 
 def test_this_kernel_tells_of_its_clock() -> None:

@@ -17,7 +17,7 @@ FAULTS = [
     Row("forwarding", replace(CLEAN, forwards=0), Level.ERROR, "ip_forward = 0", "sysctl -w net.ipv4.ip_forward=1"),
     Row("connections", replace(CLEAN, tracked=250_000), Level.WARNING, "250000 of 262144", "nf_conntrack_max=262144"),
     Row("connections", replace(CLEAN, trackable=4096), Level.WARNING, "4096 connections can be", "nf_conntrack_max="),
-    Row("files", replace(CLEAN, files=(1024, 524_288)), Level.WARNING, "may open 1024 files", "ulimits"),
+    Row("files", replace(CLEAN, files=(1024, 4096)), Level.WARNING, "may open 4096 files", "LimitNOFILE"),
     Row("memory", replace(CLEAN, overcommit=2), Level.WARNING, "overcommit_memory = 2", "overcommit_memory=0"),
     Row("system", Facts(), Level.NOTE, "no Linux"),
 ]

@@ -80,6 +80,13 @@ def test_the_kernels_own_tables_show_a_socket_that_listens(address: str) -> None
         assert (address, port) in {found for table in tables for found in listeners(table)}
 
 
+def test_a_socket_for_ipv4_in_the_table_of_ipv6_is_one_of_ipv4() -> None:
+    table = (
+        "  sl  local_address\n   0: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000000000000:0000 0A 0\n"
+    )
+    assert list(listeners(table)) == [("127.0.0.1", 8080)]
+
+
 def test_what_docker_lists_becomes_facts() -> None:
     listing = "caddy 0.0.0.0:80->80/tcp, :::80->80/tcp\ninference-nginx 0.0.0.0:443->443/tcp\nquiet 9000/tcp\n"
     assert set(publishers(listing)) == {("caddy", 80), ("inference-nginx", 443)}

@@ -82,7 +82,7 @@ FAULTS = [
         "settings",
         with_containers(container("gateway", "GATEWAY_WORKERS=2"), CHAT),
         Level.WARNING,
-        "gateway runs with other values of GATEWAY_WORKERS than .env",
+        "are in force: gateway (GATEWAY_WORKERS)",
         "docker compose up -d gateway",
     ),
     Row("arguments", with_containers(GATEWAY, OTHER_ARGUMENTS), Level.WARNING, "chat0 runs with other", "up -d chat0"),

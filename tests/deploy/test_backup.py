@@ -1,0 +1,182 @@
+"""A backup is one file, the newest are kept, and what is put back from it is what was there."""
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+from gateway.auth.key_secret import find_or_make
+from gateway.database import revisions
+from gateway.database.engine import make_sync_engine
+from gateway.database.settings import DatabaseSettings
+from gateway.database.tables import CHANGES, ORGANIZATIONS
+from gateway.settings import names
+from tests.support.postgres import postgres_server
+
+SCRIPTS = Path(__file__).parents[2] / "deploy" / "systemd"
+PATIENCE_SECS = 100
+REQUIRED = {
+    "GATEWAY_API_KEY": "sk-first-key",
+    "BACKEND_API_KEY": "key-of-a-backend",
+    "CHAT_BACKENDS": "http://c:1",
+    "IN_GATEWAY": "env",
+    "IN_STOPPED_GATEWAY": "env",
+    "RUNS_COMMAND": "",
+}
+"""A gateway without Docker."""
+
+
+def run(script: str, folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A script of the folder deploy/systemd."""
+    known = {*names(), "GATEWAY_CONFIG"}
+    own = {name: value for name, value in os.environ.items() if name not in known}  # noqa: TID251 -- handed on
+    path = os.pathsep.join((str(Path(sys.executable).parent), *postgres_programs(), own["PATH"]))
+    environment = {**own, **REQUIRED, "PATH": path, "BACKUP_DIR": str(folder / "backups"), **settings}
+    return subprocess.run(  # noqa: S603 -- our own script
+        [SCRIPTS / script, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECS,
+        check=False,
+    )
+
+
+def postgres_programs() -> list[str]:
+    """Where pg_dump of the newest server is, which an older one of the PATH would refuse."""
+    return [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+
+
+def backups(folder: Path) -> list[Path]:
+    return sorted((folder / "backups").iterdir())
+
+
+def organizations(settings: DatabaseSettings) -> list[str]:
+    """Those that are in the database."""
+    with make_sync_engine(settings, 5).connect() as connection:
+        return [row.name for row in connection.execute(ORGANIZATIONS.select())]
+
+
+def add(settings: DatabaseSettings, name: str) -> None:
+    """Write one more, as a gateway that runs does."""
+    with make_sync_engine(settings, 5).begin() as connection:
+        values = {"name": name, "audit_opt_out": False, "created": 0.0, "version": 1, "changed": 1}
+        connection.execute(ORGANIZATIONS.insert().values(values))
+        connection.execute(CHANGES.update().values(number=1))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> DatabaseSettings:
+    """An SQLite database with an organization, in the folder `data` of the test's."""
+    settings = DatabaseSettings(data_path=tmp_path / "data")
+    revisions.upgrade(settings)
+    find_or_make(settings.data_path)
+    add(settings, "org:kept")
+    return settings
+
+
+def test_what_is_put_back_is_what_was_there_keys_secret_included(tmp_path: Path, file: DatabaseSettings) -> None:
+    secret = find_or_make(file.data_path)
+    made = run("backup.sh", tmp_path)
+    assert made.returncode == 0, made.stderr
+    (backup,) = backups(tmp_path)
+    assert backup.stat().st_mode & 0o777 == 0o600
+    add(file, "org:too-late")
+    for path in file.data_path.iterdir():
+        path.unlink()
+    (file.data_path / "gateway.db-wal").write_text("of another database")
+    restored = run("restore.sh", tmp_path, str(backup))
+    assert restored.returncode == 0, restored.stderr
+    assert organizations(file) == ["org:kept"]
+    assert find_or_make(file.data_path) == secret
+    assert {path.name for path in file.data_path.iterdir()} <= {
+        "gateway.db",
+        "gateway.db-wal",
+        "gateway.db-shm",
+        "key-hash.secret",
+    }
+
+
+def test_nothing_is_left_in_the_gateways_folder(tmp_path: Path, file: DatabaseSettings) -> None:
+    run("backup.sh", tmp_path)
+    assert list(file.data_path.glob("backup*")) == []
+    assert list(file.data_path.glob("restore*")) == []
+
+
+def test_the_newest_are_kept_and_files_of_others_too(tmp_path: Path, file: DatabaseSettings) -> None:
+    assert file.data_path.is_dir()
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    old = [folder / f"gateway-2026-01-0{day}T030000Z.tar" for day in range(1, 6)]
+    for path in (*old, folder / "gateway-notes.txt", folder / "taxes.tar"):
+        path.touch()
+    assert run("backup.sh", tmp_path, BACKUP_KEEP="3").returncode == 0
+    left = [path.name for path in backups(tmp_path)]
+    assert [name for name in left if "2026-01" in name] == [path.name for path in old[-2:]]
+    assert {"gateway-notes.txt", "taxes.tar"} <= set(left)
+    assert len(left) == 5
+
+
+def test_a_backup_that_fails_removes_no_older_one_and_leaves_no_half(tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "gateway-2026-01-01T030000Z.tar").touch()
+    result = run("backup.sh", tmp_path, BACKUP_KEEP="1")  # there is no database
+    assert result.returncode != 0
+    assert [path.name for path in backups(tmp_path)] == ["gateway-2026-01-01T030000Z.tar"]
+
+
+@pytest.mark.parametrize("keep", ["0", "", "many", "-1"])
+def test_no_number_of_backups_is_none_at_all(tmp_path: Path, keep: str) -> None:
+    result = run("backup.sh", tmp_path, BACKUP_KEEP=keep or " ")
+    assert (result.returncode, "BACKUP_KEEP" in result.stderr) == (2, True)
+
+
+def test_nothing_is_put_back_under_a_gateway_that_runs(tmp_path: Path, file: DatabaseSettings) -> None:
+    run("backup.sh", tmp_path)
+    (backup,) = backups(tmp_path)
+    add(file, "org:later")
+    result = run("restore.sh", tmp_path, str(backup), RUNS_COMMAND="echo 4c01db0b339c")
+    assert (result.returncode, "the gateway runs" in result.stderr) == (1, True)
+    assert run("restore.sh", tmp_path, str(backup), RUNS_COMMAND="false").returncode != 0
+    assert organizations(file) == ["org:kept", "org:later"]
+
+
+def test_what_is_no_backup_leaves_the_database_alone(tmp_path: Path, file: DatabaseSettings) -> None:
+    empty = tmp_path / "gateway-2026-01-01T030000Z.tar"
+    with tarfile.open(empty, "w") as archive:
+        archive.add(__file__, "./something.py")
+    for path in (empty, tmp_path / "nobody.tar", Path(__file__)):
+        assert run("restore.sh", tmp_path, str(path)).returncode != 0
+    assert organizations(file) == ["org:kept"]
+
+
+@pytest.mark.timeout(PATIENCE_SECS + 60)
+def test_postgresql_is_put_back_as_it_was_without_a_password_on_a_command_line(tmp_path: Path) -> None:
+    with postgres_server() as running:
+        url = running.new_database()
+        settings = DatabaseSettings(data_path=tmp_path / "data", database_url=SecretStr(url))
+        revisions.upgrade(settings)
+        add(settings, "org:kept")
+        libpq = libpq_names(url)
+        made = run("backup.sh", tmp_path, BACKUP_POSTGRES="yes", **libpq)
+        assert made.returncode == 0, made.stderr
+        (backup,) = backups(tmp_path)
+        assert backup.suffix == ".dump"
+        add(settings, "org:too-late")
+        restored = run("restore.sh", tmp_path, str(backup), **libpq)
+        assert restored.returncode == 0, restored.stderr
+        assert organizations(settings) == ["org:kept"]
+        assert revisions.current(settings) == revisions.head()
+
+
+def libpq_names(url: str) -> dict[str, str]:
+    """What psycopg makes of a URL, under the names that libpq reads."""
+    named = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    return {named[name]: str(value) for name, value in conninfo_to_dict(url).items() if name in named}
