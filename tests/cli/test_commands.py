@@ -179,7 +179,7 @@ def test_init_chooses_every_secret_and_no_two_alike(tmp_path: Path, environment:
 
 def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, environment: dict[str, str]) -> None:
     settings = {
-        "GATEWAY_API_KEY": "sk-of-a-client",
+        "GATEWAY_API_KEY": "sk-of-a-client-of-this-test",
         "BACKEND_API_KEY": "of-the-backends",
         "CHAT_BACKENDS": "http://a:1",
         "MAX_RPS_PER_IP": "7",
@@ -194,7 +194,7 @@ def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, en
     assert "150 s  between two tokens" in result.stdout
     assert "Worth a second look" not in result.stdout
     assert "A wrong key is answered with 401; after 20 in a row, and more than 1 a second, 429." in result.stdout
-    assert "sk-of-a-client" not in result.stdout
+    assert "sk-of-a-client-of-this-test" not in result.stdout
     assert "of-the-backends" not in result.stdout
 
 
