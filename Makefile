@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer with venv, git and make; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install demo deploy test test-compose sbom chaos soak fuzz lint fmt loadtest bench bench-peers dashboards kubernetes-rules monitoring-check \
+.PHONY: help install demo deploy test test-compose sbom chaos soak fuzz security audit lint fmt loadtest bench bench-peers dashboards kubernetes-rules monitoring-check \
 	dashboard-preview cloud-test
 
 BIN := .venv/bin
@@ -27,6 +27,13 @@ test-compose: install ## the stack in containers: kills, upgrades, certificates,
 
 fuzz: install ## the generated tests in rounds, each with other examples (FUZZ_SECS=900, FUZZ="tests/fuzz ...")
 	@scripts/fuzz.sh $(or $(FUZZ_SECS),900) $(FUZZ)
+
+security: install ## the attacks of tests/security, and what docs/security.md says of them (needs nginx or Docker, and openssl)
+	@$(BIN)/python -m pytest tests/security tests/test_docs_security.py
+
+audit: install ## ask a public list of vulnerabilities about every pinned package; no network is no failure
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/audit.lock
+	@$(BIN)/python -m tests.security.audit
 
 lint: install ## style, types, which package may import which, unused dependencies
 	@$(BIN)/ruff check .

@@ -21,7 +21,8 @@ def new_key(prefix: str) -> str:
 
 def _valkey() -> Mapping[str, str]:
     password = new_key("")
-    return {"VALKEY_PASSWORD": password, "REDIS_URL": f"redis://:{password}@valkey:6379/0"}
+    # Its gateways are containers of one host, on which `chat0` is one server for all of them.
+    return {"VALKEY_PASSWORD": password, "REDIS_URL": f"redis://:{password}@valkey:6379/0", "BACKENDS_SHARED": "on"}
 
 
 def _postgres() -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """How much stands in a body's lists, and is any of it no text? Answered within bounded work, whatever is sent."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -12,8 +13,8 @@ UNCOUNTED: Final = MAX_COUNTED + 1
 """What stands for more, and for a long list of items that are neither texts nor lists."""
 
 MAX_PARTS: Final = 4_096
-"""Objects up to which messages are taken apart in search of media, about 2 us each; more, or more commas than
-`MAX_COUNTED`, are the backend's to judge."""
+"""Objects up to which messages are taken apart in search of media, about 2 us each; where there are more, or more
+commas than `MAX_COUNTED`, the names of media alone are sought, wherever they stand."""
 
 SEARCHED_BYTES: Final = 65_536
 """Messages up to this size are searched for the names of media first: up to ten searches, which above it cost more than
@@ -44,9 +45,19 @@ _PART_SIGNS: Final = (b'"type"', b'_url"', b'"input_audio"', b"\\u")
 """Where none of these stands, no object has a member that would make it media, however that is spelled. Messages whose
 contents are texts have none; a text that quotes JSON has a backslash before the second quote."""
 
-_MEDIA_HINTS: Final = (b'"image', b'"input_', b'"audio', b'"video', b'"file', b'"document')
-"""Where none of these stands, there is no media part. A type spelled with escapes is missed, and the backend's to
-refuse: vLLM answers 400 to an image for a model that reads text."""
+_MEDIA_HINTS: Final = (b'"image', b'"input_', b'"audio', b'"video', b'"file', b'"document', b"\\u00")
+"""Where none of these stands, there is no media part; the last one begins every letter that is spelled as an escape."""
+
+_MEDIA_NAMES: Final = tuple(b'"%b"' % kind.encode() for kind in sorted(MEDIA_TYPES) if "_" in kind)
+"""A text that quotes JSON has a backslash before each second quote, and so holds none of these."""
+
+_MEDIA_TYPED: Final = re.compile(
+    rb'"type"\s*:\s*"(?:%b)"' % b"|".join(kind.encode() for kind in sorted(MEDIA_TYPES) if "_" not in kind)
+)
+"""The others are words that a tool may well have for its arguments' names."""
+
+_ESCAPED_LETTERS: Final = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
+"""ASCII's letters and `_`, which no library escapes: with them a name may be hidden."""
 
 _MAX_DEPTH: Final = 2
 """Parts are a message's content, and the content of a tool's result is parts again."""
@@ -72,7 +83,7 @@ class _Part(msgspec.Struct):
 
 _items = msgspec.json.Decoder(list[Raw])
 _texts = msgspec.json.Decoder(list[str])
-_parts = msgspec.json.Decoder(list[_Part])
+_parts = msgspec.json.Decoder(list[_Part | str])
 _string = msgspec.json.Decoder(str)
 
 
@@ -102,14 +113,23 @@ def count_batch(raw: bytes) -> int:
 
 
 def has_media(raw: bytes) -> bool:
-    """Whether a list of messages, or of a response's input items, holds a part that is no text."""
+    """Whether a list of messages, or of a response's input items, holds a part that is no text.
+
+    Whoever finds a part that this misses has a backend that reads pictures fetch an address of his choice. So what is
+    too much to be taken apart counts as media where the name of one stands in it alone between quotes.
+    """
     if raw[:1] != b"[" or raw.find(b"[", 1) < 0 or _first(raw) != b"{":
         return False  # parts stand in a list inside a message; where no other bracket is, all contents are texts
     if len(raw) <= SEARCHED_BYTES and not (_has_any(raw, _PART_SIGNS) and _has_any(raw, _MEDIA_HINTS)):
         return False
     if raw.count(b"{") > MAX_PARTS or raw.count(b",") > MAX_COUNTED:
-        return False
+        return _has_any(raw, _MEDIA_HINTS) and _names_media(raw)
     return _holds_media(raw, _MAX_DEPTH)
+
+
+def _names_media(raw: bytes) -> bool:
+    """Whether the name of a media part stands in it alone between quotes, or a letter that may be hiding one."""
+    return _has_any(raw, _MEDIA_NAMES) or _has_any(raw, _ESCAPED_LETTERS) or _MEDIA_TYPED.search(raw) is not None
 
 
 def _has_any(raw: bytes, signs: tuple[bytes, ...]) -> bool:
@@ -148,8 +168,10 @@ def _holds_media(raw: bytes, depth: int) -> bool:
     try:
         parts = _parts.decode(raw)
     except msgspec.ValidationError:
-        return False  # not all of them are objects: no message of any dialect
+        return False  # not all of them are objects and texts: no message of any dialect
     for part in parts:
+        if isinstance(part, str):  # as good as a part of type `text`
+            continue
         if part.is_media():
             return True
         if depth and part.content is not UNSET:

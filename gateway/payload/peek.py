@@ -157,7 +157,6 @@ def _decode_large(body: bytes) -> _Body:
 
 def _digest(fields: _Body, body: bytes) -> Peek:
     options = fields.stream_options
-    messages = fields.messages if fields.messages is not UNSET else fields.input
     return Peek(
         model=fields.model or None,
         stream=fields.stream is True,
@@ -169,8 +168,10 @@ def _digest(fields: _Body, body: bytes) -> Peek:
         prompts=1 if fields.prompt is UNSET else count_batch(bytes(fields.prompt)),
         inputs=1 if fields.input is UNSET else count_batch(bytes(fields.input)),
         documents=0 if fields.documents is fields.text_1 is fields.queries is UNSET else _documents(fields),
-        # Parts stand in a list inside of another: without a second bracket the messages need not be copied out.
-        has_media=messages is not UNSET and body.rfind(b"[") > body.find(b"[") and has_media(bytes(messages)),
+        # Parts stand in a list inside of another: without a second bracket the messages need not be copied out. Which
+        # of the two is read depends on the path: a conversation under the other name must not hide this one.
+        has_media=body.rfind(b"[") > body.find(b"[")
+        and (has_media(as_bytes(fields.messages)) or has_media(as_bytes(fields.input))),
         previous_response_id=fields.previous_response_id is not None and fields.previous_response_id != "",
         background=fields.background is True,
         store=fields.store is True,

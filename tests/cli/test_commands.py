@@ -183,6 +183,7 @@ def test_init_with_servers_of_compose_names_them_by_passwords_of_their_own(
     assert run("init", "--with", "postgres", "--with", "redis", cwd=tmp_path, env=environment).returncode == 0
     stated = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[:1].isalpha())
     assert stated["COMPOSE_PROFILES"] == "postgres,redis"
+    assert stated["BACKENDS_SHARED"] == "on"
     assert stated["REDIS_URL"] == f"redis://:{stated['VALKEY_PASSWORD']}@valkey:6379/0"
     assert stated["DATABASE_URL"] == f"postgresql://gateway:{stated['POSTGRES_PASSWORD']}@postgres:5432/gateway"
     chosen = {stated[name] for name in ("VALKEY_PASSWORD", "POSTGRES_PASSWORD", "KEY_HASH_SECRET")}
@@ -195,7 +196,7 @@ def test_init_with_servers_of_compose_names_them_by_passwords_of_their_own(
 
 def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, environment: dict[str, str]) -> None:
     settings = {
-        "GATEWAY_API_KEY": "sk-of-a-client",
+        "GATEWAY_API_KEY": "sk-of-a-client-of-this-test",
         "BACKEND_API_KEY": "of-the-backends",
         "CHAT_BACKENDS": "http://a:1",
         "MAX_RPS_PER_IP": "7",
@@ -210,7 +211,7 @@ def test_check_explains_limits_and_time_outs_and_shows_no_key(tmp_path: Path, en
     assert "150 s  between two tokens" in result.stdout
     assert "Worth a second look" not in result.stdout
     assert "A wrong key is answered with 401; after 20 in a row, and more than 1 a second, 429." in result.stdout
-    assert "sk-of-a-client" not in result.stdout
+    assert "sk-of-a-client-of-this-test" not in result.stdout
     assert "of-the-backends" not in result.stdout
 
 

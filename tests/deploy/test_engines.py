@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends.common import is_one_for_all
 from gateway.backends.roster import build_roster
 from gateway.settings import Settings
 from gateway.simulator.argv import parse
@@ -50,6 +51,14 @@ def test_the_gateway_names_every_replica_as_its_service_does(cluster: Cluster) -
     settings = stated(BASE)
     named = [settings[f"{group}_BACKEND"] for group in ("TEXT2SQL", "EMBED", "RERANK")]
     assert {*settings["CHAT_BACKENDS"].split(","), *named} == known
+
+
+def test_an_engine_is_one_for_all_pods() -> None:
+    keys = {"gateway_api_key": "sk-0123456789", "backend_api_key": "of-the-backends"}
+    settings = Settings(**{name.lower(): value for name, value in stated(BASE).items()}, **keys)  # type: ignore[arg-type]
+    urls = [backend.url for _, backend in build_roster(settings).backends()]
+    assert urls
+    assert all(is_one_for_all(url, settings.backends_shared) for url in urls)
 
 
 def test_what_prometheus_calls_a_backend_is_what_the_gateway_calls_it(production: Cluster) -> None:

@@ -91,16 +91,17 @@ class Connection:
         length = next((int(value) for name, value in headers if name == "content-length"), None)
         if method == "HEAD":
             return Answer(parsed.status, headers, b"")
-        body = self._exactly(length) if length is not None else b"".join(self.chunks())
+        body = self.read_exactly(length) if length is not None else b"".join(self.chunks())
         return Answer(parsed.status, headers, body)
 
     def chunks(self) -> Iterator[bytes]:
         """The chunks of a chunked body as nginx framed them."""
         while size := int(self.read_until(b"\r\n"), 16):
-            yield self._exactly(size + 2)[:-2]
+            yield self.read_exactly(size + 2)[:-2]
         self.read_until(b"\r\n")
 
-    def _exactly(self, size: int) -> bytes:
+    def read_exactly(self, size: int) -> bytes:
+        """So many bytes."""
         while len(self._buffer) < size:
             more = self.receive()
             assert more, f"closed after {len(self._buffer)} of {size} bytes"
@@ -129,14 +130,16 @@ class _Bytes:
         return io.BytesIO(self._data)
 
 
-def trusting(server: NginxServer) -> ssl.SSLContext:
-    """A client's TLS settings that trust the development certificate and offer HTTP/1.1 only."""
+def trusting(server: NginxServer, protocol: str = "http/1.1") -> ssl.SSLContext:
+    """A client's TLS settings that trust the development certificate and offer one protocol only."""
     context = ssl.create_default_context(cafile=str(server.ca_file))
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     return context
 
 
-def connect(server: NginxServer, *, seconds: float = 30.0, receive_buffer: int = 0) -> Connection:
+def connect(
+    server: NginxServer, *, seconds: float = 30.0, receive_buffer: int = 0, protocol: str = "http/1.1"
+) -> Connection:
     """A TLS connection; `seconds` bounds each read, `receive_buffer` bytes make a small window for slow readers."""
     plain = socket.socket()
     if receive_buffer:
@@ -144,7 +147,7 @@ def connect(server: NginxServer, *, seconds: float = 30.0, receive_buffer: int =
     plain.settimeout(seconds)
     try:
         plain.connect(("127.0.0.1", server.https_port))
-        return Connection(trusting(server).wrap_socket(plain, server_hostname="localhost"))
+        return Connection(trusting(server, protocol).wrap_socket(plain, server_hostname="localhost"))
     except OSError:
         plain.close()
         raise

@@ -33,6 +33,8 @@ from gateway.payload.lists import (
         b'[{"role":"user","content":[{"video_url":{}}]}]',
         b'[{"role":"user","content":[{"\\u0074ype":"image"}]}]',
         b'[{"role":"user","content":[{"image\\u005furl":{}}]}]',
+        b'[{"role":"user","content":[{"type":"\\u0069mage_url"}]}]',
+        b'[{"role":"user","content":["a",{"type":"image_url","image_url":{"url":"data:,"}}]}]',
     ],
 )
 def test_parts_that_are_no_text_are_found(messages: bytes) -> None:
@@ -83,11 +85,25 @@ def test_the_search_for_media_is_bounded(monkeypatch: pytest.MonkeyPatch, text: 
     assert not has_media(few)
     assert sum(sizes) <= MAX_PARTS
     sizes.clear()
-    many = b",".join([b'{"type":"image"}'] * (MAX_PARTS + 1))
-    wide = b"{" + b",".join([b'"type":"image"'] * (MAX_COUNTED + 1)) + b"}"
+    many = b",".join([b'{"type":"text"}'] * (MAX_PARTS + 1))
+    wide = b"{" + b",".join([b'"type":"text"'] * (MAX_COUNTED + 1)) + b"}"
     for parts in (many, wide):
         assert not has_media(b'[{"content":[{"text":"' + text + b'"},' + parts + b"]}]")
     assert sizes == []
+
+
+@pytest.mark.parametrize(
+    "filler", [b'{"type":"text","text":""},' * MAX_PARTS, b'{"text":"%b"},' % (b"," * MAX_COUNTED)]
+)
+def test_media_do_not_hide_behind_more_than_is_taken_apart(filler: bytes) -> None:
+    for part in (b'{"type":"image_url"}', b'{"image_url":{}}', b'{"type":"input\\u005fimage"}', b'{"type" : "file"}'):
+        assert has_media(b'[{"role":"user","content":[%b%b]}]' % (filler, part))
+    for text in (
+        b'{"text":"an \\"image_url\\", a \\u00e9 and \\u003c"}',
+        b'{"type":"image_of_nothing"}',
+        b'{"file":"document"}',
+    ):
+        assert not has_media(b'[{"role":"user","content":[%b%b]}]' % (filler, text))
 
 
 def test_long_messages_are_taken_apart_without_a_search() -> None:

@@ -261,6 +261,8 @@ def test_no_body_costs_much_more_than_the_dearest_costs_to_be_gone_through(body:
     [
         (b'{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:"}}]}]}', True),
         (b'{"input":[{"content":[{"type":"input_image"}]}]}', True),
+        (b'{"messages":[],"input":[{"content":[{"type":"input_image"}]}]}', True),
+        (b'{"messages":[{"content":[{"type":"image"}]}],"input":"a"}', True),
         (b'{"stop":["a"],"messages":[{"content":"[image_url]"}]}', False),
         (b'{"messages":[{"content":"\\"image_url\\""}]}', False),
     ],

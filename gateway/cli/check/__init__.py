@@ -7,6 +7,7 @@ import click
 from gateway.cli.check.compose_file import COMPOSE_FILE
 from gateway.cli.check.doubts import doubts
 from gateway.cli.check.explained import fleet, limits, table, time_outs
+from gateway.cli.check.exposure import exposures
 from gateway.cli.check.neighbours import Neighbours
 from gateway.cli.check.outages import breaker, health
 from gateway.elsewhere import COMPOSE_SETS
@@ -26,7 +27,7 @@ def check() -> None:
             click.echo(f"gateway: {mistake}", err=True)
         sys.exit(1)
     neighbours = Neighbours.at_hand()
-    found = [*doubts(settings), *neighbours.findings(settings), *ignored()]
+    found = [*doubts(settings), *exposures(settings), *neighbours.findings(settings), *ignored()]
     lines = [
         *limits(settings),
         "",

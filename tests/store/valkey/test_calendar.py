@@ -214,6 +214,15 @@ async def test_a_servers_clock_that_is_set_renews_a_quota_once_and_not_when_it_i
     assert not any(host.store.outages for host in hosts)
 
 
+async def test_the_first_request_after_a_servers_clock_was_set_counts_in_its_day_already(
+    open_host: OpenHost, wall: Wall
+) -> None:
+    host = await open_host(0)
+    for days in (5, -5):
+        wall.set(noon() + timedelta(days))
+        assert (await host.reserve()).windows[0].day == TODAY.toordinal() + days
+
+
 @pytest.mark.parametrize("days", [-400, -5, -1, 1, 5, 400])
 async def test_what_a_host_with_a_wrong_clock_used_before_it_saw_the_server_counts_in_the_day_that_there_is(
     server: Server, open_host: OpenHost, days: float
