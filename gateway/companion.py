@@ -7,7 +7,6 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Self
@@ -16,8 +15,8 @@ from gateway.backends.board import Board, create_board
 from gateway.backends.board_layout import ROWS
 from gateway.backends.breaker import Breaker
 from gateway.backends.choices import BackendsShared
-from gateway.backends.circuit import Change, Standing, tell_circuit
-from gateway.backends.health import State
+from gateway.backends.circuit import Change, tell_circuit
+from gateway.backends.figures import BackendFigures
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed, tell_change
 from gateway.backends.roster import Roster
@@ -26,16 +25,6 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.events import EventLog
 from gateway.core.fleet import Backend
 from gateway.fleet.live import live_fleet
-from gateway.observability.families.backends import (
-    BACKEND_CIRCUIT,
-    BACKEND_DRIFT,
-    BACKEND_ENGINE,
-    BACKEND_IN_FLIGHT,
-    BACKEND_PROBE,
-    BACKEND_STATE,
-    CIRCUIT_CHANGES,
-)
-from gateway.observability.families.family import Family
 from gateway.observability.families.processes import CONFIG
 from gateway.observability.fingerprint import fingerprint
 from gateway.observability.gauge import Gauge
@@ -93,7 +82,7 @@ class Companion:
         self._shares: asyncio.Task[None] | None = None
         self._in_common: InCommon | None = None
         self._metrics = Metrics(page)
-        self._figures = BackendFigures(self._metrics)
+        self._figures = BackendFigures(self._metrics, settings.max_inflight_per_backend)
         self._config = Gauge(self._metrics, CONFIG, fingerprint(settings))
         self._scope = contextlib.ExitStack()
 
@@ -170,7 +159,7 @@ class Companion:
         self._figures.clear()
         for backend in () if quiet else self._backends():
             if (known := self.board.verdict(backend.name)) is not None:
-                self._figures.show(Probed(backend, known, known, self.heritage.seen(backend).in_flight))
+                self._figures.take(Probed(backend, known, known, self.heritage.seen(backend).in_flight))
 
     async def _watch(self) -> None:
         """Run the prober; a fault of ours must not end it for good."""
@@ -219,7 +208,7 @@ class Companion:
             self._in_common.probed(probed)
         if not self._figures.quiet:
             tell_change(self._log, probed)
-            self._figures.show(probed)
+            self._figures.take(probed)
 
     def _tell_circuit(self, change: Change) -> None:
         if not self._figures.quiet:
@@ -241,60 +230,16 @@ class Companion:
         """Show what is on the board, once a second."""
         breaker = Breaker(self.board, self._settings, self._clock)
         while True:
-            for backend in () if self._figures.quiet else self._backends():
-                standing = breaker.standing(self.board.index(backend.name))
-                self._figures.look(backend.name, standing, self.heritage.seen(backend).in_flight)
+            if not self._figures.quiet:
+                for backend in self._backends():
+                    standing = breaker.standing(self.board.index(backend.name))
+                    self._figures.look(backend.name, standing, self.heritage.seen(backend).in_flight)
+                self._figures.show()
             await self._clock.sleep(LOOK_SECS)
 
     def _replaced(self) -> "Companion | None":
         """The companion of the generation before, as long as that lives; we do not make it live longer."""
         return None if self._before is None else self._before()
-
-
-class BackendFigures:
-    """What `/metrics` says of the backends; all zeros while it is quiet.
-
-    Attributes:
-        quiet: whether another companion speaks: the figures of all pages are added up.
-    """
-
-    def __init__(self, metrics: Metrics) -> None:
-        self.quiet = False
-        self._metrics = metrics
-        self._shown: dict[tuple[Family, tuple[str, ...]], float] = {}
-
-    def show(self, probed: Probed) -> None:
-        """Take over what a probe found."""
-        name, health, ours = probed.backend.name, probed.after, probed.ours
-        for state in State:
-            self._set(BACKEND_STATE, float(state is health.state), name, state)
-        self._set(BACKEND_PROBE, health.latency or 0.0, name)
-        for condition, count in (("running", health.running), ("waiting", health.waiting)):
-            self._set(BACKEND_ENGINE, count or 0.0, name, condition)
-        known = health.running is not None and health.waiting is not None
-        self._set(BACKEND_DRIFT, (health.running or 0) + (health.waiting or 0) - ours if known else 0.0, name)
-
-    def look(self, name: str, circuit: Standing, ours: int) -> None:
-        """Take over what workers do: how a backend's circuit stands, and how many of our requests are there."""
-        for standing in Standing:
-            self._set(BACKEND_CIRCUIT, float(standing is circuit), name, standing)
-            self._metrics.figure(CIRCUIT_CHANGES, name, standing)  # a count that is to be watched begins at 0
-        self._set(BACKEND_IN_FLIGHT, ours, name)
-
-    def keep(self, names: AbstractSet[str]) -> None:
-        """All zeros for the backends that are not of these names."""
-        for family, labels in list(self._shown):
-            if labels[0] not in names:
-                self._set(family, 0.0, *labels)
-
-    def clear(self) -> None:
-        """All zeros."""
-        for family, labels in list(self._shown):
-            self._set(family, 0.0, *labels)
-
-    def _set(self, family: Family, value: float, *labels: str) -> None:
-        self._metrics.figure(family, *labels).add(value - self._shown.get((family, labels), 0.0))
-        self._shown[family, labels] = value
 
 
 class Glances:

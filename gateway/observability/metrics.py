@@ -84,6 +84,9 @@ class Lost:
 class Metrics:
     """The figures of one process.
 
+    Series that name a model or a backend get room as long as there is some to spare; from then on whatever names
+    another one is counted as `other`, so that sums stay exact.
+
     Args:
         page: the page that the supervisor gave to this worker; None for figures that nobody collects.
     """
@@ -126,7 +129,8 @@ class Metrics:
         if found is None:
             slot = self._open(family, labels)
             if slot is None:
-                return Lost(self._values)
+                gathered = family.gathered(labels)
+                return Lost(self._values) if gathered == labels else self.figure(family, *gathered)
             found = self._figures[family, labels] = Figure(self._values, slot)
         return found
 
@@ -136,10 +140,11 @@ class Metrics:
         if found is None:
             first = self._open(family, labels)
             if first is None:
-                return Lost(self._values)
+                gathered = family.gathered(labels)
+                return Lost(self._values) if gathered == labels else self.distribution(family, *gathered)
             found = self._distributions[family, labels] = Distribution(self._values, first, family.buckets)
         return found
 
     def _open(self, family: Family, labels: tuple[str, ...]) -> int | None:
         assert len(labels) == len(family.labels), f"{family.name} has the labels {family.labels}"  # noqa: S101 -- for us
-        return self._page.add(family.name, labels, family.width)
+        return self._page.add(family.name, labels, family.width, spares=family.gathered(labels) != labels)

@@ -10,13 +10,19 @@ import orjson
 from gateway.core.records import HEAD_BYTES, record_of, words_at
 from gateway.core.sealed_memory import sealed_memory
 
-VALUES = 16_384
-"""Doubles of a page. A histogram takes some 18 of them, a counter one; four workers' pages are 2.5 MB together."""
+VALUES = 24_576
+"""Doubles of a page. A histogram takes some 18 of them, a counter one, a model that streams some 95: there is room for
+230 such models, of which 64 can be in force at a time. Four workers' pages are 2.8 MB together."""
 VALUES_BYTES = VALUES * 8
 KEYS_BYTES = 384 * 1024
-"""Room for the names: 64 bytes and more for each series, of which a page full of counters would have 16,384."""
+"""Room for the names: 64 bytes and more for each series, of which there are some 14 for each model."""
+SPARE_VALUES = 2_048
+"""Of all values; see `PageWriter.add`. All series that name no model and no backend take less than half of it."""
+SPARE_KEYS_BYTES = 48 * 1024
+"""Likewise of the room for names."""
 SHOWN_BYTES = 128 * 1024
-"""Room for gauges whose series come and go: some 100 bytes each, 170 at the most."""
+"""Room for gauges whose series come and go: some 100 bytes each, 170 at the most. The backends of a full board, under
+names of 64 letters, take 100 KB."""
 PAGE_BYTES = VALUES_BYTES + KEYS_BYTES + SHOWN_BYTES
 SHOWN_AT = VALUES_BYTES + KEYS_BYTES
 TRIES = 10
@@ -59,12 +65,20 @@ class PageWriter:
         self._next_key = 0
         self._adding = threading.Lock()
 
-    def add(self, family: str, labels: tuple[str, ...], width: int) -> int | None:
-        """The first of `width` slots for a series; None when the page is full. Readers sum what is added twice."""
+    def add(self, family: str, labels: tuple[str, ...], width: int, *, spares: bool = False) -> int | None:
+        """The first of `width` slots for a series; None when the page is full. Readers sum what is added twice.
+
+        Args:
+            family: its name.
+            labels: their values.
+            width: how many figures it has.
+            spares: leaves SPARE_VALUES and SPARE_KEYS_BYTES to others.
+        """
+        values, keys = (VALUES - SPARE_VALUES, KEYS_BYTES - SPARE_KEYS_BYTES) if spares else (VALUES, KEYS_BYTES)
         with self._adding:
             record = record_of(orjson.dumps((family, labels, self._next_value, width)))
             end = self._next_key + len(record)
-            if self._next_value + width > VALUES or end + HEAD_BYTES > KEYS_BYTES:  # zeros end the table
+            if self._next_value + width > values or end + HEAD_BYTES > keys:  # zeros end the table
                 return None
             self._keys[self._next_key : end] = record
             first = self._next_value

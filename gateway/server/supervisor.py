@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.core.clock import SystemClock
 from gateway.observability.build import tell_build
-from gateway.observability.families.processes import RELOADS, WORKER_RESTARTS
+from gateway.observability.families.processes import RELOADS, WORKER_RESTARTS, WORKERS_CONFIGURED
 from gateway.observability.metrics import Metrics
 from gateway.server.blueprint import Blueprint, NotRenewedError, Renew
 from gateway.server.channel import CONTROL_FOLDER, KILL_MARGIN_SECS, farewell_secs
@@ -144,6 +144,7 @@ class Supervisor:
 
     async def _supervise(self, estate: Estate, endpoints: Endpoints) -> None:
         generation = Generation(self._blueprint, estate)
+        _tell_configured(estate, generation)
         watching = asyncio.create_task(watch(estate.workers, estate.figures, self._blocked_secs))
         stopped = asyncio.create_task(estate.stopping.wait())
         self._begin(generation)
@@ -237,6 +238,7 @@ class Supervisor:
         try:
             after = Generation(await self._renew(), estate, before)
             await self._replace(before, after)
+            _tell_configured(estate, after)
         except NotRenewedError:
             raise
         except Exception as error:
@@ -289,3 +291,8 @@ class Supervisor:
         for worker in workers:
             logger.error("worker_overdue", extra={**worker.as_fields(), "killed_after": patience})
             worker.kill()
+
+
+def _tell_configured(estate: Estate, generation: Generation) -> None:
+    """Show how many workers are to serve from now on."""
+    estate.figures.figure(WORKERS_CONFIGURED).put(generation.blueprint.settings.gateway_workers)

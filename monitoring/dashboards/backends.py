@@ -56,10 +56,21 @@ HEALTH = Section(
             states=STANDINGS,
         ),
         Panel(
-            "In flight",
-            "Requests of the gateway that are at the server.",
+            "In flight and limit",
+            "Requests of ours that are at the server, and how many may be, where MAX_INFLIGHT_PER_BACKEND is set.",
             units.Short,
-            (Query(added("gateway_backend_in_flight", "backend", where=ONES), "{{backend}}"),),
+            (
+                Query(added("gateway_backend_in_flight", "backend", where=ONES), "{{backend}}"),
+                Query(worst("gateway_backend_in_flight_limit", "backend", where=ONES), "{{backend}} limit"),
+            ),
+        ),
+        Panel(
+            "Waiting for a seat",
+            "Requests that wait as all servers of their group have MAX_INFLIGHT_PER_BACKEND, by group.",
+            units.Short,
+            (Query(added("gateway_seats_waiting", "group"), "{{group}}"),),
+            Kind.STACKED,
+            alerts=("QueueSaturated",),
         ),
         Panel(
             "Last probe",

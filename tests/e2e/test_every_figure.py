@@ -130,6 +130,7 @@ def moves(*families: Family) -> Callable[[Callable[[House], None]], Callable[[Ho
     processes.CONFIG,
     processes.START_TIME,
     processes.WORKERS,
+    processes.WORKERS_CONFIGURED,
     processes.PROCESS_CPU,
     processes.PROCESS_RESIDENT,
     processes.LOOP_LAG,
@@ -196,13 +197,14 @@ def traffic(house: House) -> None:
 @moves(
     requests.QUEUED,
     requests.SEATS_WAITING,
+    backends.BACKEND_LIMIT,
     limits.ORGANIZATION_QUEUED,
     limits.REFUSALS,
 )
 def a_crowd(house: House) -> None:
     """One request runs at each backend, one waits for a seat, one for a slot, and one is too many."""
     bounds: dict[str, Any] = {"MAX_INFLIGHT_PER_IP": 3, "MAX_QUEUED_PER_IP": 1, "MAX_INFLIGHT_PER_BACKEND": 1}
-    scene = house.open(**bounds, QUEUE_TIMEOUT_SECS=60)
+    scene = house.open(from_nothing=True, **bounds, QUEUE_TIMEOUT_SECS=60)
     for name in ("chat0", "chat1"):
         house.fleet[name].set_pace(token_ms=20)
     with ExitStack() as stack:

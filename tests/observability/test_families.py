@@ -5,9 +5,10 @@ import pkgutil
 from dataclasses import replace
 
 from gateway.observability import families
+from gateway.observability.families.backends import FALLBACKS
 from gateway.observability.families.catalogue import CATALOGUE
-from gateway.observability.families.family import Family, Kind
-from gateway.observability.families.requests import QUEUE_WAIT
+from gateway.observability.families.family import NAMED, Family, Kind
+from gateway.observability.families.requests import DURATION, QUEUE_WAIT
 
 
 def test_every_family_is_in_the_catalogue_once() -> None:
@@ -18,6 +19,22 @@ def test_every_family_is_in_the_catalogue_once() -> None:
     declared = [value for module in modules for value in vars(module).values() if isinstance(value, Family)]
     assert sorted(map(id, declared)) == sorted(map(id, CATALOGUE))
     assert len({family.name for family in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_each_label_is_of_a_bounded_set_or_of_names_that_operators_make_up() -> None:
+    """A label that belongs to neither needs a way to stay bounded, as organizations have one."""
+    bounded = {"path", "status", "outcome", "direction", "phase", "ending", "reason", "signal", "state", "condition"}
+    bounded |= {"standing", "to", "quota", "limit", "operation", "side", "process", "kind", "fate", "result"}
+    of_one_start = {"version", "python", "hash", "address"}
+    replaced = {"organization"}
+    labels = {label for family in CATALOGUE for label in family.labels}
+    assert labels == NAMED | bounded | of_one_start | replaced
+
+
+def test_what_found_no_room_is_gathered_by_the_names_that_operators_make_up() -> None:
+    assert DURATION.gathered(("/v1/chat/completions", "qwen")) == ("/v1/chat/completions", "other")
+    assert DURATION.gathered(("/v1/chat/completions", "")) == ("/v1/chat/completions", "")
+    assert FALLBACKS.gathered(("qwen", "llama")) == ("other", "other")
 
 
 def test_only_a_histogram_is_wider_than_one_figure() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
 from gateway.observability import page
-from gateway.observability.families.backends import RETRIES
+from gateway.observability.families.backends import BACKEND_SIGNALS, CIRCUIT_CHANGES, FALLBACKS, RETRIES
 from gateway.observability.families.catalogue import CATALOGUE
-from gateway.observability.families.family import Across
+from gateway.observability.families.family import NAMED, Across, Family, Kind
 from gateway.observability.families.limits import ORGANIZATION_QUEUED, RETRY_BUDGET
 from gateway.observability.families.requests import (
     DISCONNECTS,
@@ -19,12 +19,31 @@ from gateway.observability.families.requests import (
     FIRST_TOKEN,
     IN_FLIGHT,
     QUEUE_WAIT,
+    REQUESTS,
+    SEATS_WAITING,
     TOKENS,
     WAITS,
 )
+from gateway.observability.families.streams import INTER_TOKEN, OUTPUT_RATE, STREAM_ENDINGS
 from gateway.observability.metrics import Metrics
 from gateway.observability.page import PageReader, create_page
 
+COUNTED: list[tuple[Family, tuple[str, ...]]] = [
+    (REQUESTS, ("/v1/chat/completions", "", "200", "ok")),
+    (DURATION, ("/v1/chat/completions", "")),
+    (TOKENS, ("", "prompt")),
+    (QUEUE_WAIT, ("",)),
+    (FIRST_TOKEN, ("",)),
+    (INTER_TOKEN, ("",)),
+    (OUTPUT_RATE, ("",)),
+    (STREAM_ENDINGS, ("", "done")),
+    (SEATS_WAITING, ("",)),
+    (RETRIES, ("", "refused")),
+    (FALLBACKS, ("", "")),
+    (BACKEND_SIGNALS, ("", "failure")),
+    (CIRCUIT_CHANGES, ("", "open")),
+]
+"""What a worker counts of models and their backends."""
 ALWAYS_THERE = [family for family in CATALOGUE if not family.labels and family.across is Across.SUM]
 
 
@@ -149,6 +168,41 @@ def test_what_finds_no_room_is_counted_as_lost_and_remembered_by_nobody(
     assert seen["gateway_client_disconnects", "known"] == [2]
     assert len(seen) == before + room
     assert len(metrics._figures) + len(metrics._distributions) == before + room
+
+
+MANY, IN_FORCE = 1000, 64
+"""Models that a worker has seen since its start, and those that can be in force at a time."""
+
+
+def ask(metrics: Metrics, model: str) -> None:
+    """One streamed request, as far as its figures name the model or its backend."""
+    for family, labels in COUNTED:
+        named = tuple(model if label in NAMED else word for label, word in zip(family.labels, labels, strict=True))
+        if family.kind is Kind.HISTOGRAM:
+            metrics.observe(family, 0.5, *named)
+        else:
+            metrics.count(family, *named)
+
+
+def total(seen: dict[tuple[str, ...], list[float]], family: Family) -> float:
+    """Over all models: how often it was counted or observed."""
+    ours = [values for name, values in seen.items() if name[0] == family.name]
+    return sum(sum(values[1:]) if family.kind is Kind.HISTOGRAM else values[0] for values in ours)
+
+
+def test_of_a_thousand_models_each_count_is_in_the_sum(descriptor: int) -> None:
+    """The first have names of their own, three times as many as there can be at a time; the rest are one."""
+    metrics = Metrics(descriptor)
+    for number in range(MANY):
+        ask(metrics, f"model-of-{number:04}")
+    metrics.count(DISCONNECTS, "queued")
+    seen = figures(descriptor)
+    assert {family.name: total(seen, family) for family, _ in COUNTED} == {family.name: MANY for family, _ in COUNTED}
+    assert seen["gateway_metric_updates_lost",] == [0]
+    assert seen["gateway_client_disconnects", "queued"] == [1]
+    assert seen["gateway_tokens", "other", "prompt"][0] > 0
+    named = [f"model-of-{number:04}" for number in range(3 * IN_FORCE)]
+    assert [name for name in named if ("gateway_inter_token_seconds", name) not in seen] == []
 
 
 def test_labels_that_a_family_does_not_have_are_a_mistake() -> None:

@@ -70,6 +70,24 @@ def test_a_page_without_room_for_figures_says_so(descriptor: int, monkeypatch: p
     assert [series.family for series in PageReader(descriptor).read()] == ["a", "c"]
 
 
+def test_what_spares_room_leaves_it_to_others(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "VALUES", 10)
+    monkeypatch.setattr(page, "SPARE_VALUES", 4)
+    writer = PageWriter(descriptor)
+    assert writer.add("a", ("of many",), 6, spares=True) == 0
+    assert writer.add("a", ("one more",), 1, spares=True) is None
+    assert writer.add("b", (), 4) == 6
+    assert [series.family for series in PageReader(descriptor).read()] == ["a", "b"]
+
+
+def test_what_spares_room_for_names_leaves_it_to_others(descriptor: int) -> None:
+    writer = PageWriter(descriptor)
+    while writer.add("x" * 1000, (), 1, spares=True) is not None:
+        pass
+    for _ in range(page.SPARE_KEYS_BYTES // 1100):
+        assert writer.add("y" * 1000, (), 1) is not None
+
+
 @pytest.mark.parametrize("length", range(975, 984))
 def test_a_page_without_room_for_names_says_so_and_is_read_to_its_end(descriptor: int, length: int) -> None:
     writer = PageWriter(descriptor)

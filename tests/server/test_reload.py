@@ -85,6 +85,19 @@ def test_new_settings_and_new_code_are_in_force_afterwards(site: Site) -> None:
         await_that(lambda: len(gateway.workers()) == 1)
 
 
+def test_how_many_workers_there_are_to_be_is_shown_as_it_is_in_force(site: Site) -> None:
+    with serving_site(site, METRICS_PORT=str(free_port())) as gateway:
+        assert gateway.figure("gateway_workers_configured") == 2
+        site.settings(GATEWAY_WORKERS=1)
+        gateway.reloaded()
+        assert gateway.figure("gateway_workers_configured") == 1
+        site.settings(GATEWAY_WORKERS=3)
+        site.module("broken", "raise SystemExit(1)")
+        gateway.reload()
+        await_that(lambda: gateway.events("not_reloaded"))
+        assert gateway.figure("gateway_workers_configured") == 1
+
+
 def test_settings_from_yaml_are_read_anew_too(site: Site) -> None:
     config = site.folder / "gateway.yml"
     config.write_text("gateway_workers: 1\n")

@@ -55,6 +55,13 @@ BACKEND_IN_FLIGHT = Family(
     "Requests of this gateway that are at the backend; each has a seat there where MAX_INFLIGHT_PER_BACKEND is set.",
     ("backend",),
 )
+BACKEND_LIMIT = Family(
+    Kind.GAUGE,
+    "gateway_backend_in_flight_limit",
+    "Requests that may be at the backend at a time, MAX_INFLIGHT_PER_BACKEND; there is none where that is not set. "
+    "Over all hosts that have the backend in common (BACKENDS_SHARED). Those beyond it are in gateway_seats_waiting.",
+    ("backend",),
+)
 CIRCUIT_CHANGES = Family(
     Kind.COUNTER,
     "gateway_circuit_changes",

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 UNITS = frozenset({"seconds", "bytes", "ratio"})
+NAMED = frozenset({"backend", "fallback", "group", "model"})
+"""Labels whose values operators make up, at run time too: in time more of them come than a page has room for."""
+OTHER = "other"
+"""What such a label says of all that found no room."""
 
 
 class Kind(StrEnum):
@@ -41,6 +45,11 @@ class Family:
         """What it is measured in, as OpenMetrics states it: the last word of its name; empty for what is counted."""
         last = self.name.rpartition("_")[2]
         return last if last in UNITS else ""
+
+    def gathered(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels of the series in which all are counted that found no room under names of their own."""
+        named = zip(self.labels, labels, strict=True)
+        return tuple(OTHER if label in NAMED and value else value for label, value in named)
 
     @property
     def width(self) -> int:

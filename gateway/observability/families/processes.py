@@ -17,6 +17,12 @@ WORKERS = Family(
     "Worker processes: `starting`, `serving`, or `retiring`, which after a reload finish what they have.",
     ("state",),
 )
+WORKERS_CONFIGURED = Family(
+    Kind.GAUGE,
+    "gateway_workers_configured",
+    "Worker processes that are to serve, by the GATEWAY_WORKERS in force: fewer that do are missing. A reload's number "
+    "counts from the moment when all of its workers serve.",
+)
 RELOADS = Family(
     Kind.COUNTER,
     "gateway_reloads",
