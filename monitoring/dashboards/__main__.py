@@ -3,17 +3,17 @@
 import sys
 from pathlib import Path
 
-from monitoring.dashboards.pages import FOLDER, PAGES, render
+from monitoring.dashboards.pages import FOLDER, files
 
 
 def write(folder: Path = FOLDER) -> None:
     """One file for each dashboard; whatever else lies in the folder is no dashboard any more, and goes."""
-    for stale in set(folder.glob("*.json")) - {folder / f"{page.file}.json" for page in PAGES}:
+    wanted = {folder / f"{name}.json": content for name, content in files().items()}
+    for stale in set(folder.glob("*.json")) - wanted.keys():
         stale.unlink()
-    for page in PAGES:
-        file = folder / f"{page.file}.json"
-        file.write_bytes(render(page))
-        sys.stdout.write(f"{file} has {sum(len(section.panels) for section in page.sections)} panels\n")
+    for file, content in wanted.items():
+        file.write_bytes(content)
+        sys.stdout.write(f"{file} is written\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ NOW = Section(
             (Query('sum(up{job="gateway"})'),),
             Kind.FIGURE,
             below(1, 1),
-            alerts=("GatewayDown",),
+            alerts=("GatewayDown", "GatewayReplicaGone"),
         ),
         Panel(
             "Workers serving",
@@ -79,6 +79,7 @@ NOW = Section(
             (Query("sum(increase(gateway_metric_updates_lost_total[1h]))"),),
             Kind.FIGURE,
             nothing_but(1),
+            alerts=("MetricUpdatesLost",),
         ),
         Panel(
             "Log lines lost",
@@ -97,10 +98,12 @@ PROCESSES = Section(
     (
         Panel(
             "Workers",
-            "`retiring` ones finish what they have after a reload.",
+            "By what they do, and how many are to serve. `retiring` ones finish what they have after a reload.",
             units.Short,
-            (Query(added("gateway_workers", "state"), "{{state}}"),),
-            Kind.STACKED,
+            (
+                Query(added("gateway_workers", "state"), "{{state}}"),
+                Query(added("gateway_workers_configured"), "GATEWAY_WORKERS"),
+            ),
             alerts=("WorkersMissing",),
         ),
         Panel(
@@ -266,6 +269,7 @@ RECORDS = Section(
                 Query(per_second("gateway_traces_exported_total"), "exported"),
                 Query(per_second("gateway_traces_dropped_total"), "dropped"),
             ),
+            alerts=("TracesDropped",),
         ),
     ),
 )

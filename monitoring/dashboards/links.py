@@ -1,15 +1,16 @@
 """Where does a panel lead? To the alert that watches it, to that alert's runbook, and to the other dashboards."""
 
 import re
+from functools import cache
 from urllib.parse import urlencode
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 
+from monitoring.dashboards import sections
+
 TAG = "gateway"
 """All dashboards of the gateway have it, and each links to all that do."""
-RUNBOOKS = "/public/gateway/runbooks.md"
-"""docs/runbooks.md as Grafana serves it: docker-compose.monitoring.yml mounts it among its public files."""
 TRACES = '{"gateway":{"datasource":"tempo","queries":[{"refId":"A","queryType":"traceqlSearch"}]}}'
 """What Grafana's Explore begins with: a search at the provisioned Tempo."""
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -23,8 +24,14 @@ def kebab(alert: str) -> str:
 def of_alert(alert: str) -> list[DashboardLink]:
     """A panel's links to the alert and to what to do about it."""
     state = DashboardLink(f"Alert: {alert}").url(f"/alerting/list?search=rule:{alert}")
-    runbook = DashboardLink(f"Runbook: {kebab(alert)}").url(f"{RUNBOOKS}#{kebab(alert)}")
+    runbook = DashboardLink(f"Runbook: {alert}").url(runbook_of(alert))
     return [link.type(DashboardLinkType.LINK).target_blank(target_blank=True) for link in (state, runbook)]
+
+
+@cache
+def runbook_of(alert: str) -> str:
+    """Where Grafana shows what to do about an alert."""
+    return sections.by_anchor(sections.PAGE.read_text("utf-8"))[kebab(alert)].url
 
 
 def to_the_others() -> DashboardLink:

@@ -2,10 +2,18 @@
 
 from grafana_foundation_sdk.models import units
 
-from monitoring.dashboards.promql import added, per_second, quantile, quantiles
+from monitoring.dashboards.promql import added, per_second, quantile, quantiles, share
 from monitoring.dashboards.table import Kind, Page, Panel, Query, Section, Variable, above, below, nothing_but
 
 MODELS = 'model=~"$model"'
+RECORDED = f'{MODELS}, model!="all models"'
+"""Of the records that have a row for the sum of all models, too."""
+
+
+def chosen_share(part: str, whole: str) -> str:
+    """What share one record is of another, of the models that are chosen, taken together."""
+    return share(added(part, where=RECORDED), added(whole, where=RECORDED))
+
 
 NOW = Section(
     "Now",
@@ -21,7 +29,7 @@ NOW = Section(
             "Good requests",
             "The share of requests that the service did not fail, of 5 minutes, as the availability objective counts.",
             units.PercentUnit,
-            (Query('1 - gateway:bad_requests:ratio_rate5m{model="all models"}'),),
+            (Query(f"1 - {chosen_share('gateway:bad_requests:rate5m', 'gateway:valid_requests:rate5m')}"),),
             Kind.FIGURE,
             below(0.999, 0.995),
             alerts=("AvailabilityBurnFast",),
@@ -155,8 +163,14 @@ LATENCY = Section(
             "How many times faster than 30 days allow the budget of each objective is spent; 14.4 for an hour pages.",
             units.NoUnit,
             (
-                Query('gateway:bad_requests:ratio_rate1h{model="all models"} / 0.005', "availability, 1 h"),
-                Query('gateway:slow_first_tokens:ratio_rate1h{model="all models"} / 0.01', "first token, 1 h"),
+                Query(
+                    f"{chosen_share('gateway:bad_requests:rate1h', 'gateway:valid_requests:rate1h')} / 0.005",
+                    "availability, 1 h",
+                ),
+                Query(
+                    f"{chosen_share('gateway:slow_first_tokens:rate1h', 'gateway:first_tokens:rate1h')} / 0.01",
+                    "first token, 1 h",
+                ),
             ),
             thresholds=above(6, 14.4),
             alerts=("AvailabilityBurnSlow", "TTFTBurnSlow"),

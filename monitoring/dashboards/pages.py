@@ -3,15 +3,14 @@
 from itertools import count
 from pathlib import Path
 
-import orjson
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, QueryVariable, Row
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableOption, VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
+from monitoring.dashboards import runbooks, sections
 from monitoring.dashboards.backends import BACKENDS
+from monitoring.dashboards.boards import empty_board, encoded
 from monitoring.dashboards.drawing import SOURCE, draw
 from monitoring.dashboards.gateway import GATEWAY
-from monitoring.dashboards.links import TAG, to_the_others, to_traces
 from monitoring.dashboards.organizations import ORGANIZATIONS
 from monitoring.dashboards.overview import OVERVIEW
 from monitoring.dashboards.table import Page, Variable
@@ -22,18 +21,20 @@ ALL = ".*"
 """What `All` stands for: series without the label too, as a request that reached no model has none."""
 
 
+def files() -> dict[str, bytes]:
+    """What is in the folder: the file's name without its ending, and its content."""
+    pages = {page.file: render(page) for page in PAGES}
+    return {**pages, runbooks.FILE: encoded(runbooks.build(sections.PAGE.read_text("utf-8")))}
+
+
 def render(page: Page) -> bytes:
     """The file that Grafana loads."""
-    whole = orjson.loads(JSONEncoder(sort_keys=True).encode(build(page).build()))
-    return orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    return encoded(build(page))
 
 
 def build(page: Page) -> Dashboard:
     """Grafana's builder of a dashboard."""
-    board = Dashboard(page.title).uid(page.uid).description(page.description).tags([TAG]).timezone("browser")
-    # Provisioned: a change made by hand would be lost with the next start, so that none can be made.
-    board.readonly().tooltip(DashboardCursorSync.CROSSHAIR).refresh("30s").time("now-1h", "now")
-    board.link(to_the_others()).link(to_traces())
+    board = empty_board(page.title, page.uid, page.description).refresh("30s")
     board.with_variable(DatasourceVariable("datasource").label("Data source").type("prometheus"))
     for variable in page.variables:
         board.with_variable(_choice(variable))

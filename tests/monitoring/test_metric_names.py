@@ -13,7 +13,6 @@ from gateway.core.refusal import Refusal
 from gateway.observability.families.catalogue import CATALOGUE
 from gateway.observability.families.family import Family, Kind
 from gateway.server.life import State as WorkerState
-from gateway.server.pid_file import Outcome
 from gateway.simulator.engine import Engine
 from gateway.simulator.metrics import Metrics
 from gateway.simulator.pace import Pace
@@ -60,7 +59,6 @@ WORDS: dict[tuple[str, str], type[StrEnum]] = {
     ("gateway_refusals_total", "reason"): Refusal,
     ("gateway_client_disconnects_total", "phase"): Phase,
     ("gateway_workers", "state"): WorkerState,
-    ("gateway_reloads_total", "outcome"): Outcome,
 }
 """The enum whose members a label's values are."""
 

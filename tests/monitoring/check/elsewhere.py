@@ -1,4 +1,4 @@
-"""What brings no data without a GPU, and why? Each row is a metric that a simulated stack on one host has not got."""
+"""What brings no data without a GPU, and why? Each row is a metric, or one of its selectors, that is not had here."""
 
 from collections.abc import Mapping
 
@@ -14,5 +14,6 @@ ELSEWHERE: Mapping[str, str] = {
     "nginx_connections_waiting": "nginx, and its exporter",
     "nginx_http_requests_total": "nginx, and its exporter",
     "nginx_up": "nginx, and its exporter",
+    'up{job="nginx"}': "nginx, and its exporter",
 }
 """Whatever asks for one of these may be without data, and must be: a row that is not true any more fails the check."""

@@ -54,7 +54,7 @@ def boards(folder: Path) -> list[Mapping[str, Any]]:
 def asked(board: Mapping[str, Any]) -> Iterator[Asked]:
     """Each query of each panel, with its variables still in it."""
     for panel in panels(board):
-        for target in panel["targets"]:
+        for target in panel.get("targets", []):  # a text asks nothing
             yield Asked(f"{board['uid']}: {panel['title']} [{target['refId']}]", target["expr"])
 
 

@@ -29,6 +29,9 @@ def verdict(query: str, elsewhere: dict[str, str] | None = None) -> Verdict:
         ("gpu_haet", GPU, Verdict.NOTHING),
         ("here", {"here": "a GPU"}, Verdict.SURPRISE),
         ("here or gpu_heat", GPU, Verdict.DATA),
+        ('up{job="gpu"}', {'up{job="gpu"}': "a GPU"}, Verdict.ELSEWHERE),
+        ('up{job="cpu"}', {'up{job="gpu"}': "a GPU"}, Verdict.NOTHING),
+        ('here{job="gpu"}', {'here{job="gpu"}': "a GPU"}, Verdict.SURPRISE),
     ],
 )
 def test_a_query_without_data_is_named_unless_it_asks_for_what_is_not_here(
@@ -52,6 +55,8 @@ def test_a_query_is_asked_once_however_often_it_stands_somewhere() -> None:
 def test_what_is_elsewhere_and_not_asked_for_is_named() -> None:
     answers = judge([Question("a panel", WHOLE, "max(gpu_heat)")], ask, GPU)
     assert unasked(answers, {**GPU, "gpu_cold": "a GPU"}) == ["gpu_cold"]
+    of_a_job = judge([Question("an alert", WHOLE, 'absent(up{job="gpu"})')], ask, {})
+    assert unasked(of_a_job, {'up{job="gpu"}': "a GPU", 'up{job="tpu"}': "another"}) == ['up{job="tpu"}']
 
 
 def test_a_panel_is_as_good_as_the_worst_of_its_queries() -> None:

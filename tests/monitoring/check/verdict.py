@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.monitoring.check.promql import metrics
+from tests.monitoring.check.promql import metrics, selectors
 from tests.monitoring.check.questions import Question
 
 
@@ -61,21 +61,26 @@ def judge(questions: Iterable[Question], ask: Ask, elsewhere: Mapping[str, str])
 def _judge(question: Question, found: int | ValueError, elsewhere: Mapping[str, str]) -> Answer:
     if isinstance(found, ValueError):
         return Answer(question, Verdict.REFUSED, said=str(found))
-    away = sorted(metrics(question.query) & elsewhere.keys())
+    away = [row for selector in selectors(question.query) for row in _rows(selector) if row in elsewhere]
     if not away:
         return Answer(question, Verdict.DATA if found else Verdict.NOTHING, found)
     why = elsewhere[away[0]]
     if not found:
         return Answer(question, Verdict.ELSEWHERE, said=f"needs {why}")
     # Beside what is not here, a query may ask for what is: only a metric by itself tells that the row is not true.
-    alone = metrics(question.query) == set(away)
+    alone = all(elsewhere.keys() & _rows(selector) for selector in selectors(question.query))
     return Answer(question, Verdict.SURPRISE if alone else Verdict.DATA, found, f"is said to need {why}")
 
 
 def unasked(answers: Sequence[Answer], elsewhere: Mapping[str, str]) -> list[str]:
     """Rows of what is elsewhere that nothing asks for any more."""
-    wanted = {name for answer in answers for name in metrics(answer.question.query)}
+    wanted = {row for answer in answers for selector in selectors(answer.question.query) for row in _rows(selector)}
     return sorted(elsewhere.keys() - wanted)
+
+
+def _rows(selector: str) -> set[str]:
+    """By which rows of what is elsewhere it may be meant: its own, or its metric's."""
+    return {selector, *metrics(selector)}
 
 
 def table(answers: Sequence[Answer]) -> list[str]:
