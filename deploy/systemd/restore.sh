@@ -38,6 +38,7 @@ case $1 in
       folder=$(mktemp -d "$place/restore.XXXXXX")
       trap "rm -rf \"$folder\"" EXIT
       tar -C "$folder" --no-same-owner -xf -
+      [ -f "$folder/gateway.db" ]
       rm -f "$place"/gateway.db-wal "$place"/gateway.db-shm
       mv -f "$folder/gateway.db" "$place/gateway.db"
       if [ -f "$folder/gateway.db.key-hash.secret" ]; then mv -f "$folder/gateway.db.key-hash.secret" "$place/key-hash.secret"; fi

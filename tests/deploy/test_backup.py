@@ -1,9 +1,11 @@
 """A backup is one file, the newest are kept, and what is put back from it is what was there."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,10 +89,8 @@ def test_what_is_put_back_is_what_was_there_keys_secret_included(tmp_path: Path,
     assert made.returncode == 0, made.stderr
     (backup,) = backups(tmp_path)
     assert backup.stat().st_mode & 0o777 == 0o600
-    add(file, "org:too-late")
     for path in file.data_path.iterdir():
         path.unlink()
-    (file.data_path / "gateway.db-wal").write_text("of another database")
     restored = run("restore.sh", tmp_path, str(backup))
     assert restored.returncode == 0, restored.stderr
     assert organizations(file) == ["org:kept"]
@@ -101,6 +101,20 @@ def test_what_is_put_back_is_what_was_there_keys_secret_included(tmp_path: Path,
         "gateway.db-shm",
         "key-hash.secret",
     }
+
+
+def test_what_a_killed_gateway_has_left_beside_the_database_goes(tmp_path: Path, file: DatabaseSettings) -> None:
+    run("backup.sh", tmp_path)
+    (backup,) = backups(tmp_path)
+    database, journal = file.data_path / "gateway.db", file.data_path / "gateway.db-wal"
+    with closing(sqlite3.connect(database)) as open_all_the_while:
+        open_all_the_while.execute("SELECT * FROM organizations").fetchall()
+        add(file, "org:too-late")
+        written = journal.read_bytes()
+    assert written
+    journal.write_bytes(written)
+    assert run("restore.sh", tmp_path, str(backup)).returncode == 0
+    assert organizations(file) == ["org:kept"]
 
 
 def test_nothing_is_left_in_the_gateways_folder(tmp_path: Path, file: DatabaseSettings) -> None:
@@ -132,6 +146,11 @@ def test_a_backup_that_fails_removes_no_older_one_and_leaves_no_half(tmp_path: P
     assert [path.name for path in backups(tmp_path)] == ["gateway-2026-01-01T030000Z.tar"]
 
 
+def test_a_command_that_says_nothing_has_made_no_backup(tmp_path: Path) -> None:
+    assert run("backup.sh", tmp_path, IN_GATEWAY="true").returncode != 0
+    assert backups(tmp_path) == []
+
+
 @pytest.mark.parametrize("keep", ["0", "", "many", "-1"])
 def test_no_number_of_backups_is_none_at_all(tmp_path: Path, keep: str) -> None:
     result = run("backup.sh", tmp_path, BACKUP_KEEP=keep or " ")
@@ -152,6 +171,7 @@ def test_what_is_no_backup_leaves_the_database_alone(tmp_path: Path, file: Datab
     empty = tmp_path / "gateway-2026-01-01T030000Z.tar"
     with tarfile.open(empty, "w") as archive:
         archive.add(__file__, "./something.py")
+    assert "is no backup" in run("restore.sh", tmp_path, str(empty)).stderr
     for path in (empty, tmp_path / "nobody.tar", Path(__file__)):
         assert run("restore.sh", tmp_path, str(path)).returncode != 0
     assert organizations(file) == ["org:kept"]

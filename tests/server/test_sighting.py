@@ -82,8 +82,8 @@ def test_what_ran_when_a_gateway_ended_ran_until_it_was_last_seen(tmp_path: Path
 
 
 def test_a_new_boot_counts_from_its_own_beginning(tmp_path: Path) -> None:
-    with SightingFile(tmp_path, "the boot before", 9000.0) as file:
-        file.tell(seen(active_at=100.0, seen_at=9500.0, boot="the boot before"))
+    with SightingFile(tmp_path, "the boot before", 1.0) as file:
+        file.tell(seen(active_at=2.0, seen_at=9.0, boot="the boot before"))
     with SightingFile(tmp_path, BOOT, 20.0) as file:
         assert file.active_at == 20.0
 
