@@ -75,17 +75,23 @@ class House:
         bodies = [orjson.loads(row["body"]) for row in self.model.ledger()]
         return [str(body["prompt"]) for body in bodies if not str(body.get("prompt")).startswith("visitor ")]
 
-    def serves(self) -> None:
-        """A visitor who comes now, through nginx, gets the answer to its own question."""
+    def serves(self) -> str:
+        """A visitor who comes now, through nginx, gets the answer to its own question; the request's id."""
         prompt = f"visitor {next(self._numbers)}"
         with connect(self.nginx) as connection:
             connection.send(asking(prompt))
             answer = connection.answer("POST")
         assert answer.status == 200, answer.body
         assert orjson.loads(answer.body)["choices"][0]["text"].startswith(prompt)
+        return str(answer.header("x-request-id"))
 
     def records(self) -> list[dict[str, object]]:
-        """What the gateway and nginx have logged of requests: each line is one JSON object, and draws nothing."""
+        """What the gateway and nginx have logged of requests: each line is one JSON object, and draws nothing.
+
+        nginx may write a line a second late, and writes them in order: a last visitor's is waited for.
+        """
+        last = self.serves()
+        wait_until(lambda: last in self.nginx.log())
         written = [*self.gateway.log_text().splitlines()[:-1], *self.nginx.log().splitlines()[:-1]]
         lines = [line for line in written if line.startswith("{")]
         assert "\x1b" not in "".join(written)
