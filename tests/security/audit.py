@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("runtime", "dev", "uv", "bench", "dashboards", "loadtest", "audit")
+LOCKS = ("runtime", "dev", "audit", "bench", "cloud", "cloud-tests", "dashboards", "loadtest", "sbom", "uv")
 ASK_SECS = 300.0
 
 
@@ -61,6 +61,8 @@ def verdict(lock: str, written: str, complaint: str) -> Verdict:
         return Verdict([f"{lock}: not audited, as nobody could be asked: {reason}"], found=False)
     holes = list(_told(report.dependencies))
     skipped = [package.name for package in report.dependencies if package.skip_reason]
+    if len(skipped) == len(report.dependencies):  # a mirror has packages, and no word on them
+        return Verdict([f"{lock}: not audited, as nobody knows any of its {len(skipped)} packages"], found=False)
     unasked = f", {len(skipped)} of them unknown there ({', '.join(skipped)})" if skipped else ""
     counted = f"{lock}: {len(report.dependencies)} packages{unasked}, {len(holes) or 'no'} known holes"
     return Verdict([counted, *(f"  {hole}" for hole in holes)], found=bool(holes))

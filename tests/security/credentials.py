@@ -19,7 +19,9 @@ FORMS: dict[str, re.Pattern[str]] = {
     "a key of a model service": re.compile(r"\bsk-(?:ant-|proj-|svcacct-)[0-9A-Za-z_-]{20,}"),
     "a token of Slack": re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{10,}"),
     "a token of a package registry": re.compile(r"\b(?:pypi-AgE[0-9A-Za-z_-]{20,}|npm_[0-9A-Za-z]{36})\b"),
-    "a password in a URL": re.compile(r"\b[a-z][a-z0-9+]*://[^\s/:@'\"`{}$<>]*:(?P<secret>[^\s/@'\"`{}$<>%]{12,})@"),
+    "a password in a URL": re.compile(
+        r"\b[a-z][a-z0-9+]*://[^\s/:@'\"`{}$<>]*:(?![A-Z_]+@)(?P<secret>[^\s/@'\"`{}$<>%]{12,})@"
+    ),
 }
 """By how they begin: the issuers made them so for scanners."""
 OUR_KEY = re.compile(r"gw-[0-9A-Za-z]{30,}")

@@ -31,6 +31,9 @@ def test_who_could_ask_nobody_has_no_verdict() -> None:
     told = verdict("dev.lock", "", "Traceback ...\nConnectionError: no route\n")
     assert told == (["dev.lock: not audited, as nobody could be asked: ConnectionError: no route"], False)
     assert verdict("dev.lock", "", "").lines[0].endswith("it said nothing")
+    unknown = '{"dependencies": [{"name": "a", "skip_reason": "Dependency not found"}], "fixes": []}'
+    told = verdict("dev.lock", unknown, "No known vulnerabilities found")
+    assert told == (["dev.lock: not audited, as nobody knows any of its 1 packages"], False)
 
 
 def test_every_lock_file_is_asked_about() -> None:
