@@ -45,13 +45,22 @@ class Cluster:
 
     def ways(self) -> set[tuple[str, str, int]]:
         """Who reaches whose port, as the policies have it: both ends must allow it. Other namespaces are `ns/NAME`."""
-        pods = {name: template["metadata"]["labels"] for name, template in self.pods().items()}
-        out = self._allowed("Egress", "egress", "to", pods)
-        come = {(other, own, port) for own, other, port in self._allowed("Ingress", "ingress", "from", pods)}
+        pods, out, come = self._both_ends()
         inside = {way for way in out & come if way[0] in pods}
         from_outside = {way for way in come if way[0] not in pods}
         to_outside = {(own, other, port) for own, other, port in out if other not in pods}
         return inside | from_outside | to_outside
+
+    def half_open(self) -> set[tuple[str, str, int]]:
+        """Ways between pods that one end allows and the other does not: a second mistake would open them."""
+        pods, out, come = self._both_ends()
+        return {way for way in out ^ come if {way[0], way[1]} <= set(pods)}
+
+    def _both_ends(self) -> tuple[dict[str, Manifest], set[tuple[str, str, int]], set[tuple[str, str, int]]]:
+        """The pods' labels; whom they may ask; by whom they may be asked."""
+        pods = {name: template["metadata"]["labels"] for name, template in self.pods().items()}
+        come = {(other, own, port) for own, other, port in self._allowed("Ingress", "ingress", "from", pods)}
+        return pods, self._allowed("Egress", "egress", "to", pods), come
 
     def _allowed(self, kind: str, rules: str, side: str, pods: dict[str, Manifest]) -> set[tuple[str, str, int]]:
         found = set()

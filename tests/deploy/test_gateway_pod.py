@@ -169,6 +169,11 @@ def test_the_images_are_those_of_the_compose_file(sim: Cluster, production: Clus
     assert used == {default[1]}
 
 
+def test_everything_says_what_it_is_part_of(cluster: Cluster) -> None:
+    labelled = [one["metadata"].get("labels", {}) for one in (*cluster.manifests, *cluster.pods().values())]
+    assert {labels.get("app.kubernetes.io/part-of") for labels in labelled} == {"inference-gateway"}
+
+
 def test_pods_spread_over_hosts_and_zones(cluster: Cluster) -> None:
     spread = cluster.pods()["gateway"]["spec"]["topologySpreadConstraints"]
     assert {one["topologyKey"] for one in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.capacity.advice import EVENT_CPU_SECS, REQUEST_CPU_SECS, gateway_workers, settings, vllm_flags
+from gateway.cli.capacity.advice import (
+    EVENT_CPU_SECS,
+    REQUEST_CPU_SECS,
+    gateway_workers,
+    settings,
+    simulator,
+    vllm_flags,
+)
 from gateway.cli.capacity.arithmetic import Assumptions, Capacity, Load, capacity, engine_for
 from gateway.cli.capacity.hardware import GPUS
 from gateway.cli.capacity.models import KV_BYTES, MODELS, WEIGHTS
@@ -51,6 +58,14 @@ def test_vllm_is_told_what_was_reckoned_with() -> None:
     words = " ".join(vllm_flags(found, "fp8"))
     assert words.endswith("--quantization fp8 --kv-cache-dtype fp8 --tensor-parallel-size 2")
     assert "kv-cache" not in " ".join(vllm_flags(found, "auto"))
+
+
+def test_a_simulator_is_told_the_times_of_a_full_replica_and_no_noise() -> None:
+    found = reckon()
+    pace = parse(simulator(found), {}).pace
+    assert (pace.spread, pace.per_prompt_token) == (0, 0)
+    assert pace.first == pytest.approx(found.first_secs, abs=1e-5)
+    assert pace.each == pytest.approx(found.each_secs, abs=1e-5)
 
 
 def test_one_worker_carries_four_cards_and_a_hundred_need_more() -> None:

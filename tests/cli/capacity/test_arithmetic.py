@@ -69,6 +69,24 @@ def test_a_model_that_one_card_cannot_hold_is_spread_over_the_fewest_that_can() 
     assert reckon(model="32b", gpus=5).replicas == 2
 
 
+def test_heads_of_the_cache_are_not_cut_in_two() -> None:
+    little = Assumptions(memory_share=0.13)
+    with pytest.raises(DoesNotFitError, match="do not fit 2 of NVIDIA L4"):
+        engine_for(GPUS["l4"], MODELS["3b"], WEIGHTS["bf16"], KV_BYTES["auto"], USUAL, little)
+
+
+def test_a_step_is_bound_by_the_memory_and_a_large_one_by_the_cores() -> None:
+    engine = engine_for(GPUS["l4"], MODELS["7b"], WEIGHTS["bf16"], KV_BYTES["auto"], USUAL, AT_BEST)
+    assert engine.step_secs(1, 0) == engine.weight_bytes / 300e9
+    assert engine.step_secs(1000, 0) == 1000 * 2 * MODELS["7b"].parameters / 121e12
+
+
+def test_a_prompt_of_one_token_is_read_with_all_weights() -> None:
+    engine = reckon().engine
+    assert engine.prefill_secs(1) == engine.step_secs(0, 0)
+    assert engine.prefill_secs(4000) == engine.model.prefill_flop(4000) / (242e12 * 0.5)
+
+
 def test_what_fits_nowhere_says_how_much_it_is_and_how_much_there_is() -> None:
     with pytest.raises(DoesNotFitError, match=r"131.4 GiB of weights and 131,072 tokens .* do not fit 8 of NVIDIA L4"):
         reckon(model="70b", dtype="bf16", load=Load(131_072, 1000, 250))
