@@ -52,5 +52,7 @@ for container in "${old[@]}"; do
   echo "upgrade: ending $(docker inspect --format '{{.Name}}' "$container"); what runs there has up to $grace_secs s"
   docker stop --time "$grace_secs" "$container" > /dev/null
   docker rm "$container" > /dev/null
+  # So long nginx may ask the address that nobody has any more (resolver, valid=2s): one at a time costs a request 2 s, three at once 6.
+  sleep 3
 done
 echo "upgrade: done"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.compose import running
@@ -111,7 +112,7 @@ def _is_shown(stack: Stack) -> bool:
     try:
         with stack.client() as client:
             return client.get("/health").status_code == 200
-    except OSError:
+    except httpx.ConnectError:
         return False
 
 
