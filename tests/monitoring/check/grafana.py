@@ -60,7 +60,7 @@ def asked(board: Mapping[str, Any]) -> Iterator[Asked]:
 
 def choices(board: Mapping[str, Any]) -> Iterator[Choice]:
     """The variables that are asked of Prometheus."""
-    for variable in board["templating"]["list"]:
+    for variable in board["templating"].get("list", []):  # a dashboard of texts has none
         if variable["type"] == "query":
             found = re.fullmatch(r"label_values\(([\w:]+), (\w+)\)", variable["query"])
             if found is None:

@@ -47,6 +47,12 @@ def test_variables_are_what_is_asked_of_prometheus() -> None:
     assert list(choices(BOARD)) == [Choice("model", "a", "b", ".*")]
 
 
+def test_a_dashboard_of_texts_asks_nothing() -> None:
+    texts = {"uid": "texts", "templating": {}, "panels": [{"type": "text", "title": "Read this"}]}
+    assert list(asked(texts)) == []
+    assert list(choices(texts)) == []
+
+
 def test_a_variable_that_asks_in_other_words_is_an_error() -> None:
     odd = {"type": "query", "name": "model", "query": "metrics(a)", "allValue": ".*"}
     with pytest.raises(ValueError, match="metrics"):
