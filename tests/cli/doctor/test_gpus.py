@@ -97,7 +97,12 @@ def test_every_check_has_a_fault_above_and_none_on_the_host_that_the_stack_is_ma
 
 def test_the_need_is_that_of_the_weights_in_their_format_and_one_context() -> None:
     fp8, bf16 = needed_gib(SERVERS[0]), needed_gib(SERVERS[1])
-    assert [fp8, bf16] == pytest.approx([8.1 + 1.5 + 0.4375, 14.2 + 1.5 + 0.4375])
+    assert [fp8, bf16] == pytest.approx([8.1 + 1.5 + 0.4375, 14.2 + 1.5 + 0.4375], abs=0.05)
+    whole = Service("chat", words=(*QWEN[:3],))
+    assert needed_gib(whole) == pytest.approx(14.2 + 1.5 + 4 * 0.4375, abs=0.05)  # the model's own context of 32k
+    small = Service("chat", words=(*QWEN, "--kv-cache-dtype", "fp8"))
+    assert needed_gib(small) == pytest.approx(14.2 + 1.5 + 0.4375 / 2, abs=0.05)
+    assert needed_gib(Service("chat", words=(*QWEN, "--quantization", "gguf"))) is None
     assert needed_gib(Service("other", words=("vllm", "serve", "someone/else"))) is None
 
 
