@@ -79,9 +79,13 @@ def test_weights_that_no_policy_reads_are_doubted() -> None:
     assert doubts(load(None, **FLEET, chat_weights=(2, 1), balancing_policy="weighted_round_robin")) == []
 
 
+ONE_FLEET = {**FLEET, "backends_shared": "on"}
+"""Whose servers are the same on all hosts."""
+
+
 def test_a_database_that_several_hosts_can_use_is_doubted_without_a_server_for_their_limits() -> None:
     secret = "b1946ac92492d2347c6235b4d2611184"
-    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": secret}
+    shared = {**ONE_FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": secret}
     (words,) = doubts(load(None, **shared))
     assert words.startswith("DATABASE_URL names a server and REDIS_URL is empty")
     assert doubts(load(None, **shared, redis_url="redis://cache")) == []
@@ -93,8 +97,8 @@ def test_other_hosts_that_a_running_gateway_has_seen_are_named_with_what_doubles
     notice = tmp_path / CONTROL_FOLDER / SPLIT_NOTICE
     notice.parent.mkdir()
     notice.write_bytes(b'["host-b"]')
-    (words,) = doubts(load(None, **FLEET, limiter_path=tmp_path))
+    (words,) = doubts(load(None, **ONE_FLEET, limiter_path=tmp_path))
     assert "(host-b)" in words
     assert "quota in full" in words
     assert "set the same REDIS_URL" in words
-    assert doubts(load(None, **FLEET, limiter_path=tmp_path, redis_url="redis://cache")) == []
+    assert doubts(load(None, **ONE_FLEET, limiter_path=tmp_path, redis_url="redis://cache")) == []
