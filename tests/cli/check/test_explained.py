@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.check.doubts import doubts
-from gateway.cli.check.explained import fleet, table, time_outs
+from gateway.cli.check.explained import fleet, quotas, table, time_outs
 from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.routing.choices import Balancing
 from gateway.server.channel import CONTROL_FOLDER
@@ -15,8 +15,8 @@ from gateway.settings import load
 FLEET = {
     "gateway_api_key": ["sk-of-a-test"],
     "backend_api_key": "key-of-a-test",
-    "chat_backends": ("http://a:1", "http://b:1"),
-    "text2sql_backend": "http://c:1",
+    "chat_backends": ("http://10.0.0.1:8000", "http://10.0.0.2:8000"),
+    "text2sql_backend": "http://10.0.0.3:8000",
 }
 
 
@@ -31,6 +31,15 @@ def test_a_folder_that_was_only_made_absolute_does_not_differ_from_the_default()
     (line,), (other,) = ([line for line in table(known) if " DATA_PATH " in line] for known in (usual, moved))
     assert not line.startswith(" *")
     assert other.startswith(" * ")
+
+
+def test_quotas_are_told_with_their_calendar_and_what_a_request_sets_aside() -> None:
+    chosen = {"org_daily_request_limit": 5000, "org_daily_token_limit": 0, "org_monthly_token_limit": 77_000_000}
+    lines = quotas(load(None, **FLEET, **chosen, quota_timezone="Europe/Berlin", max_estimated_tokens=2048))
+    assert "the calendar of Europe/Berlin" in lines[0]
+    assert lines[1] == "  a day    5,000 requests, any number of tokens"
+    assert lines[2] == "  a month  any number of requests, 77,000,000 tokens"
+    assert "(2,048 where it states none)" in " ".join(lines)
 
 
 @pytest.mark.parametrize("policy", Balancing)
