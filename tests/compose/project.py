@@ -53,7 +53,9 @@ class Project:
         """What commands print that a page shows, in the folder of `.env`; they must go well, every one."""
         env_file = str(self._env_file)
         chosen = {"COMPOSE_FILE": ":".join(self._files[1::2]), "COMPOSE_ENV_FILES": env_file}
-        answer = self._run("bash", "-c", f"cd {self._env_file.parent}\nset -euo pipefail\n{commands}", seconds=seconds, **chosen)
+        answer = self._run(
+            "bash", "-c", f"cd {self._env_file.parent}\nset -euo pipefail\n{commands}", seconds=seconds, **chosen
+        )
         assert answer.returncode == 0, f"{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}"
         return answer.stdout
 
