@@ -15,7 +15,12 @@ class Foreign(NamedTuple):
 
 
 FOREIGN = (
-    Foreign("GATEWAY_CONFIG", "", "Path of a YAML file with further settings, one `name: value` a line."),
+    Foreign(
+        "GATEWAY_CONFIG",
+        "",
+        "Path of a YAML file with further settings, one `name: value` a line. Under Compose the container has it too, "
+        "read-only; its user, 1001, must be able to read it.",
+    ),
     Foreign("DEMO_PORT", "9000", "Port of `gateway demo`. Read from the environment only, as the demo reads no .env."),
     Foreign(
         "DEMO_KEY",

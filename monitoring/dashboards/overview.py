@@ -228,7 +228,7 @@ AROUND = Section(
                 Query(added("nginx_connections_waiting"), "idle"),
                 Query(per_second("nginx_http_requests_total"), "requests a second"),
             ),
-            alerts=("NginxDown",),
+            alerts=("NginxDown", "NginxExporterGone"),
         ),
         Panel(
             "Targets reached",

@@ -1,6 +1,7 @@
 """What are the sections of docs/runbooks.md? Its headlines with their texts, and where Grafana shows each of them."""
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ UID = "gateway-runbooks"
 HEADLINE = re.compile(r"^(#{1,3}) (.+)$", re.MULTILINE)
 INTRODUCTION, GROUP, RUNBOOK = 1, 2, 3
 """Levels of headlines."""
+NUMBERS = 1_000_000
+"""Ids that panels may have; a test sees that no two sections have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,10 @@ class Section:
     """A headline and what stands below it, until the next one.
 
     Args:
-        number: its panel's id within the dashboard, from 1 on.
         level: INTRODUCTION, GROUP or RUNBOOK.
         text: as Markdown.
     """
 
-    number: int
     level: int
     title: str
     text: str
@@ -32,6 +33,11 @@ class Section:
     def anchor(self) -> str:
         """What a link within the page calls it."""
         return re.sub(r"[^\w -]", "", self.title).lower().replace(" ", "-")
+
+    @property
+    def number(self) -> int:
+        """Its panel's id within the dashboard: of its title, so that links stay as they are when others come and go."""
+        return zlib.crc32(self.anchor.encode()) % NUMBERS + 1
 
     @property
     def url(self) -> str:
@@ -44,8 +50,7 @@ def sections(page: str) -> Sequence[Section]:
     marks = list(HEADLINE.finditer(page))
     ends = [*(mark.start() for mark in marks[1:]), len(page)]
     return [
-        Section(number, len(mark[1]), mark[2], page[mark.end() : end].strip())
-        for number, (mark, end) in enumerate(zip(marks, ends, strict=True), 1)
+        Section(len(mark[1]), mark[2], page[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)
     ]
 
 

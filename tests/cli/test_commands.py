@@ -51,7 +51,9 @@ def test_check_explains_first_doubts_last_and_has_no_trailing_blanks(
     settings = {"STREAM_IDLE_TIMEOUT_SECS": "9000"}
     lines = run("check", cwd=tmp_path, env={**environment, **settings}).stdout.splitlines()
     starts = [
+        "Read from the environment and ",
         "Limits of one",
+        "Quotas of one",
         "Models, where",
         "Time-outs",
         "Where the gateway listens",

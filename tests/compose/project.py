@@ -49,6 +49,16 @@ class Project:
         """A script of the repository that hands its arguments to `docker compose`."""
         return self._run(path, *self._options(), seconds=seconds, **environment)
 
+    def paste(self, commands: str, seconds: float) -> str:
+        """What commands print that a page shows, in the folder of `.env`; they must go well, every one."""
+        env_file = str(self._env_file)
+        chosen = {"COMPOSE_FILE": ":".join(self._files[1::2]), "COMPOSE_ENV_FILES": env_file}
+        answer = self._run(
+            "bash", "-c", f"cd {self._env_file.parent}\nset -euo pipefail\n{commands}", seconds=seconds, **chosen
+        )
+        assert answer.returncode == 0, f"{answer.stdout[-3000:]}\n{answer.stderr[-3000:]}"
+        return answer.stdout
+
     def _write(self) -> None:
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, HUB_TOKEN, KEYS, PASSWORDS, REAL, Project
+from tests.compose.project import BACKEND_KEY, GATEWAY_KEY, HUB_TOKEN, KEYS, PASSWORDS, REAL, ROOT, Project
 
 VLLM = {"chat0", "chat1", "text2sql", "embed", "rerank"}
 CHAT = (
@@ -83,8 +83,38 @@ def test_without_gpus_nothing_asks_for_one_or_for_models(simulated: dict[str, An
     assert simulated["services"]["models"]["entrypoint"] == ["true"]
     mounts = {name: service["volumes"] for name, service in simulated["services"].items() if service.get("volumes")}
     assert mounts.keys() == {"gateway", "nginx"}
-    assert [(mount["type"], mount["target"]) for mount in mounts["gateway"]] == [("volume", "/data")]
+    places = [(mount["type"], mount["target"]) for mount in mounts["gateway"]]
+    assert places == [("volume", "/data"), ("bind", "/etc/gateway/gateway.yml")]
     assert "download" not in simulated["networks"]
+
+
+def _file_of_settings(project: Project) -> tuple[str, str, bool]:
+    """Which file the gateway's container has, where it is told to look for it, and whether it can write it."""
+    service = project.config()["services"]["gateway"]
+    (mount,) = [mount for mount in service["volumes"] if mount["target"] == "/etc/gateway/gateway.yml"]
+    return mount["source"], service["environment"]["GATEWAY_CONFIG"], not mount.get("read_only", False)
+
+
+def test_the_file_of_settings_that_env_names_is_in_the_container(tmp_path: Path) -> None:
+    place = "/etc/gateway/gateway.yml"
+    assert _file_of_settings(Project(tmp_path, REAL)) == ("/dev/null", "", False)
+    absolute = Project(tmp_path, REAL, {**KEYS, "GATEWAY_CONFIG": "/srv/my.yml"})
+    assert _file_of_settings(absolute) == ("/srv/my.yml", place, False)
+    relative = Project(tmp_path, REAL, {**KEYS, "GATEWAY_CONFIG": "my.yml"})
+    assert _file_of_settings(relative) == (str(ROOT / "my.yml"), place, False)
+
+
+def test_an_override_that_mounts_another_file_of_settings_goes_first(tmp_path: Path) -> None:
+    override = tmp_path / "override.yml"
+    override.write_text(
+        """services:
+  gateway:
+    environment: { GATEWAY_CONFIG: /etc/gateway/gateway.yml }
+    volumes: ["/srv/other.yml:/etc/gateway/gateway.yml:ro"]
+"""
+    )
+    seen = _file_of_settings(Project(tmp_path, (*REAL, str(override))))
+    assert seen == ("/srv/other.yml", "/etc/gateway/gateway.yml", False)
 
 
 @pytest.mark.parametrize("stack", ["real", "simulated"])

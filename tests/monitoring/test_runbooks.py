@@ -32,6 +32,11 @@ def test_the_link_of_an_alert_leads_to_its_section(alert: str) -> None:
     assert f"alertname={alert}" in panel["options"]["content"]
 
 
+def test_no_two_sections_have_one_number() -> None:
+    found = sections.sections(PAGE)
+    assert len({section.number for section in found}) == len(found)
+
+
 def test_no_link_leaves_grafana_but_for_addresses_of_the_same_host() -> None:
     targets = [target for panel in PANELS.values() for target in LINKS.findall(panel["options"]["content"])]
     assert len(targets) > 5
@@ -53,7 +58,7 @@ def test_nothing_of_the_page_is_left_out_but_the_links_to_files() -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("see [down](#gateway-down)", "see [down](/d/U?viewPanel=panel-2)"),
+        ("see [down](#gateway-down)", "see [down](/d/U?viewPanel=panel-N)"),
         ("[x](https://x.y/z#a)", "[x](https://x.y/z#a)"),
         ("([data.md](data.md#backup)).", "(`docs/data.md`)."),
         ("([record\n  23](decisions/0023-compose.md))", "(record\n  23 (`docs/decisions/0023-compose.md`))"),
@@ -62,7 +67,8 @@ def test_nothing_of_the_page_is_left_out_but_the_links_to_files() -> None:
 )
 def test_a_link_is_one_that_grafana_can_follow_or_the_name_of_a_file(written: str, expected: str) -> None:
     known = sections.by_anchor("# Page\n\n## Gateway down\ntext\n")
-    assert runbooks.shown(written, known) == expected.replace("/d/U", f"/d/{sections.UID}")
+    wanted = expected.replace("/d/U", f"/d/{sections.UID}").replace("-N)", f"-{known['gateway-down'].number})")
+    assert runbooks.shown(written, known) == wanted
 
 
 def test_a_panel_is_as_high_as_its_text() -> None:

@@ -6,10 +6,11 @@ import click
 
 from gateway.cli.check.compose_file import COMPOSE_FILE
 from gateway.cli.check.doubts import doubts
-from gateway.cli.check.explained import fleet, limits, table, time_outs
+from gateway.cli.check.explained import fleet, limits, quotas, table, time_outs
 from gateway.cli.check.exposure import exposures
 from gateway.cli.check.neighbours import Neighbours
 from gateway.cli.check.outages import breaker, health
+from gateway.cli.check.surroundings import CONTAINER_MARKS, told, unfit
 from gateway.elsewhere import COMPOSE_SETS
 from gateway.settings import ConfigurationError, ignored, load
 
@@ -27,9 +28,19 @@ def check() -> None:
             click.echo(f"gateway: {mistake}", err=True)
         sys.exit(1)
     neighbours = Neighbours.at_hand()
-    found = [*doubts(settings), *exposures(settings), *neighbours.findings(settings), *ignored()]
+    found = [
+        *doubts(settings),
+        *exposures(settings),
+        *neighbours.findings(settings),
+        *unfit(settings),
+        *ignored(),
+    ]
     lines = [
+        *told(*CONTAINER_MARKS),
+        "",
         *limits(settings),
+        "",
+        *quotas(settings),
         "",
         *fleet(settings),
         "",

@@ -58,6 +58,28 @@ def limits(settings: Settings) -> list[str]:
     ]
 
 
+def quotas(settings: Settings) -> list[str]:
+    """What one organization may use of a day and of a month, in words."""
+    spans = {
+        "day": (settings.org_daily_request_limit, settings.org_daily_token_limit),
+        "month": (settings.org_monthly_request_limit, settings.org_monthly_token_limit),
+    }
+    return [
+        f"Quotas of one organization, by the calendar of {settings.quota_timezone}, unless operators gave it others:",
+        *(
+            f"  {f'a {span}':<7}  {_quota(requests, 'requests')}, {_quota(tokens, 'tokens')}"
+            for span, (requests, tokens) in spans.items()
+        ),
+        "  Beyond one it is answered with 429 (insufficient_quota) until midnight, or the month's end.",
+        f"  A request sets aside its prompt and max_tokens ({settings.max_estimated_tokens:,} where it states none)",
+        "  and gives back what it has not used.",
+    ]
+
+
+def _quota(limit: int, what: str) -> str:
+    return f"{limit:,} {what}" if limit else f"any number of {what}"
+
+
 def fleet(settings: Settings) -> list[str]:
     """Which models there are, where, and what clients call them."""
     groups = build_roster(settings).groups

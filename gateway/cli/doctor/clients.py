@@ -15,10 +15,9 @@ TELLING = 20
 """Requests from which one address alone says something."""
 HIDDEN = "all of them are one organization, with one rate, one set of slots and one quota"
 EVERY_IPV4, EVERY = "0.0.0.0", ("", "::")  # noqa: S104 -- what Docker calls it
-IPV6 = (
-    "an `edge` network with IPv6 in docker-compose.override.yml: networks: {edge: {enable_ipv6: true, ipam: {config: "
-    "[{subnet: 10.199.0.0/24}, {subnet: fd00:c7::/64}]}}}, and both subnets in TRUSTED_PROXIES; on engines before 27 "
-    'also "ip6tables": true in /etc/docker/daemon.json'
+IPV4_ALONE = (
+    "PUBLISH_ADDRESS=0.0.0.0 in .env: clients then come by IPv4. (An `edge` network with enable_ipv6: true keeps their "
+    "addresses; it was not tried with this stack.)"
 )
 
 
@@ -98,7 +97,7 @@ def ipv6(facts: Facts) -> Iterable[Finding]:
             f"nginx is published on IPv6 too ({', '.join(one or 'every address' for one in sorted(six))}), and its "
             "network is of IPv4",
             f"Docker's userland proxy hands IPv6 clients in under the bridge's address: {HIDDEN}",
-            f"PUBLISH_ADDRESS=0.0.0.0 in .env; or {IPV6}",
+            IPV4_ALONE,
         )
     elif six:
         yield ok("IPv6 clients come in, and nginx' network speaks IPv6")
@@ -125,7 +124,7 @@ def arriving(facts: Facts) -> Iterable[Finding]:
         yield note(
             f"all but {total - outside[client]} of the last {total} requests came from {client}",
             f"right for one client; if it is a load balancer or a tunnel, {HIDDEN}",
-            "let it pass the client's address on (README.md, TRUSTED_PROXIES), or give clients keys of their own",
+            "let it pass their address on (TRUSTED_PROXIES), or give clients keys of their own (docs/remote-use.md)",
         )
     else:
         yield ok(f"the last {total} requests came from {len(facts.seen)} addresses")

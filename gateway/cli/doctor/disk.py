@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.cli.capacity.models import MODELS, SIXTEEN_BITS
 from gateway.cli.doctor.finding import Check, Finding, Subject, error, note, ok
 from gateway.cli.doctor.host import Host, Room
 from gateway.cli.doctor.site import Site
 
 GB = 1_000_000_000
+TOKENIZER_GB = 0.1
 MODELS_GB: Mapping[str, float] = {
-    "Qwen/Qwen2.5-7B-Instruct": 15.3,
-    "Snowflake/Arctic-Text2SQL-R1-7B": 15.3,
+    **{model.name: model.parameters * SIXTEEN_BITS / GB + TOKENIZER_GB for model in MODELS.values()},
     "Snowflake/snowflake-arctic-embed-l-v2.0": 2.4,
     "BAAI/bge-reranker-v2-m3": 2.4,
 }
-"""What the `models` service fetches of each: 7.6 billion parameters of 16 bits, 568 million of 32, and tokenizers."""
+"""What the `models` service fetches of each: decoders in 16 bits, the two encoders of 568 million parameters in 32."""
 VLLM_IMAGE_GB = 30.0
 """Unpacked; estimated from the layers of earlier releases, as an image that is not here has no size."""
 OWN_IMAGE_GB = 1.0
@@ -95,7 +96,7 @@ def room(facts: Facts) -> Iterable[Finding]:
     for device, counted in needs.items():
         where = " and ".join(map(str, places[device]))
         total, has_gb = sum(need.gb for need in counted), free[device] / GB
-        listed = ", ".join(f"{need.what} {need.gb:g}" for need in counted)
+        listed = ", ".join(f"{need.what} {need.gb:.0f}" for need in counted)
         if has_gb >= total:
             yield ok(f"{has_gb:.0f} GB are free for {where}" + (f"; {total:.0f} will be needed" if total else ""))
             continue

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from gateway.cli.check.compose_file import COMPOSE_FILE, Compose, UnreadableError
+from gateway.cli.check.exposure import SAFE_LENGTH, SHORT, exposures
 from gateway.cli.doctor.finding import Check, Finding, Subject, error, ok, warning
 from gateway.cli.doctor.host import Host
 from gateway.cli.doctor.site import Site
@@ -18,8 +19,8 @@ from gateway.core.keys import why_unfit
 from gateway.settings import ConfigurationError, Settings, is_secret, load, names
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-MIN_CHARACTERS, MIN_DIFFERENT = 20, 8
-"""Below either a key is taken for one that somebody thought up: 128 random bits are 22 letters, digits, `-` and `_`."""
+MIN_DIFFERENT = 8
+"""Below it, or SAFE_LENGTH, a key is taken for one that somebody thought up: 128 random bits are 22 characters."""
 ALSO_SECRET = ("GRAFANA_ADMIN_PASSWORD",)
 WITH_PASSWORDS = ("DATABASE_URL", "REDIS_URL")
 INIT = ".venv/bin/gateway init"
@@ -35,6 +36,7 @@ class Facts:
         path: of the file that the gateway's container is given.
         mode: its rights; None where there is none.
         mistakes: what the gateway itself says against the settings.
+        exposed: what `gateway check` says of secrets that leave the host in clear; of short keys there is a check here.
         values: by name, as the gateway reads the file.
         handed: what Compose gives to the gateway's container; empty where it does not say.
         compose_sets: names that the Compose file itself gives to the gateway.
@@ -44,6 +46,7 @@ class Facts:
     path: Path
     mode: int | None = None
     mistakes: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
     handed: Mapping[str, str | None] = field(default_factory=dict)
     compose_sets: frozenset[str] = frozenset()
@@ -59,14 +62,16 @@ def gather(host: Host, site: Site) -> Facts:
     compose = (host.text(str(site.folder / COMPOSE_FILE)) or "").replace("$$", "")
     asked = set(_INTERPOLATED.findall(compose))
     mistakes: tuple[str, ...] = ()
+    exposed: list[str] = []
     try:
-        in_force(site)
+        exposed = exposures(in_force(site))
     except ConfigurationError as error_:
         mistakes = error_.mistakes
     return Facts(
         path,
         path.stat().st_mode,
         mistakes,
+        tuple(words for words in exposed if words != SHORT),
         {name: value for name, value in read.items() if value},
         handed_by_compose(site),
         set_by_compose(site.values),
@@ -150,9 +155,16 @@ def _judged(name: str, key: str, mistakes: Iterable[str]) -> Iterable[Finding]:
     if fault := why_unfit(key):
         if not any(said.startswith(name) for said in mistakes):  # the gateway has said so itself
             yield error(f"{name} {fault}", "anybody can guess it", NEW_KEY)
-    elif len(key) < MIN_CHARACTERS or len(set(key)) < MIN_DIFFERENT:
+    elif len(key) < SAFE_LENGTH or len(set(key)) < MIN_DIFFERENT:
         seen = f"{name} has a key of {len(key)} characters, {len(set(key))} of them different"
         yield warning(seen, "a thief of a log, or a patient caller, can find it by trying", NEW_KEY)
+
+
+def clear(facts: Facts) -> Iterable[Finding]:
+    """Does a secret leave the host unencrypted?"""
+    for words in facts.exposed:
+        seen, _, means = words.partition(": ")
+        yield warning(seen, means, f"another address in {facts.path}; `gateway check` says the same")
 
 
 def shared(facts: Facts) -> Iterable[Finding]:
@@ -203,6 +215,7 @@ SUBJECT = Subject(
         Check("file", there),
         Check("settings", settings),
         Check("keys", weak),
+        Check("in clear", clear),
         Check("doors", shared),
         Check("rights", rights),
         Check("alike", alike),

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from gateway.cli.capacity.arithmetic import Assumptions
+from gateway.cli.capacity.hardware import GIB
+from gateway.cli.capacity.models import KV_BYTES, MODELS, WEIGHTS, Model
 from gateway.cli.doctor.finding import Check, Finding, Subject, error, note, ok, warning
 from gateway.cli.doctor.host import Answer, Host
 from gateway.cli.doctor.site import Site, service_of
@@ -20,9 +23,6 @@ MAX_SHARES = 0.90
 """Of a card that several servers share: each share must be free when its server starts, and the driver holds some."""
 HOPELESS_SHARES = 0.97
 """The driver itself holds some 3 % of an idle L4: this much is never free."""
-OVERHEAD_GIB = 1.5
-"""What a vLLM server needs beside weights and cache: CUDA's context, graphs, activations. Computed from the shipped
-settings: 0.9 of an L4's 22 GiB less 14.2 of weights leaves room for 77k tokens of 56 KiB, and not for 100k."""
 BF16_CAPABILITY, FP8_CAPABILITY = 8.0, 8.9
 """Compute capabilities from which a card has bf16, and fp8 for activations too; an L4 has 8.9."""
 SEVERAL = 2
@@ -38,28 +38,12 @@ ANY_DRIVER = "install NVIDIA's data centre driver, then reboot: https://docs.nvi
 DRIVER_AMISS = "nvidia-smi   # says more; after an upgrade of the driver: sudo reboot"
 
 
-class Weights(NamedTuple):
-    """What a model takes of a card.
-
-    Attributes:
-        gib: of its weights, by their format.
-        kib_a_token: of key-value cache; 0 for an encoder, which keeps none.
-    """
-
-    gib: Mapping[str, float]
-    kib_a_token: int = 0
-
-
-SEVEN_B = Weights({"bf16": 14.2, "fp8": 8.1, "awq": 5.2}, 56)
-ENCODER = Weights({"bf16": 1.1})
-MODELS: Mapping[str, Weights] = {
-    "Qwen/Qwen2.5-7B-Instruct": SEVEN_B,
-    "Snowflake/Arctic-Text2SQL-R1-7B": SEVEN_B,
-    "Snowflake/snowflake-arctic-embed-l-v2.0": ENCODER,
-    "BAAI/bge-reranker-v2-m3": ENCODER,
-}
-"""Computed from the models' published shapes: 7.6 billion parameters, 28 layers with 4 key-value heads of 128, and
-encoders of 568 million in 16 bits."""
+DECODERS: Mapping[str, Model] = {model.name: model for model in MODELS.values()}
+"""Those that `gateway capacity` reckons with."""
+ENCODERS_GIB: Mapping[str, float] = {"Snowflake/snowflake-arctic-embed-l-v2.0": 1.1, "BAAI/bge-reranker-v2-m3": 1.1}
+"""568 million parameters in 16 bits; encoders keep no cache."""
+OVERHEAD_GIB = Assumptions().overhead / GIB
+"""What a vLLM server needs beside weights and cache: CUDA's context, graphs, activations."""
 
 
 class Card(NamedTuple):
@@ -202,13 +186,16 @@ def present(facts: Facts) -> Iterable[Finding]:
 
 
 def needed_gib(server: Service) -> float | None:
-    """What a server needs of its card to serve one context; None for a model that is not known here."""
-    weights = MODELS.get(server.model or "")
-    if weights is None:
+    """What a server needs of its card to serve one context; None for a model, or a format, that is not known here."""
+    if (encoder := ENCODERS_GIB.get(server.model or "")) is not None:
+        return encoder + OVERHEAD_GIB
+    model = DECODERS.get(server.model or "")
+    weights = WEIGHTS.get(server.flag("--quantization") or "bf16")
+    kept = KV_BYTES.get(server.flag("--kv-cache-dtype") or "auto")
+    if model is None or weights is None or kept is None:
         return None
-    gib = weights.gib.get(server.flag("--quantization") or "bf16", weights.gib["bf16"])
-    context = int(server.flag("--max-model-len") or 0)
-    return gib + OVERHEAD_GIB + context * weights.kib_a_token / MIB_IN_GIB**2
+    context = int(server.flag("--max-model-len") or model.context)
+    return (model.weight_bytes(weights) + context * model.cache_bytes(kept)) / GIB + OVERHEAD_GIB
 
 
 def memory(facts: Facts) -> Iterable[Finding]:

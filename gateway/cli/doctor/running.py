@@ -1,5 +1,6 @@
 """Does what runs fit what stands here? Containers' health, and settings, images and a certificate changed since."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ def commands(facts: Facts) -> Iterable[Finding]:
     for one in facts.site.running:
         wanted = facts.site.stack.services.get(service_of(one))
         has = (*(one["Config"].get("Entrypoint") or []), *(one["Config"].get("Cmd") or []))
-        if wanted is not None and wanted.words and wanted.words != has:
+        if wanted is not None and wanted.entrypoint and (*wanted.entrypoint, *wanted.command) != has:
             seen = f"{wanted.name} runs with other arguments than the Compose files and .env state"
             yield warning(seen, f"the change is not in force. {RESTART}", facts.site.typed("up", "-d", wanted.name))
 
@@ -148,10 +149,13 @@ def images(facts: Facts) -> Iterable[Finding]:
 def replicas(facts: Facts) -> Iterable[Finding]:
     """Do several gateways hold one limit?"""
     gateways = facts.of(GATEWAY)
-    if len(gateways) < SEVERAL or any("REDIS_URL=" in line for line in gateways[0]["Config"].get("Env") or []):
+    sharing = [
+        line for line in (gateways[0]["Config"].get("Env") or [] if gateways else []) if re.match("REDIS_URL=.", line)
+    ]
+    if len(gateways) < SEVERAL or sharing:
         return
     means = "each has limits of its own: an organization may have each limit as many times"
-    yield warning(f"{len(gateways)} gateways run without REDIS_URL", means, "REDIS_URL in .env, or --scale gateway=1")
+    yield warning(f"{len(gateways)} gateways run without REDIS_URL", means, "REDIS_URL in .env, or GATEWAY_REPLICAS=1")
 
 
 def certificate(facts: Facts) -> Iterable[Finding]:

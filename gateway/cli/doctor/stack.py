@@ -29,14 +29,16 @@ class Service:
 
     Args:
         gpus: numbers or UUIDs of the cards that are handed to it.
-        words: the entrypoint and the command, as one command line.
+        entrypoint: what starts it, where the files say so; the image has its own else.
+        command: the words behind that.
         environment: what its container is given; None is what Compose leaves out.
     """
 
     name: str
     image: str = ""
     container: str = ""
-    words: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)
@@ -44,12 +46,13 @@ class Service:
     @property
     def model(self) -> str | None:
         """The model that vLLM serves here; None: this is no model server."""
-        return self.words[2] if self.words[:2] == ("vllm", "serve") and len(self.words) > 2 else None  # noqa: PLR2004 -- the word behind these
+        runs_vllm = "vllm serve" in " ".join(self.entrypoint) or (not self.entrypoint and "vllm" in self.image)
+        return self.command[0] if runs_vllm and self.command else None
 
     def flag(self, name: str) -> str | None:
         """A flag's value; the last one counts."""
-        values = [after for word, after in pairwise(self.words) if word == name]
-        values += [word.partition("=")[2] for word in self.words if word.startswith(f"{name}=")]
+        values = [after for word, after in pairwise(self.command) if word == name]
+        values += [word.partition("=")[2] for word in self.command if word.startswith(f"{name}=")]
         return values[-1] if values else None
 
 
@@ -88,7 +91,8 @@ def service(name: str, tree: Tree) -> Service:
         name,
         image=str(tree.get("image") or ""),
         container=str(tree.get("container_name") or ""),
-        words=(*_words(tree.get("entrypoint")), *_words(tree.get("command"))),
+        entrypoint=tuple(_words(tree.get("entrypoint"))),
+        command=tuple(_words(tree.get("command"))),
         gpus=tuple(_gpus(tree)),
         ports=tuple(_ports(tree)),
         environment=_environment(tree.get("environment")),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.check.doubts import doubts
-from gateway.cli.check.explained import fleet, table, time_outs
+from gateway.cli.check.explained import fleet, quotas, table, time_outs
 from gateway.core.control_wire import SPLIT_NOTICE
 from gateway.routing.choices import Balancing
 from gateway.server.channel import CONTROL_FOLDER
@@ -15,8 +15,8 @@ from gateway.settings import load
 FLEET = {
     "gateway_api_key": ["sk-of-a-test"],
     "backend_api_key": "key-of-a-test",
-    "chat_backends": ("http://a:1", "http://b:1"),
-    "text2sql_backend": "http://c:1",
+    "chat_backends": ("http://10.0.0.1:8000", "http://10.0.0.2:8000"),
+    "text2sql_backend": "http://10.0.0.3:8000",
 }
 
 
@@ -31,6 +31,15 @@ def test_a_folder_that_was_only_made_absolute_does_not_differ_from_the_default()
     (line,), (other,) = ([line for line in table(known) if " DATA_PATH " in line] for known in (usual, moved))
     assert not line.startswith(" *")
     assert other.startswith(" * ")
+
+
+def test_quotas_are_told_with_their_calendar_and_what_a_request_sets_aside() -> None:
+    chosen = {"org_daily_request_limit": 5000, "org_daily_token_limit": 0, "org_monthly_token_limit": 77_000_000}
+    lines = quotas(load(None, **FLEET, **chosen, quota_timezone="Europe/Berlin", max_estimated_tokens=2048))
+    assert "the calendar of Europe/Berlin" in lines[0]
+    assert lines[1] == "  a day    5,000 requests, any number of tokens"
+    assert lines[2] == "  a month  any number of requests, 77,000,000 tokens"
+    assert "(2,048 where it states none)" in " ".join(lines)
 
 
 @pytest.mark.parametrize("policy", Balancing)
@@ -79,9 +88,13 @@ def test_weights_that_no_policy_reads_are_doubted() -> None:
     assert doubts(load(None, **FLEET, chat_weights=(2, 1), balancing_policy="weighted_round_robin")) == []
 
 
+ONE_FLEET = {**FLEET, "backends_shared": "on"}
+"""Whose servers are the same on all hosts."""
+
+
 def test_a_database_that_several_hosts_can_use_is_doubted_without_a_server_for_their_limits() -> None:
     secret = "b1946ac92492d2347c6235b4d2611184"
-    shared = {**FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": secret}
+    shared = {**ONE_FLEET, "database_url": "postgresql://gateway@db/gateway", "key_hash_secret": secret}
     (words,) = doubts(load(None, **shared))
     assert words.startswith("DATABASE_URL names a server and REDIS_URL is empty")
     assert doubts(load(None, **shared, redis_url="redis://cache")) == []
@@ -93,8 +106,8 @@ def test_other_hosts_that_a_running_gateway_has_seen_are_named_with_what_doubles
     notice = tmp_path / CONTROL_FOLDER / SPLIT_NOTICE
     notice.parent.mkdir()
     notice.write_bytes(b'["host-b"]')
-    (words,) = doubts(load(None, **FLEET, limiter_path=tmp_path))
+    (words,) = doubts(load(None, **ONE_FLEET, limiter_path=tmp_path))
     assert "(host-b)" in words
     assert "quota in full" in words
     assert "set the same REDIS_URL" in words
-    assert doubts(load(None, **FLEET, limiter_path=tmp_path, redis_url="redis://cache")) == []
+    assert doubts(load(None, **ONE_FLEET, limiter_path=tmp_path, redis_url="redis://cache")) == []

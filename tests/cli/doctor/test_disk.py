@@ -11,6 +11,7 @@ from gateway.cli.doctor.site import Site
 from gateway.cli.doctor.stack import Service, Stack
 from tests.cli.doctor.recorded import RecordedHost, Row, every_check_has_a_fault, findings
 
+VLLM = ("vllm", "serve")
 MODELS = (Need("Qwen/Qwen2.5-7B-Instruct", 15.3),)
 IMAGES = (Need("logs and the ledger", 5.0), Need("vllm/vllm-openai:v0.32.0", 30.0))
 CACHE, DOCKER = Path("/srv/hf-cache"), Path("/var/lib/docker")
@@ -18,9 +19,9 @@ IMAGE = "vllm/vllm-openai:v0.32.0"
 STACK = Stack(
     "inference",
     {
-        "chat0": Service("chat0", IMAGE, words=("vllm", "serve", "Qwen/Qwen2.5-7B-Instruct")),
-        "embed": Service("embed", IMAGE, words=("vllm", "serve", "Snowflake/snowflake-arctic-embed-l-v2.0")),
-        "own": Service("own", IMAGE, words=("vllm", "serve", "our/model")),
+        "chat0": Service("chat0", IMAGE, entrypoint=VLLM, command=("Qwen/Qwen2.5-7B-Instruct",)),
+        "embed": Service("embed", IMAGE, entrypoint=VLLM, command=("Snowflake/snowflake-arctic-embed-l-v2.0",)),
+        "own": Service("own", IMAGE, entrypoint=VLLM, command=("our/model",)),
     },
 )
 

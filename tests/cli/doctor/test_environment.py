@@ -17,7 +17,8 @@ from tests.cli.doctor.recorded import RecordedHost, Row, every_check_has_a_fault
 
 CLIENTS, BACKENDS = new_key("sk-"), new_key("")
 VALUES = {"GATEWAY_API_KEY": CLIENTS, "BACKEND_API_KEY": BACKENDS}
-CLEAN = Facts(Path(".env"), 0o100600, (), VALUES, VALUES)
+CLEAN = Facts(Path(".env"), 0o100600, (), (), VALUES, VALUES)
+IN_CLEAR = "REDIS_URL is redis:// and leads to another host: password and counters pass in clear"
 UNKNOWN = ".env: GATEWAY_WORKRES is no setting: is GATEWAY_WORKERS meant?"
 DATABASE = "postgresql://gateway:hunter2@db:5432/gateway"
 
@@ -44,6 +45,7 @@ FAULTS = [
     Row(
         "doors", stating(GRAFANA_ADMIN_PASSWORD=CLIENTS), Level.WARNING, "GATEWAY_API_KEY and GRAFANA_ADMIN", "openssl"
     ),
+    Row("in clear", replace(CLEAN, exposed=(IN_CLEAR,)), Level.WARNING, "REDIS_URL is redis://", "gateway check"),
     Row("rights", replace(CLEAN, mode=0o100644), Level.WARNING, "for others too (0644)", "chmod 600 .env"),
     Row(
         "alike",
@@ -116,6 +118,13 @@ def test_the_file_is_read_as_the_gateway_and_as_compose_read_it(folder: Path) ->
     assert any("is CHAT_BACKENDS meant?" in said for said in facts.mistakes)
     assert (facts.compose_sets, facts.exported) == (frozenset({"BACKEND_API_KEY"}), {"HF_HOME": "/mnt/models"})
     assert fault(SUBJECT, "alike", facts).seen.startswith("GATEWAY_API_KEY: Compose")
+
+
+def test_what_check_says_of_secrets_in_clear_is_said_here_too(folder: Path) -> None:
+    text = f"GATEWAY_API_KEY=sk-short-1\nBACKEND_API_KEY={BACKENDS}\nCHAT_BACKENDS=http://c:8000\n"
+    (folder / ".env").write_text(f"{text}REDIS_URL=redis://:{BACKENDS}@10.0.0.5:6379/0\n")
+    (said,) = gather(RecordedHost(), Site(folder)).exposed
+    assert said.startswith("REDIS_URL is redis://")
 
 
 def test_what_compose_sets_itself_need_not_stand_in_the_file(folder: Path) -> None:

@@ -17,18 +17,23 @@ LISTING = "".join(
     for number in range(4)
 )
 """Of `nvidia-smi --query-gpu=... --format=csv,noheader,nounits` on a host with four L4."""
-QWEN = ("vllm", "serve", "Qwen/Qwen2.5-7B-Instruct", "--max-model-len", "8192")
+VLLM = ("vllm", "serve")
+QWEN = ("Qwen/Qwen2.5-7B-Instruct", "--max-model-len", "8192")
 
 
 def server(name: str, gpu: str, share: str = "0.90", *more: str) -> Service:
-    return Service(name, words=(*QWEN, "--gpu-memory-utilization", share, *more), gpus=(gpu,))
+    return Service(name, entrypoint=VLLM, command=(*QWEN, "--gpu-memory-utilization", share, *more), gpus=(gpu,))
 
 
 SERVERS = (
     server("chat0", "0", "0.90", "--quantization", "fp8"),
     server("text2sql", "2"),
-    Service("embed", words=("vllm", "serve", "BAAI/bge-reranker-v2-m3", "--gpu-memory-utilization=0.30"), gpus=("3",)),
-    Service("rerank", words=("vllm", "serve", "BAAI/bge-reranker-v2-m3", "--gpu-memory-utilization=0.30"), gpus=("3",)),
+    Service(
+        "embed", entrypoint=VLLM, command=("BAAI/bge-reranker-v2-m3", "--gpu-memory-utilization=0.30"), gpus=("3",)
+    ),
+    Service(
+        "rerank", entrypoint=VLLM, command=("BAAI/bge-reranker-v2-m3", "--gpu-memory-utilization=0.30"), gpus=("3",)
+    ),
 )
 CLEAN = Facts(Answer(0, LISTING), tuple(cards(LISTING)), SERVERS, info={"Runtimes": {"nvidia": {}, "runc": {}}})
 OLD = tuple(card._replace(capability=7.5, name="Tesla T4") for card in CLEAN.cards)
@@ -97,12 +102,17 @@ def test_every_check_has_a_fault_above_and_none_on_the_host_that_the_stack_is_ma
 
 def test_the_need_is_that_of_the_weights_in_their_format_and_one_context() -> None:
     fp8, bf16 = needed_gib(SERVERS[0]), needed_gib(SERVERS[1])
-    assert [fp8, bf16] == pytest.approx([8.1 + 1.5 + 0.4375, 14.2 + 1.5 + 0.4375])
-    assert needed_gib(Service("other", words=("vllm", "serve", "someone/else"))) is None
+    assert [fp8, bf16] == pytest.approx([8.1 + 1.5 + 0.4375, 14.2 + 1.5 + 0.4375], abs=0.05)
+    whole = Service("chat", entrypoint=VLLM, command=QWEN[:1])
+    assert needed_gib(whole) == pytest.approx(14.2 + 1.5 + 4 * 0.4375, abs=0.05)  # the model's own context of 32k
+    small = Service("chat", entrypoint=VLLM, command=(*QWEN, "--kv-cache-dtype", "fp8"))
+    assert needed_gib(small) == pytest.approx(14.2 + 1.5 + 0.4375 / 2, abs=0.05)
+    assert needed_gib(Service("chat", entrypoint=VLLM, command=(*QWEN, "--quantization", "gguf"))) is None
+    assert needed_gib(Service("other", entrypoint=VLLM, command=("someone/else",))) is None
 
 
 def test_a_model_that_is_not_known_is_said_and_not_judged() -> None:
-    other = replace(SERVERS[0], words=("vllm", "serve", "someone/else"))
+    other = replace(SERVERS[0], entrypoint=VLLM, command=("someone/else",))
     assert fault(SUBJECT, "memory", replace(CLEAN, servers=(other,))).level is Level.NOTE
 
 

@@ -16,11 +16,12 @@ from gateway.cli.doctor.stack import Service, Stack
 from tests.cli.doctor.pki import Issued
 from tests.cli.doctor.recorded import RecordedHost, Row, every_check_has_a_fault, findings
 
+VLLM = ("vllm", "serve")
 STACK = Stack(
     "inference",
     {
         "gateway": Service("gateway", "gw:local", environment={"GATEWAY_WORKERS": "4", "REDIS_URL": None}),
-        "chat0": Service("chat0", "vllm:1", words=("vllm", "serve", "qwen", "--max-num-seqs", "64")),
+        "chat0": Service("chat0", "vllm:1", entrypoint=VLLM, command=("qwen", "--max-num-seqs", "64")),
     },
 )
 
@@ -115,6 +116,8 @@ def test_a_restart_is_said_not_to_be_enough() -> None:
 def test_gateways_that_share_a_store_are_many_and_one() -> None:
     sharing = container("gateway", "GATEWAY_WORKERS=4", "REDIS_URL=redis://h")
     assert findings(SUBJECT, "replicas", with_containers(sharing, sharing)) == []
+    empty = container("gateway", "GATEWAY_WORKERS=4", "REDIS_URL=")
+    assert len(findings(SUBJECT, "replicas", with_containers(empty, empty))) == 1
 
 
 def test_what_is_served_is_set_beside_what_lies_there(tmp_path: Path) -> None:

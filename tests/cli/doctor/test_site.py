@@ -11,6 +11,7 @@ from gateway.cli.doctor.site import of_project, survey
 from gateway.settings import names
 from tests.cli.doctor.recorded import RecordedHost
 
+VLLM = ("vllm", "serve")
 ROOT = Path(__file__).parents[3]
 CONTAINER = {"State": {"Running": False}, "Config": {"Labels": {}}}
 

@@ -2,6 +2,7 @@
 
 from gateway.cli.doctor.stack import Network, Port, Stack
 
+VLLM = ("vllm", "serve")
 ANY = "0.0.0.0"  # noqa: S104 -- what the files say
 CONFIG = {
     "name": "inference",
@@ -44,9 +45,17 @@ def test_composes_json_is_read() -> None:
     }
 
 
+def test_a_server_that_a_shell_starts_is_one_and_its_model_is_the_first_word_behind() -> None:
+    script = ["/bin/sh", "-c", 'until curl embed; do sleep $$PAUSE; done; exec vllm serve "$$@"', "rerank"]
+    tree = {"services": {"rerank": {"entrypoint": script, "command": ["BAAI/bge-reranker-v2-m3", "--seed", "1"]}}}
+    rerank = Stack.read(tree).services["rerank"]
+    assert (rerank.model, rerank.flag("--seed")) == ("BAAI/bge-reranker-v2-m3", "1")
+    assert 'sleep $PAUSE; done; exec vllm serve "$@"' in rerank.entrypoint[2]
+
+
 def test_the_short_forms_of_the_files_are_read() -> None:
     ports = ["0.0.0.0:443:443", "8080:80/tcp", "[::1]:9443:443", "9000"]
     tree = {"ports": ports, "command": "serve 'a b'", "environment": ["A=1", "B"]}
     nginx = Stack.read({"services": {"nginx": tree}}).services["nginx"]
     assert nginx.ports == (Port(ANY, 443, 443), Port("", 8080, 80), Port("::1", 9443, 443))
-    assert (nginx.words, nginx.environment) == (("serve", "a b"), {"A": "1"})
+    assert (nginx.command, nginx.environment) == (("serve", "a b"), {"A": "1"})

@@ -102,7 +102,7 @@ def test_what_the_programs_say_becomes_facts() -> None:
     image = "vllm/vllm-openai:v0.32.0"
     services = {
         "nginx": Service("nginx", "nginx:1.30-alpine"),
-        "chat0": Service("chat0", image, words=("vllm", "serve", "Qwen/Qwen2.5-7B-Instruct")),
+        "chat0": Service("chat0", image, entrypoint=("vllm", "serve"), command=("Qwen/Qwen2.5-7B-Instruct",)),
     }
     components = [{"Name": "Engine", "Version": "28.2.2"}, {"Name": "runc", "Version": "1.2.5"}]
     inspect = "docker image inspect --format {{json .Config.Env}}"
@@ -129,6 +129,8 @@ def test_what_the_programs_say_becomes_facts() -> None:
 
 
 def test_without_gpus_neither_driver_nor_vllm_is_looked_at() -> None:
-    services = {"chat0": Service("chat0", "inference-gateway:local", words=("gateway", "simulate", "Qwen"))}
+    services = {
+        "chat0": Service("chat0", "inference-gateway:local", entrypoint=("gateway", "simulate"), command=("Qwen",))
+    }
     facts = gather(RecordedHost({"nvidia-smi": SMI}), Site(Path(), simulated=True, stack=Stack("inference", services)))
     assert (facts.versions, facts.vllm_tag) == ({}, None)
