@@ -12,11 +12,10 @@ from pydantic import SecretStr
 
 from gateway.auth.key_secret import find_or_make
 from gateway.database import revisions
-from gateway.database.engine import make_sync_engine
 from gateway.database.settings import DatabaseSettings
-from gateway.database.tables import CHANGES, ORGANIZATIONS
 from gateway.elsewhere import FOREIGN
 from gateway.settings import names
+from tests.support.organizations import add, organizations
 from tests.support.postgres import postgres_server
 
 ROOT = Path(__file__).parents[1]
@@ -30,20 +29,6 @@ def block(heading: str) -> str:
     under = PAGE.partition(f"\n## {heading}\n")[2] if heading else PAGE
     found: list[str] = re.findall(r"```sh\n(.*?)```", under, re.DOTALL)
     return found[0]
-
-
-def organizations(settings: DatabaseSettings) -> list[str]:
-    """Those that are in the database."""
-    with make_sync_engine(settings, 5).connect() as connection:
-        return [row.name for row in connection.execute(ORGANIZATIONS.select())]
-
-
-def add(settings: DatabaseSettings, name: str) -> None:
-    """Write one more, as a gateway that runs does."""
-    with make_sync_engine(settings, 5).begin() as connection:
-        values = {"name": name, "audit_opt_out": False, "created": 0.0, "version": 1, "changed": 1}
-        connection.execute(ORGANIZATIONS.insert().values(values))
-        connection.execute(CHANGES.update().values(number=1))
 
 
 @pytest.mark.timeout(PATIENCE_SECS + 30)

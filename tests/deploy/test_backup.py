@@ -14,10 +14,9 @@ from pydantic import SecretStr
 
 from gateway.auth.key_secret import find_or_make
 from gateway.database import revisions
-from gateway.database.engine import make_sync_engine
 from gateway.database.settings import DatabaseSettings
-from gateway.database.tables import CHANGES, ORGANIZATIONS
 from gateway.settings import names
+from tests.support.organizations import add, organizations
 from tests.support.postgres import postgres_server
 
 SCRIPTS = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -57,20 +56,6 @@ def postgres_programs() -> list[str]:
 
 def backups(folder: Path) -> list[Path]:
     return sorted((folder / "backups").iterdir())
-
-
-def organizations(settings: DatabaseSettings) -> list[str]:
-    """Those that are in the database."""
-    with make_sync_engine(settings, 5).connect() as connection:
-        return [row.name for row in connection.execute(ORGANIZATIONS.select())]
-
-
-def add(settings: DatabaseSettings, name: str) -> None:
-    """Write one more, as a gateway that runs does."""
-    with make_sync_engine(settings, 5).begin() as connection:
-        values = {"name": name, "audit_opt_out": False, "created": 0.0, "version": 1, "changed": 1}
-        connection.execute(ORGANIZATIONS.insert().values(values))
-        connection.execute(CHANGES.update().values(number=1))
 
 
 @pytest.fixture
