@@ -129,7 +129,7 @@ GOALS = (
         "JSON c=32: CPU per request against vllm-router",
         "x",
         beside(RIVAL, "JSON c=32: CPU us/request"),
-        must=1.3,  # 1.15 before there were keys, quotas and a ledger
+        must=1.5,  # 1.15 before there were keys, quotas and a ledger, 1.3 before what is seen of each request
         moonshot=0.8,
     ),
     Goal(
