@@ -28,6 +28,6 @@ class BreakerSettings(RoomSettings):
     backends_shared: BackendsShared = Field(
         default=BackendsShared.AUTO,
         description="Which backends' URLs mean one server for all hosts, whose circuit, seats and drain they then have "
-        "in common: auto: all but loopback addresses and names without a dot, as of Compose's containers; on: all; "
-        "off: none, each host has servers of its own.",
+        "in common: auto: all but loopback addresses, what a host calls itself (localhost, host.docker.internal) and "
+        "names without a dot, as of Compose's containers; on: all; off: none, each host has servers of its own.",
     )

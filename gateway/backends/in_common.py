@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.backends.board import Board
 from gateway.backends.breaker import Breaker
 from gateway.backends.circuit import Why
-from gateway.backends.common import is_one_for_all
+from gateway.backends.common import is_one_for_all, name_of_all
 from gateway.backends.health import State
 from gateway.backends.heritage import Heritage
 from gateway.backends.probed import Probed
@@ -44,7 +44,7 @@ class Common:
 
     Attributes:
         index: its column on the board.
-        url: its name among hosts.
+        url: its name among hosts (`name_of_all`).
         until: from when a trial was due here, as it was told or taken over last; 0: closed.
         version: of the server's record that was told or taken over last.
         open: it is open by that record.
@@ -107,15 +107,16 @@ class InCommon:
         for _, backend in roster.backends():
             index = self._board.index(backend.name)
             if self._is_shared(backend.url):
-                before = known.get(backend.url)
+                name = name_of_all(backend.url)
+                before = known.get(name)
                 kept = before is not None and before.index == index
-                self._common[backend.url] = before if before is not None and kept else Common(index, backend.url)
+                self._common[name] = before if before is not None and kept else Common(index, name)
         self._doubts = {url: doubted for url, doubted in self._doubts.items() if url in self._common}
         self._stamp = UNKNOWN
 
     def probed(self, probed: Probed) -> None:
         """A probe has ended."""
-        url = probed.backend.url
+        url = name_of_all(probed.backend.url)
         if url not in self._common:
             return
         health = probed.after

@@ -108,10 +108,7 @@ class Bookkeeper:
 
     async def replay(self) -> bool:
         """Book the batch that has waited longest; whether there may be another one at once."""
-        if self._spool.empty:
-            with suppress(OSError):  # said once, at the beginning, where the folder cannot be had
-                await asyncio.to_thread(self._spool.adopt)
-        if self._spool.empty:
+        if not await self._waits():
             self._waiting.set(0)
             return False
         frame = await asyncio.to_thread(self._spool.first)
@@ -137,8 +134,8 @@ class Bookkeeper:
 
     async def restore(self) -> bool:
         """Count what earlier lives of the counters have used of the running day and month; whether that was done."""
-        if not self._spool.empty:
-            return False  # what waits there is part of it
+        if await self._waits():
+            return False  # that is part of it, also what a gateway left that will not come again
         windows = Windows(*self._calendar(self._wall()))
         try:
             uses = await self._ledger.sums(*windows, except_epoch=self._accounts.epoch())
@@ -158,6 +155,13 @@ class Bookkeeper:
             logger.error("usage_spool_unavailable", extra={"why": str(error)})  # noqa: TRY400 -- the line is enough
         if self._spool.cut:
             logger.warning("usage_spool_cut", extra={"bytes": self._spool.cut})
+
+    async def _waits(self) -> bool:
+        """Whether anything is in the file, or was in one that nobody has."""
+        if self._spool.empty:
+            with suppress(OSError):  # said once, at the beginning, where the folder cannot be had
+                await asyncio.to_thread(self._spool.adopt)
+        return not self._spool.empty
 
     async def _repeat(self, step: Step, secs: float) -> None:
         """Take a step again and again: at once while it says so, else after that time."""

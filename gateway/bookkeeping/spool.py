@@ -6,6 +6,7 @@ import os
 import struct
 import threading
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -140,12 +141,16 @@ class Spool:
         with self._turn:
             self._open()
             for path in sorted(self._folder.glob(f"{FILE}*")):
-                if path.name in NAMES and (left := self._lock(path.name)) is not None:
-                    try:
-                        self._copy(left)
-                        os.ftruncate(left, 0)
-                    finally:
-                        os.close(left)
+                left = None
+                with suppress(OSError):  # one that cannot be had, as another user's, keeps none behind it
+                    left = self._lock(path.name) if path.name in NAMES else None
+                if left is None:
+                    continue
+                try:
+                    self._copy(left)
+                    os.ftruncate(left, 0)
+                finally:
+                    os.close(left)
 
     def _copy(self, left: int) -> None:
         size = os.fstat(left).st_size

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from gateway.backends.choices import BackendsShared
-from gateway.backends.common import is_one_for_all
+from gateway.backends.common import is_one_for_all, name_of_all
 
 Row = TypeVar("Row")
 Row_co = TypeVar("Row_co", covariant=True)
@@ -55,7 +55,7 @@ class Drains:
         """How the backend of that name and URL is spelled."""
         if not self._host:
             return name
-        return url.strip().rstrip("/") if is_one_for_all(url, self._shared) else f"{name}@{self._host}"
+        return name_of_all(url) if is_one_for_all(url, self._shared) else f"{name}@{self._host}"
 
     def drained(self, backends: Iterable[Placed], listed: Collection[str]) -> frozenset[str]:
         """The names of those that are in the list."""

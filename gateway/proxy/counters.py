@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
+from gateway.backends.common import name_of_all
 from gateway.core.fleet import BackendGroup
 from gateway.store.protocol import LimiterStore
 
@@ -48,7 +49,7 @@ class Counters:
         if group not in self._called:
             host = self._store.accounts.host()
             self._called[group] = {
-                one.name: one.url if self._one_for_all(one.url) else f"{one.name}@{host}"
+                one.name: name_of_all(one.url) if self._one_for_all(one.url) else f"{one.name}@{host}"
                 for one in self._common[group].backends
             }
         return self._called[group]

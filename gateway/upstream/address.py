@@ -2,11 +2,10 @@
 
 import ipaddress
 import re
-import socket
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from gateway.core.ip_address import IPAddress, as_ip, usual_host
 
 METADATA_NAMES = frozenset(
     {
@@ -92,20 +91,6 @@ def is_metadata(address: IPAddress) -> bool:
     return any(form in network for form in _forms(address) for network in METADATA_NETWORKS)
 
 
-def as_ip(host: str) -> IPAddress | None:
-    """The address that `host` spells, in whatever spelling a resolver takes for one; None for a name."""
-    bare = host.rstrip(".")
-    try:
-        return ipaddress.ip_address(bare)
-    except ValueError:
-        pass
-    try:
-        # A resolver takes 2852039166, 0xA9FEA9FE and 0251.0376.0251.0376 for addresses: so do we.
-        return ipaddress.IPv4Address(socket.inet_aton(bare))
-    except (OSError, ValueError):
-        return None
-
-
 def _forms(address: IPAddress) -> list[IPAddress]:
     """The address and every IPv4 address that it carries, or may: mapped, compatible, 6to4, NAT64."""
     if isinstance(address, ipaddress.IPv4Address):
@@ -157,8 +142,8 @@ def _host(host: str, url: str) -> str:
     if address is not None:
         if is_metadata(address):
             raise ValueError(f"{url!r} points at a metadata or link-local address, where no backend may stand.")
-        return str(getattr(address, "ipv4_mapped", None) or address)
-    name = host.rstrip(".")
+        return usual_host(host)
+    name = usual_host(host)
     if name in METADATA_NAMES:
         raise ValueError(f"{url!r} points at a cloud's metadata service, where no backend may stand.")
     if not HOST.fullmatch(name) or len(name) > MAX_HOST:

@@ -4,7 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from gateway.upstream.address import as_ip, is_metadata
+from gateway.core.ip_address import as_ip
+from gateway.upstream.address import is_metadata
 from gateway.upstream.errors import NeverSent, no_connection
 
 Lookup = Callable[[str], list[str]]

@@ -35,14 +35,18 @@ HANGS = replace(WELL, state=State.DOWN, reason=Reason.STALLED)
 
 
 class Host:
-    """One host's supervisor and worker. `names` are the backends in its own order: they differ between hosts."""
+    """One host's supervisor and worker. `names` are the backends in its own order: they differ between hosts, and where
+    they are upper case, so are the URLs.
+    """
 
     def __init__(
         self, server: Server, clock: HandClock, *, names: str = "ab", shared: BackendsShared = BackendsShared.AUTO
     ) -> None:
         self.clock = clock
         self.changes: list[Change] = []
-        backends = tuple(Backend(f"chat{at}", f"http://10.0.0.{name}:8000") for at, name in enumerate(names))
+        urls = [f"http://gpu.{name.lower()}.example:8000" for name in names]
+        spelled = [url.upper() if name.isupper() else url for name, url in zip(names, urls, strict=True)]
+        backends = tuple(Backend(f"chat{at}", url) for at, url in enumerate(spelled))
         self.backends = backends
         self.board = Board(backends)
         settings = BreakerSettings(circuit_recovery_timeout=PAUSE, backends_shared=shared)
@@ -94,8 +98,8 @@ def clock(server: Server, monkeypatch: pytest.MonkeyPatch) -> HandClock:
 
 @pytest.fixture
 async def hosts(server: Server, clock: HandClock) -> AsyncIterator[tuple[Host, Host]]:
-    """Two hosts that have the same backends in another order, so under other names."""
-    pair = Host(server, clock), Host(server, clock, names="ba")
+    """Two hosts that have the same backends in another order, so under other names, and spell their URLs otherwise."""
+    pair = Host(server, clock), Host(server, clock, names="BA")
     with ExitStack() as stack:
         for host in pair:
             stack.callback(host.exchange.close)

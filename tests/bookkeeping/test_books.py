@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from gateway.bookkeeping import books as module
-from gateway.bookkeeping.spool import Batch
+from gateway.bookkeeping.spool import Batch, Spool
 from gateway.core.clock import SystemClock
 from gateway.core.usage_record import UsageRecord
 from gateway.database.database import Database
@@ -206,6 +206,20 @@ async def test_what_an_earlier_journal_has_left_on_the_disk_is_not_taken_for_wha
 async def test_nothing_is_restored_before_what_waits_on_the_disk_is_booked(books: Books) -> None:
     record = UsageRecord("before", 1e9, ORGANIZATION, "", "chat", prompt_tokens=10)
     books.spool.append(Batch("another journal", "an earlier epoch", 0.0, sheets([record])))
+    assert not await books.keeper.restore()
+    assert await books.keeper.replay()
+    assert await books.keeper.restore()
+    assert (await books.accounts.standing(ORGANIZATION, WINDOWS)).month_tokens == 10
+
+
+async def test_nothing_is_restored_before_what_a_gateway_left_that_shared_the_folder_is_booked(
+    books: Books, tmp_path: Path
+) -> None:
+    """Two gateways kept usage through an outage, and after a restart of the host there is one."""
+    record = UsageRecord("before", 1e9, ORGANIZATION, "", "chat", prompt_tokens=10)
+    other = Spool(tmp_path / "data")
+    other.append(Batch("their journal", "an earlier epoch", 0.0, sheets([record])))
+    other.close()
     assert not await books.keeper.restore()
     assert await books.keeper.replay()
     assert await books.keeper.restore()

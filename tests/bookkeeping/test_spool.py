@@ -124,6 +124,16 @@ def test_what_a_gateway_left_that_shared_the_folder_is_taken_once_and_of_the_liv
     third.close()
 
 
+def test_a_file_that_cannot_be_had_keeps_none_behind_it(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / f"{FILE}.1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / f"{FILE}.2").mkdir()
+    left = tmp_path / f"{FILE}.3"
+    spool.append(ONE)
+    left.write_bytes((tmp_path / FILE).read_bytes())
+    spool.adopt()
+    assert everything(spool) == [ONE, ONE]
+
+
 def test_what_the_disk_does_not_take_stays_where_it_was(spool: Spool, tmp_path: Path) -> None:
     other = Spool(tmp_path)
     other.open()

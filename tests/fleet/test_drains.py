@@ -23,7 +23,7 @@ def test_a_server_of_both_hosts_is_drained_on_both_by_whatever_name() -> None:
 
 def test_the_spelling_of_a_url_makes_no_other_server_of_it() -> None:
     one, other = hosts()
-    assert one.server_of("chat0", f"{SHARED}/ ") == other.server_of("chat0", SHARED)
+    assert one.server_of("chat0", f"{SHARED.upper()}/ ") == other.server_of("chat0", SHARED)
 
 
 @pytest.mark.parametrize(

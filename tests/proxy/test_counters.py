@@ -107,7 +107,7 @@ async def open_host(server: Server, directory: Path, one_environment_each: None)
 
 
 async def test_the_seats_of_a_server_of_two_hosts_are_for_both_whatever_each_calls_it(open_host: OpenHost) -> None:
-    one, other = await open_host("a", COMMON, ANOTHER), await open_host("b", ANOTHER, COMMON)
+    one, other = await open_host("a", COMMON, ANOTHER), await open_host("b", ANOTHER, f"{COMMON.upper()}/")
     held = await one.sit("chat0")
     assert held.backend == "chat0"
     assert await other.taken() == ["chat0"], "the other's chat1 is the one's chat0"
