@@ -41,7 +41,10 @@ tidy() {
       mapfile -t left < <(added)
       [ ${#left[@]} -eq 0 ] || docker rm --force "${left[@]}" > /dev/null
       ;;
-    ending) echo "upgrade: broken off; the new ones serve. To end the old ones: docker stop --time $grace_secs ${old[*]}; docker rm ${old[*]}" >&2 ;;
+    ending)
+      [ ${#old[@]} -eq 0 ] \
+        || echo "upgrade: broken off; the new ones serve. To end the old ones: docker stop --time $grace_secs ${old[*]}; docker rm ${old[*]}" >&2
+      ;;
   esac
 }
 trap tidy EXIT

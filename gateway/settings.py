@@ -338,10 +338,12 @@ def mistake(details: ErrorDetails) -> str:
 
 def _read_env_file(path: Path | None) -> tuple[dict[str, str], list[str]]:
     """The file's values that are not empty, by name in capitals, and what is wrong with the file."""
-    if path is None or not path.exists():
+    if path is None:
         return {}, []
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}, []
     except OSError as error:
         return {}, [f"{path} cannot be read: {error.strerror}"]
     except UnicodeDecodeError:

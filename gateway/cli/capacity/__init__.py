@@ -1,7 +1,9 @@
 """`gateway capacity`: how much do so many GPUs carry, and what is to be set for it?"""
 
 import dataclasses
+import math
 import sys
+from typing import Any
 
 import click
 
@@ -13,8 +15,18 @@ from gateway.cli.capacity.shown import as_json as plain
 from gateway.cli.capacity.shown import as_text
 from gateway.cli.tables import echo_json, json_option
 
+
+class Share(click.FloatRange):
+    """More than nothing of something, and no more than all of it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 -- click's
+        """The number; `nan` is in every range of click's."""
+        found = super().convert(value, param, ctx)
+        return self.fail(f"{value} is no number", param, ctx) if math.isnan(found) else found
+
+
 _GIVEN = Assumptions()
-_SHARE = click.FloatRange(0, 1, min_open=True)
+_SHARE = Share(0, 1, min_open=True)
 _TOKENS = click.IntRange(min=1)
 
 

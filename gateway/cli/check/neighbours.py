@@ -200,7 +200,10 @@ class Neighbours:
 
 def seen_by_compose(environment: Mapping[str, str]) -> dict[str, str]:
     """What `${NAME}` stands for in the Compose files: the environment goes before `.env`."""
-    file = dotenv_values(ENV_FILE) if ENV_FILE.is_file() else {}
+    try:
+        file = dotenv_values(ENV_FILE) if ENV_FILE.is_file() else {}
+    except (OSError, UnicodeDecodeError):  # `load` says so
+        file = {}
     return {**{name: value for name, value in file.items() if value is not None}, **environment}
 
 

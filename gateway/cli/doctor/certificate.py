@@ -10,9 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from gateway.cli.doctor.finding import Check, Finding, Subject, error, note, ok, warning
@@ -69,7 +70,7 @@ class Facts:
             return None
         try:
             return load_pem_private_key(self.key, None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             return None
 
     @property
@@ -85,10 +86,18 @@ def gather(host: Host, site: Site) -> Facts:
     cert_path = folder / (values.get("TLS_CERT") or "fullchain.pem")
     key_path = folder / (values.get("TLS_KEY") or "privkey.pem")
     within = folder.resolve()
-    outside = tuple(path for path in (cert_path, key_path) if not path.resolve().is_relative_to(within))
+    outside = tuple(path for path in (cert_path, key_path) if not _end(path).is_relative_to(within))
     cert, key = _content(cert_path), _content(key_path)
     mode = key_path.stat().st_mode if isinstance(key, bytes) else 0
     return Facts(cert_path, key_path, folder, cert, key, host.now(), outside, mode, _roots())
+
+
+def _end(path: Path) -> Path:
+    """Where links lead; of those that lead to each other, where they begin: they cannot be read, which is said."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.parent.resolve() / path.name
 
 
 def _content(path: Path) -> bytes | str:
@@ -145,9 +154,8 @@ def pair(facts: Facts) -> Iterable[Finding]:
     chain, key = facts.chain(), facts.private()
     if not chain or key is None:
         return
-    raw = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    wanted = key.public_key().public_bytes(*raw)
-    place = [index for index, one in enumerate(chain) if one.public_key().public_bytes(*raw) == wanted]
+    wanted = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    place = [index for index, one in enumerate(chain) if _public(one) == wanted]
     if place[:1] == [0]:
         yield ok("the key belongs to the certificate")
     elif place:
@@ -162,6 +170,14 @@ def pair(facts: Facts) -> Iterable[Finding]:
         yield error(seen, "nginx does not start (`key values mismatch`)", mend)
 
 
+def _public(one: x509.Certificate) -> bytes | None:
+    """A certificate's key; None for one of a kind that the library does not know."""
+    try:
+        return one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
 def linked(facts: Facts) -> Iterable[Finding]:
     """Does each certificate vouch for the one before it, up to an authority that clients know?"""
     chain = facts.chain()
@@ -170,7 +186,7 @@ def linked(facts: Facts) -> Iterable[Finding]:
     for below, above in pairwise(chain):
         try:
             below.verify_directly_issued_by(above)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             seen = f"{_name(above)} did not issue {_name(below)}, which stands before it"
             yield error(seen, "clients find no way to an authority, and refuse", f"write the file anew: {FULL}")
             return
@@ -217,6 +233,9 @@ def names(facts: Facts) -> Iterable[Finding]:
     except x509.ExtensionNotFound:
         yield error("the certificate states no names (subjectAltName)", "every client refuses it", MAKE)
         return
+    except ValueError:
+        yield error("the certificate's extensions, names among them, cannot be read", "clients refuse it", MAKE)
+        return
     found = [*stated.get_values_for_type(x509.DNSName), *map(str, stated.get_values_for_type(x509.IPAddress))]
     yield ok(f"clients may call it {', '.join(found)}")
 
@@ -229,11 +248,22 @@ def strength(facts: Facts) -> Iterable[Finding]:
         yield error(seen, "OpenSSL and clients refuse under 2048", "have a certificate issued for a new key")
     elif key is not None and not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         yield warning("the key is neither RSA nor ECDSA", "many clients know no other", "take an ECDSA key (P-256)")
-    for one in facts.chain()[:-1] or facts.chain():
-        hashed = one.signature_hash_algorithm
+    if (chain := facts.chain()) and _public(chain[0]) is None:
+        means = "many clients do not know it either, and whether the key belongs to it is not looked at"
+        yield warning("the certificate's key is of a kind that is not known here", means, "take an ECDSA key (P-256)")
+    for one in chain[:-1] or chain:
+        hashed = _hashed(one)
         if hashed is not None and hashed.name in WEAK_HASHES:
             means = "clients refuse signatures with it"
             yield error(f"{_name(one)} is signed with {hashed.name}", means, "have it issued anew")
+
+
+def _hashed(one: x509.Certificate) -> HashAlgorithm | None:
+    """With what a signature is made; None for a kind without one, or that the library does not know."""
+    try:
+        return one.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return None
 
 
 def rights(facts: Facts) -> Iterable[Finding]:

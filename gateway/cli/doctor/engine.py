@@ -1,5 +1,6 @@
 """Can Docker start the stack? The engine, Compose, the files as it reads them, and what is taken of their names."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -101,7 +102,12 @@ def files(facts: Facts) -> Iterable[Finding]:
         yield ok(f"the Compose files are whole: {count} services of the project {facts.site.stack.project}")
     else:
         mend = f"{facts.site.typed('config', '--quiet')}   # says so until it is mended; `gateway init` writes a .env"
-        yield error(f"Compose refuses the files: {facts.site.config.words}", NOTHING_STARTS, mend)
+        yield error(f"Compose refuses the files: {discreet(facts.site.config.words)}", NOTHING_STARTS, mend)
+
+
+def discreet(words: str) -> str:
+    """Compose's words without what stands on the line of `.env` that it cannot read, as it may be a key."""
+    return re.sub(r'(: line \d+: [^"]*)".*', r'\1"..."', words)
 
 
 def names(facts: Facts) -> Iterable[Finding]:

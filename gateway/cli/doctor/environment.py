@@ -2,13 +2,15 @@
 
 import re
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from gateway.cli.check.compose_file import COMPOSE_FILE, Compose, UnreadableError
 from gateway.cli.check.exposure import SAFE_LENGTH, SHORT, exposures
@@ -41,6 +43,8 @@ class Facts:
         handed: what Compose gives to the gateway's container; empty where it does not say.
         compose_sets: names that the Compose file itself gives to the gateway.
         exported: what the environment has of names that the Compose files read.
+        closed: why it cannot be read; empty where it can, or is not there.
+        repeated: names that it states more than once, and how often.
     """
 
     path: Path
@@ -51,14 +55,22 @@ class Facts:
     handed: Mapping[str, str | None] = field(default_factory=dict)
     compose_sets: frozenset[str] = frozenset()
     exported: Mapping[str, str] = field(default_factory=dict)
+    closed: str = ""
+    repeated: Mapping[str, int] = field(default_factory=dict)
 
 
 def gather(host: Host, site: Site) -> Facts:
     """Read the file as the gateway does, and what Compose makes of it."""
     path = settings_file(site)
-    if not path.is_file():
+    try:
+        text = path.read_bytes().decode("utf-8", "replace")  # what is no UTF-8 is among the mistakes
+        mode = path.stat().st_mode
+    except (FileNotFoundError, IsADirectoryError):
         return Facts(path)
-    read = dotenv_values(path)
+    except OSError as error_:
+        return Facts(path, closed=str(error_.strerror))
+    read = dotenv_values(stream=StringIO(text))
+    names_stated = Counter(part.key for part in parse_stream(StringIO(text)) if part.key)
     compose = (host.text(str(site.folder / COMPOSE_FILE)) or "").replace("$$", "")
     asked = set(_INTERPOLATED.findall(compose))
     mistakes: tuple[str, ...] = ()
@@ -69,13 +81,14 @@ def gather(host: Host, site: Site) -> Facts:
         mistakes = error_.mistakes
     return Facts(
         path,
-        path.stat().st_mode,
+        mode,
         mistakes,
         tuple(words for words in exposed if words != SHORT),
         {name: value for name, value in read.items() if value},
         handed_by_compose(site),
         set_by_compose(site.values),
         {name: value for name, value in host.environment().items() if name in asked and value},
+        repeated={name: times for name, times in names_stated.items() if times > 1},
     )
 
 
@@ -112,7 +125,11 @@ def set_by_compose(values: Mapping[str, str]) -> frozenset[str]:
 
 def there(facts: Facts) -> Iterable[Finding]:
     """Is there one?"""
-    if facts.mode is None:
+    if facts.closed:
+        means = "it is not looked at, and Compose starts nothing for you either"
+        mend = "sudo .venv/bin/gateway doctor, or be who owns it"
+        yield error(f"{facts.path} cannot be read: {facts.closed}", means, mend)
+    elif facts.mode is None:
         yield error(f"there is no {facts.path}", "Compose and the gateway have no keys: nothing starts", INIT)
 
 
@@ -122,6 +139,14 @@ def settings(facts: Facts) -> Iterable[Finding]:
         yield error(mistake, "the gateway does not start", f"edit {facts.path}; `gateway check` explains the rest")
     if facts.mode is not None and not facts.mistakes:
         yield ok("the gateway takes the settings; `gateway check` explains them")
+
+
+def once(facts: Facts) -> Iterable[Finding]:
+    """Does it state a name more than once?"""
+    for name, times in facts.repeated.items():
+        means = "the last line counts: a key that is changed in another one, or taken out there, is in force as before"
+        mend = f"leave one line: grep -n {name} {facts.path}"
+        yield warning(f"{facts.path} states {name} {times} times", means, mend)
 
 
 def secrets(values: Mapping[str, str]) -> dict[str, list[str]]:
@@ -214,6 +239,7 @@ SUBJECT = Subject(
     (
         Check("file", there),
         Check("settings", settings),
+        Check("once", once),
         Check("keys", weak),
         Check("in clear", clear),
         Check("doors", shared),

@@ -26,6 +26,8 @@ HOPELESS_SHARES = 0.97
 BF16_CAPABILITY, FP8_CAPABILITY = 8.0, 8.9
 """Compute capabilities from which a card has bf16, and fp8 for activations too; an L4 has 8.9."""
 SEVERAL = 2
+UNITS: Mapping[str, int] = {"": 1, "k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}
+"""What a letter behind a number of tokens stands for on vLLM's command line."""
 NO_TOOLKIT = 'docker: could not select device driver "nvidia" with capabilities: [[gpu]]'
 TOOLKIT_GUIDE = "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
 REGISTER = "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
@@ -185,6 +187,12 @@ def present(facts: Facts) -> Iterable[Finding]:
     )
 
 
+def tokens(length: str) -> int:
+    """A number of tokens as vLLM takes it: `8192`, `8k` is 8,000, `8K` is 8,192; 0 for `auto`, which is what fits."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", length)
+    return int(float(found[1]) * UNITS[found[2]]) if found else 0
+
+
 def needed_gib(server: Service) -> float | None:
     """What a server needs of its card to serve one context; None for a model, or a format, that is not known here."""
     if (encoder := ENCODERS_GIB.get(server.model or "")) is not None:
@@ -194,7 +202,8 @@ def needed_gib(server: Service) -> float | None:
     kept = KV_BYTES.get(server.flag("--kv-cache-dtype") or "auto")
     if model is None or weights is None or kept is None:
         return None
-    context = int(server.flag("--max-model-len") or model.context)
+    length = server.flag("--max-model-len")
+    context = model.context if length is None else tokens(length)
     return (model.weight_bytes(weights) + context * model.cache_bytes(kept)) / GIB + OVERHEAD_GIB
 
 

@@ -89,7 +89,10 @@ def clash(wanted: str, held: str) -> bool:
     """Whether a socket on one address keeps another address from being had; empty is each of the host's."""
     if not wanted:
         return True
-    one, other = ip_address(wanted), ip_address(held)
+    try:
+        one, other = ip_address(wanted), ip_address(held)
+    except ValueError:  # `localhost` and the like, which Compose refuses itself
+        return False
     if one.version != other.version:
         return isinstance(other, IPv6Address) and other.is_unspecified  # as a rule it takes IPv4 clients too
     return one == other or one.is_unspecified or other.is_unspecified

@@ -50,9 +50,12 @@ class Service:
         return self.command[0] if runs_vllm and self.command else None
 
     def flag(self, name: str) -> str | None:
-        """A flag's value; the last one counts."""
-        values = [after for word, after in pairwise(self.command) if word == name]
-        values += [word.partition("=")[2] for word in self.command if word.startswith(f"{name}=")]
+        """A flag's value; the last one counts, and vLLM takes `_` for `-` in its name."""
+        values = []
+        for word, after in pairwise((*self.command, "")):
+            stated, equals, value = word.partition("=")
+            if stated.replace("_", "-") == name:
+                values.append(value if equals else after)
         return values[-1] if values else None
 
 

@@ -61,6 +61,8 @@ def test_every_row_can_be_asked_for(gpu: str, model: str, dtype: str, kv_dtype: 
         (["--context", "99999"], 2, "was made for 32768"),
         (["--gpus", "8", "--model", "70b", "--dtype", "bf16", "--context", "131072"], 1, "do not fit 8 of NVIDIA L4"),
         (["--gpus", "1", "--model", "32b"], 1, "needs 2 of NVIDIA L4, not 1"),
+        (["--memory-share", "nan"], 2, "nan is no number"),
+        (["--bandwidth-share", "inf"], 2, "not in the range"),
         (["--gpu", "abacus"], 2, "'abacus' is not one of"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,35 @@ def test_the_files_of_the_settings_are_read_and_a_link_out_of_the_folder_is_seen
     assert facts.outside == (live / "chain.pem", live / "key.pem")
     above = {"CERTS_DIR": str(tmp_path), **{name: f"live/{file}" for name, file in names.items()}}
     assert gather(RecordedHost(), Site(tmp_path, values=above)).outside == ()
+
+
+def test_what_the_library_does_not_know_or_cannot_read_is_a_finding(tmp_path: Path) -> None:
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    for arguments, check, said in (
+        (("sm2", "-addext", "subjectAltName=DNS:a"), "strength", "of a kind that is not known here"),
+        (("rsa:2048", "-addext", "subjectAltName=DER:0500"), "names", "cannot be read"),
+    ):
+        words = ("-newkey", *arguments, "-subj", "/CN=a", "-keyout", "certs/privkey.pem", "-out", "certs/fullchain.pem")
+        made = subprocess.run(  # noqa: S603 -- a fixed command
+            ["openssl", "req", "-x509", "-nodes", *words],  # noqa: S607 -- found on the PATH, as the script finds it
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert made.returncode == 0, made.stderr
+        facts = gather(RecordedHost(), Site(tmp_path))
+        assert said in fault(SUBJECT, check, facts).seen
+        assert all(one.seen for row in SUBJECT.checks for one in row.judge(facts))
+
+
+def test_links_that_lead_to_each_other_are_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "certs" / "fullchain.pem").write_bytes(LEAF.pem)
+    (tmp_path / "certs" / "privkey.pem").symlink_to("privkey.pem")
+    facts = gather(RecordedHost(), Site(tmp_path))
+    assert ("symbolic links" in fault(SUBJECT, "files", facts).seen, facts.outside) == (True, ())
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")

@@ -11,7 +11,7 @@ from gateway.cli.doctor.finding import Level
 from gateway.cli.doctor.host import Answer
 from gateway.cli.doctor.site import Site
 from gateway.cli.doctor.stack import Network, Service, Stack
-from tests.cli.doctor.recorded import RecordedHost, Row, every_check_has_a_fault
+from tests.cli.doctor.recorded import RecordedHost, Row, every_check_has_a_fault, fault
 
 STACK = Stack(
     "inference",
@@ -31,6 +31,15 @@ CLEAN = Facts(
 DENIED = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
 AWAY = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
 UNSET = "required variable BACKEND_API_KEY is missing a value: is not set; gateway init writes a .env with strong keys"
+
+READ = (
+    ('failed to read /x/.env: line 6: unterminated quoted value "sk-half', 'line 6: unterminated quoted value "..."'),
+    (
+        'failed to read .env: line 6: unexpected character "/" in variable name "sk-/half"',
+        'unexpected character "..."',
+    ),
+)
+"""Of Compose 2.40, with what stands on a line that it cannot read: a key, as a rule."""
 
 
 def without(answer: Answer, *server_errors: str) -> Facts:
@@ -62,6 +71,10 @@ FAULTS = [
         "BACKEND_API_KEY",
         "config",
     ),
+    *(
+        Row("files", replace(CLEAN, site=replace(SITE, config=Answer(1, err=words))), Level.ERROR, seen, "config")
+        for words, seen in READ
+    ),
     Row(
         "names", replace(CLEAN, names={"inference-nginx": "other"}), Level.ERROR, "a container of other", "docker rm -f"
     ),
@@ -81,6 +94,7 @@ FAULTS = [
 @pytest.mark.parametrize("row", FAULTS, ids=str)
 def test_a_fault_is_found_with_what_mends_it(row: Row[Facts]) -> None:
     row.holds(SUBJECT)
+    assert "sk-" not in f"{fault(SUBJECT, row.check, row.facts)}"
 
 
 def test_every_check_has_a_fault_above_and_none_where_all_is_well() -> None:

@@ -9,7 +9,7 @@ import pytest
 from gateway.cli.doctor.environment import SUBJECT, Facts, gather, secrets
 from gateway.cli.doctor.finding import Level
 from gateway.cli.doctor.host import Answer
-from gateway.cli.doctor.site import Site
+from gateway.cli.doctor.site import Site, survey
 from gateway.cli.doctor.stack import Service, Stack
 from gateway.cli.init import new_key
 from gateway.settings import names
@@ -29,6 +29,8 @@ def stating(**values: str) -> Facts:
 
 FAULTS = [
     Row("file", Facts(Path(".env")), Level.ERROR, "there is no .env", "gateway init"),
+    Row("file", Facts(Path(".env"), closed="Permission denied"), Level.ERROR, ".env cannot be read: Perm", "sudo"),
+    Row("once", replace(CLEAN, repeated={"GATEWAY_API_KEY": 2}), Level.WARNING, "GATEWAY_API_KEY 2 times", "grep -n"),
     Row("settings", replace(CLEAN, mistakes=(UNKNOWN,)), Level.ERROR, "is GATEWAY_WORKERS meant?", "edit .env"),
     Row(
         "keys",
@@ -125,6 +127,24 @@ def test_what_check_says_of_secrets_in_clear_is_said_here_too(folder: Path) -> N
     (folder / ".env").write_text(f"{text}REDIS_URL=redis://:{BACKENDS}@10.0.0.5:6379/0\n")
     (said,) = gather(RecordedHost(), Site(folder)).exposed
     assert said.startswith("REDIS_URL is redis://")
+
+
+def test_a_file_that_is_no_text_or_cannot_be_read_is_a_finding(folder: Path) -> None:
+    (folder / ".env").write_bytes(f"BACKEND_API_KEY={BACKENDS}\nHTTP_PORT=80\xe9\n".encode("latin-1"))
+    facts = gather(RecordedHost(), survey(RecordedHost(), Path()))
+    assert [str(facts.mistakes[0]), facts.values["BACKEND_API_KEY"]] == [".env is not UTF-8", BACKENDS]
+    (folder / ".env").unlink()
+    (folder / ".env").symlink_to(".env")
+    closed = gather(RecordedHost(), survey(RecordedHost(), Path()))
+    assert "symbolic links" in fault(SUBJECT, "file", closed).seen
+    assert [one for row in SUBJECT.checks[1:] for one in row.judge(closed)] == []
+
+
+def test_a_name_that_stands_twice_is_counted_under_the_value_that_is_in_force(folder: Path) -> None:
+    text = f"# HTTP_PORT=80\nGATEWAY_API_KEY=first\nexport GATEWAY_API_KEY={CLIENTS}\nHTTP_PORT=8080\n"
+    (folder / ".env").write_text("\ufeff" + text.replace("\n", "\r\n"))
+    facts = gather(RecordedHost(), Site(Path()))
+    assert (facts.repeated, facts.values) == ({"GATEWAY_API_KEY": 2}, {"GATEWAY_API_KEY": CLIENTS, "HTTP_PORT": "8080"})
 
 
 def test_what_compose_sets_itself_need_not_stand_in_the_file(folder: Path) -> None:

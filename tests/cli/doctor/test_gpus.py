@@ -108,6 +108,9 @@ def test_the_need_is_that_of_the_weights_in_their_format_and_one_context() -> No
     small = Service("chat", entrypoint=VLLM, command=(*QWEN, "--kv-cache-dtype", "fp8"))
     assert needed_gib(small) == pytest.approx(14.2 + 1.5 + 0.4375 / 2, abs=0.05)
     assert needed_gib(Service("chat", entrypoint=VLLM, command=(*QWEN, "--quantization", "gguf"))) is None
+    for length, tokens in (("8K", 8192), ("8k", 8000), ("0.5M", 2**19), ("auto", 0), ("-1", 0)):
+        typed = Service("chat", entrypoint=VLLM, command=(*QWEN, "--max_model_len", length))
+        assert needed_gib(typed) == pytest.approx(14.2 + 1.5 + tokens * 56 / 2**20, abs=0.05)
     assert needed_gib(Service("other", entrypoint=VLLM, command=("someone/else",))) is None
 
 

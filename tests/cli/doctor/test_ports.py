@@ -58,6 +58,7 @@ def test_ports_that_our_own_containers_have_are_no_fault() -> None:
         ("127.0.0.1", "::", True),
         ("127.0.0.1", "10.0.0.5", False),
         ("127.0.0.1", "::1", False),
+        ("localhost", "127.0.0.1", False),
         ("", "::1", True),
         ("::1", "127.0.0.1", False),
     ],
