@@ -12,7 +12,8 @@ umask 077
 # What runs a command where the gateway is; without Docker `env` does.
 : "${IN_GATEWAY=docker compose --project-directory $STACK_DIR exec -T gateway}"
 
-case $BACKUP_KEEP in '' | *[!0-9]* | 0) echo "BACKUP_KEEP is a number from 1 on" >&2; exit 2 ;; esac
+# A zero in front would be octal to some shells, and 00 would keep none.
+case $BACKUP_KEEP in '' | *[!0-9]* | 0*) echo "BACKUP_KEEP is a number from 1 on" >&2; exit 2 ;; esac
 mkdir -p "$BACKUP_DIR"
 name=$BACKUP_DIR/gateway-$(date -u +%Y-%m-%dT%H%M%SZ)
 part=$name.part
@@ -34,7 +35,9 @@ else
     gateway db backup "$folder/gateway.db" >&2
     tar -C "$folder" -cf - .
   ' < /dev/null > "$part"
-  tar -tf "$part" | grep -qx ./gateway.db
+  # Not in a pipe, which would drop that tar found it cut off.
+  listed=$(tar -tf "$part")
+  printf '%s\n' "$listed" | grep -qx ./gateway.db
 fi
 # Never over another one: that of the same second is whole.
 ln "$part" "$whole"

@@ -7,8 +7,8 @@ umask 077
 : "${STACK_DIR:=/opt/inference-gateway}"
 # What runs a command in the gateway's place while it does not run; without Docker `env` does.
 : "${IN_STOPPED_GATEWAY=docker compose --project-directory $STACK_DIR run --rm --no-deps -T --entrypoint env gateway}"
-# Shows something while the gateway runs.
-: "${RUNS_COMMAND=docker compose --project-directory $STACK_DIR ps --quiet --status running gateway}"
+# Shows something while the gateway runs, or ends and begins again and again: `--status running` would leave that one out.
+: "${RUNS_COMMAND=docker compose --project-directory $STACK_DIR ps --quiet gateway}"
 
 if [ $# -ne 1 ] || [ ! -f "$1" ]; then
   echo "usage: restore.sh FILE" >&2
@@ -26,7 +26,8 @@ case $1 in
     pg_restore --clean --if-exists --single-transaction --exit-on-error --dbname="${PGDATABASE:?is not set}" "$1"
     ;;
   *.tar)
-    tar -tf "$1" | grep -qx ./gateway.db || { echo "$1 is no backup" >&2; exit 1; }
+    listed=$(tar -tf "$1")
+    printf '%s\n' "$listed" | grep -qx ./gateway.db || { echo "$1 is no backup" >&2; exit 1; }
     # The old files go only when the new ones are whole, and the start upgrades an older schema.
     # The command is words to be split; what stands in quotes expands there.
     # shellcheck disable=SC2016,SC2086

@@ -136,7 +136,28 @@ def test_a_command_that_says_nothing_has_made_no_backup(tmp_path: Path) -> None:
     assert backups(tmp_path) == []
 
 
-@pytest.mark.parametrize("keep", ["0", "", "many", "-1"])
+@pytest.mark.usefixtures("file")
+def test_what_was_cut_off_is_no_backup_though_its_command_ended_well(tmp_path: Path) -> None:
+    assert run("backup.sh", tmp_path).returncode == 0
+    (whole,) = backups(tmp_path)
+    command = tmp_path / "breaks-off"
+    command.write_text(f'#!/bin/sh\n"$@" | head -c {whole.stat().st_size // 2}\n')
+    command.chmod(0o755)
+    assert run("backup.sh", tmp_path, IN_GATEWAY=f"{command} env").returncode != 0
+    assert backups(tmp_path) == [whole]
+
+
+def test_what_was_cut_off_is_not_put_back(tmp_path: Path, file: DatabaseSettings) -> None:
+    run("backup.sh", tmp_path)
+    (backup,) = backups(tmp_path)
+    add(file, "org:later")
+    content = backup.read_bytes()
+    backup.write_bytes(content[: len(content) // 2])
+    assert run("restore.sh", tmp_path, str(backup)).returncode != 0
+    assert organizations(file) == ["org:kept", "org:later"]
+
+
+@pytest.mark.parametrize("keep", ["0", "00", "08", "", "many", "-1"])
 def test_no_number_of_backups_is_none_at_all(tmp_path: Path, keep: str) -> None:
     result = run("backup.sh", tmp_path, BACKUP_KEEP=keep or " ")
     assert (result.returncode, "BACKUP_KEEP" in result.stderr) == (2, True)
@@ -150,6 +171,20 @@ def test_nothing_is_put_back_under_a_gateway_that_runs(tmp_path: Path, file: Dat
     assert (result.returncode, "the gateway runs" in result.stderr) == (1, True)
     assert run("restore.sh", tmp_path, str(backup), RUNS_COMMAND="false").returncode != 0
     assert organizations(file) == ["org:kept", "org:later"]
+
+
+def test_a_gateway_that_begins_again_and_again_is_one_that_runs(tmp_path: Path, file: DatabaseSettings) -> None:
+    run("backup.sh", tmp_path)
+    (backup,) = backups(tmp_path)
+    docker = tmp_path / "docker"  # as Compose shows a container whose state is `restarting`
+    docker.write_text('#!/bin/sh\ncase "$*" in *--status*) ;; *) echo 4c01db0b339c ;; esac\n')
+    docker.chmod(0o755)
+    by_default = "docker compose --project-directory /srv/llm ps --quiet gateway"
+    command = next(line for line in (SCRIPTS / "restore.sh").read_text().splitlines() if "RUNS_COMMAND=" in line)
+    assert by_default.replace("/srv/llm", "$STACK_DIR") in command
+    result = run("restore.sh", tmp_path, str(backup), RUNS_COMMAND=by_default.replace("docker", str(docker), 1))
+    assert (result.returncode, "the gateway runs" in result.stderr) == (1, True)
+    assert organizations(file) == ["org:kept"]
 
 
 def test_what_is_no_backup_leaves_the_database_alone(tmp_path: Path, file: DatabaseSettings) -> None:
