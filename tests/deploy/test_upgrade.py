@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ class Host:
             "CONTAINERS": str(self.engine),
             "READY_SECS": "0",
         }
+        self.started: list[subprocess.Popen[str]] = []
         self.says("revision", "new")
 
     def says(self, name: str, words: str) -> None:
@@ -50,13 +52,16 @@ class Host:
             self.says(f"c{len(list(self.engine.glob('c*')))}", f"{revision} {status}")
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603 -- our own script
-            [self.script],
+        """Begin one; signals do what they do at a terminal, though whoever runs the tests may ignore some of them."""
+        running = subprocess.Popen(  # noqa: S603 -- our own script
+            ["/usr/bin/env", "--default-signal=HUP,INT,TERM", self.script],
             env={**self.environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(running)
+        return running
 
     def upgrade(self, **environment: str) -> tuple[int, str]:
         """Its exit status and what it complained of."""
@@ -71,8 +76,13 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path) -> Iterator[Host]:
+    """One on which nothing goes on after its test."""
+    made = Host(tmp_path)
+    yield made
+    for running in made.started:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.parametrize("count", [1, 3])
