@@ -16,6 +16,7 @@ from gateway.audit.files import AuditFiles
 from gateway.audit.given_up import GivenUp
 from gateway.audit.heard import Heard, Side
 from gateway.audit.personal import without_personal_data
+from gateway.audit.plain_forms import in_plain_forms
 from gateway.audit.texts import body_texts, stream_texts
 from gateway.audit.waiting import Entry, Waiting
 from gateway.core.clock import Clock
@@ -199,9 +200,9 @@ class Trail:
         return self._clean_word(text) if len(text) <= WORD_CHARACTERS else self._clean_text(text)
 
     def _clean_text(self, text: str) -> str:
-        """As it may be kept: as it came, or as whoever decodes it reads it, where that shows more to take out."""
+        """As it may be kept: as it came, or decoded and in plain forms, where that shows more to take out."""
         cleaned = self._clean_as_it_is(text)
-        read = fully_unescaped(cleaned)
+        read = in_plain_forms(fully_unescaped(cleaned))
         if read is cleaned:
             return cleaned
         cleaned_again = self._clean_as_it_is(read)

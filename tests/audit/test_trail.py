@@ -251,6 +251,23 @@ async def test_what_a_text_spells_out_is_judged_as_it_is_read(book: Book) -> Non
     assert record["response"] == "not JSON: [e-mail]"
 
 
+async def test_digits_of_any_script_and_parted_by_what_nobody_sees_are_judged_as_they_are_read(book: Book) -> None:
+    ctx = context(CHAT)
+    phone, address = (in_full_width(text) for text in ("090-1234-5678", "jane@b.de"))
+    said = [f"電話は{phone}。", "4111\u200b1111\u200b1111\u200b1111", address, f"全部で{in_full_width('123')}円。"]
+    with book.trail:
+        heard = book.trail.listen(ctx)
+        assert heard is not None
+        heard.asked.add(orjson.dumps(said))
+        book.trail.record(ctx)
+    (record,) = book.records()
+    assert record["request"] == ["電話は[phone]。", "[card]", "[e-mail]", said[-1]]
+
+
+def in_full_width(text: str) -> str:
+    return "".join(chr(ord(one) - ord("!") + 0xFF01) for one in text)
+
+
 async def test_a_folder_that_cannot_be_had_costs_records_and_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
