@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from gateway.bookkeeping import books as module
+from gateway.bookkeeping.books import Bookkeeper
 from gateway.bookkeeping.spool import Batch, Spool
 from gateway.core.clock import SystemClock
 from gateway.core.usage_record import UsageRecord
@@ -224,6 +225,33 @@ async def test_nothing_is_restored_before_what_a_gateway_left_that_shared_the_fo
     assert await books.keeper.replay()
     assert await books.keeper.restore()
     assert (await books.accounts.standing(ORGANIZATION, WINDOWS)).month_tokens == 10
+
+
+async def test_the_time_of_day_is_that_of_the_counters(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a server of several hosts, that server's: a host's own clock may be days off."""
+    accounts = open_store(StoreSettings(limiter_store=StoreKind.MEMORY)).accounts
+    monkeypatch.setattr(accounts, "wall", lambda: 5.0)
+    books = Books(accounts, database, tmp_path / "data")
+    asked: list[float] = []
+
+    def day_of(at: float) -> tuple[int, int]:
+        asked.append(at)
+        return TODAY, MONTH
+
+    keeper = Bookkeeper(accounts, database.usage, books.spool, day_of, books.metrics, SystemClock())
+    await keeper.restore()
+    await keeper.prune()
+    assert asked == [5.0, 5.0]
+    books.spool.append(Batch("before", "epoch", 1.0, []))  # behind which the next one waits
+    await books.use(1)
+    await keeper.collect()
+    while (frame := books.spool.first()) is not None and frame.batch.journal == "before":
+        books.spool.drop(frame)
+    assert frame is not None
+    assert frame.batch.at == 5.0
+    books.spool.close()
 
 
 async def test_what_is_over_its_time_is_forgotten(books: Books) -> None:

@@ -146,6 +146,29 @@ def test_what_the_disk_does_not_take_stays_where_it_was(spool: Spool, tmp_path: 
     assert everything(spool) == [ONE, THREE]
 
 
+def test_what_is_not_on_the_disk_yet_stays_where_it_was(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Spool(tmp_path)
+    other.open()
+    other.append(TWO)
+    other.close()
+    before = (tmp_path / f"{FILE}.1").read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError("Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fail)
+        for write in (spool.adopt, lambda: spool.append(ONE)):
+            with pytest.raises(OSError, match="Input/output"):
+                write()
+            assert spool.empty
+    assert (tmp_path / f"{FILE}.1").read_bytes() == before
+    spool.adopt()
+    assert everything(spool) == [TWO]
+
+
 def test_a_folder_in_which_each_file_has_a_gateway_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.bookkeeping.spool.NAMES", (FILE,))
     first, second = Spool(tmp_path), Spool(tmp_path)
