@@ -1,13 +1,16 @@
 """Two hosts count the seats and turns of a server together if it is one for both, and each for itself if it is not."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import pytest
+from anyio.lowlevel import checkpoint
 from pydantic import SecretStr
 
 from gateway.backends.choices import BackendsShared
@@ -17,7 +20,7 @@ from gateway.core.endpoint import ModelKind
 from gateway.core.fleet import Backend, BackendGroup
 from gateway.proxy.counters import Counters
 from gateway.proxy.seats import HeldSeat, SeatLimits, Seats
-from gateway.proxy.unavailable import NoFreeSeatError
+from gateway.proxy.unavailable import NoFreeSeatError, SeatsTakenError
 from gateway.store import environment
 from gateway.store.lmdb import LmdbStore
 from gateway.store.settings import StoreSettings
@@ -44,6 +47,11 @@ class Host:
         self.counters = Counters(store, partial(is_one_for_all, shared=shared))
         self.counters.follow([self.group])
         self.seats = Seats(self.counters, SeatLimits(1, 10, 5.0), CLOCK, Counter())
+
+    def move(self, *urls: str) -> None:
+        """Its backends are at these URLs now."""
+        self.group = replace(self.group, backends=tuple(Backend(f"chat{at}", url) for at, url in enumerate(urls)))
+        self.counters.follow([self.group])
 
     async def sit(self, *names: str) -> HeldSeat:
         """A free seat at one of the backends of these names; at any, where none is named."""
@@ -142,6 +150,33 @@ async def test_a_common_server_and_one_of_each_host_stand_in_one_group(open_host
     assert [await host.taken() for host in (one, other, sibling)] == [["chat0", "chat1"], ["chat0"], []]
 
 
+async def test_a_backend_that_moves_to_another_server_has_the_seats_of_that(open_host: OpenHost) -> None:
+    one, other = await open_host("a", COMMON), await open_host("b", ANOTHER)
+    assert await one.taken() == ["chat0"]
+    one.move(ANOTHER)
+    assert await one.taken() == ["chat0"]
+    assert await other.taken() == []
+
+
+@pytest.mark.parametrize("url", [LOCAL, COMMON])
+async def test_who_is_turned_away_is_told_of_those_who_wait_where_it_would(open_host: OpenHost, url: str) -> None:
+    host = await open_host("a", url)
+    await host.sit()
+    seats = Seats(host.counters, SeatLimits(1, 1, 5.0), CLOCK, Counter())
+
+    async def take() -> None:
+        await seats.take(context(group="chat"), host.group, lambda: ["chat0"])
+
+    waits = asyncio.create_task(take())
+    while not any(counts.queued for counts in host.counters.of("chat").seat_counts()):
+        await checkpoint()
+    with pytest.raises(SeatsTakenError) as refused:
+        await take()
+    assert refused.value.retry_after == 2 * 5.0
+    waits.cancel()
+    await asyncio.wait([waits])
+
+
 async def test_turns_go_by_over_all_hosts_that_have_a_server_in_common_and_else_on_each(open_host: OpenHost) -> None:
     common = [await open_host(name, COMMON, LOCAL) for name in "ab"]
     assert [await host.counters.next_turn("chat") for _ in range(2) for host in common] == [0, 1, 2, 3]
@@ -154,8 +189,7 @@ async def test_who_sits_gives_back_the_seat_that_it_has_though_the_fleet_is_anot
 ) -> None:
     host = await open_host("a", LOCAL)
     held = await host.sit()
-    host.group = BackendGroup("chat", ModelKind.CHAT, "qwen", (), (Backend("chat0", COMMON),))
-    host.counters.follow([host.group])
+    host.move(COMMON)
     held.leave()
     assert host.store.own.seat_counts() == ()
     assert await host.taken() == ["chat0"]

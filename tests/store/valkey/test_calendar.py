@@ -223,6 +223,26 @@ async def test_the_first_request_after_a_servers_clock_was_set_counts_in_its_day
         assert (await host.reserve()).windows[0].day == TODAY.toordinal() + days
 
 
+async def test_a_servers_clock_that_is_set_is_followed_by_whoever_asks_it_nothing(
+    open_host: OpenHost, wall: Wall
+) -> None:
+    host = await open_host(0)
+    wall.set(noon() + timedelta(5))
+
+    async def has_its_day() -> bool:
+        return host.windows.day == TODAY.toordinal() + 5
+
+    await until(has_its_day)
+
+
+async def test_the_first_look_after_a_servers_clock_was_set_is_at_its_day(open_host: OpenHost, wall: Wall) -> None:
+    host = await open_host(0)
+    assert await host.ran()
+    assert await host.used() == 1
+    wall.set(noon() + timedelta(5))
+    assert await host.used() == 0
+
+
 @pytest.mark.parametrize("days", [-400, -5, -1, 1, 5, 400])
 async def test_what_a_host_with_a_wrong_clock_used_before_it_saw_the_server_counts_in_the_day_that_there_is(
     server: Server, open_host: OpenHost, days: float
