@@ -27,5 +27,5 @@ Every service is healthy. Next:
   grep ^GATEWAY_API_KEY= .env                      # the key that clients send
   docker compose ${files[*]} logs -f gateway    # a line for each request
   docker compose -f docker-compose.monitoring.yml up -d    # dashboards and alerts; with GPUs --profile gpu before up
-After a change of .env run make deploy${SIM:+ SIM=1} again: docker compose restart does not read it anew.
+After a change of .env: deploy/upgrade.sh${SIM:+ ${files[*]}} for the gateway, or make deploy${SIM:+ SIM=1} again; docker compose restart does not read it anew.
 EOF

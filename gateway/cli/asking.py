@@ -20,6 +20,7 @@ REFUSED, NO_ANSWER = 1, 3
 TIMEOUT_SECS = 40.0
 """A worker waits 30 s for the control process."""
 ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 -- what a server listens on, and nobody connects to
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 AFTER_IT_WAS_SENT = (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.WriteError)
 SLASHES_OF_A_LIST = 2
 """`/v1/keys` is always there; below it a 404 speaks of one key."""
@@ -80,7 +81,8 @@ class Admin:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             sent = method != "GET" and isinstance(error, AFTER_IT_WAS_SENT)
             unsure = "; the change may have been made all the same: look before you repeat it" if sent else ""
-            raise AskError(f"no gateway answers at {self.url}: {error}{unsure}", NO_ANSWER) from error
+            more = unsure or self._elsewhere(error)
+            raise AskError(f"no gateway answers at {self.url}: {error}{more}", NO_ANSWER) from error
         if answer.is_success:
             return answer
         raise AskError(self._why(answer, path), NO_ANSWER if answer.is_server_error else REFUSED)
@@ -104,6 +106,11 @@ class Admin:
         """Read a thing, and change the very version that was read."""
         etag = self.ask("GET", path).headers.get("etag")
         return self.ask(method, path + below, etag=etag, json=body)
+
+    def _elsewhere(self, error: Exception) -> str:
+        """Where else it may be: Compose publishes no port of the gateway's on the host."""
+        here = isinstance(error, httpx.ConnectError) and httpx.URL(self.url).host in LOOPBACK
+        return "; under Compose it is asked in its container: docker compose exec gateway gateway ..." if here else ""
 
     def _why(self, answer: httpx.Response, path: str) -> str:
         """What the gateway says of its refusal, as one line."""

@@ -109,7 +109,12 @@ def test_a_gateway_that_does_not_answer_is_3(gateway: Run) -> None:
     silent = gateway("keys", "list", "--gateway", nobody)
     assert silent.returncode == 3
     assert silent.stderr.startswith(f"gateway: no gateway answers at {nobody}: ")
+    assert silent.stderr.endswith(
+        "; under Compose it is asked in its container: docker compose exec gateway gateway ...\n"
+    )
     assert len(silent.stderr.splitlines()) == 1
+    elsewhere = gateway("keys", "list", "--gateway", f"http://nobody.invalid:{free_port()}")
+    assert (elsewhere.returncode, "Compose" in elsewhere.stderr) == (3, False)
     assert gateway("keys", "list", "--gateway", "nonsense").returncode == 3
     assert ADMIN_KEY not in silent.stderr
 
