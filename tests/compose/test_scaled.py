@@ -226,6 +226,9 @@ def test_models_have_no_way_out_and_nobody_a_way_in(stack: Stack) -> None:
     attempt = "import socket; socket.create_connection(('192.0.2.1', 80), 2)"
     out = stack.project.run("exec", "-T", "chat0", "/opt/gateway/bin/python", "-c", attempt)
     assert re.search(r"Network is unreachable|timed out$", out.stderr.strip())
+    # With a way out nobody would answer there either: what the engine made of `internal` is looked at besides.
+    networks = stack.inspect(*stack.ids("chat0"))[0]["NetworkSettings"]["Networks"]
+    assert [one["Internal"] for one in stack.inspect(*networks)] == [True]
     for service in ("valkey", "postgres"):
         seen = stack.project.run("exec", "-T", "nginx", "curl", "-sS", "--max-time", "2", f"http://{service}:1/")
         assert "Could not resolve host" in seen.stderr
