@@ -99,6 +99,8 @@ def test_what_a_killed_gateway_has_left_beside_the_database_goes(tmp_path: Path,
     assert written
     journal.write_bytes(written)
     assert run("restore.sh", tmp_path, str(backup)).returncode == 0
+    with closing(sqlite3.connect(database)) as restored:  # an old journal's pages within a new file are no database
+        assert restored.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert organizations(file) == ["org:kept"]
 
 

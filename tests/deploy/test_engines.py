@@ -99,6 +99,17 @@ def test_its_key_and_the_hubs_token_are_references(production: Cluster) -> None:
         assert "--api-key" not in production.container(name)["args"]
 
 
+def test_an_engine_may_do_little_though_its_image_is_roots(production: Cluster) -> None:
+    for name in ENGINES:
+        spec = production.pods()[name]["spec"]
+        assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (False, False)
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert "hostNetwork" not in spec
+        for container in (*spec["containers"], *spec["initContainers"]):
+            least = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            assert container["securityContext"] == least
+
+
 def test_a_model_is_fetched_once_and_a_later_start_needs_no_hub(production: Cluster, tmp_path: Path) -> None:
     (fetching,) = production.pods()["chat"]["spec"]["initContainers"]
     script = fetching["args"][0].replace("/hf-cache", str(tmp_path / "cache"))

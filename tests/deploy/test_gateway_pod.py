@@ -130,6 +130,15 @@ def test_a_pod_of_ours_may_do_as_little_as_pod_security_calls_restricted(cluster
     assert container["resources"]["limits"]["memory"]
 
 
+def test_the_namespace_itself_refuses_a_pod_that_could_do_more(cluster: Cluster) -> None:
+    (namespace,) = cluster.all("Namespace").values()
+    levels = {name: level for name, level in namespace["metadata"]["labels"].items() if "pod-security" in name}
+    assert levels == {
+        "pod-security.kubernetes.io/enforce": "baseline",  # vLLM's image is root's
+        "pod-security.kubernetes.io/warn": "restricted",
+    }
+
+
 def test_the_gateway_is_who_it_is_under_compose(cluster: Cluster) -> None:
     context = cluster.pods()["gateway"]["spec"]["securityContext"]
     assert f"{context['runAsUser']}:{context['runAsGroup']}" == COMPOSE["gateway"]["user"]
