@@ -1,7 +1,7 @@
 #!/bin/sh
 # Writes one file with the gateway's database and the secret of its keys' hashes into BACKUP_DIR, and keeps the BACKUP_KEEP newest.
 # With BACKUP_POSTGRES=yes it is pg_dump's, which libpq's own names (PGHOST, PGDATABASE, PGUSER, PGPASSFILE ...) tell where; no password stands
-# on a command line. docs/data.md has the way back, restore.sh. It ends with 0 only when the new file was read again.
+# on a command line, and IN_POSTGRES runs it elsewhere, as in Compose's own server. docs/data.md has the way back, restore.sh. It ends with 0 only when the new file was read again.
 set -eu
 umask 077
 
@@ -11,6 +11,9 @@ umask 077
 : "${STACK_DIR:=/opt/inference-gateway}"
 # What runs a command where the gateway is; without Docker `env` does.
 : "${IN_GATEWAY=docker compose --project-directory $STACK_DIR exec -T gateway}"
+# What runs pg_dump, if it is not this host: Compose's server, which publishes no port, is
+# docker compose --project-directory $STACK_DIR exec -T -u postgres -e PGUSER=gateway -e PGDATABASE=gateway postgres
+: "${IN_POSTGRES=}"
 
 # A zero in front would be octal to some shells, and 00 would keep none.
 case $BACKUP_KEEP in '' | *[!0-9]* | 0*) echo "BACKUP_KEEP is a number from 1 on" >&2; exit 2 ;; esac
@@ -21,8 +24,10 @@ trap 'rm -f "$part"' EXIT
 
 if [ "$BACKUP_POSTGRES" = yes ]; then
   whole=$name.dump
-  pg_dump --format=custom --file="$part"
-  pg_restore --list "$part" > /dev/null
+  # shellcheck disable=SC2086 # words to be split
+  $IN_POSTGRES pg_dump --format=custom > "$part" < /dev/null
+  # shellcheck disable=SC2086
+  $IN_POSTGRES pg_restore --list < "$part" > /dev/null
 else
   whole=$name.tar
   # The command is words to be split; what stands in quotes expands there.

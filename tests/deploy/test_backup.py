@@ -207,7 +207,9 @@ def test_postgresql_is_put_back_as_it_was_without_a_password_on_a_command_line(t
         revisions.upgrade(settings)
         add(settings, "org:kept")
         libpq = libpq_names(url)
-        made = run("backup.sh", tmp_path, BACKUP_POSTGRES="yes", **libpq)
+        # As in Compose, where a command runs it that knows the server; this one alone does.
+        elsewhere = "env " + " ".join(f"{name}={value}" for name, value in libpq.items())
+        made = run("backup.sh", tmp_path, BACKUP_POSTGRES="yes", IN_POSTGRES=elsewhere)
         assert made.returncode == 0, made.stderr
         (backup,) = backups(tmp_path)
         assert backup.suffix == ".dump"
