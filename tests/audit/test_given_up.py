@@ -42,3 +42,14 @@ def test_names_are_bounded_and_all_records_counted(
         given.note(f"org:{number}")
     given.say()
     assert [line[2] for line in lines(caplog)] == [1, 9]
+
+
+def test_whoever_finds_no_room_for_its_name_is_not_the_one_that_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(given_up, "MAX_NAMES", 2)
+    given = GivenUp(HandTime())
+    for name in ("org:first", "org:a", "org:b", "org:b", "org:late", "org:late", "org:late"):
+        given.note(name)
+    given.say()
+    assert lines(caplog)[1:] == [("org:b", 2, 6)]

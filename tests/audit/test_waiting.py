@@ -100,6 +100,21 @@ def test_one_that_comes_behind_a_flood_has_its_turn_as_if_it_had_come_with_it() 
     assert order[:100].count("late") == 50
 
 
+def test_one_that_was_silent_for_long_stands_before_nobody_for_it() -> None:
+    """Whoever has been served all the while has used no turns that the other one had."""
+    queue = Waiting[str](ROOM)
+    for _ in range(100):
+        assert queue.put("steady", "steady", 10)
+        queue.wait()
+        queue.release(queue.take())
+    for name in ("late", "steady"):
+        for _ in range(50):
+            assert queue.put(name, name, 10)
+    order = taken(queue)
+    assert len(order) == 100
+    assert 4 <= order[:10].count("steady") <= 6
+
+
 def test_turns_are_counted_in_bytes() -> None:
     queue = Waiting[str](ROOM)
     put_all(queue, "large", 1000)

@@ -336,6 +336,19 @@ async def test_one_that_has_lived_is_replaced_at_once(
     assert {event.get("next_may_load_secs") for event in events(caplog, "control_died")} <= {60.0, None}
 
 
+async def test_one_that_served_makes_nothing_steady_of_those_that_never_do(
+    estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STEADY_SECS", 0.0)
+    monkeypatch.setattr(module, "BACKOFF_SECS", (0.0, 0.001, 3600.0))
+    async with kept(estate, "serves") as keeper:
+        await until(partial(seen, caplog, "control_serving", 1))
+        keeper._blueprint = blueprint("dies")
+        os.kill(events(caplog, "control_serving")[0]["pid"], signal.SIGKILL)
+        await until(partial(seen, caplog, "control_died", 4))
+        assert [event["next_in_secs"] for event in events(caplog, "control_died")] == [0.0, 0.0, 0.001, 3600.0]
+
+
 async def test_one_that_cannot_be_started_is_tried_again(
     estate: Estate, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
