@@ -224,7 +224,12 @@ def test_made_up_paths_and_models_add_no_metric_series(gateway: Gateway) -> None
 
     ask(0)
     wait_until(lambda: 'gateway_usage_records_total{fate="lost"}' in gateway.metrics())  # the control process is there
-    before = set(gateway.metrics())
+
+    def series() -> set[str]:
+        # What an organization of an earlier test uses is shown up to a second later: the control process writes it.
+        return {name for name in gateway.metrics() if not name.startswith("gateway_organization_")}
+
+    before = series()
     for number in range(1, 60):
         ask(number)
-    assert {name for name in gateway.metrics() if name not in before} == set()
+    assert series() - before == set()
